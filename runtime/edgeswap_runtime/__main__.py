@@ -1,0 +1,9 @@
+"""`python -m edgeswap_runtime` is `edgeswap`."""
+
+from __future__ import annotations
+
+import sys
+
+from edgeswap_runtime._cli import main
+
+sys.exit(main())

@@ -1,0 +1,123 @@
+"""The `edgeswap` command: a table of sub-commands, each imported only when it runs.
+
+Exit codes: 0 fine; 2 the caller's mistake or bad input, told in one line; 1 our own failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import importlib
+import importlib.metadata
+import os
+import sys
+from typing import TYPE_CHECKING, cast
+
+from edgeswap_runtime._errors import EdgeswapError, EdgeswapFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+COMMANDS: dict[str, tuple[str, str, str | None]] = {
+    "demo": ("edgeswap_export.demo._cli:command", "the whole way in one go, with a report", "all"),
+    "swap": ("edgeswap_runtime._cli_swap:command", "swap the faces of a picture", None),
+    "bench": ("edgeswap_bench._cli:command", "time a bundle, stage by stage", None),
+    "inspect": ("edgeswap_runtime._cli_inspect:command", "show what a folder holds", None),
+    "verify": ("edgeswap_runtime._cli_verify:command", "check every hash of a folder", None),
+    "doctor": ("edgeswap_runtime._cli_doctor:command", "what this machine can run", None),
+    "data": ("edgeswap_compress.data._cli:command", "render synthetic training data", "data"),
+    "train": ("edgeswap_compress.train._cli:command", "train a teacher", "compress"),
+    "prune": ("edgeswap_compress.prune._cli:command", "cut a checkpoint's U-Net", "compress"),
+    "distill": ("edgeswap_compress.distill._cli:command", "teach it fewer steps", "compress"),
+    "evaluate": ("edgeswap_compress.evaluate._cli:command", "measure a checkpoint", "compress"),
+    "export": ("edgeswap_export._cli:command", "turn a checkpoint into a bundle", "export"),
+}
+"""Name -> ("module:function", one line of help, the extra that brings its packages, if any)."""
+
+_ROOMS = ("edgeswap_runtime", "edgeswap_compress", "edgeswap_export", "edgeswap_bench")
+
+
+def load(target: str) -> Callable[[list[str]], int]:
+    """Import what "module:function" names."""
+    module, _, function = target.partition(":")
+    return cast("Callable[[list[str]], int]", getattr(importlib.import_module(module), function))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; nothing is raised but real faults.
+
+    Args:
+        argv: the arguments after `edgeswap`; those of the process when None.
+
+    Returns:
+        0 fine, 2 bad input, 1 a failure of edgeswap's own, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; keep the interpreter from flushing into it again.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except EdgeswapError as error:
+        return _tell(str(error), 2)
+    except EdgeswapFailure as error:
+        return _tell(str(error), 1)
+    except OSError as error:
+        return _tell(_system_message(error), 2)
+    except KeyboardInterrupt:
+        return _tell("interrupted", 130)
+    except SystemExit as stop:  # argparse: --help is 0, a usage error is 2
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage(), file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    if name == "--version":
+        print(f"edgeswap {importlib.metadata.version('edgeswap')}")
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "edgeswap --help lists them"
+        return _tell(f"there is no command '{name}': {hint}", 2)
+    target, _, extra = COMMANDS[name]
+    try:
+        return load(target)(rest)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if isinstance(error, EdgeswapError) or not missing or missing in _ROOMS:
+            raise
+        if extra is None:
+            return _tell(f"edgeswap {name} needs {missing}: python -m pip install {missing}", 2)
+        return _tell(
+            f"edgeswap {name} needs the '{extra}' extra ({missing} is not installed): "
+            f"python -m pip install 'edgeswap[{extra}]'",
+            2,
+        )
+
+
+def _usage() -> str:
+    lines = ["usage: edgeswap COMMAND [options]; edgeswap COMMAND --help tells more", ""]
+    lines += [f"  {name:10}{line}" for name, (_, line, _) in COMMANDS.items()]
+    return "\n".join([*lines, "", "  --version"])
+
+
+def _tell(message: str, code: int) -> int:
+    print("edgeswap:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _system_message(error: OSError) -> str:
+    message = error.strerror or str(error)
+    if error.filename is not None:
+        message = f"{error.filename}: {message}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message += "; nothing was kept, free some space and try again"
+    return message

@@ -1,0 +1,161 @@
+"""Everything the runtime raises on purpose.
+
+    EdgeswapError                  the caller's mistake or bad input; the command line exits with 2
+    ├── OutputExists               (FileExistsError)
+    ├── InvalidRequest             (ValueError)
+    ├── DegenerateLandmarks        (ValueError)
+    ├── NoFaceFound                (LookupError)
+    ├── UnreadablePicture          (ValueError)
+    │   ├── PictureMissing         (FileNotFoundError)
+    │   └── PictureTooLarge
+    ├── BadBundle                  (ValueError)
+    │   ├── NewerSchema
+    │   └── DamagedFile
+    ├── BackendMissing             (ImportError)
+    └── DeviceNotGranted           (RuntimeError)
+    EdgeswapFailure                our own failure; the command line exits with 1
+
+Every message is one line: what happened, what was expected and found, what to type next.
+"""
+
+# Errors are named for what happened, as httpx does (ConnectTimeout), not with a suffix:
+# ruff: noqa: N818
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def _rebuild(kind: type[BaseException], message: str, state: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
+
+
+class _Pickles(Exception):
+    """An exception whose constructor takes facts, not the message, and which still pickles."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+class EdgeswapError(_Pickles):
+    """The caller's mistake or bad input. The message says what to do next."""
+
+
+class EdgeswapFailure(_Pickles):
+    """A failure of edgeswap's own, such as a parity test that did not pass."""
+
+
+class OutputExists(EdgeswapError, FileExistsError):
+    """The output path is already taken; nothing was touched."""
+
+    def __init__(
+        self, path: Path | str, hint: str = "name another path, or remove it first"
+    ) -> None:
+        super().__init__(f"{path} already exists: {hint}")
+
+
+class InvalidRequest(EdgeswapError, ValueError):
+    """An argument is outside what is possible."""
+
+
+class DegenerateLandmarks(EdgeswapError, ValueError):
+    """Landmarks from which no similarity transform follows."""
+
+    def __init__(self, points: object) -> None:
+        super().__init__(
+            f"landmarks {points} define no similarity transform: expected finite, distinct points"
+        )
+
+
+class NoFaceFound(EdgeswapError, LookupError):
+    """A picture holds no face, or fewer than were asked for."""
+
+    def __init__(self, picture: str, *, found: int = 0, wanted: int = 1) -> None:
+        self.found = found
+        self.wanted = wanted
+        seen = "no face" if found == 0 else f"only {found} face{'s' if found > 1 else ''}"
+        asked = "" if wanted <= 1 else f", expected at least {wanted}"
+        super().__init__(
+            f"{seen} found in {picture}{asked}: "
+            "use a picture in which the face is upright, uncovered and at least 20 px wide"
+        )
+
+
+class UnreadablePicture(EdgeswapError, ValueError):
+    """A file is not a picture that can be decoded whole."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        super().__init__(f"{path} cannot be read as a picture: {why}")
+
+
+class PictureMissing(UnreadablePicture, FileNotFoundError):
+    """The picture's path does not lead to a file."""
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path, "there is no such file")
+
+
+class PictureTooLarge(UnreadablePicture):
+    """A picture has more pixels than the runtime accepts; read from its header alone."""
+
+    def __init__(self, path: Path | str, *, width_px: int, height_px: int, limit_px: int) -> None:
+        super().__init__(
+            path,
+            f"{width_px} x {height_px} is {width_px * height_px / 1e6:.1f} megapixels, "
+            f"the limit is {limit_px / 1e6:.1f}: shrink it first",
+        )
+
+
+class BadBundle(EdgeswapError, ValueError):
+    """A bundle folder does not hold what its manifest must state."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        super().__init__(f"{path} is not a usable bundle: {why}")
+
+
+class NewerSchema(BadBundle):
+    """The bundle was written by a newer edgeswap."""
+
+    def __init__(self, path: Path | str, *, found: int, known: int) -> None:
+        super().__init__(
+            path,
+            f"its schema is {found}, this edgeswap reads up to {known}: "
+            "python -m pip install --upgrade edgeswap",
+        )
+
+
+class DamagedFile(BadBundle):
+    """A file of the bundle is missing, unlisted, or differs from its recorded hash."""
+
+    def __init__(self, path: Path | str, name: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            path, f"{name}: expected {expected}, found {found}; export or copy the bundle again"
+        )
+
+
+class BackendMissing(EdgeswapError, ImportError):
+    """The backend asked for is unknown or not installed."""
+
+    def __init__(self, name: str, *, known: Sequence[str], install: str | None = None) -> None:
+        message = (
+            f"backend '{name}' is not installed: {install}"
+            if install
+            else f"there is no backend '{name}': expected one of {', '.join(known)}"
+        )
+        super().__init__(message)
+
+
+class DeviceNotGranted(EdgeswapError, RuntimeError):
+    """The backend did not give the device that was asked for. There is no silent fallback."""
+
+    def __init__(self, device: str, *, granted: Sequence[str], install: str) -> None:
+        super().__init__(
+            f"device '{device}' was not granted, onnxruntime offers {', '.join(granted)}: {install}"
+        )

@@ -1,0 +1,118 @@
+"""JSON to frozen dataclasses and back, strictly: no missing, unknown or mistyped fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class SchemaError(ValueError):
+    """A JSON value does not have the form its dataclass states; the message names the place."""
+
+
+def decode(kind: type[T], value: Any, where: str) -> T:
+    """Turn a JSON value into an annotated type.
+
+    Args:
+        kind: a dataclass, str, bool, int, float, `tuple[X, ...]`, `tuple[X, Y]`, `list[X]`,
+            `dict[str, X]`, `X | None` or Any, nested at will.
+        value: what `json.loads` gave.
+        where: how to call the value in messages, such as "graphs.encode".
+
+    Raises:
+        SchemaError: saying where, what was expected and what was found.
+    """
+    if dataclasses.is_dataclass(kind):
+        return typing.cast("T", _decode_dataclass(kind, value, where))
+    return typing.cast("T", _decode(kind, value, where))
+
+
+def encode(value: Any) -> Any:
+    """The JSON form of a dataclass value: dicts, lists and scalars."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    return value
+
+
+def _decode(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind):
+        return _decode_dataclass(kind, value, where)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(arguments, value, where)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        items = _expect(list, value, where)
+        if len(items) != len(arguments):
+            raise SchemaError(f"{where} has {len(items)} items, expected {len(arguments)}")
+        return tuple(
+            _decode(a, item, f"{where}[{i}]")
+            for i, (a, item) in enumerate(zip(arguments, items, strict=True))
+        )
+    if origin in (tuple, list):
+        items = _expect(list, value, where)
+        return origin(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+    if origin is dict:
+        entries = _expect(dict, value, where)
+        return {k: _decode(arguments[1], item, f"{where}.{k}") for k, item in entries.items()}
+    if kind is float:
+        return _decode_float(value, where)
+    return _expect(kind, value, where)
+
+
+def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
+    entries = _expect(dict, value, where)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = sorted(set(entries) - set(fields))
+    if unknown:
+        raise SchemaError(f"{where} has an unknown field '{unknown[0]}'")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in entries
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise SchemaError(f"{where} lacks the field '{missing[0]}'")
+    hints = typing.get_type_hints(kind)
+    return kind(
+        **{name: _decode(hints[name], item, f"{where}.{name}") for name, item in entries.items()}
+    )
+
+
+def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in choices:
+        return None
+    failures = []
+    for choice in choices:
+        if choice is not type(None):
+            try:
+                return _decode(choice, value, where)
+            except SchemaError as error:
+                failures.append(str(error))
+    raise SchemaError(failures[-1])
+
+
+def _decode_float(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SchemaError(f"{where} is {value!r}, expected a finite number")
+    return float(value)
+
+
+def _expect(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise SchemaError(
+            f"{where} is of type {type(value).__name__}, expected {getattr(kind, '__name__', kind)}"
+        )
+    return value
