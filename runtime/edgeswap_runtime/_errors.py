@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 def _rebuild(kind: type[BaseException], message: str, state: dict[str, Any]) -> BaseException:
-    error = kind.__new__(kind)
+    # Looked up on the builtin: with two builtin bases, `kind.__new__` may find the wrong one.
+    error = (OSError if issubclass(kind, OSError) else Exception).__new__(kind)
     error.args = (message,)
     error.__dict__.update(state)
     return error
