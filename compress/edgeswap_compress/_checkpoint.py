@@ -1,0 +1,190 @@
+"""The checkpoint folder: diffusers' layout plus ``swap.json``, loaded with every tensor checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from edgeswap_compress._conditioner import SourceConditioner
+from edgeswap_compress._errors import InvalidCheckpoint
+from edgeswap_compress._swap_config import SwapConfig
+from edgeswap_compress.prune._apply import apply_plan
+from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_runtime._atomic import new_folder, write_json
+
+WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+PLAN_NAME = "pruning.json"
+MODULES: dict[str, type[Any]] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "conditioner": SourceConditioner,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Checkpoint:
+    """A swap model in memory.
+
+    Attributes:
+        unet: denoiser; its config is the unpruned one where ``plan`` is not None.
+        vae: autoencoder of space-to-depth pictures.
+        conditioner: source encoder.
+        scheduler: noise schedule and prediction type the denoiser was trained with.
+        swap: everything diffusers' configs do not say.
+        plan: what was pruned from the U-Net, or None.
+    """
+
+    unet: Any
+    vae: Any
+    conditioner: SourceConditioner
+    scheduler: Any
+    swap: SwapConfig
+    plan: PruningPlan | None = None
+
+    @classmethod
+    def load(cls, path: Path | str, *, dtype: torch.dtype = torch.float32) -> Checkpoint:
+        """Read a checkpoint folder; nothing is used before its name, shape and dtype are checked.
+
+        Args:
+            path: folder written by ``save``.
+            dtype: floating dtype of the modules in memory.
+
+        Raises:
+            InvalidCheckpoint: the folder is missing a file, a tensor, or holds another shape.
+        """
+        folder = Path(path)
+        swap = SwapConfig.from_json(_read_json(folder / "swap.json"), folder / "swap.json")
+        plan_file = folder / "unet" / PLAN_NAME
+        plan = PruningPlan.from_json(_read_json(plan_file)) if plan_file.exists() else None
+        modules = {
+            name: _load_module(kind, folder / name, swap, plan if name == "unet" else None, dtype)
+            for name, kind in MODULES.items()
+        }
+        settings = _read_json(folder / "scheduler" / "scheduler_config.json")
+        scheduler = DDIMScheduler.from_config(_public(settings))
+        return cls(swap=swap, plan=plan, scheduler=scheduler, **modules)
+
+    def save(self, path: Path | str) -> Path:
+        """Write a new folder, atomically; saving what was loaded gives the same bytes.
+
+        Raises:
+            OutputExists: the folder exists already.
+        """
+        folder = Path(path)
+        with new_folder(folder) as partial:
+            self.write_into(partial)
+        return folder
+
+    def write_into(self, folder: Path) -> None:
+        """Write the checkpoint's files into an existing folder (stages that add files use this)."""
+        index: dict[str, Any] = {"_class_name": "SwapPipeline"}
+        for name, kind in MODULES.items():
+            module = getattr(self, name)
+            target = folder / name
+            target.mkdir()
+            config = {"_class_name": kind.__name__, **_public(dict(module.config))}
+            write_json(target / "config.json", config)
+            save_file(_tensors_for_disk(module, self.swap), target / WEIGHTS_NAME, {"format": "pt"})
+            index[name] = [kind.__module__.split(".")[0], kind.__name__]
+        if self.plan is not None:
+            write_json(folder / "unet" / PLAN_NAME, self.plan.to_json())
+        (folder / "scheduler").mkdir()
+        kind_name = type(self.scheduler).__name__
+        settings = {"_class_name": kind_name, **_public(dict(self.scheduler.config))}
+        write_json(folder / "scheduler" / "scheduler_config.json", settings)
+        index["scheduler"] = ["diffusers", kind_name]
+        write_json(folder / "model_index.json", index)
+        write_json(folder / "swap.json", self.swap.to_json())
+
+    def to(self, dtype: torch.dtype, memory_format: Any = torch.preserve_format) -> Checkpoint:
+        """Convert the modules in place."""
+        for name in MODULES:
+            nn.Module.to(getattr(self, name), dtype=dtype, memory_format=memory_format)
+        return self
+
+
+def _public(config: dict[str, Any]) -> dict[str, Any]:
+    """Config entries without diffusers' bookkeeping, which changes between load and save."""
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def _tensors_for_disk(module: nn.Module, swap: SwapConfig) -> dict[str, torch.Tensor]:
+    dtype = getattr(torch, swap.weights_dtype)
+    state = {}
+    for name, tensor in module.state_dict().items():
+        value = tensor.detach().cpu()
+        if value.is_floating_point():
+            value = value.to(dtype)
+        state[name] = value.contiguous(memory_format=torch.contiguous_format)
+    return state
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidCheckpoint(str(path), expected="a JSON file", found="no file") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidCheckpoint(str(path), expected="valid JSON", found=str(error)) from error
+    if not isinstance(raw, dict):
+        raise InvalidCheckpoint(str(path), expected="a JSON object", found=type(raw).__name__)
+    return raw
+
+
+def _load_module(
+    kind: type[Any],
+    folder: Path,
+    swap: SwapConfig,
+    plan: PruningPlan | None,
+    dtype: torch.dtype,
+) -> Any:
+    config = _public(_read_json(folder / "config.json"))
+    try:
+        with torch.device("meta"):
+            module = kind.from_config(config)
+    except (TypeError, ValueError) as error:
+        where = str(folder / "config.json")
+        raise InvalidCheckpoint(where, expected=f"a {kind.__name__}", found=error) from error
+    if plan is not None:
+        apply_plan(module, plan)
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    tensors = _read_tensors(folder / WEIGHTS_NAME, expected, getattr(torch, swap.weights_dtype))
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+    module.load_state_dict(state, strict=True, assign=True)
+    for parameter in module.parameters():  # a config can say "float32 only" parts; ours have none
+        parameter.requires_grad_(True)
+    return module.eval()
+
+
+def _read_tensors(
+    path: Path, expected: dict[str, tuple[int, ...]], dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """Read a safetensors file whose names, shapes and dtype must be exactly the expected ones."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            if missing := sorted(set(expected) - names):
+                raise InvalidCheckpoint(f"{path}: tensors", expected=missing[0], found="none")
+            if unknown := sorted(names - set(expected)):
+                raise InvalidCheckpoint(f"{path}: tensors", expected="none", found=unknown[0])
+            tensors = {name: file.get_tensor(name) for name in sorted(names)}
+    except FileNotFoundError as error:
+        raise InvalidCheckpoint(str(path), expected="a weights file", found="no file") from error
+    except SafetensorError as error:
+        raise InvalidCheckpoint(str(path), expected="safetensors", found=error) from error
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != expected[name]:
+            raise InvalidCheckpoint(
+                f"{path}: {name}: shape", expected=expected[name], found=tuple(tensor.shape)
+            )
+        if tensor.is_floating_point() and tensor.dtype != dtype:
+            raise InvalidCheckpoint(f"{path}: {name}: dtype", expected=dtype, found=tensor.dtype)
+    return tensors

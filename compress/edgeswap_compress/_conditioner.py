@@ -1,0 +1,120 @@
+"""Source conditioner: the source crop's latents become cross-attention tokens and an identity vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """All the denoiser knows of a source.
+
+    Attributes:
+        tokens: (N, T, D) keys and values of cross-attention.
+        vector: (N, V) identity, added to the time embedding.
+        source_latents: (N, C, S, S) normalised latents, concatenated to the U-Net's input.
+    """
+
+    tokens: Tensor
+    vector: Tensor
+    source_latents: Tensor
+
+    def to(self, dtype: torch.dtype) -> Condition:
+        """The same values in another dtype."""
+        return Condition(
+            self.tokens.to(dtype), self.vector.to(dtype), self.source_latents.to(dtype)
+        )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.conv2(F.relu(self.conv1(x))))
+
+
+class SourceConditioner(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Small convolutional encoder with two outputs: a grid of tokens and one identity vector.
+
+    The trunk is first trained contrastively as an identity encoder (InfoNCE, 1807.03748), so that
+    the vector means identity before the U-Net ever sees it; both then learn on with the U-Net.
+
+    Args:
+        latent_channels, latent_size: shape (C, S) of the source's normalised latents.
+        widths: channels at full and at half resolution; the second is the token width D.
+        vector_size: V.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 12,
+        latent_size: int = 16,
+        widths: tuple[int, int] = (96, 192),
+        vector_size: int = 128,
+    ) -> None:
+        super().__init__()
+        low, high = widths
+        side = latent_size // 2
+        self.stem = nn.Sequential(
+            nn.Conv2d(latent_channels, low, 3, padding=1),
+            nn.ReLU(),
+            _Residual(low),
+            nn.Conv2d(low, high, 3, stride=2, padding=1),
+            nn.ReLU(),
+            _Residual(high),
+        )
+        self.head = nn.Sequential(
+            _Residual(high), nn.Conv2d(high, vector_size, 3, stride=2, padding=1), nn.ReLU()
+        )
+        self.project = nn.Linear(vector_size * ((side + 1) // 2) ** 2, vector_size)
+        self.norm = nn.LayerNorm(high)
+        self.position = nn.Parameter(torch.randn(1, side * side, high) * 0.02)
+        self.null_tokens = nn.Parameter(torch.randn(1, side * side, high) * 0.02)
+        self.null_vector = nn.Parameter(torch.zeros(1, vector_size))
+
+    @property
+    def _settings(self) -> Any:
+        return self.config
+
+    def features(self, source_latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature map (N, D, S/2, S/2) and unit identity embedding (N, V)."""
+        maps = self.stem(source_latents)
+        embedding = self.project(self.head(maps).flatten(1))
+        return maps, F.normalize(embedding.float(), dim=1).to(maps.dtype)
+
+    def forward(self, source_latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode sources.
+
+        Args:
+            source_latents: (N, C, S, S), normalised latents of the aligned source crops.
+
+        Returns:
+            tokens (N, T, D) and vector (N, V), of unit variance per component.
+        """
+        maps, embedding = self.features(source_latents)
+        tokens = self.norm(maps.flatten(2).transpose(1, 2) + self.position)
+        return tokens, embedding * float(self._settings.vector_size) ** 0.5
+
+    def condition(self, source_latents: Tensor) -> Condition:
+        """The full condition of a batch of sources (N, C, S, S)."""
+        tokens, vector = self(source_latents)
+        return Condition(tokens, vector, source_latents)
+
+    def null(self, n: int) -> Condition:
+        """The unconditional input of classifier-free guidance for a batch of ``n``."""
+        settings = self._settings
+        size = (n, settings.latent_channels, settings.latent_size, settings.latent_size)
+        zeros = torch.zeros(size, dtype=self.null_tokens.dtype, device=self.null_tokens.device)
+        tokens = self.norm(self.null_tokens).expand(n, -1, -1)
+        return Condition(cast(Tensor, tokens), self.null_vector.expand(n, -1), zeros)
