@@ -2,6 +2,7 @@
 
     EdgeswapError                  (edgeswap_runtime) the caller's mistake or bad input
     └── CompressError
+        ├── InvalidCheckpoint      (ValueError)
         ├── UnknownAsset           (KeyError)
         ├── AssetMissing           (FileNotFoundError)
         ├── AssetDownloadFailed    (OSError)
@@ -18,6 +19,8 @@ Every message is one line: what happened, what was expected and found, what to t
 
 from __future__ import annotations
 
+from typing import Any
+
 from typing import TYPE_CHECKING
 
 from edgeswap_runtime._errors import EdgeswapError
@@ -29,6 +32,16 @@ if TYPE_CHECKING:
 
 class CompressError(EdgeswapError):
     """The caller's mistake or bad input on the torch side."""
+
+
+class InvalidCheckpoint(CompressError, ValueError):
+    """A checkpoint folder does not hold what its configuration promises."""
+
+    def __init__(self, where: str, *, expected: object, found: object) -> None:
+        super().__init__(
+            f"invalid checkpoint: {where}: expected {expected}, found {found}; "
+            "copy or make the checkpoint again"
+        )
 
 
 class UnknownAsset(CompressError, KeyError):
@@ -118,3 +131,17 @@ class RenderWorkerDied(CompressError, RuntimeError):
             f"a rendering process ended with code {exit_code}: finished shards are kept, "
             "free some memory or use --workers 1, then run the same command again"
         )
+
+
+class InvalidCheckpoint(CompressError, ValueError):
+    """A checkpoint folder does not hold what its configs promise."""
+
+    def __init__(self, what: str, *, expected: Any, found: Any) -> None:
+        super().__init__(
+            f"invalid checkpoint: {what}: expected {expected}, found {found}; "
+            "write it again with the command that made it"
+        )
+
+
+class TrainingStopped(CompressError, RuntimeError):
+    """Training cannot go on from the state it found."""
