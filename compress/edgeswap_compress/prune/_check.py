@@ -1,0 +1,165 @@
+"""Does a plan fit a U-Net? Everything is checked before anything is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+from torch import nn
+
+from ._errors import BadPlan, UnsupportedModel
+from ._layers import WEIGHT_AXES, AxisName, kind_of, width
+from ._plan import PruningPlan
+
+
+def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
+    """Raises unless `plan` can be applied to `unet`, which is left untouched.
+
+    Raises:
+        BadPlan: an unknown layer, a length that differs, a split head, a misaligned GroupNorm, or
+            parts of one block that would no longer fit together; the message names the layer.
+        UnsupportedModel: a layer of a kind that cannot be cut.
+    """
+    _check_layers(unet, plan)
+    view = _After(unet=unet, plan=plan)
+    for name, module in unet.named_modules():
+        if isinstance(module, Attention):
+            _check_attention(view, name, module)
+        elif isinstance(module, ResnetBlock2D):
+            _check_resnet(view, name, module)
+        elif isinstance(module, FeedForward):
+            _check_feed_forward(view, name, module)
+        elif isinstance(module, nn.GroupNorm):
+            _check_group_norm(view, name, module)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _After:
+    """The U-Net as it will be: kept indices of any axis of any layer."""
+
+    unet: nn.Module
+    plan: PruningPlan
+
+    def kept(self, name: str, axis: AxisName) -> tuple[int, ...]:
+        cut = self.plan.layers.get(name)
+        chosen = None if cut is None else (cut.out if axis == "out" else cut.inp)
+        if chosen is not None:
+            return chosen.kept
+        whole = width(name, self.unet.get_submodule(name), axis)
+        return tuple(range(whole or 0))
+
+    def expect(self, name: str, axis: AxisName, expected: tuple[int, ...], why: str) -> None:
+        found = self.kept(name, axis)
+        if found != expected:
+            raise BadPlan(
+                f"{name} ({axis})",
+                f"keeps {len(found)} indices that are not the {len(expected)} of {why}",
+            )
+
+
+def _check_layers(unet: nn.Module, plan: PruningPlan) -> None:
+    modules = dict(unet.named_modules(remove_duplicate=False))
+    for name in (*plan.layers, *plan.heads, *plan.groups):
+        if name not in modules:
+            raise BadPlan(name, f"this {type(unet).__name__} has no such layer")
+    seen: dict[int, str] = {}
+    for name, cut in plan.layers.items():
+        module = modules[name]
+        first = seen.setdefault(id(module), name)
+        if first != name:
+            raise BadPlan(name, f"is the same layer as {first}; name it once")
+        axes = WEIGHT_AXES[kind_of(name, module)]
+        labelled: tuple[tuple[AxisName, object], ...] = (("out", cut.out), ("in", cut.inp))
+        for label, axis in labelled:
+            if axis is not None and label not in axes:
+                raise BadPlan(f"{name} ({label})", "a norm has only the axis 'out'")
+        for label, chosen in (("out", cut.out), ("in", cut.inp)):
+            found = width(name, module, "out" if label == "out" else "in")
+            if chosen is not None and chosen.of != found:
+                raise BadPlan(
+                    f"{name} ({label})",
+                    f"made for a length of {chosen.of}, found {found}; use the original U-Net",
+                )
+    for name in plan.heads:
+        if not isinstance(modules[name], Attention):
+            raise BadPlan(name, f"has heads in the plan but is a {type(modules[name]).__name__}")
+
+
+def _check_group_norm(view: _After, name: str, norm: nn.GroupNorm) -> None:
+    channels = len(view.kept(name, "out"))
+    groups = view.plan.groups.get(name, norm.num_groups)
+    if channels % groups:
+        raise BadPlan(name, f"{channels} channels do not divide into {groups} groups")
+
+
+def _check_attention(view: _After, name: str, attention: Attention) -> None:
+    projections = [
+        part
+        for part in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj")
+        if getattr(attention, part, None) is not None
+    ]
+    parts: list[tuple[str, AxisName]] = [(f"{name}.{part}", "out") for part in projections]
+    parts += [
+        (f"{name}.{part}", "in")
+        for part in ("to_out.0", "to_add_out")
+        if getattr(attention, part.split(".")[0], None) is not None
+    ]
+    cut = [part for part, axis in parts if _is_cut(view.plan, part, axis)]
+    if not cut and name not in view.plan.heads:
+        return
+    if attention.inner_kv_dim != attention.inner_dim:
+        raise UnsupportedModel(f"{name} shares key/value heads; its heads cannot be pruned")
+    if name not in view.plan.heads:
+        raise BadPlan(name, f"{cut[0]} is cut but no kept heads are stated")
+    heads, channels = view.plan.heads[name], attention.inner_dim // attention.heads
+    if heads[-1] >= attention.heads:
+        raise BadPlan(name, f"keeps head {heads[-1]} of {attention.heads}")
+    expected = tuple(head * channels + i for head in heads for i in range(channels))
+    for part, axis in parts:
+        if view.kept(part, axis) != expected:
+            raise BadPlan(
+                f"{part} ({axis})", f"splits a head: keep exactly the {channels} of each kept head"
+            )
+
+
+def _is_cut(plan: PruningPlan, name: str, axis: AxisName) -> bool:
+    cut = plan.layers.get(name)
+    return cut is not None and (cut.out if axis == "out" else cut.inp) is not None
+
+
+def _check_resnet(view: _After, name: str, resnet: ResnetBlock2D) -> None:
+    inner = view.kept(f"{name}.conv1", "out")
+    view.expect(f"{name}.norm2", "out", inner, f"{name}.conv1 (out)")
+    view.expect(f"{name}.conv2", "in", inner, f"{name}.conv1 (out)")
+    if resnet.time_emb_proj is not None:
+        times = 2 if resnet.time_embedding_norm == "scale_shift" else 1
+        _expect_repeated(view, f"{name}.time_emb_proj", inner, times, f"{name}.conv1")
+    entry = view.kept(f"{name}.conv1", "in")
+    view.expect(f"{name}.norm1", "out", entry, f"{name}.conv1 (in)")
+    leaving = view.kept(f"{name}.conv2", "out")
+    if resnet.conv_shortcut is None:
+        if entry != leaving:
+            raise BadPlan(
+                f"{name}.conv2 (out)", "differs from the block's input, which is added to it"
+            )
+        return
+    view.expect(f"{name}.conv_shortcut", "in", entry, f"{name}.conv1 (in)")
+    view.expect(f"{name}.conv_shortcut", "out", leaving, f"{name}.conv2 (out)")
+
+
+def _check_feed_forward(view: _After, name: str, feed_forward: FeedForward) -> None:
+    first = f"{name}.net.0.proj"
+    inner = view.kept(f"{name}.net.2", "in")
+    of = width(name, feed_forward.net[2], "in")
+    times = (width(first, feed_forward.net[0].proj, "out") or 0) // (of or 1)
+    _expect_repeated(view, first, inner, times, f"{name}.net.2 (in)")
+
+
+def _expect_repeated(view: _After, name: str, inner: tuple[int, ...], times: int, why: str) -> None:
+    """A projection whose output is split into equal parts must keep the same indices in each."""
+    whole = width(name, view.unet.get_submodule(name), "out") or 0
+    step = whole // times
+    expected = tuple(part * step + index for part in range(times) for index in inner)
+    view.expect(name, "out", expected, why if times == 1 else f"{why} in each of {times} parts")

@@ -1,0 +1,100 @@
+"""Brings the numbers diffusers' modules remember about themselves in line with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention
+from diffusers.models.downsampling import Downsample2D, FirDownsample2D
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.upsampling import FirUpsample2D, Upsample2D
+from torch import nn
+
+
+def mend(unet: nn.Module, heads: dict[str, int]) -> None:
+    """Corrects every stale attribute of a U-Net whose layers have been cut.
+
+    Args:
+        unet: any diffusers U-Net; its `config` stays that of the original.
+        heads: name of an attention module -> its number of heads now.
+    """
+    for name, module in unet.named_modules():
+        for kind, repair in _REPAIRS.items():
+            if isinstance(module, kind):
+                repair(module)
+        if isinstance(module, Attention) and name in heads:
+            module.heads = module.sliceable_head_dim = heads[name]
+        _mend_pooling(module)
+
+
+def _mend_resampler(sampler: Downsample2D | Upsample2D) -> None:
+    if not (sampler.use_conv or getattr(sampler, "use_conv_transpose", False)):
+        return
+    conv = sampler.conv if hasattr(sampler, "conv") else sampler.Conv2d_0
+    if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
+        sampler.channels, sampler.out_channels = conv.in_channels, conv.out_channels
+
+
+def _mend_fir(sampler: FirDownsample2D | FirUpsample2D) -> None:
+    if sampler.use_conv:
+        sampler.out_channels = sampler.Conv2d_0.out_channels
+
+
+def _mend_resnet(resnet: ResnetBlock2D) -> None:
+    resnet.in_channels = resnet.conv1.in_channels
+    resnet.out_channels = resnet.conv1.out_channels
+    for sampler in (resnet.upsample, resnet.downsample):
+        # Resamplers without a convolution of their own check the channels they pass through.
+        if isinstance(sampler, Downsample2D | Upsample2D):
+            sampler.channels = sampler.out_channels = resnet.conv1.in_channels
+
+
+def _mend_pooling(block: nn.Module) -> None:
+    """A block's pooling-only resampler sees the channels that the last resnet gives out."""
+    resnets = getattr(block, "resnets", None)
+    if not isinstance(resnets, nn.ModuleList) or len(resnets) == 0:
+        return
+    last = resnets[-1]
+    if not isinstance(last, ResnetBlock2D):
+        return
+    for attribute in ("downsamplers", "upsamplers"):
+        for sampler in getattr(block, attribute, None) or ():
+            if isinstance(sampler, Downsample2D | Upsample2D) and not sampler.use_conv:
+                sampler.channels = sampler.out_channels = last.conv2.out_channels
+
+
+def _mend_attention(attention: Attention) -> None:
+    attention.query_dim = attention.to_q.in_features
+    attention.inner_dim = attention.to_q.out_features
+    if attention.to_k is not None:
+        attention.inner_kv_dim = attention.to_k.out_features
+        attention.cross_attention_dim = attention.to_k.in_features
+    if attention.to_out is not None:
+        attention.out_dim = attention.to_out[0].out_features
+
+
+def _mend_transformer_block(block: BasicTransformerBlock) -> None:
+    block.dim = block.attn1.to_q.in_features
+
+
+def _mend_transformer(transformer: Transformer2DModel) -> None:
+    if not transformer.is_input_continuous:
+        return
+    # proj_in and proj_out are linear layers or 1×1 convolutions, by config.
+    transformer.inner_dim = transformer.proj_in.weight.shape[0]
+    transformer.in_channels = transformer.proj_in.weight.shape[1]
+    transformer.out_channels = transformer.proj_out.weight.shape[0]
+
+
+_REPAIRS: dict[type[nn.Module], Callable[..., None]] = {
+    Downsample2D: _mend_resampler,
+    Upsample2D: _mend_resampler,
+    FirDownsample2D: _mend_fir,
+    FirUpsample2D: _mend_fir,
+    ResnetBlock2D: _mend_resnet,
+    Attention: _mend_attention,
+    BasicTransformerBlock: _mend_transformer_block,
+    Transformer2DModel: _mend_transformer,
+}

@@ -1,0 +1,191 @@
+"""A pruning plan: which channels, heads and norm groups of a U-Net stay, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
+from typing import Any
+
+from ._errors import BadPlan
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """The indices of one axis of a layer that stay.
+
+    Args:
+        of: length of the axis before pruning.
+        kept: indices that stay, strictly ascending, each in [0, of), at least one.
+    """
+
+    of: int
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCut:
+    """What happens to one layer; None leaves that axis whole.
+
+    Args:
+        out: output channels of a convolution or linear layer, or the channels of a norm.
+        inp: input channels of a convolution or linear layer ("in" in JSON); None for a norm.
+    """
+
+    out: Axis | None = None
+    inp: Axis | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStats:
+    """How a plan came about and what it achieves; MACs are of one forward pass, batch 1."""
+
+    importance: str
+    seed: int
+    round_to: int
+    macs_ratio: float
+    macs_before: int
+    macs_after: int
+    parameters_before: int
+    parameters_after: int
+
+    def __post_init__(self) -> None:
+        kinds = {"importance": str, "macs_ratio": float}
+        for entry in fields(self):
+            kind = kinds.get(entry.name, int)
+            value = getattr(self, entry.name)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise BadPlan(
+                    f"stats.{entry.name}", f"expected {kind.__name__}, found {type(value).__name__}"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruningPlan:
+    """Everything needed to turn an original U-Net into its pruned form, without weights.
+
+    Args:
+        layers: module name -> the kept indices of its axes.
+        heads: name of an attention module -> the heads that stay (ascending). Its projections'
+            kept indices are exactly these heads' channels.
+        groups: name of a GroupNorm -> its number of groups afterwards; absent means unchanged.
+        stats: where the plan came from; None for a plan written by hand.
+
+    Raises:
+        BadPlan: an axis is emptied, or its indices are not ascending or out of range.
+    """
+
+    layers: Mapping[str, LayerCut]
+    heads: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    groups: Mapping[str, int] = field(default_factory=dict)
+    stats: PlanStats | None = None
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise BadPlan(
+                "schema", f"expected {SCHEMA}, found {self.schema!r}; update edgeswap to read it"
+            )
+        for name, cut in self.layers.items():
+            if cut.out is None and cut.inp is None:
+                raise BadPlan(name, "names no axis; remove the entry")
+            for label, axis in (("out", cut.out), ("in", cut.inp)):
+                if axis is not None:
+                    _check_indices(f"{name} ({label})", axis.kept, axis.of)
+        for name, heads in self.heads.items():
+            _check_indices(f"{name} (heads)", heads, None)
+        for name, groups in self.groups.items():
+            if isinstance(groups, bool) or not isinstance(groups, int) or groups < 1:
+                raise BadPlan(name, f"groups must be an integer of at least 1, found {groups!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON-ready data; `PruningPlan.from_json` gives back an equal plan."""
+        return {
+            "schema": self.schema,
+            "layers": {
+                name: {"out": _axis_to_json(cut.out), "in": _axis_to_json(cut.inp)}
+                for name, cut in self.layers.items()
+            },
+            "heads": {name: list(heads) for name, heads in self.heads.items()},
+            "groups": dict(self.groups),
+            "stats": None if self.stats is None else asdict(self.stats),
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> PruningPlan:
+        """Reads what `to_json` wrote.
+
+        Args:
+            data: parsed JSON.
+
+        Raises:
+            BadPlan: a key is missing or unknown, a value has the wrong type, or the plan is
+                invalid; the message names the layer.
+        """
+        top = _object("top level", data, ("schema", "layers", "heads", "groups", "stats"))
+        layers = {}
+        for name, entry in _mapping("layers", top["layers"]).items():
+            axes = _object(name, entry, ("out", "in"))
+            layers[name] = LayerCut(
+                out=_axis_from_json(f"{name} (out)", axes["out"]),
+                inp=_axis_from_json(f"{name} (in)", axes["in"]),
+            )
+        stats = top["stats"]
+        if stats is not None:
+            names = tuple(entry.name for entry in fields(PlanStats))
+            stats = PlanStats(**_object("stats", stats, names))
+        return cls(
+            schema=top["schema"],
+            layers=layers,
+            heads={
+                name: _indices(f"{name} (heads)", heads)
+                for name, heads in _mapping("heads", top["heads"]).items()
+            },
+            groups=_mapping("groups", top["groups"]),
+            stats=stats,
+        )
+
+
+def _check_indices(where: str, kept: tuple[int, ...], of: int | None) -> None:
+    if not kept:
+        raise BadPlan(where, "nothing would be left; keep at least one")
+    if any(second <= first for first, second in pairwise(kept)):
+        raise BadPlan(where, "kept indices must be strictly ascending")
+    if kept[0] < 0 or (of is not None and kept[-1] >= of):
+        raise BadPlan(where, f"kept indices {kept[0]}..{kept[-1]} lie outside 0..{(of or 0) - 1}")
+
+
+def _axis_to_json(axis: Axis | None) -> dict[str, Any] | None:
+    return None if axis is None else {"of": axis.of, "kept": list(axis.kept)}
+
+
+def _axis_from_json(where: str, data: object) -> Axis | None:
+    if data is None:
+        return None
+    axis = _object(where, data, ("of", "kept"))
+    if isinstance(axis["of"], bool) or not isinstance(axis["of"], int):
+        raise BadPlan(where, f"'of' must be an integer, found {axis['of']!r}")
+    return Axis(of=axis["of"], kept=_indices(where, axis["kept"]))
+
+
+def _indices(where: str, data: object) -> tuple[int, ...]:
+    if not isinstance(data, list) or any(type(index) is not int for index in data):
+        raise BadPlan(where, "expected a list of integers")
+    return tuple(data)
+
+
+def _mapping(where: str, data: object) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise BadPlan(where, f"expected an object, found {type(data).__name__}")
+    return data
+
+
+def _object(where: str, data: object, keys: tuple[str, ...]) -> dict[str, Any]:
+    found = _mapping(where, data)
+    unknown = sorted(set(found) - set(keys))
+    missing = sorted(set(keys) - set(found))
+    if unknown or missing:
+        raise BadPlan(where, f"unknown keys {unknown}, missing keys {missing}")
+    return found
