@@ -3,6 +3,7 @@
     EdgeswapError                  (edgeswap_runtime) the caller's mistake or bad input
     └── CompressError
         ├── InvalidCheckpoint      (ValueError)
+        ├── TrainingStopped        (RuntimeError)
         ├── UnknownAsset           (KeyError)
         ├── AssetMissing           (FileNotFoundError)
         ├── AssetDownloadFailed    (OSError)
@@ -19,9 +20,7 @@ Every message is one line: what happened, what was expected and found, what to t
 
 from __future__ import annotations
 
-from typing import Any
-
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeswap_runtime._errors import EdgeswapError
 
@@ -32,16 +31,6 @@ if TYPE_CHECKING:
 
 class CompressError(EdgeswapError):
     """The caller's mistake or bad input on the torch side."""
-
-
-class InvalidCheckpoint(CompressError, ValueError):
-    """A checkpoint folder does not hold what its configuration promises."""
-
-    def __init__(self, where: str, *, expected: object, found: object) -> None:
-        super().__init__(
-            f"invalid checkpoint: {where}: expected {expected}, found {found}; "
-            "copy or make the checkpoint again"
-        )
 
 
 class UnknownAsset(CompressError, KeyError):
