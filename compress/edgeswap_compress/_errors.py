@@ -13,7 +13,9 @@
         ├── DatasetMismatch        (ValueError)
         ├── DatasetMissing         (FileNotFoundError)
         ├── DatasetDamaged         (ValueError)
-        └── RenderWorkerDied       (RuntimeError)
+        ├── RenderWorkerDied       (RuntimeError)
+        ├── InvalidCheckpoint      (ValueError)
+        └── TrainingStopped        (RuntimeError)
 
 Every message is one line: what happened, what was expected and found, what to type next.
 """

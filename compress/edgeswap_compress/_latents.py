@@ -1,4 +1,4 @@
-"""The maths of a swap in latent space: the one definition that pipeline, training and export share."""
+"""The maths of a swap in latent space, defined once for pipeline, training and export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference pipeline: swaps aligned crops in torch; every parity test takes its truth from it."""
+"""The reference pipeline: swaps aligned crops in torch; parity tests take their truth from it."""
 
 from __future__ import annotations
 

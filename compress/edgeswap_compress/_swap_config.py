@@ -1,4 +1,4 @@
-"""What a swap needs beyond diffusers' own configs: the value stored in a checkpoint's ``swap.json``."""
+"""What a swap needs beyond diffusers' own configs: the value in a checkpoint's ``swap.json``."""
 
 from __future__ import annotations
 
