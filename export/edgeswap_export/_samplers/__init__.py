@@ -1,0 +1,1 @@
+"""One module per sampler, each a function from a diffusers scheduler to rows of scalars."""
