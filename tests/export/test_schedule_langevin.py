@@ -45,7 +45,7 @@ def langevin_moments(
     return float(x.mean()), float(x.var()), alpha * mean, variance
 
 
-SAMPLES = 200_000
+SAMPLES = 50_000
 LANGEVIN_STEPS = 400  # the density forgets its start in about 2 / step_size = 100 of them
 
 
@@ -94,7 +94,7 @@ def test_correction_mends_coarse_steps(scheduler_config: dict[str, Any]) -> None
     step_size / 8 = 1.25 % of the standard deviation, and five standard errors of 0.5 %.
     """
     levels = diffusers.DDIMScheduler.from_config(scheduler_config).alphas_cumprod.double()
-    mean, std = -0.7, 0.5
+    mean, std = -0.7, 0.2
     errors = []
     for corrector_steps in (0, 40):
         options = LangevinOptions(corrector_steps=corrector_steps, step_size=0.1)
@@ -110,7 +110,7 @@ def test_correction_mends_coarse_steps(scheduler_config: dict[str, Any]) -> None
         level = float(levels[int(schedule.rows[-1].timestep)])
         exact = np.sqrt(level * std**2 + 1 - level)
         errors.append(x.std() / exact - 1)
-    assert errors[0] < -0.05
+    assert errors[0] < -0.1
     assert abs(errors[1]) < 0.0125 + 0.025
 
 
