@@ -15,7 +15,11 @@ from PIL import Image
 from edgeswap_runtime._errors import DegenerateLandmarks, InvalidRequest
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from numpy.typing import ArrayLike, NDArray
+
+    Pixels = NDArray[Any]  # (H, W, C) uint8 or float32
 
 ARCFACE_112 = np.array(
     [
@@ -32,7 +36,7 @@ mouth corner. Source: insightface, `python-package/insightface/utils/face_align.
 TEMPLATE_96 = (ARCFACE_112 + np.array([-4.0, -10.0])) * 96 / 104
 """(5, 2) float64, the same landmarks in the tight 96 px crop of the default model."""
 
-_MARGIN_PX = 3  # what a bicubic kernel reaches beyond the sampled point, plus one
+_KERNEL_PX = 3  # what a bicubic kernel reaches beyond the sampled point, plus one
 
 
 def similarity(points: ArrayLike, template: ArrayLike) -> NDArray[np.float64]:
@@ -84,17 +88,8 @@ def transform_points(matrix: NDArray[np.float64], points: ArrayLike) -> NDArray[
     return moved + matrix[:, 2]
 
 
-def pixels_per_crop_pixel(matrix: NDArray[np.float64]) -> float:
-    """How many picture pixels one crop pixel spans along an axis; above 1 the warp shrinks."""
-    return 1.0 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
-
-
 def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
     """Cut an aligned square crop out of a picture.
-
-    Shrinking averages over the area each crop pixel covers, so that large faces do not alias;
-    enlarging is bicubic. Beyond the picture's border its edge pixels are repeated. The cost
-    follows the face's size, not the picture's.
 
     Args:
         image: (H, W, 3) uint8.
@@ -102,57 +97,91 @@ def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> ND
         size: the crop's side in pixels.
 
     Returns:
-        (size, size, 3) uint8, in the picture's colour order.
+        (size, size, 3) uint8, in the picture's colour order, resampled as `resample` says.
     """
-    to_picture = invert(matrix)
-    spread = pixels_per_crop_pixel(matrix)
-    corners = transform_points(to_picture, _corners(size))
-    region, origin = _region(image, corners, margin_px=_MARGIN_PX + math.ceil(spread))
-    # Shrink in two parts: whole pixels averaged first, which is cheap, then 2 to 4 samples per
-    # crop pixel and axis, averaged.
-    reduce = max(1, int(spread / 2))
-    samples = math.ceil(spread / reduce - 1e-9)
-    source = Image.fromarray(region)
-    if reduce > 1:
-        source = source.reduce(reduce)
-    side = size * samples
-    # From sample coordinates (side x side, corner origin) to the region's, corner origin: Pillow
-    # puts pixel centres at integer + 0.5.
-    linear = to_picture[:, :2] / (samples * reduce)
-    shift = to_picture[:, :2] @ [-0.5, -0.5] + to_picture[:, 2] + 0.5 - origin
-    coefficients = np.column_stack([linear, shift / reduce]).ravel().tolist()
-    filtering = Image.Resampling.BICUBIC if spread <= 1 else Image.Resampling.BILINEAR
-    sampled = source.transform(
-        (side, side), Image.Transform.AFFINE, coefficients, resample=filtering
-    )
-    if samples > 1:
-        sampled = sampled.reduce(samples)
-    return np.asarray(sampled)
+    return to_uint8(resample(image, invert(matrix), (size, size)))
 
 
-def _corners(size: int) -> NDArray[np.float64]:
-    low, high = -0.5, size - 0.5
-    return np.array([[low, low], [high, low], [high, high], [low, high]])
+def resample(
+    image: Pixels,
+    to_image: NDArray[np.float64],
+    size: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Look a picture up on a rotated, scaled and shifted grid.
+
+    Shrinking averages over the area each output pixel covers, so that large faces do not alias;
+    enlarging is bicubic. Beyond the picture's border its edge pixels are repeated. The cost
+    follows the size of the part that is looked at, not the picture's.
+
+    Args:
+        image: (H, W, C) uint8 or float32.
+        to_image: (2, 3) similarity from output pixels to picture pixels.
+        size: (width, height) of the output.
+
+    Returns:
+        (height, width, C) float32 in the picture's units; bicubic may overshoot its range.
+    """
+    spread = math.sqrt(abs(float(np.linalg.det(to_image[:, :2]))))  # picture px per output px
+    region, origin = _region(image, transform_points(to_image, _corners(size)), spread)
+    # Shrink in two parts: whole pixels averaged first, which is cheap; what is left of the factor
+    # (below 2) by 2 x 2 samples per output pixel.
+    reduce = max(1, int(spread))
+    samples = 1 if spread < 1 + 1e-6 else 2
+    # From sample indices + 0.5 to the reduced region's: Pillow puts pixel centres at integer + 0.5.
+    linear = to_image[:, :2] / (samples * reduce)
+    shift = to_image[:, :2] @ [-0.5, -0.5] + to_image[:, 2] + 0.5 - origin
+    coefficients = tuple(np.column_stack([linear, shift / reduce]).ravel().tolist())
+    filtering = Image.Resampling.BICUBIC if samples == 1 else Image.Resampling.BILINEAR
+    planes = []
+    for plane in _planes(region, reduce):
+        sampled = plane.transform(
+            (size[0] * samples, size[1] * samples),
+            Image.Transform.AFFINE,
+            coefficients,
+            resample=filtering,
+        )
+        planes.append(np.asarray(sampled.reduce(samples) if samples > 1 else sampled))
+    return np.stack(planes, axis=-1)
+
+
+def to_uint8(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Round to the nearest of 0..255."""
+    rounded: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded
+
+
+def _planes(region: Pixels, reduce: int) -> list[Image.Image]:
+    """The channels as Pillow's float images: its 8-bit transforms round down, half a grey level."""
+    if reduce > 1 and region.dtype == np.uint8 and region.shape[2] == 3:
+        region = np.asarray(Image.fromarray(region).reduce(reduce))
+        reduce = 1
+    planes = [
+        Image.fromarray(np.ascontiguousarray(region[..., channel], dtype=np.float32))
+        for channel in range(region.shape[2])
+    ]
+    return [plane.reduce(reduce) for plane in planes] if reduce > 1 else planes
+
+
+def _corners(size: tuple[int, int]) -> NDArray[np.float64]:
+    right, bottom = size[0] - 0.5, size[1] - 0.5
+    return np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
 
 
 def _region(
-    image: NDArray[np.uint8], corners: NDArray[np.float64], *, margin_px: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    image: Pixels, corners: NDArray[np.float64], spread: float
+) -> tuple[Pixels, NDArray[np.float64]]:
     """The part of a picture around some points, edge pixels repeated beyond the border.
 
     Returns:
-        the region (h, w, 3) uint8 and its (x, y) origin in the picture.
+        the region (h, w, C) and its (x, y) origin in the picture.
     """
     height, width = image.shape[:2]
-    left, top = np.floor(corners.min(0)).astype(int) - margin_px
-    right, bottom = np.ceil(corners.max(0)).astype(int) + 1 + margin_px
-    inner = image[
-        min(max(top, 0), height - 1) : max(min(bottom, height), 1),
-        min(max(left, 0), width - 1) : max(min(right, width), 1),
-    ]
-    before = (min(max(-top, 0), bottom - top - 1), min(max(-left, 0), right - left - 1))
-    pad_y = (before[0], bottom - top - before[0] - inner.shape[0])
-    pad_x = (before[1], right - left - before[1] - inner.shape[1])
-    if any((*pad_y, *pad_x)):
-        inner = np.pad(inner, (pad_y, pad_x, (0, 0)), mode="edge")
-    return np.ascontiguousarray(inner), np.array([left, top], dtype=np.float64)
+    margin = _KERNEL_PX + math.ceil(spread)
+    left, top = (int(v) for v in np.floor(corners.min(0)) - margin)
+    right, bottom = (int(v) for v in np.ceil(corners.max(0)) + 1 + margin)
+    rows = np.arange(top, bottom).clip(0, height - 1)
+    columns = np.arange(left, right).clip(0, width - 1)
+    origin = np.array([left, top], dtype=np.float64)
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        return np.ascontiguousarray(image[top:bottom, left:right]), origin
+    return image[rows[:, None], columns[None, :]], origin

@@ -23,8 +23,8 @@ COMMANDS: dict[str, tuple[str, str, str | None]] = {
     "demo": ("edgeswap_export.demo._cli:command", "the whole way in one go, with a report", "all"),
     "swap": ("edgeswap_runtime._cli_swap:command", "swap the faces of a picture", None),
     "bench": ("edgeswap_bench._cli:command", "time a bundle, stage by stage", None),
-    "inspect": ("edgeswap_runtime._cli_inspect:command", "show what a folder holds", None),
-    "verify": ("edgeswap_runtime._cli_verify:command", "check every hash of a folder", None),
+    "inspect": ("edgeswap_runtime._cli_inspect:inspect", "show what a folder holds", None),
+    "verify": ("edgeswap_runtime._cli_inspect:verify", "check every hash of a folder", None),
     "doctor": ("edgeswap_runtime._cli_doctor:command", "what this machine can run", None),
     "data": ("edgeswap_compress.data._cli:command", "render synthetic training data", "data"),
     "train": ("edgeswap_compress.train._cli:command", "train a teacher", "compress"),
@@ -42,6 +42,30 @@ def load(target: str) -> Callable[[list[str]], int]:
     """Import what "module:function" names."""
     module, _, function = target.partition(":")
     return cast("Callable[[list[str]], int]", getattr(importlib.import_module(module), function))
+
+
+def run(target: str, argv: list[str], *, name: str, extra: str | None) -> int:
+    """Import and run a command; a package it lacks becomes one line and exit code 2.
+
+    Args:
+        target: "module:function".
+        argv: its arguments.
+        name: how to call the command in the message.
+        extra: the extra that brings its packages, if any.
+    """
+    try:
+        return load(target)(argv)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if isinstance(error, EdgeswapError) or not missing or missing in _ROOMS:
+            raise
+        if extra is None:
+            return _tell(f"edgeswap {name} needs {missing}: python -m pip install {missing}", 2)
+        return _tell(
+            f"edgeswap {name} needs the '{extra}' extra ({missing} is not installed): "
+            f"python -m pip install 'edgeswap[{extra}]'",
+            2,
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,19 +112,7 @@ def _dispatch(arguments: list[str]) -> int:
         hint = f"did you mean '{near[0]}'?" if near else "edgeswap --help lists them"
         return _tell(f"there is no command '{name}': {hint}", 2)
     target, _, extra = COMMANDS[name]
-    try:
-        return load(target)(rest)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if isinstance(error, EdgeswapError) or not missing or missing in _ROOMS:
-            raise
-        if extra is None:
-            return _tell(f"edgeswap {name} needs {missing}: python -m pip install {missing}", 2)
-        return _tell(
-            f"edgeswap {name} needs the '{extra}' extra ({missing} is not installed): "
-            f"python -m pip install 'edgeswap[{extra}]'",
-            2,
-        )
+    return run(target, rest, name=name, extra=extra)
 
 
 def _usage() -> str:

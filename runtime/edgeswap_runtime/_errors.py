@@ -18,9 +18,6 @@
 Every message is one line: what happened, what was expected and found, what to type next.
 """
 
-# Errors are named for what happened, as httpx does (ConnectTimeout), not with a suffix:
-# ruff: noqa: N818
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

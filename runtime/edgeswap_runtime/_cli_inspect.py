@@ -1,0 +1,127 @@
+"""`edgeswap inspect` and `edgeswap verify`: what a folder holds, and whether it is whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_runtime import _cli
+from edgeswap_runtime._bundle import Bundle
+from edgeswap_runtime._errors import InvalidRequest
+from edgeswap_runtime._manifest import FILE_NAME
+
+if TYPE_CHECKING:
+    from edgeswap_runtime._manifest import Graph, Manifest
+
+_CHECKPOINT_FILE = "swap.json"
+_CHECKPOINT_COMMAND = "edgeswap_compress._inspect:command"
+
+
+def inspect(argv: list[str]) -> int:
+    """Show a bundle's or a checkpoint's parts, sizes, conditioning and history."""
+    parser = argparse.ArgumentParser(prog="edgeswap inspect", description=inspect.__doc__)
+    parser.add_argument("path", type=Path, help="a bundle or a checkpoint")
+    parser.add_argument("--verify", action="store_true", help="check every hash too")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(argv)
+    if _is_checkpoint(options.path):
+        return _cli.run(_CHECKPOINT_COMMAND, argv, name="inspect CHECKPOINT", extra="compress")
+    bundle = Bundle.open(options.path, verify=options.verify)
+    if options.json:
+        sizes = {name: entry.bytes for name, entry in bundle.manifest.files.items()}
+        report = {
+            "path": str(bundle.path),
+            "total_bytes": sum(sizes.values()),
+            "verified": options.verify,
+            "manifest": bundle.manifest.to_json(),
+        }
+        print(json.dumps(report, indent=1, sort_keys=True))
+    else:
+        print("\n".join(_describe(bundle)))
+        if options.verify:
+            print(f"verified {len(bundle.manifest.files)} files")
+    return 0
+
+
+def verify(argv: list[str]) -> int:
+    """Check that a bundle or a checkpoint holds exactly what it states."""
+    parser = argparse.ArgumentParser(prog="edgeswap verify", description=verify.__doc__)
+    parser.add_argument("path", type=Path, help="a bundle or a checkpoint")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(argv)
+    if _is_checkpoint(options.path):
+        rest = [str(options.path), "--verify", *(["--json"] if options.json else [])]
+        return _cli.run(_CHECKPOINT_COMMAND, rest, name="verify CHECKPOINT", extra="compress")
+    bundle = Bundle.open(options.path)
+    if options.json:
+        print(json.dumps({"path": str(bundle.path), "verified": True, **_summary(bundle)}))
+    else:
+        print(f"{bundle.path} is whole: {len(bundle.manifest.files)} files verified")
+    return 0
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """True for a checkpoint, False for what may be a bundle."""
+    if not path.is_dir():
+        raise InvalidRequest(f"{path} is no folder: expected a bundle or a checkpoint")
+    if (path / FILE_NAME).is_file():
+        return False
+    if (path / _CHECKPOINT_FILE).is_file():
+        return True
+    raise InvalidRequest(
+        f"{path} is neither a bundle nor a checkpoint: it holds no {FILE_NAME} and no "
+        f"{_CHECKPOINT_FILE}"
+    )
+
+
+def _summary(bundle: Bundle) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {"files": len(manifest.files), "manifest_sha256": manifest.manifest_sha256}
+
+
+def _describe(bundle: Bundle) -> list[str]:
+    manifest = bundle.manifest
+    total = sum(entry.bytes for entry in manifest.files.values())
+    lines = [
+        f"bundle      {manifest.name} (schema {manifest.schema}), {total / 1e6:.1f} MB, "
+        f"{len(manifest.files)} files",
+        f"made with   {', '.join(f'{k} {v}' for k, v in sorted(manifest.made_with.items()))}",
+        f"crop        {manifest.resolution_px} x {manifest.resolution_px} px, "
+        f"{manifest.colour_order}",
+        f"guidance    {manifest.guidance_scale:g}, "
+        f"{manifest.evaluations_per_step} evaluations per step",
+        "",
+    ]
+    for name, graph in sorted(manifest.graphs.items()):
+        lines += _describe_graph(manifest, name, graph)
+    lines.append("")
+    for name, schedule in sorted(manifest.schedules.items()):
+        default = "  (default)" if name == manifest.default_schedule else ""
+        lines.append(
+            f"schedule    {name:14} {schedule.sampler}, {schedule.steps} steps, "
+            f"{len(schedule.rows)} evaluations{default}"
+        )
+    lines += [
+        f"licence     {item.what}: {item.licence}, {item.origin}" for item in manifest.licences
+    ]
+    lines += [f"quality     {key} = {value}" for key, value in sorted(manifest.quality.items())]
+    lines += [f"parity      {key} = {value}" for key, value in sorted(manifest.parity.items())]
+    stages = [str(stage.get("stage", "?")) for stage in manifest.history if isinstance(stage, dict)]
+    if stages:
+        lines.append(f"history     {' -> '.join(stages)}")
+    return lines
+
+
+def _describe_graph(manifest: Manifest, name: str, graph: Graph) -> list[str]:
+    size = manifest.files[graph.file].bytes / 1e6
+    lines = [f"{name:12}{graph.file}, {graph.precision}, {size:.2f} MB"]
+    if name == "detector":  # its 12 outputs would tell nobody anything
+        return lines
+    for arrow, tensors in (("<-", graph.inputs), ("->", graph.outputs)):
+        lines += [
+            f"            {arrow} {tensor.name} {'x'.join(map(str, tensor.shape))} {tensor.dtype}"
+            for tensor in tensors
+        ]
+    return lines

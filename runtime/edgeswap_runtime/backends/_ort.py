@@ -1,0 +1,182 @@
+"""ONNX Runtime: on the CPU, on an NVIDIA GPU, or through its TensorRT provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from edgeswap_runtime._errors import DeviceNotGranted, EdgeswapFailure, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_CUDA = (
+    "CUDAExecutionProvider",
+    # Exhaustive search picks kernels by timing them, so that two runs may differ in the last bit.
+    {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"},
+)
+PROVIDERS: dict[str, tuple[str | tuple[str, dict[str, str]], ...]] = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": (_CUDA, "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", _CUDA, "CPUExecutionProvider"),
+}
+"""Device -> execution providers, the one that must be granted first."""
+
+_INSTALL = {
+    "cpu": "python -m pip install --force-reinstall onnxruntime",
+    "cuda": "it needs an NVIDIA driver and onnxruntime-gpu in place of onnxruntime "
+    "(python -m pip uninstall onnxruntime; python -m pip install onnxruntime-gpu); "
+    "edgeswap doctor tells what is there",
+    "tensorrt": "it needs an NVIDIA driver, TensorRT and onnxruntime-gpu in place of onnxruntime; "
+    "edgeswap doctor tells what is there",
+}
+
+_ORT_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+    ort_errors.EPFail,
+)
+
+
+def open_ort(graphs: Mapping[str, Path], *, device: str, threads: int | None) -> OrtBackend:
+    """What the table of backends names."""
+    return OrtBackend(graphs, device=device, threads=threads)
+
+
+class OrtBackend:
+    """Holds one ONNX Runtime session per graph, and the buffers between them.
+
+    Tensors stay where the device is: each graph's inputs and outputs are bound as OrtValues, so
+    nothing is copied between `encode`, `denoise` and `decode`. **Output buffers are allocated
+    once per input shape and reused: a graph's next run overwrites what its last run returned.**
+    With the same inputs, device, thread count and version it gives the same bytes.
+
+    Args:
+        graphs: graph name -> ONNX file.
+        device: "cpu", "cuda" or "tensorrt".
+        threads: CPU threads per graph; ONNX Runtime's choice (the physical cores) when None.
+
+    Raises:
+        DeviceNotGranted: the device's execution provider is absent or was not taken.
+        InvalidRequest: no such device, a thread count below 1, or a graph that does not load.
+    """
+
+    def __init__(
+        self, graphs: Mapping[str, Path], *, device: str = "cpu", threads: int | None = None
+    ) -> None:
+        if device not in PROVIDERS:
+            raise InvalidRequest(
+                f"backend 'ort' has no device '{device}': expected one of {', '.join(PROVIDERS)}"
+            )
+        if threads is not None and threads < 1:
+            raise InvalidRequest(f"threads is {threads}, expected at least 1")
+        self._location = "cpu" if device == "cpu" else "cuda"
+        _require_provider(device, ort.get_available_providers())
+        options = _session_options(threads)
+        self._sessions = {
+            name: _open_session(path, device, options) for name, path in graphs.items()
+        }
+        self._bindings: dict[str, _Binding] = {}
+
+    def upload(self, array: NDArray[Any]) -> ort.OrtValue:
+        """Copy an array to the device."""
+        # On the CPU an OrtValue would share the array's memory: copy, so that it is ours.
+        owned = np.array(array, order="C") if self._location == "cpu" else array
+        return ort.OrtValue.ortvalue_from_numpy(owned, self._location, 0)
+
+    def run(self, graph: str, inputs: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
+        """Run a graph to its end; see the class on how long the result holds.
+
+        Raises:
+            InvalidRequest: no such graph, or the backend is closed.
+            EdgeswapFailure: ONNX Runtime failed, with its own words.
+        """
+        if graph not in self._sessions:
+            raise InvalidRequest(
+                f"there is no graph '{graph}': expected one of {sorted(self._sessions)}"
+            )
+        shapes = {name: tuple(value.shape()) for name, value in inputs.items()}
+        try:
+            binding = self._bindings.get(graph)
+            if binding is None or binding.shapes != shapes:
+                binding = _Binding(self._sessions[graph], shapes, self._location)
+                self._bindings[graph] = binding
+            return binding.run(inputs)
+        except _ORT_ERRORS as error:
+            raise EdgeswapFailure(f"onnxruntime failed in graph '{graph}': {error}") from error
+
+    def download(self, buffer: ort.OrtValue) -> NDArray[Any]:
+        """Copy a buffer into a new array."""
+        return np.array(buffer.numpy())
+
+    def close(self) -> None:
+        """Drop sessions and buffers."""
+        self._bindings.clear()
+        self._sessions.clear()
+
+
+class _Binding:
+    """One graph bound to its buffers, for one set of input shapes."""
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        shapes: dict[str, tuple[int, ...]],
+        location: str,
+    ) -> None:
+        self.shapes = shapes
+        self._session = session
+        self._binding = session.io_binding()
+        self._names = [output.name for output in session.get_outputs()]
+        self._outputs: dict[str, ort.OrtValue] | None = None
+        for name in self._names:
+            self._binding.bind_output(name, location, 0)
+
+    def run(self, inputs: Mapping[str, ort.OrtValue]) -> dict[str, ort.OrtValue]:
+        for name, value in inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        self._session.run_with_iobinding(self._binding)
+        self._binding.synchronize_outputs()
+        if self._outputs is None:
+            # The first run let ONNX Runtime allocate, which also settles free sizes; from now on
+            # it writes into the same memory.
+            self._outputs = dict(zip(self._names, self._binding.get_outputs(), strict=True))
+            for name, value in self._outputs.items():
+                self._binding.bind_ortvalue_output(name, value)
+        return dict(self._outputs)
+
+
+def _session_options(threads: int | None) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.use_deterministic_compute = True
+    options.inter_op_num_threads = 1
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
+def _open_session(path: Path, device: str, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        session = ort.InferenceSession(str(path), options, providers=list(PROVIDERS[device]))
+    except _ORT_ERRORS as error:
+        raise InvalidRequest(f"onnxruntime cannot load {path}: {error}") from error
+    # A provider that fails to start is dropped with a log line only: read back what was granted.
+    _require_provider(device, session.get_providers()[:1])
+    return session
+
+
+def _require_provider(device: str, offered: Sequence[str]) -> None:
+    wanted = PROVIDERS[device][0]
+    name = wanted if isinstance(wanted, str) else wanted[0]
+    if name not in offered:
+        raise DeviceNotGranted(device, granted=offered, install=_INSTALL[device])
