@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from torch import nn
 
-from ._check import check_plan
-from ._layers import cut
-from ._mend import mend
-from ._plan import PruningPlan
+from edgeswap_compress.prune._check import check_plan
+from edgeswap_compress.prune._layers import cut
+from edgeswap_compress.prune._mend import mend
+from edgeswap_compress.prune._plan import PruningPlan
 
 UNet = TypeVar("UNet", bound=nn.Module)
 

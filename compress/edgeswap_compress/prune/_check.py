@@ -9,9 +9,9 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
-from ._errors import BadPlan, UnsupportedModel
-from ._layers import WEIGHT_AXES, AxisName, kind_of, width
-from ._plan import PruningPlan
+from edgeswap_compress.prune._errors import BadPlan, UnsupportedModel
+from edgeswap_compress.prune._layers import WEIGHT_AXES, AxisName, kind_of, width
+from edgeswap_compress.prune._plan import PruningPlan
 
 
 def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
@@ -151,9 +151,10 @@ def _check_resnet(view: _After, name: str, resnet: ResnetBlock2D) -> None:
 
 def _check_feed_forward(view: _After, name: str, feed_forward: FeedForward) -> None:
     first = f"{name}.net.0.proj"
+    project = feed_forward.get_submodule("net.0.proj")
     inner = view.kept(f"{name}.net.2", "in")
-    of = width(name, feed_forward.net[2], "in")
-    times = (width(first, feed_forward.net[0].proj, "out") or 0) // (of or 1)
+    of = width(name, feed_forward.get_submodule("net.2"), "in")
+    times = (width(first, project, "out") or 0) // (of or 1)
     _expect_repeated(view, first, inner, times, f"{name}.net.2 (in)")
 
 

@@ -1,18 +1,26 @@
 """What pruning refuses, and how it says so.
 
-EdgeswapError
-└── PruningError
-    ├── BadPlan (ValueError)               a plan is malformed or does not fit the U-Net
-    ├── UnsupportedModel (ValueError)   a U-Net or a layer of a kind that cannot be pruned
-    └── UnreachableTarget (ValueError)  no aligned plan comes near the asked target
+    CompressError (edgeswap_compress)
+    └── PruningError
+        ├── BadPlan            (ValueError) a plan is malformed or does not fit the U-Net
+        ├── UnsupportedModel   (ValueError) a U-Net or a layer of a kind that cannot be pruned
+        ├── UnreachableTarget  (ValueError) no aligned plan comes near the asked target
+        └── AlreadyPruned      (ValueError) a pruned checkpoint was given where a whole one must be
+
+Every message is one line: what happened, what was expected and found, what to type next.
 """
 
 from __future__ import annotations
 
-from edgeswap_runtime._errors import EdgeswapError
+from typing import TYPE_CHECKING
+
+from edgeswap_compress._errors import CompressError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-class PruningError(EdgeswapError):
+class PruningError(CompressError):
     """Base of everything pruning refuses."""
 
 
@@ -30,3 +38,13 @@ class UnsupportedModel(PruningError, ValueError):
 
 class UnreachableTarget(PruningError, ValueError):
     """Alignment and protected layers leave no plan near the asked target."""
+
+
+class AlreadyPruned(PruningError, ValueError):
+    """A plan counts in the channels of the original U-Net, so plans cannot be stacked."""
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(
+            f"{path} is pruned already, expected an unpruned checkpoint: "
+            "prune the checkpoint it came from, with a lower --macs-ratio"
+        )

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ._errors import UnsupportedModel
+from edgeswap_compress.prune._errors import UnsupportedModel
 
 AxisName = Literal["out", "in"]
 

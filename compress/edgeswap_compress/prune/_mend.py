@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
@@ -72,7 +73,7 @@ def _mend_attention(attention: Attention) -> None:
         attention.inner_kv_dim = attention.to_k.out_features
         attention.cross_attention_dim = attention.to_k.in_features
     if attention.to_out is not None:
-        attention.out_dim = attention.to_out[0].out_features
+        attention.out_dim = _rows(attention.to_out[0])
 
 
 def _mend_transformer_block(block: BasicTransformerBlock) -> None:
@@ -83,9 +84,14 @@ def _mend_transformer(transformer: Transformer2DModel) -> None:
     if not transformer.is_input_continuous:
         return
     # proj_in and proj_out are linear layers or 1×1 convolutions, by config.
-    transformer.inner_dim = transformer.proj_in.weight.shape[0]
-    transformer.in_channels = transformer.proj_in.weight.shape[1]
-    transformer.out_channels = transformer.proj_out.weight.shape[0]
+    transformer.inner_dim = _rows(transformer.proj_in)
+    transformer.in_channels = transformer.norm.num_channels
+    transformer.out_channels = _rows(transformer.proj_out)
+
+
+def _rows(layer: Any) -> int:
+    """Output width of a linear layer or an ungrouped convolution."""
+    return int(layer.weight.shape[0])
 
 
 _REPAIRS: dict[type[nn.Module], Callable[..., None]] = {

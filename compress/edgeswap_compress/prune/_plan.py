@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
-from ._errors import BadPlan
+from edgeswap_compress.prune._errors import BadPlan
 
 SCHEMA = 1
 

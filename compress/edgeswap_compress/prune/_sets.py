@@ -1,0 +1,86 @@
+"""Channels that can only be removed together, and how many of them may stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd, lcm
+
+from edgeswap_compress.prune._layers import AxisName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One axis of one layer that a channel set runs through.
+
+    Args:
+        layer: module name.
+        axis: which axis of it.
+        length: of that axis, everything included.
+        offsets: channel i of the set is at `offset + i` on the axis, for each offset. A
+            concatenation gives an offset above 0, a projection split in two gives two offsets.
+    """
+
+    layer: str
+    axis: AxisName
+    length: int
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSet:
+    """Channels that many layers share: removing one removes it from every member.
+
+    Args:
+        name: of the layer that stands for the set.
+        size: number of channels.
+        unit: channels that stay or go as one: an attention head's, else 1.
+        members: every axis the channels run through.
+        norm_groups: of every GroupNorm among the members, its number of groups.
+        own_groups: common divisor of the groups of those GroupNorms that normalise this set
+            alone, not concatenated with another; 1 where there is none.
+        attention: name of the attention module whose heads these are, or None.
+    """
+
+    name: str
+    size: int
+    unit: int = 1
+    members: tuple[Member, ...]
+    norm_groups: tuple[int, ...] = ()
+    own_groups: int = 1
+    attention: str | None = None
+
+    def widths(self, *, round_to: int, keep_groups: bool) -> tuple[int, ...]:
+        """Widths the set may have, from `size` downwards, never 0.
+
+        Args:
+            round_to: every smaller width is a multiple of it (and of `unit`).
+            keep_groups: also a multiple of every GroupNorm's number of groups, so that all
+                groups lose equally many channels and their number stays.
+        """
+        step = lcm(round_to, self.unit, *(self.norm_groups if keep_groups else ()))
+        below = range((self.size - 1) // step * step, 0, -step)
+        return (self.size, *below)
+
+    def select(self, scores: Sequence[float], width: int) -> tuple[int, ...]:
+        """The channels that stay at a width: those with the highest scores.
+
+        Equally many stay in each of gcd(own_groups, width) contiguous slices, so that the
+        norm's groups keep their members. Ties go to the lower index.
+
+        Args:
+            scores: importance of each channel; a head's channels share the head's score.
+            width: one of `widths(...)`.
+
+        Returns:
+            Kept channels, ascending.
+        """
+        slices = gcd(self.own_groups, width)
+        if self.unit > 1 or self.size % slices:
+            slices = 1
+        length, quota = self.size // slices, width // slices
+        kept: list[int] = []
+        for start in range(0, self.size, length):
+            ranked = sorted(range(start, start + length), key=lambda i: (-scores[i], i))
+            kept += ranked[:quota]
+        return tuple(sorted(kept))
