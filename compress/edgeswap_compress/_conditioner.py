@@ -1,4 +1,4 @@
-"""Source conditioner: the source crop's latents become cross-attention tokens and an identity vector."""
+"""Source conditioner: source latents become cross-attention tokens and an identity vector."""
 
 from __future__ import annotations
 

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._conditioner import SourceConditioner
+from edgeswap_compress._schedulers import noise_scheduler
 from edgeswap_compress._swap_config import FaceMask, SwapConfig
 from edgeswap_runtime._align import TEMPLATE_96
-
-
-def noise_scheduler() -> DDIMScheduler:
-    """Cosine noise schedule (2102.09672) at zero terminal SNR (2305.08891), v-prediction."""
-    return DDIMScheduler(
-        num_train_timesteps=1000,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        clip_sample=False,
-        set_alpha_to_one=True,
-    )
 
 
 def tiny_checkpoint(seed: int = 0, guidance_scale: float = 1.0) -> Checkpoint:

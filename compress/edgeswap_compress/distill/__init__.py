@@ -1,0 +1,1 @@
+"""Distillation: from many guided steps to one or a few without guidance."""

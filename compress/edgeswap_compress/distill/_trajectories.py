@@ -1,0 +1,124 @@
+"""The teacher's answers: DDIM trajectories from noise to sample, computed once and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._latents import guided
+from edgeswap_compress.distill._config import DistillConfig
+from edgeswap_compress.train._cache import LatentGroups, TripletDraw, draw_triplets
+from edgeswap_compress.train._loop import Draw
+from edgeswap_runtime._atomic import write_bytes
+
+Progress = Callable[[int, int, str], None]
+PART = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectories:
+    """States of the teacher's sampling where the student will be asked, and where they led.
+
+    Attributes:
+        states: (M, steps, C, S, S) x_t at the student's timesteps, float32.
+        results: (M, C, S, S) the teacher's final samples, float32.
+        timesteps: (steps,) the student's timesteps, descending.
+    """
+
+    states: Tensor
+    results: Tensor
+    timesteps: Tensor
+
+
+def trajectory_triplets(data: LatentGroups, config: DistillConfig) -> TripletDraw:
+    """The triplets that the trajectories belong to, in order."""
+    rng = Draw.of(config.seed, 2**31).rng
+    return draw_triplets(rng, len(data), data.identities, config.targets)
+
+
+@torch.no_grad()
+def teacher_trajectories(
+    teacher: Checkpoint,
+    data: LatentGroups,
+    config: DistillConfig,
+    folder: Path,
+    key: str,
+    progress: Progress | None = None,
+) -> Trajectories:
+    """Sample the teacher (2101.02388's targets), going on where an earlier run stopped.
+
+    Args:
+        teacher: in its compute dtype.
+        data: latents in the teacher's space.
+        folder: cache, one file a part of 64 trajectories.
+        key: hash of teacher, data and settings; parts with another key are computed again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    triplets = trajectory_triplets(data, config)
+    states, results = [], []
+    for start in range(0, config.targets, PART):
+        part = slice(start, min(config.targets, start + PART))
+        file = folder / f"part-{start // PART:05d}.safetensors"
+        found = _read(file, key)
+        if found is None:
+            found = _sample(teacher, data, triplets, part, config)
+            write_bytes(file, save(found, {"key": key}))
+        states.append(found["states"].float())
+        results.append(found["results"].float())
+        if progress is not None:
+            progress(part.stop, config.targets, "teacher trajectories")
+    steps = student_timesteps(teacher, config)
+    return Trajectories(torch.cat(states), torch.cat(results), steps)
+
+
+def student_timesteps(teacher: Checkpoint, config: DistillConfig) -> Tensor:
+    """Every (teacher_steps / steps)-th timestep of the teacher's trailing schedule."""
+    teacher.scheduler.set_timesteps(config.teacher_steps)
+    timesteps: Tensor = teacher.scheduler.timesteps
+    return timesteps[:: config.teacher_steps // config.steps].clone()
+
+
+def _read(file: Path, key: str) -> dict[str, Tensor] | None:
+    if not file.exists():
+        return None
+    with safe_open(file, framework="pt") as opened:
+        if opened.metadata().get("key") != key:
+            return None
+        return {name: opened.get_tensor(name) for name in ("states", "results")}
+
+
+def _sample(
+    teacher: Checkpoint, data: LatentGroups, t: TripletDraw, part: slice, config: DistillConfig
+) -> dict[str, Tensor]:
+    dtype = next(teacher.unet.parameters()).dtype
+    swap, scheduler = teacher.swap, teacher.scheduler
+    scale = swap.guidance_scale if config.teacher_guidance is None else config.teacher_guidance
+    target = data.latents[t.group[part], t.target[part]].to(dtype)
+    source = data.latents[t.group[part], t.source[part]].to(dtype)
+    condition = teacher.conditioner.condition(source)
+    x = Draw.of(config.seed + 1, part.start).normal(target.float())
+    every = config.teacher_steps // config.steps
+    scheduler.set_timesteps(config.teacher_steps)
+    states = []
+    for i, timestep in enumerate(scheduler.timesteps):
+        if i % every == 0:
+            states.append(x)
+        output = guided(
+            teacher.unet,
+            teacher.conditioner,
+            swap,
+            x.to(dtype),
+            timestep,
+            target,
+            condition,
+            scale,
+        )
+        x = scheduler.step(output.float(), timestep, x, return_dict=False)[0]
+    return {"states": torch.stack(states, 1).half(), "results": x.half()}

@@ -1,0 +1,1 @@
+"""Training the default teacher: autoencoder, identity encoder, conditioned denoiser."""

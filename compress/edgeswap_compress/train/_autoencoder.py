@@ -1,0 +1,99 @@
+"""The latent autoencoder: diffusers' AutoencoderKL on space-to-depth crops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgeswap_compress.data import Dataset
+from edgeswap_compress.train._cache import to_tensor
+from edgeswap_compress.train._config import AutoencoderConfig
+from edgeswap_compress.train._loop import Draw
+
+
+def build_autoencoder(config: AutoencoderConfig, resolution_px: int) -> Any:
+    """An untrained autoencoder for crops of ``resolution_px``."""
+    blocks = len(config.widths)
+    return AutoencoderKL(
+        in_channels=3 * config.patch_size**2,
+        out_channels=3 * config.patch_size**2,
+        down_block_types=("DownEncoderBlock2D",) * blocks,
+        up_block_types=("UpDecoderBlock2D",) * blocks,
+        block_out_channels=config.widths,
+        layers_per_block=1,
+        latent_channels=config.latent_channels,
+        norm_num_groups=config.norm_num_groups,
+        sample_size=resolution_px // config.patch_size,
+        mid_block_add_attention=False,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+
+
+class AutoencoderObjective:
+    """Reconstruction: L1, L2 and gradient terms, three times as heavy inside the face mask.
+
+    The latents get a little noise while training, so that the decoder tolerates what a sampler
+    gives it; a small L2 term keeps their scale (a deterministic stand-in for the KL term of
+    2112.10752).
+    """
+
+    def __init__(
+        self, module: Any, config: AutoencoderConfig, train: Dataset, held_out: Dataset
+    ) -> None:
+        self.module, self._config, self._data = module, config, train
+        self._dtype = next(module.parameters()).dtype
+        groups = np.linspace(0, len(held_out) - 1, min(16, len(held_out))).astype(int)
+        pictures = [held_out.images(int(g))[:: 1 + held_out.identities] for g in groups]
+        masks = [held_out.masks(int(g))[:: 1 + held_out.identities] for g in groups]
+        self._held_out = to_tensor(np.concatenate(pictures))
+        self._held_out_mask = torch.from_numpy(np.concatenate(masks)).float()[:, None] / 255.0
+
+    def _reconstruct(self, crops: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
+        patches = F.pixel_unshuffle(crops, self._config.patch_size).to(self._dtype)
+        latents = self.module.encode(patches).latent_dist.mean
+        if draw is not None:
+            noisy = latents + self._config.latent_noise * draw.normal(latents).to(latents.dtype)
+        else:
+            noisy = latents
+        decoded = self.module.decode(noisy).sample
+        return latents, F.pixel_shuffle(decoded.float(), self._config.patch_size)
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Weighted reconstruction loss of random pictures, half of them mirrored."""
+        groups = draw.rng.integers(len(self._data), size=batch_size)
+        places = draw.rng.integers(self._data.pictures, size=batch_size)
+        pairs = list(zip(groups.tolist(), places.tolist(), strict=True))
+        pictures = np.stack([self._data.images(g)[p] for g, p in pairs])
+        masks = np.stack([self._data.masks(g)[p] for g, p in pairs])
+        crops, mask = to_tensor(pictures), torch.from_numpy(masks).float()[:, None] / 255.0
+        if draw.rng.random() < 0.5:
+            crops, mask = crops.flip(3), mask.flip(3)
+        weight = 1.0 + 2.0 * mask
+        weight = weight / weight.mean()
+        latents, output = self._reconstruct(crops, draw)
+        error = output - crops
+        pixel = (weight * (error.abs() + 0.5 * error.square())).mean()
+        across = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
+        down = (weight[:, :, 1:] * (error[:, :, 1:] - error[:, :, :-1]).abs()).mean()
+        scale = latents.float().square().mean()
+        return pixel + across + down + 1e-4 * scale, {"pixel": float(pixel.detach())}
+
+    def evaluate(self) -> dict[str, float]:
+        """PSNR over whole held-out crops and inside the mask, dB of the range [-1, 1]."""
+        errors = []
+        for crops in self._held_out.split(32):
+            _, output = self._reconstruct(crops, None)
+            errors.append(((output.clamp(-1, 1) - crops) / 2).square().mean(1, keepdim=True))
+        error, mask = torch.cat(errors), self._held_out_mask
+        whole = error.mean((1, 2, 3))
+        face = (error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
+        return {
+            "psnr_db": float(-10 * torch.log10(whole).mean()),
+            "psnr_face_db": float(-10 * torch.log10(face).mean()),
+        }

@@ -1,0 +1,109 @@
+"""``edgeswap train``: a teacher checkpoint from rendered datasets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from edgeswap_compress.train._config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    FitConfig,
+    IdentityConfig,
+)
+
+
+def command(argv: list[str]) -> int:
+    """Entry point; returns the exit code."""
+    args = _parser().parse_args(argv)
+    import torch
+
+    from edgeswap_compress._progress import stage_progress
+    from edgeswap_compress.train._loop import Cadence
+    from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
+    from edgeswap_compress.train._trackers import open_tracker
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    config = TeacherConfig(
+        autoencoder=AutoencoderConfig(
+            fit=FitConfig(
+                samples=args.autoencoder_samples,
+                batch_size=24,
+                learning_rate=1.5e-3,
+                betas=(0.9, 0.99),
+                weight_decay=1e-4,
+                ema_decay=0.995,
+                seed=args.seed,
+            )
+        ),
+        identity=IdentityConfig(
+            fit=FitConfig(
+                samples=args.identity_samples,
+                batch_size=192,
+                learning_rate=1e-3,
+                warmup_steps=50,
+                weight_decay=0.02,
+                ema_decay=0.99,
+                seed=args.seed,
+            )
+        ),
+        denoiser=DenoiserConfig(
+            fit=FitConfig(
+                samples=args.denoiser_samples, batch_size=args.batch_size, seed=args.seed
+            ),
+            guidance_scale=args.guidance_scale,
+        ),
+        dtype=args.dtype,
+        seed=args.seed,
+    )
+    run = TeacherRun(args.dataset, args.held_out, config, args.run)
+    cadence = Cadence(
+        save_s=args.save_every,
+        evaluate_s=args.evaluate_every,
+        stop_after_s=None if args.stop_after is None else args.stop_after * 60.0,
+    )
+    tracker = open_tracker(args.tracker, args.run / "tracker")
+    with stage_progress() as report:
+        checkpoint = run.execute(args.out, cadence=cadence, tracker=tracker, progress=report)
+    if tracker is not None:
+        tracker.close()
+    summary = {
+        "finished": checkpoint is not None,
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "run": str(args.run),
+    }
+    if args.json:
+        print(json.dumps(summary))
+    elif checkpoint is None:
+        print(f"stopped early; the same command continues {args.run}")
+    else:
+        print(f"wrote {checkpoint}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgeswap train",
+        description="Train autoencoder, identity encoder and denoiser on a rendered dataset. "
+        "Stop it at any time; the same command goes on.",
+    )
+    parser.add_argument("dataset", type=Path, help="folder made by edgeswap data render")
+    parser.add_argument("out", type=Path, help="checkpoint folder to write at the end")
+    parser.add_argument("--held-out", type=Path, required=True, help="dataset of --split heldout")
+    parser.add_argument("--run", type=Path, required=True, help="folder that holds the run's state")
+    parser.add_argument("--autoencoder-samples", type=int, default=120_000)
+    parser.add_argument("--identity-samples", type=int, default=200_000)
+    parser.add_argument("--denoiser-samples", type=int, default=200_000)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--guidance-scale", type=float, default=1.5, help="stored as the default")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
+    parser.add_argument("--tracker", choices=("none", "tensorboard", "wandb"), default="none")
+    parser.add_argument("--save-every", type=float, default=120.0, metavar="SECONDS")
+    parser.add_argument("--evaluate-every", type=float, default=180.0, metavar="SECONDS")
+    parser.add_argument("--stop-after", type=float, default=None, metavar="MINUTES")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser

@@ -1,0 +1,170 @@
+"""The conditioned U-Net: v-prediction diffusion on the residual, with a latent identity loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+
+from edgeswap_compress._conditioner import Condition, SourceConditioner
+from edgeswap_compress._latents import latents_to_sample, predict, sample_to_latents
+from edgeswap_compress._swap_config import SwapConfig
+from edgeswap_compress.train._cache import LatentGroups, draw_triplets, held_out_triplets
+from edgeswap_compress.train._config import DenoiserConfig
+from edgeswap_compress.train._loop import Draw
+from edgeswap_compress.train._losses import LatentIdentityLoss, mask_weights
+
+
+def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: SourceConditioner) -> Any:
+    """An untrained U-Net whose conditioning fits the conditioner."""
+    widths, levels = config.block_out_channels, len(config.block_out_channels)
+    settings: Any = conditioner.config
+    unet = UNet2DConditionModel(
+        sample_size=swap.latent_size,
+        in_channels=swap.latent_channels * len(swap.input_channels),
+        out_channels=swap.latent_channels,
+        block_out_channels=widths,
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
+        up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
+        layers_per_block=config.layers_per_block,
+        cross_attention_dim=settings.widths[1],
+        attention_head_dim=config.attention_heads,  # diffusers reads this as the number of heads
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=settings.vector_size,
+        resnet_time_scale_shift="scale_shift",
+        norm_num_groups=config.norm_num_groups,
+        use_linear_projection=True,
+        time_embedding_dim=config.time_embedding_dim,
+    )
+    unet.set_attn_processor(AttnProcessor())  # faster than fused attention at these sizes on a CPU
+    nn.init.zeros_(unet.conv_out.weight)
+    nn.init.zeros_(unet.conv_out.bias)
+    return unet
+
+
+class Denoiser(nn.Module):
+    """What learns together: the U-Net and the conditioner that feeds it."""
+
+    def __init__(self, unet: Any, conditioner: SourceConditioner) -> None:
+        super().__init__()
+        self.unet, self.conditioner = unet, conditioner
+
+
+class DenoiserObjective:
+    """Weighted v-loss (2202.00512, eq. 9) plus an identity loss on the predicted clean latents.
+
+    The first part of the training is at t = T alone, where v-prediction at zero terminal SNR is
+    plain regression of the residual: it learns what to move where before it learns to sample.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        conditioner: SourceConditioner,
+        scheduler: Any,
+        swap: SwapConfig,
+        config: DenoiserConfig,
+        train: LatentGroups,
+        held_out: LatentGroups,
+    ) -> None:
+        self.module = Denoiser(unet, conditioner)
+        self._swap, self._config = swap, config
+        self._train, self._held_out = train, held_out
+        self._identity = LatentIdentityLoss(conditioner)
+        self._dtype = next(unet.parameters()).dtype
+        alphas = scheduler.alphas_cumprod.float()
+        self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
+        self._terminal = len(alphas) - 1
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def _timesteps(self, rng: np.random.Generator, n: int, done: float) -> Tensor:
+        if done < self._config.one_step_share:
+            return torch.full((n,), self._terminal)
+        steps = (rng.random(n) ** 0.7 * self._terminal).astype(np.int64)
+        steps = np.where(rng.random(n) < self._config.terminal_share, self._terminal, steps)
+        return torch.from_numpy(steps)
+
+    def _condition(self, latents: Tensor, dropped: Tensor | None) -> Condition:
+        conditioner = self.module.conditioner
+        given = conditioner.condition(self._cast(latents))
+        if dropped is None:
+            return given
+        null = conditioner.null(len(latents))
+        flat, grid = dropped[:, None], dropped[:, None, None]
+        return Condition(
+            torch.where(grid, null.tokens, given.tokens),
+            torch.where(flat, null.vector, given.vector),
+            torch.where(grid[..., None], null.source_latents, given.source_latents),
+        )
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of a batch of random triplets."""
+        data, swap, config = self._train, self._swap, self._config
+        t = draw_triplets(draw.rng, len(data), data.identities, batch_size)
+        target = data.latents[t.group, t.target].float()
+        truth = data.latents[t.group, t.truth].float()
+        source = data.latents[t.group, t.source].float()
+        clean = latents_to_sample(swap, truth, target)
+        noise = draw.normal(clean)
+        steps = self._timesteps(draw.rng, batch_size, done)
+        a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
+        noisy, velocity = a * clean + s * noise, a * noise - s * clean
+        dropped = torch.from_numpy(draw.rng.random(batch_size) < config.condition_dropout)
+        condition = self._condition(source, dropped)
+        output = predict(
+            self.module.unet, swap, self._cast(noisy), steps, self._cast(target), condition
+        ).float()
+        weights = mask_weights(data, t, config.mask_weight)
+        loss = ((output - velocity).square() * weights).mean()
+        parts = {"v_loss": float(loss.detach())}
+        if config.identity_weight > 0:
+            predicted = sample_to_latents(swap, a * noisy - s * output, target)
+            identity = self._identity(predicted, truth, ~dropped)
+            loss = loss + config.identity_weight * identity
+            parts["identity_loss"] = float(identity.detach())
+        return loss, parts
+
+    def evaluate(self) -> dict[str, float]:
+        """Held-out v-loss at fixed noise and times; one-step gain in dB over copying the target."""
+        data, swap = self._held_out, self._swap
+        t = held_out_triplets(len(data), data.identities)
+        generator = torch.Generator().manual_seed(1)
+        error = copied = v_loss = 0.0
+        n = min(len(t.group), 384)
+        for lo in range(0, n, 64):
+            hi = min(n, lo + 64)
+            g, b, a = t.group[lo:hi], t.target[lo:hi], t.truth[lo:hi]
+            target, truth = data.latents[g, b].float(), data.latents[g, a].float()
+            condition = self._condition(data.latents[g, t.source[lo:hi]].float(), None)
+            mask = torch.maximum(data.masks[g, b], data.masks[g, a]).float()[:, None]
+            clean = latents_to_sample(swap, truth, target)
+            noise = torch.randn(clean.shape, generator=generator)
+            for terminal in (True, False):
+                drawn = torch.randint(self._terminal, (hi - lo,), generator=generator)
+                steps = torch.full_like(drawn, self._terminal) if terminal else drawn
+                sa, sn = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
+                output = predict(
+                    self.module.unet,
+                    swap,
+                    self._cast(sa * clean + sn * noise),
+                    steps,
+                    self._cast(target),
+                    condition,
+                ).float()
+                if terminal:
+                    error += float(((-output - clean).square() * mask).sum())
+                    copied += float((clean.square() * mask).sum())
+                else:
+                    wanted = sa * noise - sn * clean
+                    v_loss += float((output - wanted).square().mean()) * (hi - lo) / n
+        return {
+            "held_out_v_loss": v_loss,
+            "held_out_one_step_gain_db": 10.0 * math.log10(copied / error),
+        }

@@ -1,0 +1,190 @@
+"""The one training loop: an objective gives losses, the loop steps, saves, resumes and reports."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress.train._config import FitConfig
+from edgeswap_compress.train._optimiser import MasterAdamW
+from edgeswap_compress.train._trackers import Tracker
+from edgeswap_runtime._atomic import write_bytes
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The randomness of one step: both generators are functions of (seed, step) alone."""
+
+    rng: np.random.Generator
+    torch_rng: torch.Generator
+
+    @classmethod
+    def of(cls, seed: int, step: int) -> Draw:
+        """Generators of a step."""
+        sequence = np.random.SeedSequence([seed, step])
+        generator = torch.Generator().manual_seed(
+            int(sequence.generate_state(1, np.uint64)[0] >> 1)
+        )
+        return cls(np.random.default_rng(sequence), generator)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Unit normal noise of the shape of ``like``, float32."""
+        return torch.randn(like.shape, generator=self.torch_rng)
+
+
+class Objective(Protocol):
+    """What is fitted."""
+
+    module: nn.Module
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of one batch and its parts; ``done`` is the share of the training behind us."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Held-out figures of the module as it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cadence:
+    """How often a run saves and evaluates, and when it stops early (seconds of wall time)."""
+
+    save_s: float = 120.0
+    evaluate_s: float = 180.0
+    stop_after_s: float | None = None
+
+
+def fit(
+    objective: Objective,
+    config: FitConfig,
+    folder: Path,
+    *,
+    cadence: Cadence | None = None,
+    tracker: Tracker | None = None,
+    progress: Progress | None = None,
+) -> bool:
+    """Fit an objective's module, going on from ``folder`` where it was stopped.
+
+    Every step's randomness is a function of (seed, step), and the state is written atomically, so
+    a run that was killed and continued follows the same curve as one that was not.
+
+    Args:
+        objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
+        config: length, batch, optimiser.
+        folder: of this run: ``state.safetensors`` and ``metrics.jsonl``.
+
+    Returns:
+        True when the training is complete, False when ``cadence.stop_after_s`` cut it short.
+    """
+    cadence = cadence or Cadence()
+    folder.mkdir(parents=True, exist_ok=True)
+    optimiser = MasterAdamW(objective.module, config)
+    step = _restore(optimiser, folder / "state.safetensors", config)
+    log = _Log(folder / "metrics.jsonl", tracker, config, step)
+    begun = saved = evaluated = time.monotonic()
+    stopped = False
+    while step < config.steps and not stopped:
+        loss, parts = objective.loss(
+            Draw.of(config.seed, step), config.batch_size, step / config.steps
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = optimiser.step(step)
+        step += 1
+        log.add({"loss": float(loss.detach()), "gradient_norm": norm, **parts})
+        if progress is not None:
+            progress(step, config.steps, log.line())
+        now = time.monotonic()
+        stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
+        if now - evaluated > cadence.evaluate_s or step == config.steps:
+            log.write(step, _evaluate_ema(objective, optimiser))
+            evaluated = time.monotonic()
+        if now - saved > cadence.save_s or step == config.steps or stopped:
+            _save(optimiser, folder / "state.safetensors", step, config)
+            saved = time.monotonic()
+    optimiser.use(optimiser.ema)
+    return step >= config.steps
+
+
+def _evaluate_ema(objective: Objective, optimiser: MasterAdamW) -> dict[str, float]:
+    optimiser.use(optimiser.ema)
+    objective.module.eval()
+    with torch.no_grad():
+        figures = objective.evaluate()
+    objective.module.train()
+    optimiser.use(optimiser.master)
+    return figures
+
+
+def _save(optimiser: MasterAdamW, path: Path, step: int, config: FitConfig) -> None:
+    meta = {"step": str(step), "steps": str(config.steps), "seed": str(config.seed)}
+    tensors = {name: tensor.contiguous() for name, tensor in optimiser.tensors().items()}
+    write_bytes(path, save(tensors, meta))
+
+
+def _restore(optimiser: MasterAdamW, path: Path, config: FitConfig) -> int:
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="pt") as file:
+        meta = file.metadata()
+        found = (int(meta["steps"]), int(meta["seed"]))
+        if found != (config.steps, config.seed):
+            raise TrainingStopped(
+                f"{path} belongs to another run: expected steps and seed "
+                f"{(config.steps, config.seed)}, found {found}; name another run folder"
+            )
+        optimiser.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return int(meta["step"])
+
+
+class _Log:
+    """Running means since the last line, written to ``metrics.jsonl`` and the tracker."""
+
+    def __init__(self, path: Path, tracker: Tracker | None, config: FitConfig, step: int) -> None:
+        self._path, self._tracker, self._config = path, tracker, config
+        self._sums: dict[str, float] = {}
+        self._n = 0
+        self._since = time.monotonic()
+        self._last_evaluation = ""
+        if path.exists():  # lines beyond the restored state belong to steps that are run again
+            kept = [
+                line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step
+            ]
+            write_bytes(path, "".join(line + "\n" for line in kept).encode())
+
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._n += 1
+
+    def _rate(self) -> float:
+        return self._n * self._config.batch_size / max(1e-9, time.monotonic() - self._since)
+
+    def line(self) -> str:
+        """One line for the progress display."""
+        loss = self._sums["loss"] / self._n
+        return f"loss {loss:.4f} {self._rate():.1f} img/s{self._last_evaluation}"
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        means = {name: value / max(1, self._n) for name, value in self._sums.items()}
+        samples = step * self._config.batch_size
+        row = {"step": step, "samples": samples, "images_per_s": self._rate(), **means, **figures}
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._tracker is not None:
+            self._tracker.log(step, {k: v for k, v in row.items() if k != "step"})
+        self._last_evaluation = "".join(f" {k} {v:.4g}" for k, v in figures.items())
+        self._sums, self._n, self._since = {}, 0, time.monotonic()

@@ -1,0 +1,210 @@
+"""A teacher from a dataset: the stages in order, each resumable, ending in a checkpoint folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._conditioner import SourceConditioner
+from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress._schedulers import noise_scheduler
+from edgeswap_compress._swap_config import FaceMask, SwapConfig
+from edgeswap_compress.data import Dataset, read_dataset
+from edgeswap_compress.train._autoencoder import AutoencoderObjective, build_autoencoder
+from edgeswap_compress.train._cache import (
+    LatentGroups,
+    draw_triplets,
+    encode_dataset,
+    latent_statistics,
+)
+from edgeswap_compress.train._config import AutoencoderConfig, DenoiserConfig, IdentityConfig
+from edgeswap_compress.train._denoiser import DenoiserObjective, build_denoiser
+from edgeswap_compress.train._identity import IdentityObjective
+from edgeswap_compress.train._loop import Cadence, Draw, Objective, fit
+from edgeswap_compress.train._trackers import Tracker
+from edgeswap_runtime._align import TEMPLATE_96
+from edgeswap_runtime._atomic import canonical_json, write_json
+from edgeswap_runtime._errors import OutputExists
+
+StageProgress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherConfig:
+    """Settings of the three stages, and the arithmetic they run in.
+
+    Attributes:
+        dtype: compute dtype of the modules; master weights are float32 always.
+        seed: of the modules' initial weights.
+    """
+
+    autoencoder: AutoencoderConfig
+    identity: IdentityConfig
+    denoiser: DenoiserConfig
+    dtype: str = "bfloat16"
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return raw
+
+
+class TeacherRun:
+    """A run folder: what it was asked for, the state of each stage, and the latents cached.
+
+    Args:
+        train, held_out: rendered datasets.
+        config: fixed for the life of the folder; a different one is refused.
+        folder: made if missing, continued if there.
+    """
+
+    def __init__(self, train: Path, held_out: Path, config: TeacherConfig, folder: Path) -> None:
+        self.config, self.folder = config, folder
+        self.train, self.held_out = read_dataset(train), read_dataset(held_out)
+        self.dtype: torch.dtype = getattr(torch, config.dtype)
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {"config": config.to_json(), "dataset": self.train.digest}
+        file = folder / "run.json"
+        if file.exists() and json.loads(file.read_text()) != wanted:
+            raise TrainingStopped(
+                f"{folder} was begun with other settings or another dataset: expected those of "
+                f"{file}; name another run folder, or continue with the same settings"
+            )
+        if not file.exists():
+            write_json(file, wanted)
+
+    def execute(
+        self,
+        out: Path,
+        *,
+        cadence: Cadence,
+        tracker: Tracker | None = None,
+        progress: StageProgress | None = None,
+    ) -> Path | None:
+        """Run every stage that is not finished; returns the checkpoint, or None if stopped early.
+
+        Raises:
+            OutputExists: ``out`` exists.
+            TrainingStopped: a stage cannot go on.
+        """
+        if out.exists():
+            raise OutputExists(out)
+
+        def run(name: str, objective: Objective, settings: Any) -> bool:
+            report = None if progress is None else lambda i, n, text: progress(name, i, n, text)
+            return fit(
+                objective,
+                settings.fit,
+                self.folder / name,
+                cadence=cadence,
+                tracker=tracker,
+                progress=report,
+            )
+
+        vae = self._prepare(lambda: build_autoencoder(self.config.autoencoder, self._resolution), 0)
+        objective: Objective = AutoencoderObjective(
+            vae, self.config.autoencoder, self.train, self.held_out
+        )
+        if not run("autoencoder", objective, self.config.autoencoder):
+            return None
+        vae.eval().requires_grad_(False)
+        swap = self._swap_config()
+        latent_statistics(vae, swap, self.train)
+        train, held_out = self._latents(vae, swap, progress)
+        swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
+        conditioner = self._prepare(lambda: self._conditioner(swap), 1)
+        objective = IdentityObjective(conditioner, self.config.identity, train, held_out)
+        if not run("identity", objective, self.config.identity):
+            return None
+        unet = self._prepare(lambda: build_denoiser(self.config.denoiser, swap, conditioner), 2)
+        scheduler = noise_scheduler()
+        objective = DenoiserObjective(
+            unet, conditioner, scheduler, swap, self.config.denoiser, train, held_out
+        )
+        if not run("denoiser", objective, self.config.denoiser):
+            return None
+        swap = swap.with_stage("train", {**self.config.to_json(), "dataset": self.train.digest})
+        return Checkpoint(
+            unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler, swap=swap
+        ).save(out)
+
+    @property
+    def _resolution(self) -> int:
+        return int(self.train.images(0).shape[1])
+
+    def _prepare(self, build: Callable[[], Any], salt: int) -> Any:
+        """Weights that depend on the seed alone, compute dtype, channels last."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed * 1000 + salt)
+            module = build()
+        return nn.Module.to(module.train(), dtype=self.dtype, memory_format=torch.channels_last)
+
+    def _swap_config(self) -> SwapConfig:
+        auto, denoiser = self.config.autoencoder, self.config.denoiser
+        scale = self._resolution / 96.0
+        mask = FaceMask()
+        return SwapConfig(
+            resolution_px=self._resolution,
+            landmarks_px=tuple((float(x) * scale, float(y) * scale) for x, y in TEMPLATE_96),
+            mask=FaceMask(
+                centre_px=(mask.centre_px[0] * scale, mask.centre_px[1] * scale),
+                radii_px=(mask.radii_px[0] * scale, mask.radii_px[1] * scale),
+                exponent=mask.exponent,
+                feather_px=mask.feather_px * scale,
+            ),
+            patch_size=auto.patch_size,
+            latent_channels=auto.latent_channels,
+            latent_size=self._resolution // auto.patch_size // 2 ** (len(auto.widths) - 1),
+            residual_std=(1.0,) * auto.latent_channels,
+            guidance_scale=denoiser.guidance_scale,
+            default_steps=denoiser.default_steps,
+        )
+
+    def _conditioner(self, swap: SwapConfig) -> SourceConditioner:
+        identity = self.config.identity
+        return SourceConditioner(
+            latent_channels=swap.latent_channels,
+            latent_size=swap.latent_size,
+            widths=identity.widths,
+            vector_size=identity.vector_size,
+        )
+
+    def _latents(
+        self, vae: Any, swap: SwapConfig, progress: StageProgress | None
+    ) -> tuple[LatentGroups, LatentGroups]:
+        report = None if progress is None else lambda i, n, text: progress("latents", i, n, text)
+        digest = hashlib.sha256(canonical_json(dict(vae.config)))
+        for _, tensor in sorted(vae.state_dict().items()):
+            digest.update(tensor.detach().float().contiguous().numpy().tobytes())
+
+        def encode(dataset: Dataset, name: str, flips: bool) -> LatentGroups:
+            return encode_dataset(
+                vae,
+                swap,
+                dataset,
+                self.folder / f"latents-{name}.safetensors",
+                f"{digest.hexdigest()}-{dataset.digest}",
+                flips=flips,
+                progress=report,
+            )
+
+        return encode(self.train, "train", True), encode(self.held_out, "heldout", False)
+
+
+def residual_deviation(groups: LatentGroups, samples: int = 4096) -> tuple[float, ...]:
+    """Per-channel deviation of truth - target inside the face mask, over random triplets."""
+    t = draw_triplets(Draw.of(0, 0).rng, len(groups), groups.identities, samples)
+    residual = (groups.latents[t.group, t.truth] - groups.latents[t.group, t.target]).float()
+    mask = groups.masks[t.group, t.truth].float()[:, None]
+    mean_square = (residual.square() * mask).sum((0, 2, 3)) / mask.sum()
+    return tuple(round(float(v), 6) for v in mean_square.sqrt())
