@@ -12,7 +12,7 @@ from edgeswap_runtime._bundle import Bundle
 from edgeswap_runtime._clock import StageClock
 from edgeswap_runtime._detect import check_choice, select_faces
 from edgeswap_runtime._errors import InvalidRequest
-from edgeswap_runtime._picture import load_picture, read_picture, require_writable
+from edgeswap_runtime._picture import load_picture, require_writable
 from edgeswap_runtime._swapper import Swapper
 from edgeswap_runtime.backends import BACKENDS
 
@@ -27,9 +27,7 @@ def command(argv: list[str]) -> int:
     check_choice(options.faces)
     bundle = Bundle.open(options.bundle)
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
-    # Read everything before the model is loaded: mistakes show at once.
     target = load_picture(options.target)
-    sources = [read_picture(path) for path in options.source]
     clock = StageClock()
     with Swapper.open(
         bundle,
@@ -39,9 +37,7 @@ def command(argv: list[str]) -> int:
         seed=options.seed,
         threads=options.threads,
     ) as swapper:
-        for path, source in zip(options.source, sources, strict=True):
-            select_faces(swapper.detect(source), "largest", str(path))
-        identity = swapper.identity(sources)
+        identity = swapper.identity(options.source)
         start_ns = time.perf_counter_ns()
         with clock.stage("detect"):
             found = swapper.detect(target.rgb)
