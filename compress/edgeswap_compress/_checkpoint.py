@@ -104,11 +104,19 @@ class Checkpoint:
         write_json(folder / "model_index.json", index)
         write_json(folder / "swap.json", self.swap.to_json())
 
-    def to(self, dtype: torch.dtype, memory_format: Any = torch.preserve_format) -> Checkpoint:
-        """Convert the modules in place."""
+    def to(self, dtype: torch.dtype) -> Checkpoint:
+        """Convert the modules in place, channels last in memory (fastest on a CPU)."""
         for name in MODULES:
-            nn.Module.to(getattr(self, name), dtype=dtype, memory_format=memory_format)
+            convert(getattr(self, name), dtype)
         return self
+
+
+def convert(module: Any, dtype: torch.dtype) -> Any:
+    """A module's floating dtype changed in place, 4-D weights channels last; returns it.
+
+    Goes past diffusers' own ``to``, which warns at every call.
+    """
+    return nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _public(config: dict[str, Any]) -> dict[str, Any]:

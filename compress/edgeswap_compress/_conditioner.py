@@ -43,7 +43,7 @@ class _Residual(nn.Module):
         return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
 
-class SourceConditioner(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class SourceConditioner(ModelMixin, ConfigMixin):
     """Small convolutional encoder with two outputs: a grid of tokens and one identity vector.
 
     The trunk is first trained contrastively as an identity encoder (InfoNCE, 1807.03748), so that

@@ -16,7 +16,7 @@ from edgeswap_compress._swap_config import SwapConfig
 
 
 @dataclass
-class SwapOutput(BaseOutput):  # type: ignore[misc]
+class SwapOutput(BaseOutput):
     """Result of a batch of swaps.
 
     Attributes:
@@ -28,7 +28,7 @@ class SwapOutput(BaseOutput):  # type: ignore[misc]
     sample: Tensor
 
 
-class SwapPipeline(DiffusionPipeline):  # type: ignore[misc]
+class SwapPipeline(DiffusionPipeline):
     """Swaps a batch of aligned crops with diffusers' own schedulers and classifier-free guidance.
 
     Args:
@@ -36,6 +36,11 @@ class SwapPipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler: any diffusers scheduler of the checkpoint's noise schedule.
         swap: the checkpoint's swap config.
     """
+
+    unet: Any
+    vae: Any
+    conditioner: Any
+    scheduler: Any
 
     def __init__(
         self, unet: Any, vae: Any, conditioner: Any, scheduler: Any, swap: SwapConfig

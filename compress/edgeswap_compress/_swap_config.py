@@ -122,12 +122,15 @@ class SwapConfig:
         if unknown := sorted(set(raw) - names):
             raise InvalidCheckpoint(f"{where}: keys", expected="known keys", found=unknown)
         try:
-            mask = FaceMask(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in raw.pop("mask").items()}
-            )
-            points = tuple((float(x), float(y)) for x, y in raw.pop("landmarks_px"))
-            tuples = {k: tuple(raw.pop(k)) for k in ("input_channels", "residual_std", "history")}
-            return cls(mask=mask, landmarks_px=points, **tuples, **raw)
+            values: dict[str, Any] = dict(raw)
+            mask: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in raw["mask"].items()
+            }
+            values["mask"] = FaceMask(**mask)
+            values["landmarks_px"] = tuple((float(x), float(y)) for x, y in raw["landmarks_px"])
+            for name in ("input_channels", "residual_std", "history"):
+                values[name] = tuple(raw[name])
+            return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidCheckpoint(
                 f"{where}: content", expected="every field of SwapConfig", found=str(error)

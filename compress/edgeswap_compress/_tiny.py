@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
@@ -41,7 +43,7 @@ def tiny_checkpoint(seed: int = 0, guidance_scale: float = 1.0) -> Checkpoint:
     return checkpoint
 
 
-def _tiny_modules() -> dict[str, torch.nn.Module]:
+def _tiny_modules() -> dict[str, Any]:
     unet = UNet2DConditionModel(
         sample_size=4,
         in_channels=12,

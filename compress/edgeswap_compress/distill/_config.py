@@ -39,8 +39,8 @@ class DistillConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.teacher_steps % self.steps:
             raise InvalidSettings(
-                f"{self.teacher_steps} teacher steps cannot teach {self.steps}: expected a multiple of "
-                "--steps; give another --teacher-steps"
+                f"{self.teacher_steps} teacher steps cannot teach {self.steps}: expected a "
+                "multiple of --steps; give another --teacher-steps"
             )
         if self.minutes <= 0 or self.targets < self.batch_size:
             raise InvalidSettings(

@@ -57,8 +57,8 @@ def distill(
     if out.exists():
         raise OutputExists(out)
     dtype = getattr(torch, config.dtype)
-    teacher = Checkpoint.load(teacher_path).to(dtype, torch.channels_last)
-    student = Checkpoint.load(student_path).to(dtype, torch.channels_last)
+    teacher = Checkpoint.load(teacher_path).to(dtype)
+    student = Checkpoint.load(student_path).to(dtype)
     _check_same_space(teacher, student)
     for model in (teacher, student):
         model.unet.set_attn_processor(AttnProcessor())
@@ -153,10 +153,10 @@ def _fit_config(objective: TrajectoryObjective, config: DistillConfig, file: Pat
     """Fix the number of samples from the speed of a few steps, once per run folder."""
     if not file.exists():
         for i in range(2):
-            objective.loss(Draw.of(config.seed, i), config.batch_size, 0.0)[0].backward()  # type: ignore[no-untyped-call]
+            objective.loss(Draw.of(config.seed, i), config.batch_size, 0.0)[0].backward()
         begun, steps = time.monotonic(), 4
         for i in range(steps):
-            objective.loss(Draw.of(config.seed, i), config.batch_size, 0.0)[0].backward()  # type: ignore[no-untyped-call]
+            objective.loss(Draw.of(config.seed, i), config.batch_size, 0.0)[0].backward()
         objective.module.zero_grad(set_to_none=True)
         # an optimiser step, saving and evaluation take about a fifth on top
         step_s = 1.2 * (time.monotonic() - begun) / steps

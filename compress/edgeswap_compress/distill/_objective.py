@@ -85,7 +85,7 @@ class TrajectoryObjective:
     def evaluate(self) -> dict[str, float]:
         """Mean square distance to teacher and truth on a fixed part of the trajectories."""
         sums: dict[str, Any] = {"fixed_to_teacher": 0.0, "fixed_to_truth": 0.0}
-        for pick in self._fixed.split(64):
+        for pick in torch.split(self._fixed, 64):
             clean, target, t = self._predict_clean(pick, torch.zeros_like(pick))
             truth = self._data.latents[t.group, t.truth].float()
             wanted = latents_to_sample(self._swap, truth, target)

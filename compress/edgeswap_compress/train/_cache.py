@@ -122,7 +122,7 @@ def latent_statistics(vae: Any, swap: SwapConfig, dataset: Dataset, groups: int 
 
 @dataclass(frozen=True, slots=True)
 class TripletDraw:
-    """Measure mean and deviation of each raw latent channel; keep them in the vae config.
+    """Positions of a batch of triplets: group, pictures in it, and the source's identity."""
 
     group: NDArray[np.int64]
     target: NDArray[np.int64]

@@ -48,7 +48,10 @@ class Draw:
 class Objective(Protocol):
     """What is fitted."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """The module whose parameters learn."""
+        ...
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Loss of one batch and its parts; ``done`` is the share of the training behind us."""
@@ -101,7 +104,7 @@ def fit(
         loss, parts = objective.loss(
             Draw.of(config.seed, step), config.batch_size, step / config.steps
         )
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = optimiser.step(step)
         step += 1
         log.add({"loss": float(loss.detach()), "gradient_norm": norm, **parts})

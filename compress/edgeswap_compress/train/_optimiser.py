@@ -21,7 +21,7 @@ class MasterAdamW:
     def __init__(self, module: nn.Module, config: FitConfig) -> None:
         self.config = config
         self.names = [name for name, p in module.named_parameters() if p.requires_grad]
-        self.live = [p for p in module.parameters() if p.requires_grad]
+        self.live: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         self.master = [p.detach().float().clone() for p in self.live]
         self.ema = [p.clone() for p in self.master]
         self.adamw = torch.optim.AdamW(

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._checkpoint import Checkpoint, convert
 from edgeswap_compress._conditioner import SourceConditioner
 from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress._schedulers import noise_scheduler
@@ -147,7 +146,7 @@ class TeacherRun:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed * 1000 + salt)
             module = build()
-        return nn.Module.to(module.train(), dtype=self.dtype, memory_format=torch.channels_last)
+        return convert(module.train(), self.dtype)
 
     def _swap_config(self) -> SwapConfig:
         auto, denoiser = self.config.autoencoder, self.config.denoiser
