@@ -99,8 +99,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     lines = [
         f"checkpoint   {facts['path']}",
         f"crop         {facts['resolution_px']} px, latents {channels} x {size} x {size}",
-        f"U-Net input  {' + '.join(facts['input_channels'])}, predicts {facts['prediction']['type']}"
-        f" of the {facts['prediction']['target']}",
+        f"U-Net input  {' + '.join(facts['input_channels'])}",
+        f"predicts     {facts['prediction']['type']} of the {facts['prediction']['target']}",
         f"source       {facts['conditioning']['tokens'][0]} tokens of "
         f"{facts['conditioning']['tokens'][1]}, vector of {facts['conditioning']['vector']}",
         f"sampling     {facts['default_sampler']}, {facts['default_steps']} steps, guidance "
