@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import Any
 from edgeswap_compress.prune._errors import BadPlan
 
 SCHEMA = 1
+MAX_WIDTH = 1 << 20  # no layer is wider; a damaged file must not make us count to a billion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,16 +160,37 @@ def _check_indices(where: str, kept: tuple[int, ...], of: int | None) -> None:
 
 
 def _axis_to_json(axis: Axis | None) -> dict[str, Any] | None:
-    return None if axis is None else {"of": axis.of, "kept": list(axis.kept)}
+    return None if axis is None else {"of": axis.of, "kept": _to_runs(axis.kept)}
 
 
 def _axis_from_json(where: str, data: object) -> Axis | None:
     if data is None:
         return None
     axis = _object(where, data, ("of", "kept"))
-    if isinstance(axis["of"], bool) or not isinstance(axis["of"], int):
-        raise BadPlan(where, f"'of' must be an integer, found {axis['of']!r}")
-    return Axis(of=axis["of"], kept=_indices(where, axis["kept"]))
+    of = axis["of"]
+    if type(of) is not int or not 0 < of <= MAX_WIDTH:
+        raise BadPlan(where, f"'of' must be an integer in 1..{MAX_WIDTH}, found {of!r}")
+    return Axis(of=of, kept=_from_runs(where, axis["kept"], of))
+
+
+def _to_runs(kept: tuple[int, ...]) -> str:
+    """Ascending indices as text, "0-2,5" for 0, 1, 2 and 5: a fifth of the bytes of a list."""
+    starts = [i for n, i in enumerate(kept) if n == 0 or kept[n - 1] != i - 1]
+    ends = [i for n, i in enumerate(kept) if n == len(kept) - 1 or kept[n + 1] != i + 1]
+    pairs = zip(starts, ends, strict=True)
+    return ",".join(str(start) if start == end else f"{start}-{end}" for start, end in pairs)
+
+
+def _from_runs(where: str, data: object, of: int) -> tuple[int, ...]:
+    if not isinstance(data, str) or re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", data) is None:
+        raise BadPlan(where, f"'kept' must be text such as '0-2,5', found {str(data)[:40]!r}")
+    kept: list[int] = []
+    for run in data.split(","):
+        start, _, end = run.partition("-")
+        if int(end or start) >= of:
+            raise BadPlan(where, f"kept indices {run} lie outside 0..{of - 1}")
+        kept += range(int(start), int(end or start) + 1)
+    return tuple(kept)
 
 
 def _indices(where: str, data: object) -> tuple[int, ...]:

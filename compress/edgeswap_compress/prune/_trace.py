@@ -110,7 +110,7 @@ class _Touch:
 
 
 def _touches(
-    graph: Any, names: Mapping[nn.Module, str], layer: nn.Module, axis: AxisName
+    graph: Any, names: Mapping[Any, str], layer: nn.Module, axis: AxisName
 ) -> list[_Touch] | None:
     """Every axis cut along with one axis of `layer`; None where one of them cannot be cut."""
     pruner = graph.get_pruner_of_module(layer)
@@ -118,7 +118,7 @@ def _touches(
     length = width(names[layer], layer, axis)
     found = []
     for item in graph.get_pruning_group(layer, handler, list(range(length or 0))):
-        module: Any = item.dep.target.module
+        module: Any = item.dep.target.module  # a layer, an operation or a bare parameter
         if isinstance(module, nn.Parameter):
             return None
         if module not in names:
