@@ -37,6 +37,11 @@ TEMPLATE_96 = (ARCFACE_112 + np.array([-4.0, -10.0])) * 96 / 104
 """(5, 2) float64, the same landmarks in the tight 96 px crop of the default model."""
 
 _KERNEL_PX = 3  # what a bicubic kernel reaches beyond the sampled point, plus one
+# Enlarging goes through a bicubic resize by this factor, then bilinear: the bicubic of Pillow's
+# `transform` is the sharper Keys kernel (a = -1), which rings and moves edges by a tenth of a
+# pixel.
+# Odd, so that the old pixel centres are among the new ones.
+_ENLARGE = 3
 
 
 def similarity(points: ArrayLike, template: ArrayLike) -> NDArray[np.float64]:
@@ -123,22 +128,26 @@ def resample(
     """
     spread = math.sqrt(abs(float(np.linalg.det(to_image[:, :2]))))  # picture px per output px
     region, origin = _region(image, transform_points(to_image, _corners(size)), spread)
+    enlarging = spread < 1 + 1e-6
     # Shrink in two parts: whole pixels averaged first, which is cheap; what is left of the factor
     # (below 2) by 2 x 2 samples per output pixel.
-    reduce = max(1, int(spread))
-    samples = 1 if spread < 1 + 1e-6 else 2
-    # From sample indices + 0.5 to the reduced region's: Pillow puts pixel centres at integer + 0.5.
-    linear = to_image[:, :2] / (samples * reduce)
+    reduce = 1 if enlarging else int(spread)
+    samples = 1 if enlarging else 2
+    zoom = _ENLARGE if enlarging else 1 / reduce
+    # From sample indices + 0.5 to the region's coordinates: Pillow has pixel centres at + 0.5.
+    linear = to_image[:, :2] / samples
     shift = to_image[:, :2] @ [-0.5, -0.5] + to_image[:, 2] + 0.5 - origin
-    coefficients = tuple(np.column_stack([linear, shift / reduce]).ravel().tolist())
-    filtering = Image.Resampling.BICUBIC if samples == 1 else Image.Resampling.BILINEAR
+    coefficients = tuple((np.column_stack([linear, shift]) * zoom).ravel().tolist())
     planes = []
     for plane in _planes(region, reduce):
+        if enlarging:
+            larger = (plane.width * _ENLARGE, plane.height * _ENLARGE)
+            plane = plane.resize(larger, Image.Resampling.BICUBIC)
         sampled = plane.transform(
             (size[0] * samples, size[1] * samples),
             Image.Transform.AFFINE,
             coefficients,
-            resample=filtering,
+            resample=Image.Resampling.BILINEAR,
         )
         planes.append(np.asarray(sampled.reduce(samples) if samples > 1 else sampled))
     return np.stack(planes, axis=-1)
@@ -146,8 +155,11 @@ def resample(
 
 def to_uint8(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Round to the nearest of 0..255."""
-    rounded: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return rounded
+    # One array for both steps: the whole face's box passes through here.
+    rounded = np.rint(values)
+    np.clip(rounded, 0, 255, out=rounded)
+    whole: NDArray[np.uint8] = rounded.astype(np.uint8)
+    return whole
 
 
 def _planes(region: Pixels, reduce: int) -> list[Image.Image]:

@@ -40,7 +40,7 @@ def _describe(report: dict[str, Any]) -> list[str]:
     for name, found in report["backends"].items():
         providers = ", ".join(found.get("providers", []))
         version = found["version"] or "not installed"
-        lines.append(f"{name:12}{version}{f' ({providers})' if providers else ''}")
+        lines.append(f"{name:13}{version}{f' ({providers})' if providers else ''}")
     have = [extra for extra, complete in report["extras"].items() if complete]
     lines.append(f"extras      {', '.join(have) or 'none complete'}")
     lines += [f"missing     {tip['missing']}: {tip['type']}" for tip in report["advice"]]

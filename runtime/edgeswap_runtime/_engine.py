@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from edgeswap_runtime._clock import timed
-from edgeswap_runtime._errors import InvalidRequest
+from edgeswap_runtime._errors import EdgeswapFailure, InvalidRequest
 from edgeswap_runtime._sampler import noise_source, sample_latents
 from edgeswap_runtime.backends._protocol import Backend, BufferT
 
@@ -97,6 +97,9 @@ class Engine(Generic[BufferT]):
 
         Returns:
             (R, R, 3) float32, RGB, 0..255, not clipped.
+
+        Raises:
+            EdgeswapFailure: the graphs gave NaN or infinity.
         """
         if noise is not None and noise.shape != self._latent_shape:
             raise InvalidRequest(f"noise has shape {noise.shape}, expected {self._latent_shape}")
@@ -109,6 +112,11 @@ class Engine(Generic[BufferT]):
         with timed(clock, "decode"):
             inputs = {"sample": backend.upload(sample), "target_latents": latents}
             decoded = backend.download(backend.run("decode", inputs)["crop"])
+        if not np.isfinite(decoded).all():
+            raise EdgeswapFailure(
+                "the decoder gave values that are not finite: edgeswap verify BUNDLE checks the "
+                "graphs; another --device tells whether this one computes wrongly"
+            )
         values: NDArray[np.float32] = (decoded[0].transpose(1, 2, 0) + 1) * np.float32(127.5)
         return values
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def mask_weights(
-    mask: Mask, x: NDArray[np.float64], y: NDArray[np.float64], size_px: int
+    mask: Mask, x: NDArray[np.floating], y: NDArray[np.floating], size_px: int
 ) -> NDArray[np.float32]:
     """How much of the swap shows at points of the crop.
 
@@ -56,7 +56,7 @@ def paste(
 
     Args:
         picture: (H, W, 3) uint8, RGB; changed.
-        crop: (R, R, 3) float32, RGB, 0..255.
+        crop: (R, R, 3) float32, RGB, 0..255, finite; clipped to that range after interpolation.
         matrix: (2, 3), picture to crop, by which the crop was cut.
         mask: in crop pixels.
     """
@@ -67,14 +67,18 @@ def paste(
     # From the region's pixels to the crop's.
     to_crop = matrix.copy()
     to_crop[:, 2] += matrix[:, :2] @ [left, top]
-    columns, rows = np.arange(right - left), np.arange(bottom - top)[:, None]
-    x = to_crop[0, 0] * columns + to_crop[0, 1] * rows + to_crop[0, 2]
-    y = to_crop[1, 0] * columns + to_crop[1, 1] * rows + to_crop[1, 2]
-    weights = mask_weights(mask, x, y, size)[..., None]
+    columns = np.arange(right - left, dtype=np.float32)
+    rows = np.arange(bottom - top, dtype=np.float32)[:, None]
+    (a, b, c), (d, e, f) = to_crop.tolist()
+    weights = mask_weights(mask, a * columns + (b * rows + c), d * columns + (e * rows + f), size)
+    swapped = resample(crop, to_crop, (right - left, bottom - top))
+    np.clip(swapped, 0, 255, out=swapped)
     region = picture[top:bottom, left:right]
-    swapped = resample(crop, to_crop, (right - left, bottom - top)).clip(0, 255)
-    blended = to_uint8(region + weights * (swapped - region))
-    np.copyto(region, blended, where=weights > 0)
+    # Where the weight is 0 this is region + 0, exact in float32: the byte stays what it was.
+    swapped -= region
+    swapped *= weights[..., None]
+    swapped += region
+    region[...] = to_uint8(swapped)
 
 
 def _reach(
