@@ -1,0 +1,53 @@
+"""Shared fixtures: a dataset of noise in the shape of a rendered one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+
+@dataclass
+class NoiseDataset:
+    """Stands in for a rendered dataset: every inner face is a colour, every scene a gradient."""
+
+    groups: int = 6
+    identities: int = 2
+    size: int = 24
+    seed: int = 0
+    pictures: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pictures = self.identities * (self.identities + 1)
+        self.digest = hashlib.sha256(repr((self.groups, self.size, self.seed)).encode()).hexdigest()
+        rng = np.random.default_rng(self.seed)
+        k = self.identities
+        faces = rng.integers(0, 255, (self.groups, k, 3))
+        scenes = rng.integers(0, 255, (self.groups, 2 * k, self.size, 1, 3))
+        inside = np.zeros((self.size, self.size, 1), bool)
+        inside[6:20, 5:19] = True
+        order = [(a, a) for a in range(k)] + [(k + b, a) for b in range(k) for a in range(k)]
+        self._images = np.stack(
+            [
+                np.stack([np.where(inside, faces[g, a], scenes[g, s]) for s, a in order])
+                for g in range(self.groups)
+            ]
+        ).astype(np.uint8)
+        self._mask = (255 * inside[..., 0]).astype(np.uint8)
+
+    def __len__(self) -> int:
+        return self.groups
+
+    def images(self, group: int) -> NDArray[np.uint8]:
+        return self._images[group]
+
+    def masks(self, group: int) -> NDArray[np.uint8]:
+        return np.broadcast_to(self._mask, (self.pictures, self.size, self.size))
+
+
+@pytest.fixture
+def noise_dataset() -> NoiseDataset:
+    return NoiseDataset()

@@ -1,0 +1,140 @@
+"""Distillation: a student that follows its teacher, stopped and continued, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from edgeswap_compress import Checkpoint, SwapPipeline
+from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
+from edgeswap_compress._tiny import tiny_checkpoint
+from edgeswap_compress.distill import _distill
+from edgeswap_compress.distill._config import DistillConfig
+from edgeswap_compress.distill._distill import distill
+from edgeswap_compress.distill._trajectories import student_timesteps
+from edgeswap_runtime._errors import OutputExists
+
+CONFIG = DistillConfig(
+    minutes=0.05, targets=64, batch_size=16, teacher_steps=2, truth_weight=0.0,
+    identity_weight=0.0, learning_rate=2e-3, dtype="float32",
+)  # fmt: skip
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    return tiny_checkpoint(guidance_scale=1.5).save(tmp_path / "teacher")
+
+
+@pytest.fixture(autouse=True)
+def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_distill, "read_dataset", lambda path: noise_dataset)
+
+
+def run(teacher: Path, folder: Path, config: DistillConfig = CONFIG, student: Any = None) -> Path:
+    return distill(
+        teacher, student or teacher, folder / "student", config, data=Path(), run=folder / "run"
+    )
+
+
+def test_the_student_comes_closer_to_its_teacher(teacher: Path, tmp_path: Path) -> None:
+    out = run(teacher, tmp_path)
+    student = Checkpoint.load(out)
+    assert student.swap.guidance_scale == 1.0
+    assert student.swap.default_steps == 1
+    assert student.swap.history[-1]["stage"] == "distill"
+    generator = torch.Generator().manual_seed(0)
+    target, source = torch.rand(2, 4, 3, 24, 24, generator=generator) * 2 - 1
+    noise = torch.randn(4, 4, 4, 4, generator=generator)
+    master = Checkpoint.load(teacher)
+    wanted = SwapPipeline.from_checkpoint(master)(
+        target, source, noise=noise, num_inference_steps=2
+    ).sample
+    before = SwapPipeline.from_checkpoint(master)(
+        target, source, noise=noise, num_inference_steps=1, guidance_scale=1.0
+    ).sample
+    after = SwapPipeline.from_checkpoint(student)(target, source, noise=noise).sample
+    assert (after - wanted).square().mean() < 0.9 * (before - wanted).square().mean()
+
+
+def test_a_continued_distillation_ends_in_the_same_weights(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(teacher, tmp_path / "whole")
+    parts = tmp_path / "parts"
+    (parts / "run").mkdir(parents=True)
+    fixed = (tmp_path / "whole" / "run" / "fit.json").read_bytes()  # the same number of steps
+    (parts / "run" / "fit.json").write_bytes(fixed)
+    real = _distill.fit
+    calls = []
+
+    def killed(*args: Any, **kwargs: Any) -> bool:
+        calls.append(kwargs["cadence"])
+        if len(calls) == 1:
+            cadence = dataclasses.replace(kwargs["cadence"], save_s=0.0, stop_after_s=0.1)
+            real(*args, **{**kwargs, "cadence": cadence})
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(_distill, "fit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(teacher, parts)
+    assert not (parts / "student").exists()
+    again = run(teacher, parts)
+    for name in ("unet", "conditioner"):
+        first, second = (
+            getattr(Checkpoint.load(path), name).state_dict() for path in (whole, again)
+        )
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_several_steps_are_learned_where_they_will_be_asked(teacher: Path) -> None:
+    config = dataclasses.replace(CONFIG, steps=2, teacher_steps=4)
+    timesteps = student_timesteps(Checkpoint.load(teacher), config).tolist()
+    scheduler = Checkpoint.load(teacher).scheduler
+    scheduler.set_timesteps(2)
+    assert timesteps == scheduler.timesteps.tolist()
+
+
+def test_existing_output_is_refused(teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "student").mkdir()
+    with pytest.raises(OutputExists):
+        run(teacher, tmp_path)
+
+
+def test_a_student_of_another_latent_space_is_refused(teacher: Path, tmp_path: Path) -> None:
+    other = tiny_checkpoint()
+    other.swap = dataclasses.replace(other.swap, residual_std=(1.0, 2.0, 3.0, 4.0))
+    with pytest.raises(InvalidCheckpoint, match="residual_std"):
+        run(teacher, tmp_path, student=other.save(tmp_path / "other"))
+
+
+def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) -> None:
+    run(teacher, tmp_path)
+    with pytest.raises(TrainingStopped, match="another distillation"):
+        distill(
+            teacher,
+            teacher,
+            tmp_path / "second",
+            dataclasses.replace(CONFIG, seed=5),
+            data=Path(),
+            run=tmp_path / "run",
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 3, "teacher_steps": 4}, "multiple of --steps"),
+        ({"steps": 0}, "multiple of --steps"),
+        ({"minutes": 0.0}, "more than 0 minutes"),
+        ({"targets": 4}, "at least 32 targets"),
+        ({"truth_weight": 2.0}, "expected 0 to 1"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSettings, match=message):
+        DistillConfig(**settings)

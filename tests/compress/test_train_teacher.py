@@ -1,0 +1,121 @@
+"""A teacher from end to end on a toy dataset, stopped and continued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgeswap_compress import Checkpoint
+from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress.train import _teacher
+from edgeswap_compress.train._cache import draw_triplets, held_out_triplets
+from edgeswap_compress.train._config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    FitConfig,
+    IdentityConfig,
+)
+from edgeswap_compress.train._loop import Cadence
+from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
+from edgeswap_runtime._errors import OutputExists
+
+
+def fit_config(samples: int, batch_size: int) -> FitConfig:
+    return FitConfig(samples=samples, batch_size=batch_size, warmup_steps=2, learning_rate=2e-3)
+
+
+CONFIG = TeacherConfig(
+    autoencoder=AutoencoderConfig(
+        fit=fit_config(80, 8), widths=(8, 8), norm_num_groups=4, latent_channels=4
+    ),
+    identity=IdentityConfig(fit=fit_config(40, 8), widths=(8, 8), vector_size=8),
+    denoiser=DenoiserConfig(
+        fit=fit_config(48, 8),
+        block_out_channels=(8, 8),
+        attention_heads=2,
+        time_embedding_dim=8,
+        norm_num_groups=4,
+        default_steps=4,
+    ),
+    dtype="float32",
+)
+
+
+@pytest.fixture
+def datasets(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(_teacher, "read_dataset", lambda path: noise_dataset)
+    return noise_dataset
+
+
+def train(folder: Path, config: TeacherConfig = CONFIG, stop_after_s: float | None = None) -> Any:
+    run = TeacherRun(Path("train"), Path("heldout"), config, folder / "run")
+    return run.execute(
+        folder / "checkpoint", cadence=Cadence(save_s=0.0, stop_after_s=stop_after_s)
+    )
+
+
+def test_stopped_and_continued_training_gives_the_same_checkpoint(
+    datasets: Any, tmp_path: Path
+) -> None:
+    whole = train(tmp_path / "whole")
+    parts, stops = None, 0
+    while parts is None:
+        parts = train(tmp_path / "parts", stop_after_s=0.02)
+        stops += 1
+    assert stops > 2
+    first, second = Checkpoint.load(whole), Checkpoint.load(parts)
+    for name in ("unet", "vae", "conditioner"):
+        a, b = getattr(first, name).state_dict(), getattr(second, name).state_dict()
+        assert all(torch.equal(a[key], b[key]) for key in a), name
+    assert first.swap == second.swap
+    assert first.swap.history[0]["stage"] == "train"
+    assert not np.allclose(first.swap.residual_std, 1.0)
+
+
+def test_other_settings_in_the_same_folder_are_refused(datasets: Any, tmp_path: Path) -> None:
+    train(tmp_path, stop_after_s=0.0)
+    other = TeacherConfig(
+        autoencoder=CONFIG.autoencoder,
+        identity=CONFIG.identity,
+        denoiser=CONFIG.denoiser,
+        dtype="float32",
+        seed=1,
+    )
+    with pytest.raises(TrainingStopped, match="other settings"):
+        train(tmp_path, other)
+
+
+def test_existing_output_is_refused_before_any_work(datasets: Any, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    with pytest.raises(OutputExists):
+        train(tmp_path)
+    assert not (tmp_path / "run" / "autoencoder").exists()
+
+
+def test_triplets_are_consistent() -> None:
+    """Truth wears the source's identity in the target's scene; the source is another scene."""
+    k = 4
+    t = draw_triplets(np.random.default_rng(0), 10, k, 2000)
+    scene, worn = np.divmod(t.target - k, k)
+    truth_scene, truth_face = np.divmod(t.truth - k, k)
+    assert (scene == truth_scene).all()
+    assert (truth_face == t.identity).all()
+    assert 0.01 < (worn == truth_face).mean() < 0.1
+    in_grid = t.source >= k
+    source_scene, source_face = np.divmod(t.source - k, k)
+    assert (source_face[in_grid] == t.identity[in_grid]).all()
+    assert (t.source[~in_grid] == t.identity[~in_grid]).all()
+    assert (source_scene[in_grid] != scene[in_grid]).all()
+
+
+def test_held_out_triplets_are_every_untouched_pair() -> None:
+    t = held_out_triplets(2, 3)
+    assert len(t.group) == 2 * 3 * 2
+    scene, worn = np.divmod(t.target - 3, 3)
+    assert (scene == worn).all()
+    assert (t.identity != scene).all()
+    assert (t.source == t.identity).all()
