@@ -7,7 +7,7 @@ from typing import Any
 
 _WHERE = {
     "BadPlan": "_errors",
-    "PruneConfig": "_stage",
+    "PruneConfig": "_config",
     "PruningError": "_errors",
     "PruningPlan": "_plan",
     "UnreachableTarget": "_errors",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
 from torch import nn
 
-from edgeswap_compress._macs import count_macs, count_parameters
+from edgeswap_compress._macs import count_parameters
 from edgeswap_compress.prune._apply import apply_plan
-from edgeswap_compress.prune._costs import cost_model
-from edgeswap_compress.prune._errors import PruningError
+from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._costs import CostModel, cost_model
 from edgeswap_compress.prune._importance import score
 from edgeswap_compress.prune._inputs import DEFAULT_TOKENS, example_inputs
 from edgeswap_compress.prune._plan import Axis, LayerCut, PlanStats, PruningPlan
@@ -22,16 +24,39 @@ from edgeswap_compress.prune._trace import trace
 from edgeswap_compress.prune._twin import meta_twin
 
 
-def build_plan(
-    unet: Any,
-    *,
-    macs_ratio: float,
-    importance: str = "magnitude",
-    round_to: int = 8,
-    seed: int = 0,
-    tokens: int = DEFAULT_TOKENS,
-) -> PruningPlan:
-    """A plan that leaves a U-Net about `macs_ratio` of its multiply-accumulates.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What can be pruned in a U-Net and what it saves; the weights play no part.
+
+    Args:
+        twin: weightless double on the meta device, unpruned.
+        sets: the channel sets that may be pruned.
+        costs: MACs as a function of their widths.
+    """
+
+    twin: nn.Module
+    sets: tuple[ChannelSet, ...]
+    costs: CostModel
+
+
+def survey(unet: Any, *, tokens: int = DEFAULT_TOKENS) -> Survey:
+    """Trace a U-Net and count its layers.
+
+    Args:
+        unet: a `UNet2DConditionModel` or `UNet2DModel` that has not been pruned; not changed.
+        tokens: length of the cross-attention sequence, for counting MACs.
+
+    Raises:
+        UnsupportedModel: not a U-Net that can be pruned.
+    """
+    twin = meta_twin(unet)
+    inputs = example_inputs(unet.config, tokens=tokens)
+    sets = trace(twin, inputs)
+    return Survey(twin=twin, sets=sets, costs=cost_model(twin, inputs, sets))
+
+
+def build_plan(unet: Any, config: PruneConfig, surveyed: Survey | None = None) -> PruningPlan:
+    """A plan that leaves a U-Net about `config.macs_ratio` of its multiply-accumulates.
 
     Resnets, residual streams, attention heads (whole ones) and feed-forward layers become
     narrower. The model's input and output, its conditioning embeddings and the width of the
@@ -40,45 +65,35 @@ def build_plan(
     Args:
         unet: a `UNet2DConditionModel` or `UNet2DModel` that has not been pruned, with weights;
             it is not changed.
-        macs_ratio: in (0, 1), MACs after / MACs before; met within 5 %, usually within 1 %.
-        importance: a key of `IMPORTANCES`.
-        round_to: every width that changes becomes a multiple of it.
-        seed: for importances that draw numbers.
-        tokens: length of the cross-attention sequence, for counting MACs.
+        config: what to prune to.
+        surveyed: `survey(unet)`, for making several plans.
 
     Raises:
         UnsupportedModel: not a U-Net that can be pruned.
-        UnreachableTarget: no aligned plan comes near the ratio.
-        PruningError: an argument is out of range.
+        UnreachableTarget: no aligned plan comes within 5 % of the ratio.
     """
-    if not 0 < macs_ratio < 1:
-        raise PruningError(f"macs_ratio must lie between 0 and 1, found {macs_ratio:g}")
-    if round_to < 1:
-        raise PruningError(f"round_to must be at least 1, found {round_to}")
-    twin = meta_twin(unet)
-    inputs = example_inputs(unet.config, tokens=tokens)
-    sets = trace(twin, inputs)
-    costs = cost_model(twin, inputs, sets)
-    scores = score(unet, sets, importance, seed)
-    widths = search_widths(sets, scores, costs, macs_ratio=macs_ratio, round_to=round_to)
+    known = surveyed or survey(unet)
+    sets, costs = known.sets, known.costs
+    scores = score(unet, sets, config.importance, config.seed)
+    widths = search_widths(
+        sets, scores, costs, macs_ratio=config.macs_ratio, round_to=config.round_to
+    )
     kept = {
         chosen.name: chosen.select(scores[chosen.name], width)
         for chosen, width in zip(sets, widths, strict=True)
     }
-    plan = plan_from_kept(twin, sets, kept)
-    macs_before, parameters_before = count_macs(twin, inputs), count_parameters(twin)
-    apply_plan(twin, plan)
+    plan = plan_from_kept(known.twin, sets, kept)
     stats = PlanStats(
-        importance=importance,
-        seed=seed,
-        round_to=round_to,
-        macs_ratio=float(macs_ratio),
-        macs_before=macs_before,
-        macs_after=count_macs(twin, inputs),
-        parameters_before=parameters_before,
-        parameters_after=count_parameters(twin),
+        importance=config.importance,
+        seed=config.seed,
+        round_to=config.round_to,
+        macs_ratio=config.macs_ratio,
+        macs_before=costs.macs([chosen.size for chosen in sets]),
+        macs_after=costs.macs(widths),
+        parameters_before=count_parameters(known.twin),
+        parameters_after=count_parameters(apply_plan(deepcopy(known.twin), plan)),
     )
-    return PruningPlan(layers=plan.layers, heads=plan.heads, groups=plan.groups, stats=stats)
+    return replace(plan, stats=stats)
 
 
 def plan_from_kept(

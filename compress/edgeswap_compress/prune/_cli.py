@@ -15,7 +15,8 @@ def command(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if args.latency_runs < 0:
         parser.error("--latency-runs must be at least 0")
-    from edgeswap_compress.prune._stage import PruneConfig, prune, read_plan, replay
+    from edgeswap_compress.prune._config import PruneConfig
+    from edgeswap_compress.prune._stage import prune, read_plan, replay
 
     if args.plan is not None:
         out = replay(args.checkpoint, read_plan(args.plan), args.out)

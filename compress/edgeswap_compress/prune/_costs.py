@@ -11,7 +11,7 @@ from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from edgeswap_compress._macs import macs_by_module
-from edgeswap_compress.prune._layers import WEIGHT_AXES
+from edgeswap_compress.prune._layers import can_cut
 from edgeswap_compress.prune._sets import ChannelSet
 
 
@@ -74,20 +74,16 @@ def cost_model(twin: nn.Module, inputs: Mapping[str, Any], sets: Sequence[Channe
     for name, module in twin.named_modules():
         touched: tuple[tuple[str, str], ...]
         macs = counted.get(name, 0)
-        if _leaf(module):
+        if can_cut(module):
             touched = ((name, "out"), (name, "in"))
         elif isinstance(module, Attention):
-            parts = [f"{name}.{part}" for part, layer in module.named_modules() if _leaf(layer)]
+            parts = [f"{name}.{part}" for part, layer in module.named_modules() if can_cut(layer)]
             macs -= sum(counted.get(part, 0) for part in parts)
             touched = ((f"{name}.to_q", "out"),)
         else:
             continue
         costs.append(_Cost(macs, tuple(_length(axes[key]) for key in touched if axes[key])))
     return CostModel(sizes=tuple(chosen.size for chosen in sets), costs=tuple(costs))
-
-
-def _leaf(layer: nn.Module) -> bool:
-    return isinstance(layer, tuple(WEIGHT_AXES))
 
 
 def _length(entries: Sequence[tuple[int, int, int]]) -> _Length:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from edgeswap_compress.prune._errors import PruningError
 from edgeswap_compress.prune._layers import WEIGHT_AXES, AxisName, kind_of
-from edgeswap_compress.prune._sets import ChannelSet
+from edgeswap_compress.prune._sets import ChannelSet, Scores
 
 Importance = Callable[[nn.Module, Sequence[ChannelSet], torch.Generator], dict[str, torch.Tensor]]
 
@@ -49,7 +48,7 @@ IMPORTANCES: dict[str, Importance] = {"magnitude": magnitude, "random": random}
 
 def score(
     unet: nn.Module, sets: Sequence[ChannelSet], importance: str, seed: int
-) -> dict[str, list[float]]:
+) -> dict[str, Scores]:
     """Importance of every channel of every set.
 
     Args:
@@ -61,10 +60,6 @@ def score(
     Returns:
         Set name -> one non-negative score a channel; a head's channels share their mean.
     """
-    if importance not in IMPORTANCES:
-        raise PruningError(
-            f"there is no importance {importance!r}: expected one of {', '.join(IMPORTANCES)}"
-        )
     generator = torch.Generator().manual_seed(seed)
     scores = IMPORTANCES[importance](unet, sets, generator)
     return {
@@ -73,7 +68,7 @@ def score(
         .reshape(-1, chosen.unit)
         .mean(dim=1)
         .repeat_interleave(chosen.unit)
-        .tolist()
+        .numpy()
         for chosen in sets
     }
 

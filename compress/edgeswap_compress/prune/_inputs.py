@@ -27,7 +27,7 @@ def example_inputs(
         tokens: length of the cross-attention sequence, which no config states.
         batch: number of samples.
         device: of the tensors; on the meta device they have no values, elsewhere they are
-            standard normal, unseeded, and integers are zero.
+            standard normal, unseeded, and integers are zero or one.
 
     Raises:
         UnsupportedModel: the config asks for a kind of conditioning that is not known here.
@@ -37,7 +37,7 @@ def example_inputs(
     with torch.device(device):
         inputs: dict[str, Any] = {
             "sample": torch.randn(batch, config["in_channels"], height, width),
-            "timestep": torch.zeros(batch),
+            "timestep": torch.ones(batch),
         }
         labels = _class_labels(config, batch)
         if labels is not None:

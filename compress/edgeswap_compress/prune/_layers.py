@@ -33,6 +33,11 @@ _LENGTH_ATTRIBUTES: dict[type[nn.Module], dict[AxisName, str]] = {
 }
 
 
+def can_cut(layer: nn.Module) -> bool:
+    """Whether `kind_of` knows this layer; blocks, activations and the like are not layers."""
+    return isinstance(layer, tuple(WEIGHT_AXES)) and getattr(layer, "groups", 1) == 1
+
+
 def kind_of(name: str, layer: nn.Module) -> type[nn.Module]:
     """The entry of `WEIGHT_AXES` that `layer` is.
 

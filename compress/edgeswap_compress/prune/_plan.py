@@ -86,10 +86,7 @@ class PruningPlan:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        if self.schema != SCHEMA:
-            raise BadPlan(
-                "schema", f"expected {SCHEMA}, found {self.schema!r}; update edgeswap to read it"
-            )
+        _check_schema(self.schema)
         for name, cut in self.layers.items():
             if cut.out is None and cut.inp is None:
                 raise BadPlan(name, "names no axis; remove the entry")
@@ -126,6 +123,7 @@ class PruningPlan:
             BadPlan: a key is missing or unknown, a value has the wrong type, or the plan is
                 invalid; the message names the layer.
         """
+        _check_schema(_mapping("top level", data).get("schema"))
         top = _object("top level", data, ("schema", "layers", "heads", "groups", "stats"))
         layers = {}
         for name, entry in _mapping("layers", top["layers"]).items():
@@ -148,6 +146,11 @@ class PruningPlan:
             groups=_mapping("groups", top["groups"]),
             stats=stats,
         )
+
+
+def _check_schema(schema: object) -> None:
+    if type(schema) is not int or schema != SCHEMA:
+        raise BadPlan("schema", f"expected {SCHEMA}, found {schema!r}; update edgeswap to read it")
 
 
 def _check_indices(where: str, kept: tuple[int, ...], of: int | None) -> None:

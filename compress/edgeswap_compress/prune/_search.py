@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from edgeswap_compress.prune._costs import CostModel
 from edgeswap_compress.prune._errors import UnreachableTarget
-from edgeswap_compress.prune._sets import ChannelSet
+from edgeswap_compress.prune._sets import ChannelSet, Scores
 
 TOLERANCE = 0.05  # of the asked ratio: a plan further off is refused
 _GOOD_ENOUGH = 0.01  # of the asked ratio: norms give up their groups only if they must for this
@@ -17,7 +17,7 @@ _AIM = 0.002  # of the asked ratio: fine adjustment stops here
 
 def search_widths(
     sets: Sequence[ChannelSet],
-    scores: Mapping[str, Sequence[float]],
+    scores: Mapping[str, Scores],
     costs: CostModel,
     *,
     macs_ratio: float,
@@ -65,7 +65,7 @@ def search_widths(
 
 def _approach(
     sets: Sequence[ChannelSet],
-    scores: Mapping[str, Sequence[float]],
+    scores: Mapping[str, Scores],
     costs: CostModel,
     options: Sequence[tuple[int, ...]],
     target: float,
@@ -74,7 +74,10 @@ def _approach(
     steps = sorted(
         (loss, position, choice)
         for position, chosen in enumerate(sets)
-        for choice, loss in enumerate(_losses(chosen, scores[chosen.name], options[position]))
+        for choice, loss in enumerate(
+            # never falls as the set gets narrower, though its slices change
+            accumulate(chosen.losses(scores[chosen.name], options[position]), max)
+        )
         if choice > 0
     )
 
@@ -109,15 +112,3 @@ def _moved(choices: list[int], position: int, delta: int, limit: int) -> list[in
     if not 0 <= choice < limit:
         return None
     return [*choices[:position], choice, *choices[position + 1 :]]
-
-
-def _losses(chosen: ChannelSet, scores: Sequence[float], widths: tuple[int, ...]) -> list[float]:
-    """Share of a set's importance that is gone at each width; never falls as the width does."""
-    total = sum(scores)
-    shares = []
-    for width in widths:
-        if total > 0:
-            shares.append(1 - sum(scores[i] for i in chosen.select(scores, width)) / total)
-        else:
-            shares.append(1 - width / chosen.size)
-    return list(accumulate(shares, max))

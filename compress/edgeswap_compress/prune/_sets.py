@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, lcm
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgeswap_compress.prune._layers import AxisName
+
+Scores: TypeAlias = NDArray[np.float64]
+"""(size,) importance of each channel of a set, non-negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,25 +69,47 @@ class ChannelSet:
         below = range((self.size - 1) // step * step, 0, -step)
         return (self.size, *below)
 
-    def select(self, scores: Sequence[float], width: int) -> tuple[int, ...]:
+    def losses(self, scores: Scores, widths: Sequence[int]) -> list[float]:
+        """Share of the set's importance, in [0, 1], that is gone at each of some widths.
+
+        Args:
+            scores: (size,) non-negative. If all are 0, every channel counts the same.
+            widths: each at most `size`.
+        """
+        values = scores if scores.sum() > 0 else np.ones_like(scores)
+        kept_by_slices = {
+            slices: values[self._ranked(values, slices)].sum(axis=0).cumsum()
+            for slices in {self._slices(width) for width in widths}
+        }
+        return [
+            float(1 - kept_by_slices[slices][width // slices - 1] / values.sum())
+            for width in widths
+            for slices in (self._slices(width),)
+        ]
+
+    def select(self, scores: Scores, width: int) -> tuple[int, ...]:
         """The channels that stay at a width: those with the highest scores.
 
         Equally many stay in each of gcd(own_groups, width) contiguous slices, so that the
         norm's groups keep their members. Ties go to the lower index.
 
         Args:
-            scores: importance of each channel; a head's channels share the head's score.
+            scores: (size,) importance of each channel; a head's channels share the head's score.
             width: one of `widths(...)`.
 
         Returns:
             Kept channels, ascending.
         """
+        slices = self._slices(width)
+        kept = self._ranked(scores, slices)[:, : width // slices]
+        return tuple(int(channel) for channel in np.sort(kept, axis=None))
+
+    def _slices(self, width: int) -> int:
         slices = gcd(self.own_groups, width)
-        if self.unit > 1 or self.size % slices:
-            slices = 1
-        length, quota = self.size // slices, width // slices
-        kept: list[int] = []
-        for start in range(0, self.size, length):
-            ranked = sorted(range(start, start + length), key=lambda i: (-scores[i], i))
-            kept += ranked[:quota]
-        return tuple(sorted(kept))
+        return 1 if self.unit > 1 or self.size % slices else slices
+
+    def _ranked(self, scores: Scores, slices: int) -> NDArray[np.int64]:
+        """(slices, size / slices) channels of each slice, the most important first."""
+        rows = scores.reshape(slices, -1)
+        starts = np.arange(0, self.size, rows.shape[1])[:, None]
+        return np.argsort(-rows, axis=1, kind="stable") + starts

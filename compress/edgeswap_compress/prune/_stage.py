@@ -4,48 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress.prune._apply import apply_plan
-from edgeswap_compress.prune._build import build_plan
-from edgeswap_compress.prune._errors import AlreadyPruned, BadPlan, PruningError
-from edgeswap_compress.prune._importance import IMPORTANCES
+from edgeswap_compress.prune._build import build_plan, survey
+from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._errors import AlreadyPruned, BadPlan
 from edgeswap_compress.prune._plan import PruningPlan
 from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._errors import OutputExists
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneConfig:
-    """What to prune to, and how to choose.
-
-    Args:
-        macs_ratio: in (0, 1), the U-Net's multiply-accumulates after / before; met within 5 %.
-        importance: how channels are ranked, a key of `IMPORTANCES`.
-        round_to: widths become multiples of it, at least 1; hardware likes 8, 16 or 32.
-        seed: for importances that draw numbers.
-    """
-
-    macs_ratio: float
-    importance: str = "magnitude"
-    round_to: int = 8
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.macs_ratio < 1:
-            raise PruningError(f"macs_ratio must lie between 0 and 1, found {self.macs_ratio:g}")
-        if self.importance not in IMPORTANCES:
-            raise PruningError(
-                f"there is no importance {self.importance!r}: "
-                f"expected one of {', '.join(IMPORTANCES)}"
-            )
-        if self.round_to < 1:
-            raise PruningError(f"round_to must be at least 1, found {self.round_to}")
-        if self.seed < 0:
-            raise PruningError(f"seed must be at least 0, found {self.seed}")
 
 
 def prune(checkpoint: Path | str, config: PruneConfig, out: Path | str) -> Path:
@@ -65,14 +35,7 @@ def prune(checkpoint: Path | str, config: PruneConfig, out: Path | str) -> Path:
         OutputExists: `out` exists.
     """
     whole = _load_whole(checkpoint, out)
-    plan = build_plan(
-        whole.unet,
-        macs_ratio=config.macs_ratio,
-        importance=config.importance,
-        round_to=config.round_to,
-        seed=config.seed,
-        tokens=token_count(whole),
-    )
+    plan = build_plan(whole.unet, config, survey(whole.unet, tokens=token_count(whole)))
     return _write(whole, plan, asdict(config), out)
 
 

@@ -14,7 +14,7 @@ import torch_pruning
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
-from edgeswap_compress.prune._layers import WEIGHT_AXES, AxisName, width
+from edgeswap_compress.prune._layers import AxisName, can_cut, width
 from edgeswap_compress.prune._sets import ChannelSet, Member
 
 # The picture going out, and conditioning vectors, which cost next to no MACs but are read by
@@ -123,7 +123,7 @@ def _touches(
             return None
         if module not in names:
             continue  # an operation without weights passes its channels on
-        if not isinstance(module, tuple(WEIGHT_AXES)) or getattr(module, "groups", 1) != 1:
+        if not can_cut(module):
             return None
         is_norm = isinstance(module, nn.GroupNorm | nn.LayerNorm)
         out = is_norm or graph.is_out_channel_pruning_fn(item.dep.handler)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
-from diffusers.models.attention_processor import Attention, AttnAddedKVProcessor, AttnProcessor
+from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import nn
 
 from edgeswap_compress.prune._errors import UnsupportedModel
@@ -21,13 +21,15 @@ SUPPORTED_BLOCKS = frozenset(
         "DownBlock2D",
         "ResnetDownsampleBlock2D",
         "ResnetUpsampleBlock2D",
-        "SimpleCrossAttnDownBlock2D",
-        "SimpleCrossAttnUpBlock2D",
         "UNetMidBlock2D",
         "UNetMidBlock2DCrossAttn",
-        "UNetMidBlock2DSimpleCrossAttn",
         "UpBlock2D",
     }
+)
+
+# Parts that an otherwise supported block may hold, where tracing would not see what meets what.
+REFUSED_PARTS = frozenset(
+    {"DualTransformer2DModel", "GatedSelfAttentionDense", "ResnetBlockCondNorm2D"}
 )
 
 
@@ -52,6 +54,9 @@ def meta_twin(unet: nn.Module) -> nn.Module:
                 f"{name} is a {type(block).__name__}, which cannot be pruned: "
                 f"expected one of {', '.join(sorted(SUPPORTED_BLOCKS))}"
             )
+    for name, module in unet.named_modules():
+        if type(module).__name__ in REFUSED_PARTS:
+            raise UnsupportedModel(f"{name} is a {type(module).__name__}, which cannot be pruned")
     with torch.device("meta"):
         kind: Any = type(unet)
         twin: nn.Module = kind.from_config(_public(unet.config))
@@ -64,9 +69,7 @@ def meta_twin(unet: nn.Module) -> nn.Module:
             )
     for module in twin.modules():
         if isinstance(module, Attention):
-            added = module.added_kv_proj_dim is not None
-            plain: Any = AttnAddedKVProcessor() if added else AttnProcessor()
-            module.set_processor(plain)
+            module.set_processor(AttnProcessor())
     return twin.eval()
 
 
