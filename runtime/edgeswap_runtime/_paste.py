@@ -40,10 +40,9 @@ def mask_weights(
     border = (size_px - 1) / 2
     depth = np.minimum(depth, border - np.maximum(np.abs(x - border), np.abs(y - border)))
     if mask.feather_px == 0:
-        return (depth > 0).astype(np.float32)
+        return np.asarray(depth > 0, dtype=np.float32)
     rise = np.clip(depth / mask.feather_px, 0, 1)
-    weights: NDArray[np.float32] = (rise * rise * (3 - 2 * rise)).astype(np.float32)
-    return weights
+    return np.asarray(rise * rise * (3 - 2 * rise), dtype=np.float32)
 
 
 def paste(

@@ -18,6 +18,7 @@ from edgeswap_runtime._errors import InvalidRequest
 from edgeswap_runtime._mark import Mark
 from edgeswap_runtime._paste import paste
 from edgeswap_runtime._picture import read_picture, write_picture
+from edgeswap_runtime._refine import refine_face
 from edgeswap_runtime.backends import open_backend
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ class Swapper:
         Args:
             picture: a path, or (H, W, 3) uint8, RGB.
         """
-        return detect_faces(_as_rgb(picture), self._engine.detector, canvas=self._engine.canvas)
+        rgb = _as_rgb(picture)
+        return tuple(self._refine(rgb, face) for face in self._detect(rgb))
 
     def identity(
         self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
@@ -175,7 +177,7 @@ class Swapper:
         for picture in pictures:
             rgb = _as_rgb(picture)
             with timed(clock, "detect"):
-                face = select_faces(self.detect(rgb), "largest", _name(picture))[0]
+                (face,) = self._choose(rgb, "largest", _name(picture))
             with timed(clock, "align"):
                 crops.append(self._align(rgb, face)[0])
         return self.identity_of_crops(crops, clock=clock)
@@ -220,7 +222,7 @@ class Swapper:
         if isinstance(faces, str | int):
             check_choice(faces)
             with timed(clock, "detect"):
-                chosen = select_faces(self.detect(picture), faces, _name(target))
+                chosen = self._choose(picture, faces, _name(target))
         else:
             chosen = tuple(faces)
         swapped: NDArray[np.uint8] = picture.copy()
@@ -264,6 +266,17 @@ class Swapper:
     ) -> None:
         """Write a swapped picture, marked as generated; see `write_picture`."""
         write_picture(Path(path), picture, self.mark, icc_profile=icc_profile, overwrite=overwrite)
+
+    def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
+        return detect_faces(picture, self._engine.detector, canvas=self._engine.canvas)
+
+    def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:
+        return refine_face(picture, face, self._engine.detector, canvas=self._engine.canvas)
+
+    def _choose(self, picture: NDArray[np.uint8], faces: str | int, name: str) -> tuple[Face, ...]:
+        """The faces asked for; only these are looked at twice."""
+        chosen = select_faces(self._detect(picture), faces, name)
+        return tuple(self._refine(picture, face) for face in chosen)
 
     def _align(
         self, picture: NDArray[np.uint8], face: Face

@@ -1,0 +1,69 @@
+"""The error tree: builtins, one-line messages, pickling, the drawing in the docstring."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from edgeswap_runtime import _errors
+from edgeswap_runtime._errors import EdgeswapError, EdgeswapFailure
+
+EXAMPLES = [
+    _errors.OutputExists("out"),
+    _errors.InvalidRequest("faces is 0, expected 1"),
+    _errors.DegenerateLandmarks([[0, 0]]),
+    _errors.NoFaceFound("a.png", found=1, wanted=3),
+    _errors.UnreadablePicture("a.png", "it is empty"),
+    _errors.PictureMissing("a.png"),
+    _errors.PictureTooLarge("a.png", width_px=20_000, height_px=20_000, limit_px=64_000_000),
+    _errors.BadBundle("b", "it holds nothing"),
+    _errors.NewerSchema("b", found=2, known=1),
+    _errors.DamagedFile("b", "x.onnx", expected="sha256 00", found="sha256 11"),
+    _errors.BackendMissing("x", known=["ort"]),
+    _errors.DeviceNotGranted("cuda", granted=["CPUExecutionProvider"], install="edgeswap doctor"),
+]
+
+
+def _classes() -> list[type[EdgeswapError]]:
+    found = [c for _, c in inspect.getmembers(_errors, inspect.isclass)]
+    return [c for c in found if issubclass(c, EdgeswapError) and c is not EdgeswapError]
+
+
+def test_every_class_has_an_example() -> None:
+    assert {type(example) for example in EXAMPLES} == set(_classes())
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda e: type(e).__name__)
+def test_each_inherits_a_builtin_and_says_one_line(error: EdgeswapError) -> None:
+    others = [base for base in type(error).__mro__ if base.__module__ == "builtins"]
+    assert set(others) - {Exception, BaseException, object}
+    assert "\n" not in str(error)
+    assert len(str(error)) > 20
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda e: type(e).__name__)
+def test_each_survives_pickling(error: EdgeswapError) -> None:
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert back.__dict__ == error.__dict__
+
+
+def test_the_drawn_tree_is_the_tree() -> None:
+    drawing = _errors.__doc__ or ""
+    for kind in (*_classes(), EdgeswapError, EdgeswapFailure):
+        assert kind.__name__ in drawing
+    assert not issubclass(EdgeswapFailure, EdgeswapError)
+
+
+def test_messages_name_what_was_found() -> None:
+    by_type = {type(example).__name__: str(example) for example in EXAMPLES}
+    assert "20000 x 20000 is 400.0 megapixels, the limit is 64.0" in by_type["PictureTooLarge"]
+    assert "pip install --upgrade edgeswap" in by_type["NewerSchema"]
+    assert "only 1 face found in a.png, expected at least 3" in by_type["NoFaceFound"]
+    assert str(_errors.NoFaceFound("a")).startswith("no face found in a:")
+    assert "expected one of ort" in by_type["BackendMissing"]
+    missing = _errors.BackendMissing("ort", known=["ort"], install="pip install x")
+    assert str(missing) == "backend 'ort' is not installed: pip install x"

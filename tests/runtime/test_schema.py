@@ -1,0 +1,72 @@
+"""Strict JSON to dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from edgeswap_runtime._schema import SchemaError, decode, encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    at: tuple[float, float]
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    points: tuple[Point, ...]
+    count: int
+    closed: bool = False
+    names: dict[str, int] = field(default_factory=dict)
+    extra: Any = None
+    sizes: list[int | str] = field(default_factory=list)
+
+
+GOOD: dict[str, Any] = {
+    "points": [{"at": [1, 2.5], "label": "a"}, {"at": [0, 0], "label": None}],
+    "count": 2,
+    "closed": True,
+    "names": {"x": 1},
+    "extra": {"anything": [1]},
+    "sizes": [3, "height"],
+}
+
+
+def test_there_and_back() -> None:
+    shape = decode(Shape, GOOD, "shape")
+    assert shape.points[0].at == (1.0, 2.5)
+    assert shape.sizes == [3, "height"]
+    assert encode(shape) == GOOD
+    assert decode(Shape, encode(shape), "shape") == shape
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"count": "2"}, r"shape\.count is of type str, expected int"),
+        ({"count": True}, r"shape\.count is of type bool, expected int"),
+        ({"count": 2.0}, r"shape\.count is of type float, expected int"),
+        ({"colour": 1}, "shape has an unknown field 'colour'"),
+        ({"points": [{"at": [1]}]}, r"shape\.points\[0\]\.at has 1 items, expected 2"),
+        ({"points": [{"at": [1, "2"]}]}, r"points\[0\]\.at\[1\] is '2', expected a finite number"),
+        ({"points": [{"at": [1, True]}]}, r"at\[1\] is True, expected a finite number"),
+        ({"points": [{"at": [1, float("inf")]}]}, r"is inf, expected a finite number"),
+        ({"points": [{}]}, r"shape\.points\[0\] lacks the field 'at'"),
+        ({"points": {}}, r"shape\.points is of type dict, expected list"),
+        ({"points": [{"at": [1, 2], "label": 3}]}, r"label is of type int, expected str"),
+        ({"names": {"x": None}}, r"shape\.names\.x is of type NoneType, expected int"),
+        ({"sizes": [[]]}, r"shape\.sizes\[0\] is of type list, expected str"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        decode(Shape, GOOD | change, "shape")
+
+
+def test_the_whole_may_be_of_the_wrong_kind() -> None:
+    with pytest.raises(SchemaError, match="shape is of type list, expected dict"):
+        decode(Shape, [], "shape")
