@@ -1,0 +1,1 @@
+"""The whole way in one command: prune, distil, export, swap, time, report."""

@@ -1,0 +1,73 @@
+"""The teacher's side of the comparison: the reference torch pipeline, pasted like the runtime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgeswap_compress import Checkpoint, SwapPipeline
+from edgeswap_runtime import Swapper
+from edgeswap_runtime._align import similarity, warp
+from edgeswap_runtime._manifest import Mask
+from edgeswap_runtime._paste import paste
+
+
+class TorchTeacher:
+    """The reference pipeline on aligned crops.
+
+    Args:
+        checkpoint: loaded, float32; converted to ``dtype`` in place.
+        dtype: of the modules.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.swap_config = checkpoint.swap
+        self._pipeline: Any = SwapPipeline.from_checkpoint(checkpoint.to(dtype))
+
+    def swap_crop(
+        self, target: NDArray[np.uint8], source: NDArray[np.uint8], seed: int = 0
+    ) -> NDArray[np.float32]:
+        """Swap one aligned crop at the checkpoint's default steps and guidance.
+
+        Args:
+            target: (R, R, 3) uint8 RGB.
+            source: the same.
+
+        Returns:
+            (R, R, 3) float32 RGB in 0..255.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        output = self._pipeline(_to_tensor(target), _to_tensor(source), generator=generator)
+        crop: NDArray[np.float32] = output.crops[0].permute(1, 2, 0).numpy()
+        return (crop + 1.0) * 127.5
+
+    def swap_picture(
+        self, target: NDArray[np.uint8], source: NDArray[np.uint8], runtime: Swapper
+    ) -> NDArray[np.uint8]:
+        """Swap the largest face of a picture; detection and alignment are the runtime's."""
+        swap = self.swap_config
+        template = np.array(swap.landmarks_px)
+        crops = []
+        for picture in (target, source):
+            face = runtime.detect(picture)[0]
+            matrix = similarity(face.landmarks_px, template)
+            crops.append((warp(picture, matrix, swap.resolution_px), matrix))
+        swapped = self.swap_crop(crops[0][0], crops[1][0])
+        result: NDArray[np.uint8] = target.copy()
+        mask = Mask(
+            centre_px=swap.mask.centre_px,
+            radii_px=swap.mask.radii_px,
+            exponent=swap.mask.exponent,
+            feather_px=swap.mask.feather_px,
+        )
+        paste(result, swapped, crops[0][1], mask)
+        return result
+
+
+def _to_tensor(crop: NDArray[np.uint8]) -> torch.Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None]
+    return tensor.float() / 127.5 - 1.0
