@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,5 +84,21 @@ def photo_file(tmp_path: Path, photo: Callable[..., NDArray[np.uint8]]) -> Calla
         path = tmp_path / name
         Image.fromarray(photo(seed, **size)).save(path)
         return path
+
+    return make
+
+
+@pytest.fixture
+def png_header() -> Callable[[int, int], bytes]:
+    """A PNG that claims a size, png_header(width, height), and holds no pixels at all."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    def make(width: int, height: int) -> bytes:
+        header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        data = chunk(b"IDAT", zlib.compress(b""))
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data
 
     return make

@@ -82,7 +82,7 @@ class OrtBackend:
             raise InvalidRequest(f"threads is {threads}, expected at least 1")
         self._location = "cpu" if device == "cpu" else "cuda"
         _require_provider(device, ort.get_available_providers())
-        options = _session_options(threads)
+        options = _session_options(device, threads)
         self._sessions = {
             name: _open_session(path, device, options) for name, path in graphs.items()
         }
@@ -106,14 +106,15 @@ class OrtBackend:
                 f"there is no graph '{graph}': expected one of {sorted(self._sessions)}"
             )
         shapes = {name: tuple(value.shape()) for name, value in inputs.items()}
+        binding = self._bindings.get(graph)
+        if binding is None or binding.shapes != shapes:
+            binding = _Binding(self._sessions[graph], shapes, self._location)
+            self._bindings[graph] = binding
         try:
-            binding = self._bindings.get(graph)
-            if binding is None or binding.shapes != shapes:
-                binding = _Binding(self._sessions[graph], shapes, self._location)
-                self._bindings[graph] = binding
             return binding.run(inputs)
-        except _ORT_ERRORS as error:
-            raise EdgeswapFailure(f"onnxruntime failed in graph '{graph}': {error}") from error
+        except (RuntimeError, *_ORT_ERRORS) as error:
+            words = " ".join(str(error).split())
+            raise EdgeswapFailure(f"onnxruntime failed in graph '{graph}': {words}") from error
 
     def download(self, buffer: ort.OrtValue) -> NDArray[Any]:
         """Copy a buffer into a new array."""
@@ -156,8 +157,10 @@ class _Binding:
         return dict(self._outputs)
 
 
-def _session_options(threads: int | None) -> ort.SessionOptions:
+def _session_options(device: str, threads: int | None) -> ort.SessionOptions:
     options = ort.SessionOptions()
+    # What fails is raised, with the same words; why a GPU was not granted is told in the log alone.
+    options.log_severity_level = 4 if device == "cpu" else 3
     options.use_deterministic_compute = True
     options.inter_op_num_threads = 1
     if threads is not None:
@@ -169,7 +172,8 @@ def _open_session(path: Path, device: str, options: ort.SessionOptions) -> ort.I
     try:
         session = ort.InferenceSession(str(path), options, providers=list(PROVIDERS[device]))
     except _ORT_ERRORS as error:
-        raise InvalidRequest(f"onnxruntime cannot load {path}: {error}") from error
+        words = " ".join(str(error).split())
+        raise InvalidRequest(f"onnxruntime cannot load {path}: {words}") from error
     # A provider that fails to start is dropped with a log line only: read back what was granted.
     _require_provider(device, session.get_providers()[:1])
     return session

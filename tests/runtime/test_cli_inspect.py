@@ -1,0 +1,95 @@
+"""`edgeswap inspect` and `edgeswap verify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edgeswap_runtime._cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_inspect_tells_what_a_bundle_is(
+    bundle_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(bundle_folder)]) == 0
+    shown = capsys.readouterr().out
+    for part in ("tiny", "24 x 24 px", "denoise.onnx, fp32", "sample 1x108x4x4 float32",
+                 "one", "(default)", "CC0-1.0"):  # fmt: skip
+        assert part in shown
+    assert "verified" not in shown
+
+
+def test_inspect_json_is_one_object(
+    bundle_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(bundle_folder), "--verify", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["verified"] is True
+    on_disk = json.loads((bundle_folder / "manifest.json").read_bytes())
+    assert report["manifest"] == on_disk
+    sizes = [p.stat().st_size for p in bundle_folder.glob("*.onnx")]
+    assert report["total_bytes"] == sum(sizes)
+
+
+@pytest.mark.parametrize("command", [["verify"], ["inspect", "--verify"]])
+def test_whole_and_damaged(
+    bundle_folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert main([*command, str(bundle_folder)]) == 0
+    assert "5 files" in capsys.readouterr().out
+    (bundle_folder / "encode.onnx").write_bytes(b"x")
+    assert main([*command, str(bundle_folder)]) == 2
+    line = capsys.readouterr().err
+    assert "encode.onnx: expected sha256" in line and line.count("\n") == 1
+
+
+def test_verify_json(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(bundle_folder), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["verified"] is True and report["files"] == 5
+
+
+def test_neither_bundle_nor_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(tmp_path)]) == 2
+    assert "neither a bundle nor a checkpoint" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "nowhere")]) == 2
+    assert "is no folder: expected a bundle or a checkpoint" in capsys.readouterr().err
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    (tmp_path / "swap.json").write_text("{}")
+    return tmp_path
+
+
+def test_checkpoints_are_handed_on(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    module = ModuleType("edgeswap_compress._inspect")
+    module.command = lambda argv: seen.append(argv) or 0  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "edgeswap_compress._inspect", module)
+    path = str(checkpoint)
+    assert main(["inspect", path, "--json"]) == 0
+    assert main(["verify", path, "--json"]) == 0
+    assert seen == [[path, "--json"], [path, "--verify", "--json"]]
+
+
+def test_checkpoints_need_the_extra(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module: Any = ModuleType("edgeswap_compress._inspect")
+
+    def command(argv: list[str]) -> int:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    module.command = command
+    monkeypatch.setitem(sys.modules, "edgeswap_compress._inspect", module)
+    assert main(["verify", str(checkpoint)]) == 2
+    line = capsys.readouterr().err
+    assert "edgeswap verify CHECKPOINT needs the 'compress' extra (torch is not installed)" in line
