@@ -6,6 +6,7 @@ EdgeswapError                    the caller's mistake or bad input; exit code 2
     ├── UnsupportedPrediction    the scheduler config states an unknown prediction type
     ├── UnsupportedSchedule      these steps or options cannot be written as a table
     │   └── NoSignal             epsilon prediction where the sample is pure noise
+    ├── GraphTooLarge            a graph's weights do not fit into one ONNX file
     └── UnusableDetector         the detector's file is not the one expected
 EdgeswapFailure                  our own failure; exit code 1
 ├── ParityFailed                 ONNX Runtime and torch differ by more than the tolerance
@@ -50,6 +51,16 @@ class NoSignal(UnsupportedSchedule):
             f"epsilon prediction at timestep {timestep} is impossible: its signal-to-noise ratio is"
             " zero, so the noise says nothing about the sample; use a v_prediction or sample model,"
             " or rescale_betas_zero_snr=false"
+        )
+
+
+class GraphTooLarge(ExportError):
+    """A graph's weights do not fit into one ONNX file."""
+
+    def __init__(self, name: str, found_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"graph '{name}' holds {found_bytes} bytes of weights, expected at most {limit_bytes}"
+            " (one ONNX file): prune the checkpoint first, edgeswap prune --help tells how"
         )
 
 

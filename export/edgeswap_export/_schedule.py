@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeswap_export._errors import UnknownSampler, UnsupportedSchedule
-from edgeswap_export._samplers._ddim import DdimOptions, ddim, ddim_scheduler
-from edgeswap_export._samplers._ddpm import DdpmOptions, ddpm, ddpm_scheduler
-from edgeswap_export._samplers._dpmpp_2m import dpmpp_2m, dpmpp_2m_scheduler
-from edgeswap_export._samplers._euler import euler, euler_scheduler
+from edgeswap_export._samplers._ddim import DdimOptions, ddim, ddim_twin
+from edgeswap_export._samplers._ddpm import DdpmOptions, ddpm, ddpm_twin
+from edgeswap_export._samplers._dpmpp_2m import dpmpp_2m, dpmpp_2m_twin
+from edgeswap_export._samplers._euler import euler, euler_twin
 from edgeswap_export._samplers._langevin import LangevinOptions, langevin
-from edgeswap_export._samplers._lcm import LcmOptions, lcm, lcm_scheduler
-from edgeswap_export._samplers._noise import noise_levels
+from edgeswap_export._samplers._lcm import LcmOptions, lcm, lcm_twin
+from edgeswap_export._samplers._noise import NoiseLevels, noise_levels
 from edgeswap_export._samplers._options import SamplerOptions
 from edgeswap_runtime._manifest import Schedule
 
@@ -25,23 +25,39 @@ class Sampler:
     Attributes:
         write: (noise levels, steps, options) -> table.
         options: The class of its options; they all have defaults.
-        scheduler: (noise levels, options) -> the diffusers scheduler that the table equals, or None
-            where diffusers has none. Parity is proven against it.
+        twin: (noise levels, options) -> the diffusers scheduler that the table equals, or None
+            where diffusers has none. An export is proven against it.
     """
 
     write: Callable[..., Schedule]
     options: type[SamplerOptions]
-    scheduler: Callable[..., Any] | None
+    twin: Callable[..., Any]
+
+
+def no_twin(levels: NoiseLevels, options: SamplerOptions) -> None:
+    """For a sampler that diffusers does not have."""
 
 
 SAMPLERS: dict[str, Sampler] = {
-    "ddim": Sampler(ddim, DdimOptions, ddim_scheduler),
-    "ddpm": Sampler(ddpm, DdpmOptions, ddpm_scheduler),
-    "dpmpp_2m": Sampler(dpmpp_2m, SamplerOptions, dpmpp_2m_scheduler),
-    "euler": Sampler(euler, SamplerOptions, euler_scheduler),
-    "langevin": Sampler(langevin, LangevinOptions, None),
-    "lcm": Sampler(lcm, LcmOptions, lcm_scheduler),
+    "ddim": Sampler(ddim, DdimOptions, ddim_twin),
+    "ddpm": Sampler(ddpm, DdpmOptions, ddpm_twin),
+    "dpmpp_2m": Sampler(dpmpp_2m, SamplerOptions, dpmpp_2m_twin),
+    "euler": Sampler(euler, SamplerOptions, euler_twin),
+    "langevin": Sampler(langevin, LangevinOptions, no_twin),
+    "lcm": Sampler(lcm, LcmOptions, lcm_twin),
 }
+
+
+def check_sampler(name: str) -> None:
+    """Raise UnknownSampler unless the name is registered."""
+    if name not in SAMPLERS:
+        raise UnknownSampler(name, tuple(SAMPLERS))
+
+
+def check_steps(steps: int) -> None:
+    """Raise UnsupportedSchedule unless there is at least one step."""
+    if steps < 1:
+        raise UnsupportedSchedule(f"steps must be at least 1, found {steps}: ask for more")
 
 
 def schedule_table(
@@ -67,14 +83,12 @@ def schedule_table(
         UnsupportedSchedule: The steps, the options or the config cannot be written as a table.
         NoSignal: The model predicts noise and the schedule starts from pure noise.
     """
-    if sampler not in SAMPLERS:
-        raise UnknownSampler(sampler, tuple(SAMPLERS))
+    check_sampler(sampler)
+    check_steps(steps)
     entry = SAMPLERS[sampler]
     chosen = entry.options() if options is None else options
     if not isinstance(chosen, entry.options):
         raise UnsupportedSchedule(
             f"{sampler} takes {entry.options.__name__}, found {type(chosen).__name__}"
         )
-    if steps < 1:
-        raise UnsupportedSchedule(f"steps must be at least 1, found {steps}")
     return entry.write(noise_levels(scheduler_config), steps, chosen)

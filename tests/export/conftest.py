@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+
+from edgeswap_compress._tiny import tiny_checkpoint
+from edgeswap_compress.data._assets import PACKAGES
+from edgeswap_export import ExportConfig, _detector, export
+from edgeswap_runtime._atomic import sha256_file
+
+FRESH_EXPORT = """
+import sys
+from edgeswap_export import _detector
+from edgeswap_runtime._cli import main
+_detector.SHA256 = sys.argv[1]
+sys.exit(main(["export", *sys.argv[2:]]))
+"""
 
 
 @pytest.fixture
@@ -18,3 +39,112 @@ def scheduler_config() -> dict[str, Any]:
         "timestep_spacing": "trailing",
         "clip_sample": False,
     }
+
+
+def stand_in_detector(path: Path) -> str:
+    """Write a graph with YuNet's tensors and fixed shapes but other insides; returns its sha256."""
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    random = np.random.default_rng(0)
+    nodes, weights, outputs = [], [], []
+    for kind, width in _detector.WIDTHS.items():
+        for stride in _detector.STRIDES:
+            name = f"{kind}_{stride}"
+            kernel = random.normal(0, 0.01, (width, 3, stride, stride)).astype(np.float32)
+            weights.append(onnx.numpy_helper.from_array(kernel, f"{name}.kernel"))
+            shape = np.array([1, -1, width], np.int64)
+            weights.append(onnx.numpy_helper.from_array(shape, f"{name}.shape"))
+            nodes += [
+                helper.make_node(
+                    "Conv", ["input", f"{name}.kernel"], [f"{name}.maps"], strides=[stride, stride]
+                ),
+                helper.make_node(
+                    "Transpose", [f"{name}.maps"], [f"{name}.last"], perm=[0, 2, 3, 1]
+                ),
+                helper.make_node("Reshape", [f"{name}.last", f"{name}.shape"], [name]),
+            ]
+            anchors = (640 // stride) ** 2
+            outputs.append(helper.make_tensor_value_info(name, float32, [1, anchors, width]))
+    picture = helper.make_tensor_value_info("input", float32, [1, 3, 640, 640])
+    graph = helper.make_graph(nodes, "stand-in", [picture], outputs, weights)
+    stale = helper.make_tensor_value_info("cls_8.maps", float32, [1, 1, 80, 80])
+    graph.value_info.append(stale)
+    opset = [helper.make_opsetid("", 11)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=6), path)
+    return sha256_file(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def detector_sha256(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Put a stand-in for the detector into a cache of assets of the tests' own."""
+    cache = tmp_path_factory.mktemp("assets")
+    package = PACKAGES[_detector.ASSET]
+    home = cache / f"{_detector.ASSET}-{package.version}" / package.root
+    sha256 = stand_in_detector(home / _detector.FILE_NAME)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGESWAP_CACHE", str(cache))
+        patch.setattr(_detector, "SHA256", sha256)
+        yield sha256
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A tiny checkpoint's folder and the bundle made of it."""
+
+    checkpoint: Path
+    bundle: Path
+    guidance_scale: float
+
+
+@pytest.fixture(scope="session")
+def guided(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A checkpoint with guidance, exported in this process."""
+    folder = tmp_path_factory.mktemp("guided")
+    tiny_checkpoint(seed=1, guidance_scale=1.5).save(folder / "tiny")
+    export(folder / "tiny", ExportConfig(), folder / "bundle")
+    return Exported(folder / "tiny", folder / "bundle", 1.5)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory, detector_sha256: str) -> Exported:
+    """The same weights without guidance, exported by the command line in a fresh process."""
+    folder = tmp_path_factory.mktemp("plain")
+    tiny_checkpoint(seed=1).save(folder / "tiny")
+    command = [sys.executable, "-c", FRESH_EXPORT, detector_sha256]
+    done = subprocess.run(
+        [*command, str(folder / "tiny"), str(folder / "bundle"), "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.json").write_text(done.stdout)
+    return Exported(folder / "tiny", folder / "bundle", 1.0)
+
+
+@pytest.fixture
+def exported(
+    request: pytest.FixtureRequest, guidance: float, guided: Exported, plain: Exported
+) -> Exported:
+    """The bundle with or without guidance, as the test's parameter says."""
+    return guided if guidance != 1.0 else plain
+
+
+@pytest.fixture
+def known_graphs(guided: Exported, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Hand out the guided bundle's graphs instead of writing them again, which takes seconds.
+
+    The function takes ``change(name, model)``, called on each before it is handed out.
+    """
+    from edgeswap_export import _export
+
+    def give(change: Callable[[str, onnx.ModelProto], None] = lambda name, model: None) -> None:
+        def load(name: str, *_: Any) -> onnx.ModelProto:
+            model = onnx.load(guided.bundle / f"{name}.onnx")
+            change(name, model)
+            return model
+
+        monkeypatch.setattr(_export, "to_onnx", load)
+
+    return give

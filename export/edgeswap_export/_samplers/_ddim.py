@@ -29,14 +29,14 @@ class DdimOptions(SamplerOptions):
             raise UnsupportedSchedule(f"ddim eta must lie in [0, 1], found {self.eta:g}")
 
 
-def ddim_scheduler(levels: NoiseLevels, options: DdimOptions) -> Any:
-    """The diffusers scheduler that the table equals (its ``step`` takes ``eta=options.eta``)."""
-    return levels.scheduler(DDIMScheduler)
+def ddim_twin(levels: NoiseLevels, options: DdimOptions) -> Any:
+    """The diffusers scheduler that the table equals; none for eta > 0, which it takes per step."""
+    return None if options.eta else levels.scheduler(DDIMScheduler)
 
 
 def ddim(levels: NoiseLevels, steps: int, options: DdimOptions) -> Schedule:
     """Write DDIM as a table: x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s noise."""
-    timesteps = visited(levels, ddim_scheduler(levels, options), steps)
+    timesteps = visited(levels, levels.scheduler(DDIMScheduler), steps)
     # diffusers lands this far below the timestep, whatever timestep it visits next.
     stride = len(levels.alphas_cumprod) // steps
     rows = []

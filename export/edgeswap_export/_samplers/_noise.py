@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,14 @@ def noise_levels(scheduler_config: Mapping[str, Any]) -> NoiseLevels:
     )
 
 
+@contextlib.contextmanager
+def quiet_diffusers() -> Iterator[None]:
+    """Silence one warning: diffusers turns tensors into arrays in a way that numpy 2 dislikes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
+
+
 def visited(levels: NoiseLevels, scheduler: Any, steps: int) -> list[float]:
     """The timesteps a diffusers scheduler visits, checked to be usable.
 
@@ -96,9 +105,7 @@ def visited(levels: NoiseLevels, scheduler: Any, steps: int) -> list[float]:
         NoSignal: The model predicts noise, and a visited sample is nothing but noise.
     """
     try:
-        with warnings.catch_warnings():
-            # diffusers turns tensors into arrays in a way that numpy 2 warns of.
-            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        with quiet_diffusers():
             scheduler.set_timesteps(steps)
     except ValueError as error:
         raise UnsupportedSchedule(f"diffusers refuses {steps} steps: {error}") from error

@@ -1,0 +1,89 @@
+"""``edgeswap export CHECKPOINT BUNDLE``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgeswap_export._config import ExportConfig
+from edgeswap_export._export import export
+from edgeswap_runtime._manifest import Manifest, read_manifest
+
+
+def command(argv: list[str]) -> int:
+    """Run the sub-command; errors are the caller's to print.
+
+    Args:
+        argv: What follows ``edgeswap export``.
+
+    Returns:
+        0.
+    """
+    arguments = _parser().parse_args(argv)
+    config = ExportConfig(
+        name=arguments.name,
+        sampler=arguments.sampler,
+        steps=arguments.steps,
+        detector=not arguments.no_detector,
+        licence=arguments.licence,
+        origin=arguments.origin,
+    )
+    bundle = export(arguments.checkpoint, config, arguments.bundle, progress=_tell)
+    manifest = read_manifest(bundle)
+    print(json.dumps(_summary(bundle, manifest)) if arguments.json else _table(bundle, manifest))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    default = ExportConfig()
+    parser = argparse.ArgumentParser(
+        prog="edgeswap export",
+        description="Turn a checkpoint into a bundle and prove that both compute the same.",
+    )
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="checkpoint folder")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder to make")
+    parser.add_argument("--sampler", help="of the default schedule (default: the checkpoint's)")
+    parser.add_argument("--steps", type=int, help="of the default schedule (default: likewise)")
+    parser.add_argument("--name", help="the bundle's name (default: the checkpoint folder's)")
+    parser.add_argument("--licence", default=default.licence, help="SPDX licence of the weights")
+    parser.add_argument("--origin", default=default.origin, help="where the weights come from")
+    parser.add_argument(
+        "--no-detector", action="store_true", help="leave the detector out: aligned crops only"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _summary(bundle: Path, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "bundle": str(bundle),
+        "name": manifest.name,
+        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "files": {name: entry.sha256 for name, entry in manifest.files.items()},
+        "schedules": sorted(manifest.schedules),
+        "default_schedule": manifest.default_schedule,
+        "parity": manifest.parity,
+    }
+
+
+def _table(bundle: Path, manifest: Manifest) -> str:
+    lines = [f"{bundle}: {manifest.name}", f"{'graph':<10}{'MB':>8}  largest difference from torch"]
+    for name, graph in manifest.graphs.items():
+        size = manifest.files[graph.file].bytes / 1e6
+        outputs = manifest.parity["graphs"].get(name, {}).values()
+        worst = max((output["relative"] for output in outputs), default=None)
+        told = "(copied)" if worst is None else f"{worst:.1e} standard deviations"
+        lines.append(f"{name:<10}{size:>8.2f}  {told}")
+    lines.append(f"{'schedule':<18}  largest difference of a swapped crop from torch")
+    for name, swap in manifest.parity["swaps"].items():
+        mark = "*" if name == manifest.default_schedule else " "
+        told = swap if isinstance(swap, str) else f"{swap['max_abs']:.1e} of a range of 2"
+        lines.append(f"{name:<17}{mark}  {told}")
+    return "\n".join(lines)

@@ -1,0 +1,209 @@
+"""A checkpoint becomes a bundle that is whole and proven, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._tiny import tiny_checkpoint
+from edgeswap_export import ExportConfig, ScheduleRequest, _export, export
+from edgeswap_export._errors import ParityFailed, UnknownSampler, UnsupportedSchedule
+from edgeswap_export._samplers._ddim import DdimOptions
+from edgeswap_export._samplers._langevin import LangevinOptions
+from edgeswap_runtime import Bundle
+from edgeswap_runtime._cli import main
+from edgeswap_runtime._errors import OutputExists
+
+NO_OTHERS = ExportConfig(others=())
+
+
+def test_bundle_is_complete(guided: Any) -> None:
+    bundle = Bundle.open(guided.bundle)
+    manifest, swap = bundle.manifest, Checkpoint.load(guided.checkpoint).swap
+    names = ["encode", "identity", "denoise", "decode", "detector"]
+    assert set(manifest.files) == {f"{name}.onnx" for name in names}
+    assert bundle.verify() == 5
+    assert manifest.name == "tiny"
+    assert manifest.resolution_px == swap.resolution_px
+    assert manifest.alignment.landmarks_px == swap.landmarks_px
+    assert manifest.mask.centre_px == swap.mask.centre_px
+    assert manifest.history[:-1] == tuple(json.loads(json.dumps(swap.history)))
+    assert manifest.history[-1]["stage"] == "export"
+    assert [(entry.what, entry.licence) for entry in manifest.licences] == [
+        ("swap model", "Apache-2.0"),
+        ("face detector", "MIT"),
+    ]
+    assert {"edgeswap", "torch", "onnx", "onnxruntime"} <= set(manifest.made_with)
+
+
+def test_schedules_of_a_model_of_several_steps(guided: Any) -> None:
+    manifest = Bundle.open(guided.bundle).manifest
+    assert manifest.default_schedule == "ddim-4"
+    assert set(manifest.schedules) == {"ddim-1", "ddim-2", "ddim-4", "ddim-8", "ddim-25"}
+    assert [len(manifest.schedules[f"ddim-{n}"].rows) for n in (1, 25)] == [1, 25]
+
+
+def test_parity_is_recorded(guided: Any) -> None:
+    parity = Bundle.open(guided.bundle).manifest.parity
+    assert set(parity["graphs"]) == {"encode", "identity", "denoise", "decode"}
+    assert set(parity["swaps"]) == {"ddim-1", "ddim-2", "ddim-4", "ddim-8", "ddim-25"}
+    entries = [e for graph in parity["graphs"].values() for e in graph.values()]
+    for entry in [*entries, *parity["swaps"].values()]:
+        assert entry["max_abs"] >= 0 and entry["tolerance"] > 0
+
+
+def test_one_step_model_gets_one_schedule(
+    tmp_path: Path, known_graphs: Callable[..., None], guided: Any
+) -> None:
+    checkpoint = Checkpoint.load(guided.checkpoint)
+    checkpoint.swap = checkpoint.swap.with_stage("distill", {}, default_steps=1)
+    checkpoint.save(tmp_path / "student")
+    known_graphs()
+    lines: list[str] = []
+    export(tmp_path / "student", ExportConfig(name="quick"), tmp_path / "bundle", lines.append)
+    manifest = Bundle.open(tmp_path / "bundle").manifest
+    assert set(manifest.schedules) == {"ddim-1"} == {manifest.default_schedule}
+    assert manifest.name == "quick"
+    assert [entry["stage"] for entry in manifest.history] == ["tiny", "distill", "export"]
+    assert lines[0].startswith("loading") and "writing graph denoise" in lines
+
+
+def test_chosen_schedules(tmp_path: Path, known_graphs: Callable[..., None], guided: Any) -> None:
+    known_graphs()
+    others = (
+        ScheduleRequest(sampler="lcm", steps=2),
+        ScheduleRequest(sampler="ddim", steps=3, options=DdimOptions(eta=0.5)),
+        ScheduleRequest(sampler="langevin", steps=3, options=LangevinOptions()),
+    )
+    config = ExportConfig(sampler="dpmpp_2m", steps=5, others=others)
+    export(guided.checkpoint, config, tmp_path / "bundle")
+    manifest = Bundle.open(tmp_path / "bundle").manifest
+    assert manifest.default_schedule == "dpmpp_2m-5"
+    assert set(manifest.schedules) == {"dpmpp_2m-5", "lcm-2", "ddim-3-eta=0.5", "langevin-3"}
+    assert len(manifest.schedules["langevin-3"].rows) == 5
+    swaps = manifest.parity["swaps"]
+    assert swaps["lcm-2"]["max_abs"] < 1e-4
+    for name in ("ddim-3-eta=0.5", "langevin-3"):
+        assert swaps[name] == "not compared: diffusers has no such sampler"
+    assert manifest.history[-1]["config"]["others"][1] == {
+        "sampler": "ddim",
+        "steps": 3,
+        "options": ["eta=0.5"],
+    }
+
+
+def nudge(name: str, model: onnx.ModelProto) -> None:
+    """Change one weight of the denoiser a little, as a faulty exporter might."""
+    if name == "denoise":
+        weight = next(i for i in model.graph.initializer if i.name.endswith("conv_out.weight"))
+        values = onnx.numpy_helper.to_array(weight).copy()
+        values.flat[0] += 0.05
+        weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+
+
+def test_wrong_weight_fails_and_leaves_nothing(
+    tmp_path: Path,
+    known_graphs: Callable[..., None],
+    guided: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    known_graphs(nudge)
+    assert main(["export", str(guided.checkpoint), str(tmp_path / "new" / "bundle")]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(
+        "edgeswap: graph 'denoise', output 'output': onnxruntime differs from torch by"
+    )
+    assert "expected at most 1e-04; nothing was written" in last
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_table_fails_and_leaves_nothing(
+    tmp_path: Path,
+    known_graphs: Callable[..., None],
+    guided: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every graph is right, but the table belongs to another number of steps."""
+    known_graphs()
+    table = _export.schedule_table
+    monkeypatch.setattr(_export, "schedule_table", lambda c, s, n, o: table(c, s, n + 1, o))
+    with pytest.raises(ParityFailed, match=r"schedule 'ddim-4': the swapped crop differs .* by"):
+        export(guided.checkpoint, NO_OTHERS, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_output(tmp_path: Path, guided: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(OutputExists):
+        export(guided.checkpoint, NO_OTHERS, tmp_path / "bundle")
+    assert main(["export", str(guided.checkpoint), str(tmp_path / "bundle")]) == 2
+    assert "already exists" in capsys.readouterr().err.splitlines()[-1]
+    assert list((tmp_path / "bundle").iterdir()) == []
+
+
+def test_damaged_checkpoint(
+    tmp_path: Path, guided: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(guided.checkpoint, tmp_path / "tiny")
+    (tmp_path / "tiny" / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    assert main(["export", str(tmp_path / "tiny"), str(tmp_path / "bundle")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "diffusion_pytorch_model.safetensors" in lines[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_impossible_schedule_is_refused_before_the_work(
+    tmp_path: Path, guided: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_export, "to_onnx", lambda *_: pytest.fail("a graph was written"))
+    with pytest.raises(UnsupportedSchedule, match="rounds 61 steps"):
+        export(guided.checkpoint, ExportConfig(steps=61), tmp_path / "bundle")
+
+
+def test_config_is_checked() -> None:
+    with pytest.raises(UnknownSampler, match="unknown sampler 'heun'"):
+        ExportConfig(sampler="heun")
+    with pytest.raises(UnsupportedSchedule, match="at least 1, found 0"):
+        ExportConfig(steps=0)
+    with pytest.raises(UnknownSampler):
+        ScheduleRequest(sampler="heun", steps=1)
+    with pytest.raises(UnsupportedSchedule):
+        ScheduleRequest(sampler="ddim", steps=-1)
+
+
+def test_default_schedule_is_stored_once() -> None:
+    swap = tiny_checkpoint().swap
+    names = [request.name for request in ExportConfig(steps=8).requests(swap)]
+    assert names == ["ddim-8", "ddim-1", "ddim-2", "ddim-4", "ddim-25"]
+
+
+def test_json_is_one_object(plain: Any) -> None:
+    printed = (plain.bundle.parent / "stdout.json").read_text()
+    told = json.loads(printed)
+    assert printed.count("\n") == 1
+    assert told["bundle"] == str(plain.bundle)
+    assert told["default_schedule"] == "ddim-4"
+    assert told["bytes"] == sum(p.stat().st_size for p in plain.bundle.glob("*.onnx"))
+    assert np.isfinite(told["parity"]["swaps"]["ddim-4"]["max_abs"])
+
+
+def test_table_for_people(
+    tmp_path: Path,
+    known_graphs: Callable[..., None],
+    guided: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    known_graphs()
+    arguments = ["--sampler", "langevin", "--steps", "2"]
+    assert main(["export", str(guided.checkpoint), str(tmp_path / "bundle"), *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "denoise" in printed and "standard deviations" in printed
+    assert "langevin-2       *  not compared" in printed

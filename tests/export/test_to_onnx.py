@@ -1,0 +1,128 @@
+"""What is written is valid, plain ONNX that tells nothing of the machine it was written on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_export import _to_onnx
+from edgeswap_export._errors import GraphFailed, GraphTooLarge
+from edgeswap_export._graphs import AXES, _ConstantNull, torch_graphs
+from edgeswap_export._probe import probe
+from edgeswap_export._to_onnx import OPSET, check, serialise, to_onnx
+from edgeswap_runtime import Bundle
+
+GRAPHS = ("encode", "identity", "denoise", "decode")
+
+
+class Double(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (x * 2.0,)
+
+
+class Branches(nn.Module):
+    """What a value decides cannot be written down as one graph."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (x if x.sum() > 0 else -x,)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_files_are_plain(name: str, guided: Any) -> None:
+    path = guided.bundle / f"{name}.onnx"
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", OPSET)]
+    assert model.graph.name == name
+    assert not model.functions and not model.metadata_props and not model.graph.value_info
+    content = path.read_bytes()
+    for trace in (b"site-packages", b".py", b"stack_trace", torch.__version__.encode()):
+        assert trace not in content
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_manifest_states_the_graphs_tensors(name: str, guided: Any) -> None:
+    model = onnx.load(guided.bundle / f"{name}.onnx")
+    stated = Bundle.open(guided.bundle).manifest.graphs[name]
+    for tensors, values in (
+        (stated.inputs, model.graph.input),
+        (stated.outputs, model.graph.output),
+    ):
+        assert [t.name for t in tensors] == [v.name for v in values]
+        for tensor, value in zip(tensors, values, strict=True):
+            kind = value.type.tensor_type
+            assert tensor.shape == tuple(d.dim_value for d in kind.shape.dim)
+            assert tensor.dtype == "float32" and kind.elem_type == onnx.TensorProto.FLOAT
+            assert tensor.axes == AXES[tensor.name]
+
+
+def test_null_condition_is_constant(guided: Any) -> None:
+    """No weight of the conditioner but its null condition goes into the denoiser's file."""
+    model = onnx.load(guided.bundle / "denoise.onnx")
+    names = [i.name for i in model.graph.initializer if i.name.startswith("conditioner")]
+    assert all(name.rpartition(".")[2] in ("tokens", "vector", "source_latents") for name in names)
+    checkpoint = Checkpoint.load(guided.checkpoint)
+    null = _ConstantNull(checkpoint.conditioner)
+    truth = checkpoint.conditioner.null(1)
+    assert torch.equal(null.null(1).tokens, truth.tokens)
+    with pytest.raises(GraphFailed, match="written for a batch of 1, found 2"):
+        null.null(2)
+
+
+@pytest.mark.parametrize("name", ["encode", "identity", "decode"])
+def test_same_bytes_in_two_processes(name: str, guided: Any, plain: Any) -> None:
+    """The two checkpoints differ in their guidance alone, which these graphs do not know of."""
+    files = [(e.bundle / f"{name}.onnx").read_bytes() for e in (guided, plain)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("name", ["denoise", "encode"])
+def test_same_bytes_again(name: str, plain: Any) -> None:
+    """Written again here, after other exports, against the bundle of the fresh process."""
+    checkpoint = Checkpoint.load(plain.checkpoint)
+    tried = probe(checkpoint.swap, seed=5)  # the example's values must not matter
+    graph = torch_graphs(checkpoint, tried.target, tried.source, tried.noise)[name]
+    model = to_onnx(name, graph.module, graph.inputs, tuple(graph.outputs))
+    assert serialise(model) == (plain.bundle / f"{name}.onnx").read_bytes()
+
+
+def test_other_weights_give_other_bytes() -> None:
+    written = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        layer = nn.Conv2d(2, 2, 3).eval()
+        model = to_onnx("layer", layer, {"x": torch.ones(1, 2, 4, 4)}, ("y",))
+        written.append(serialise(model))
+    assert written[0] == written[1] != written[2]
+
+
+def test_graph_that_cannot_be_written() -> None:
+    with pytest.raises(GraphFailed) as caught:
+        to_onnx("branches", Branches().eval(), {"x": torch.ones(1, 3)}, ("y",))
+    assert str(caught.value).startswith("torch could not write graph 'branches': ")
+    assert "\n" not in str(caught.value)
+
+
+def test_graph_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_to_onnx, "MAX_BYTES", 100)
+    with pytest.raises(GraphTooLarge) as caught:
+        to_onnx("wide", nn.Linear(10, 10), {"x": torch.ones(1, 10)}, ("y",))
+    assert str(caught.value) == (
+        "graph 'wide' holds 440 bytes of weights, expected at most 100 (one ONNX file): prune the"
+        " checkpoint first, edgeswap prune --help tells how"
+    )
+
+
+def test_invalid_graph_is_named(tmp_path: Path) -> None:
+    model = to_onnx("double", Double().eval(), {"x": torch.ones(1, 3)}, ("y",))
+    assert np.prod([d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]) == 3
+    model.graph.node[0].op_type = "Triple"
+    with pytest.raises(GraphFailed, match=r"graph 'double' is not valid ONNX: .*Triple"):
+        check(model, "double")
