@@ -18,7 +18,7 @@ from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.prune._apply import apply_plan
 from edgeswap_compress.prune._plan import PruningPlan
-from edgeswap_runtime._atomic import new_folder, write_json
+from edgeswap_runtime._atomic import new_folder, sha256_file, write_json
 
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 PLAN_NAME = "pruning.json"
@@ -61,7 +61,7 @@ class Checkpoint:
             InvalidCheckpoint: the folder is missing a file, a tensor, or holds another shape.
         """
         folder = Path(path)
-        swap = SwapConfig.from_json(_read_json(folder / "swap.json"), folder / "swap.json")
+        swap, _ = _read_swap(folder)
         plan_file = folder / "unet" / PLAN_NAME
         plan = PruningPlan.from_json(_read_json(plan_file)) if plan_file.exists() else None
         modules = {
@@ -102,13 +102,42 @@ class Checkpoint:
         write_json(folder / "scheduler" / "scheduler_config.json", settings)
         index["scheduler"] = ["diffusers", kind_name]
         write_json(folder / "model_index.json", index)
-        write_json(folder / "swap.json", self.swap.to_json())
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+        write_json(folder / "swap.json", {**self.swap.to_json(), "files": hashes})
 
     def to(self, dtype: torch.dtype) -> Checkpoint:
         """Convert the modules in place, channels last in memory (fastest on a CPU)."""
         for name in MODULES:
             convert(getattr(self, name), dtype)
         return self
+
+
+def verify_checkpoint(path: Path) -> int:
+    """Check the sha256 of every file of a checkpoint; returns how many there are.
+
+    Raises:
+        InvalidCheckpoint: a file is missing, altered, or not listed.
+    """
+    _, hashes = _read_swap(path)
+    found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
+    if stray := sorted(found - set(hashes) - {"swap.json"}):
+        raise InvalidCheckpoint(str(path / stray[0]), expected="a listed file", found="a stray one")
+    for name, expected in hashes.items():
+        digest = sha256_file(path / name) if (path / name).is_file() else "no file"
+        if digest != expected:
+            raise InvalidCheckpoint(str(path / name), expected=f"sha256 {expected}", found=digest)
+    return len(hashes)
+
+
+def _read_swap(folder: Path) -> tuple[SwapConfig, dict[str, str]]:
+    """The swap config and the hashes of the checkpoint's other files."""
+    raw = _read_json(folder / "swap.json")
+    hashes = raw.pop("files", None)
+    if not isinstance(hashes, dict):
+        found = type(hashes).__name__
+        raise InvalidCheckpoint(f"{folder / 'swap.json'}: files", expected="hashes", found=found)
+    return SwapConfig.from_json(raw, folder / "swap.json"), hashes
 
 
 def convert(module: Any, dtype: torch.dtype) -> Any:

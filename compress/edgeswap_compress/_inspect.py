@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from edgeswap_compress._checkpoint import MODULES, WEIGHTS_NAME, Checkpoint
+from edgeswap_compress._checkpoint import MODULES, WEIGHTS_NAME, Checkpoint, verify_checkpoint
 from edgeswap_compress._macs import count_macs
 from edgeswap_runtime._atomic import sha256_file
 
@@ -82,11 +82,11 @@ def command(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="edgeswap inspect", description=__doc__)
     parser.add_argument("path", type=Path)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--verify", action="store_true", help="check every tensor (a checkpoint always is)"
-    )
+    parser.add_argument("--verify", action="store_true", help="check every file's sha256 too")
     args = parser.parse_args(argv)
     facts = describe(args.path)
+    if args.verify:
+        facts["verified_files"] = verify_checkpoint(args.path)
     if args.json:
         print(json.dumps(facts))
         return 0
@@ -116,4 +116,6 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         )
     stages = [f"{i + 1}. {entry['stage']}" for i, entry in enumerate(facts["history"])]
     lines.append(f"history      {' '.join(stages) or 'none'}")
+    if "verified_files" in facts:
+        lines.append(f"verified     {facts['verified_files']} files have the sha256 they should")
     return lines

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
+from edgeswap_compress._checkpoint import verify_checkpoint
 from edgeswap_compress._errors import CompressError, InvalidCheckpoint
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_runtime._cli import main
@@ -166,3 +167,26 @@ def test_inspect_of_a_damaged_checkpoint_is_one_line(
     assert captured.out == ""
     assert len(captured.err.strip().splitlines()) == 1
     assert "conv_in.weight" in captured.err
+
+
+def test_verify_counts_files_and_names_an_altered_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(folder), "--verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verified_files"] == 8
+    data = bytearray((folder / UNET).read_bytes())
+    data[-1] ^= 1  # still a valid tensor: only the hash can tell
+    (folder / UNET).write_bytes(data)
+    assert main(["inspect", str(folder)]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(folder), "--verify"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    assert "sha256" in error
+    assert UNET in error
+
+
+def test_verify_names_a_stray_file(folder: Path) -> None:
+    (folder / "notes.txt").write_text("hello")
+    with pytest.raises(InvalidCheckpoint, match=r"notes\.txt"):
+        verify_checkpoint(folder)
