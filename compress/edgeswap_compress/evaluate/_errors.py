@@ -1,0 +1,79 @@
+"""What evaluation raises on purpose.
+
+CompressError                  (edgeswap_compress)
+└── EvaluateError
+    ├── NotAModel              (ValueError)
+    ├── CropMismatch           (ValueError)
+    ├── InvalidEvaluation      (ValueError)
+    ├── NotHeldOut             (ValueError)
+    ├── PairsMismatch          (ValueError)
+    └── EmptyMask              (ValueError)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeswap_compress._errors import CompressError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class EvaluateError(CompressError):
+    """An evaluation that cannot be made as asked."""
+
+
+class NotAModel(EvaluateError, ValueError):
+    """The path holds neither a checkpoint nor a bundle."""
+
+    def __init__(self, path: Path) -> None:
+        found = "neither" if path.is_dir() else "no such folder"
+        super().__init__(
+            f"{path} is no model: expected a checkpoint (swap.json) or a bundle (manifest.json), "
+            f"found {found}; edgeswap train makes the one, edgeswap export the other"
+        )
+
+
+class CropMismatch(EvaluateError, ValueError):
+    """Model and dataset do not mean the same aligned crop."""
+
+    def __init__(self, what: str, *, expected: object, found: object) -> None:
+        super().__init__(
+            f"the dataset's {what} is {found}, the model expects {expected}: "
+            "render a held-out dataset for this model with edgeswap data render"
+        )
+
+
+class InvalidEvaluation(EvaluateError, ValueError):
+    """A setting is outside what is possible."""
+
+
+class NotHeldOut(EvaluateError, ValueError):
+    """The dataset shows people whom models are trained on."""
+
+    def __init__(self, path: Path, split: str) -> None:
+        super().__init__(
+            f"{path} is of split '{split}', expected 'heldout': its people may have been trained "
+            "on; edgeswap data render --split heldout makes one of other people"
+        )
+
+
+class PairsMismatch(EvaluateError, ValueError):
+    """The pair list is not the one that was asked for."""
+
+    def __init__(self, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"the pair list has sha256 {found}, expected {expected}: the scores would not be "
+            "comparable; use the dataset and the --limit of the evaluation to compare with"
+        )
+
+
+class EmptyMask(EvaluateError, ValueError):
+    """A mask leaves no pixel to compare."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"mask {position} of the batch covers no pixel: expected some inside and some outside; "
+            "render the dataset again with edgeswap data render"
+        )

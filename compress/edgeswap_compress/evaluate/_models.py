@@ -1,0 +1,267 @@
+"""Checkpoints and bundles behind one face: crops and noise in, swapped crops out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
+from edgeswap_runtime._align import to_uint8
+from edgeswap_runtime._atomic import canonical_json, sha256_file
+from edgeswap_runtime._bundle import Bundle
+from edgeswap_runtime._cli_swap import choose_schedule
+from edgeswap_runtime._manifest import Mask
+from edgeswap_runtime._swapper import Swapper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from edgeswap_compress._pipeline import SwapPipeline
+    from edgeswap_runtime.backends._protocol import Backend
+
+    Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
+
+DTYPES = ("bfloat16", "float32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What a report says of the model it judges.
+
+    Attributes:
+        kind: "checkpoint" or "bundle".
+        sha256: of everything in its folder.
+        steps, guidance, sampler: how it was sampled.
+        precision: of the computation.
+        resolution_px: R.
+        latent_shape: (C, S, S) of the noise.
+        landmarks_px: (5, 2) alignment template.
+        mask: where a paste-back changes the crop.
+    """
+
+    kind: str
+    sha256: str
+    steps: int
+    guidance: float
+    sampler: str
+    precision: str
+    resolution_px: int
+    latent_shape: tuple[int, ...]
+    landmarks_px: tuple[tuple[float, float], ...]
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How to run a model; None leaves a choice to the model.
+
+    Attributes:
+        steps: of its sampler.
+        guidance: classifier-free guidance scale; 1.0 is none.
+        dtype: of a checkpoint's modules, float32 when None. A bundle's was fixed at its export.
+        threads: CPU threads of a bundle's backend; torch's are the process's own.
+    """
+
+    steps: int | None = None
+    guidance: float | None = None
+    dtype: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and not 1 <= self.steps <= 1000:
+            raise InvalidEvaluation(f"steps {self.steps}: expected 1 to 1000")
+        guidance = self.guidance
+        if guidance is not None and not (math.isfinite(guidance) and guidance >= 1):
+            raise InvalidEvaluation(f"guidance {guidance}: expected 1.0 (none) or more")
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise InvalidEvaluation(f"dtype '{self.dtype}': expected one of {', '.join(DTYPES)}")
+
+
+class SwapModel(Protocol):
+    """A swap model, ready to run."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What it is."""
+
+    def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
+        """Each target with the inner face of its source, not pasted.
+
+        Args:
+            targets, sources: (N, R, R, 3) uint8, RGB, aligned.
+            noise: (N, C, S, S) standard normal.
+        """
+
+    def reconstruct(self, crops: Crops) -> Crops | None:
+        """Crops through the model's autoencoder alone; None where that cannot be told apart."""
+
+
+@contextmanager
+def open_model(path: Path | str, sampling: Sampling) -> Iterator[SwapModel]:
+    """Open a checkpoint in torch or a bundle in the runtime.
+
+    Raises:
+        NotAModel: the folder is neither.
+        InvalidEvaluation, InvalidRequest: the model cannot be sampled as asked.
+        InvalidCheckpoint, BadBundle: it is damaged.
+    """
+    folder = Path(path)
+    if (folder / "manifest.json").is_file():
+        with open_bundle(Bundle.open(folder), sampling) as model:
+            yield model
+    elif (folder / "swap.json").is_file():
+        yield CheckpointModel(folder, sampling)
+    else:
+        raise NotAModel(folder)
+
+
+class CheckpointModel:
+    """A checkpoint in the reference pipeline."""
+
+    def __init__(self, folder: Path, sampling: Sampling) -> None:
+        import torch
+
+        from edgeswap_compress._checkpoint import Checkpoint
+        from edgeswap_compress._pipeline import SwapPipeline
+
+        precision = sampling.dtype or "float32"
+        checkpoint = Checkpoint.load(folder).to(getattr(torch, precision))
+        swap = checkpoint.swap
+        self._pipeline: SwapPipeline = SwapPipeline.from_checkpoint(checkpoint)
+        self.facts = ModelFacts(
+            kind="checkpoint",
+            sha256=_folder_sha256(folder),
+            steps=sampling.steps or swap.default_steps,
+            guidance=swap.guidance_scale if sampling.guidance is None else sampling.guidance,
+            # the pipeline samples by the checkpoint's own scheduler, whatever a bundle's default is
+            sampler=_sampler_name(checkpoint.scheduler),
+            precision=precision,
+            resolution_px=swap.resolution_px,
+            latent_shape=(swap.latent_channels, swap.latent_size, swap.latent_size),
+            landmarks_px=swap.landmarks_px,
+            mask=Mask(**dataclasses.asdict(swap.mask)),
+        )
+
+    def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
+        """As `SwapModel.swap`, in one batch."""
+        import torch
+
+        from edgeswap_compress.train._cache import to_tensor
+
+        output = self._pipeline(
+            to_tensor(targets),
+            to_tensor(sources),
+            num_inference_steps=self.facts.steps,
+            guidance_scale=self.facts.guidance,
+            noise=torch.from_numpy(noise),
+        )
+        return _to_crops(output.crops)
+
+    def reconstruct(self, crops: Crops) -> Crops:
+        """As `SwapModel.reconstruct`."""
+        import torch
+
+        from edgeswap_compress._latents import decode_latents, encode_crop
+        from edgeswap_compress.train._cache import to_tensor
+
+        vae, swap = self._pipeline.vae, self._pipeline.swap
+        with torch.no_grad():
+            tensor = to_tensor(crops).to(next(vae.parameters()).dtype)
+            return _to_crops(decode_latents(vae, swap, encode_crop(vae, swap, tensor)).float())
+
+
+@contextmanager
+def open_bundle(
+    bundle: Bundle, sampling: Sampling, *, backend: Backend[Any] | str = "ort"
+) -> Iterator[BundleModel]:
+    """Open a bundle on a backend of the runtime.
+
+    Raises:
+        InvalidEvaluation: another precision, or guidance its denoiser was not exported with.
+        InvalidRequest: no schedule of that many steps.
+    """
+    if sampling.dtype is not None:
+        raise InvalidEvaluation(
+            f"dtype '{sampling.dtype}' cannot be asked of a bundle, its precision was fixed at "
+            "export: leave --dtype out"
+        )
+    manifest = bundle.manifest
+    guidance = manifest.guidance_scale if sampling.guidance is None else sampling.guidance
+    takes = {tensor.name for tensor in manifest.graphs["denoise"].inputs}
+    if guidance != manifest.guidance_scale and "guidance" not in takes:
+        raise InvalidEvaluation(
+            f"guidance {guidance} cannot be asked of a bundle exported without guidance: "
+            "leave --guidance out, or export the checkpoint with a guidance scale"
+        )
+    # The runtime hands the manifest's scale to the denoiser at every evaluation.
+    asked = dataclasses.replace(manifest, guidance_scale=guidance)
+    schedule = choose_schedule(manifest, None, sampling.steps)
+    with Swapper.open(
+        Bundle(path=bundle.path, manifest=asked),
+        backend=backend,
+        schedule=schedule,
+        threads=sampling.threads,
+    ) as swapper:
+        yield BundleModel(swapper, sha256=manifest.manifest_sha256)
+
+
+class BundleModel:
+    """A bundle in the runtime, one crop at a time as on the device."""
+
+    def __init__(self, swapper: Swapper, *, sha256: str) -> None:
+        manifest, schedule = swapper.bundle.manifest, swapper.schedule
+        shape = manifest.graphs["denoise"].input("sample").shape[1:]
+        self._swapper = swapper
+        self.facts = ModelFacts(
+            kind="bundle",
+            sha256=sha256,
+            steps=schedule.steps,
+            guidance=manifest.guidance_scale,
+            sampler=schedule.sampler,
+            precision=manifest.graphs["denoise"].precision,
+            resolution_px=manifest.resolution_px,
+            latent_shape=tuple(int(size) for size in shape),
+            landmarks_px=manifest.alignment.landmarks_px,
+            mask=manifest.mask,
+        )
+
+    def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
+        """As `SwapModel.swap`."""
+        swapped = [
+            self._swapper.swap_crop(
+                target, self._swapper.identity_of_crops([source]), noise=start[None]
+            )
+            for target, source, start in zip(targets, sources, noise, strict=True)
+        ]
+        return np.stack(swapped)
+
+    def reconstruct(self, crops: Crops) -> None:
+        """A bundle's decoder only knows samples; its checkpoint tells."""
+
+
+def _sampler_name(scheduler: Any) -> str:
+    return type(scheduler).__name__.removesuffix("Scheduler").lower()
+
+
+def _folder_sha256(folder: Path) -> str:
+    """Hash over the names and contents of all files of a folder."""
+    files = {
+        path.relative_to(folder).as_posix(): sha256_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    return hashlib.sha256(canonical_json(files)).hexdigest()
+
+
+def _to_crops(tensor: Any) -> Crops:
+    """(N, 3, R, R) in [-1, 1] to (N, R, R, 3) uint8, rounded as the runtime does."""
+    return to_uint8((tensor.permute(0, 2, 3, 1).numpy() + 1) * np.float32(127.5))
