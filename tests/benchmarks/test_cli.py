@@ -1,0 +1,85 @@
+"""`edgeswap bench`, in process, on ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgeswap_bench
+from edgeswap_runtime._cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def arguments(bundle_folder: Path, photo_file: Any) -> list[str]:
+    """A command line that works."""
+    photo = str(photo_file("a.png"))
+    return [
+        "bench", str(bundle_folder), "--source", photo, "--target", photo,
+        "--runs", "3", "--warmup", "1", "--threads", "1",
+    ]  # fmt: skip
+
+
+def test_a_table(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert "tiny, " in shown.out and "ort on cpu" in shown.out
+    assert "64 x 64" in shown.out and "end to end" in shown.out
+    assert "peak memory" in shown.out
+    assert shown.err == ""
+
+
+def test_json_is_one_object(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--json", "--size", "64x96", "48x48", "--schedule", "two"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [(s["height_px"], s["width_px"]) for s in report["sizes"]] == [(64, 96), (48, 48)]
+    assert report["settings"]["schedule"] == "two" and report["settings"]["evaluations"] == 2
+    assert report["settings"]["backend"] == "ort" and report["settings"]["threads"] == 1
+    assert report["settings"]["open_ms"] > 0
+    assert report["sizes"][0]["stages"]["denoise"]["n"] == 3
+    assert report["peak_rss_bytes"] is None or report["peak_rss_bytes"] > 1e6
+
+
+def test_no_size_could_be_timed(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "black.png")
+    arguments[arguments.index("--target") + 1] = str(tmp_path / "black.png")
+    assert main(arguments) == 1
+    assert "failed: no face found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--size", "big"], "size 'big' is not HEIGHTxWIDTH"),
+        (["--runs", "0"], "runs is 0"),
+        (["--schedule", "ten"], "has no schedule 'ten'"),
+        (["--source", "nowhere.png"], "nowhere.png cannot be read as a picture"),
+        (["--backend", "magic"], "there is no backend 'magic'"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], extra: list[str], message: str
+) -> None:
+    assert main([*arguments, *extra]) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err and shown.err.count("\n") == 1 and shown.out == ""
+
+
+def test_names_are_complete_sorted_and_lazy() -> None:
+    names = edgeswap_bench.__all__
+    assert names == sorted(names) and set(names) == set(edgeswap_bench._HOMES)
+    assert all(getattr(edgeswap_bench, name).__name__ == name for name in names)
+    assert not hasattr(edgeswap_bench, "nothing")
+    assert set(names) <= set(dir(edgeswap_bench))
+    code = "import edgeswap_bench, sys; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
