@@ -15,6 +15,7 @@ from diffusers.models.attention_processor import AttnProcessor
 
 from edgeswap_compress._checkpoint import MODULES, WEIGHTS_NAME, Checkpoint
 from edgeswap_compress._errors import InvalidCheckpoint, TrainingStopped
+from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._objective import TrajectoryObjective
@@ -25,8 +26,6 @@ from edgeswap_compress.train._loop import Cadence, Draw, fit
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
 from edgeswap_runtime._errors import OutputExists
-
-StageProgress = Callable[[str, int, int, str], None]
 
 
 def distill(

@@ -15,6 +15,7 @@ import torch
 from edgeswap_compress._checkpoint import Checkpoint, convert
 from edgeswap_compress._conditioner import SourceConditioner
 from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._schedulers import noise_scheduler
 from edgeswap_compress._swap_config import FaceMask, SwapConfig
 from edgeswap_compress.data import Dataset, read_dataset
@@ -33,8 +34,6 @@ from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._align import TEMPLATE_96
 from edgeswap_runtime._atomic import canonical_json, write_json
 from edgeswap_runtime._errors import OutputExists
-
-StageProgress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
