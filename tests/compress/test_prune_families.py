@@ -161,11 +161,19 @@ def gone(kept: tuple[int, ...], of: int) -> list[int]:
     return sorted(set(range(of)) - set(kept))
 
 
-@every_family
-@pytest.mark.parametrize("importance", IMPORTANCES)
-@pytest.mark.parametrize("macs_ratio", [0.3, 0.5, 0.7])
+# The whole grid for the three that differ most, its corners for the rest.
+GRID = [
+    (family, macs_ratio, importance)
+    for family in FAMILIES
+    for macs_ratio in (0.3, 0.5, 0.7)
+    for importance in IMPORTANCES
+    if family in ("swap", "sd1", "ddpm") or (macs_ratio == 0.5) == (importance == "magnitude")
+]
+
+
+@pytest.mark.parametrize(("family", "macs_ratio", "importance"), GRID)
 def test_the_ratio_is_met_and_the_pruned_unet_runs(
-    family: str, importance: str, macs_ratio: float
+    family: str, macs_ratio: float, importance: str
 ) -> None:
     plan = plan_of(family, macs_ratio, importance)
     assert plan.stats is not None
@@ -173,7 +181,8 @@ def test_the_ratio_is_met_and_the_pruned_unet_runs(
     assert reached == pytest.approx(macs_ratio, rel=0.05)
     pruned = apply_plan(deepcopy(original(family)), plan)
     output = run(pruned, family)
-    assert output.shape == run(original(family), family).shape
+    sample = inputs_of(family)["sample"]
+    assert output.shape == (2, original(family).config.out_channels, *sample.shape[2:])
     assert output.isfinite().all()
     assert PruningPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
@@ -186,6 +195,7 @@ def test_stated_counts_are_those_of_the_pruned_module(family: str) -> None:
     assert plan.stats is not None
     assert plan.stats.macs_before == count_macs(original(family), inputs)
     assert plan.stats.macs_after == count_macs(pruned, inputs)
+    assert plan.stats.parameters_before == sum(p.numel() for p in original(family).parameters())
     assert plan.stats.parameters_after == sum(p.numel() for p in pruned.parameters())
 
 
@@ -255,7 +265,6 @@ def test_channels_that_nothing_reads_change_nothing(
     found = run(apply_plan(deepcopy(original(family)), plan), family)
     # float32 sums in another order: relative to the largest value, 1e-5 is a few hundred ulps
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
-    assert (run(original(family), family) - expected).abs().max() > 0.01 * expected.abs().max()
 
 
 def blinded(unet: nn.Module, plan: PruningPlan) -> nn.Module:

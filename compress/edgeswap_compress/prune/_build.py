@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
 from torch import nn
 
-from edgeswap_compress._macs import count_parameters
-from edgeswap_compress.prune._apply import apply_plan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._costs import CostModel, cost_model
 from edgeswap_compress.prune._importance import score
@@ -88,10 +85,10 @@ def build_plan(unet: Any, config: PruneConfig, surveyed: Survey | None = None) -
         seed=config.seed,
         round_to=config.round_to,
         macs_ratio=config.macs_ratio,
-        macs_before=costs.macs([chosen.size for chosen in sets]),
-        macs_after=costs.macs(widths),
-        parameters_before=count_parameters(known.twin),
-        parameters_after=count_parameters(apply_plan(deepcopy(known.twin), plan)),
+        macs_before=int(costs.macs(costs.sizes)),
+        macs_after=int(costs.macs(widths)),
+        parameters_before=int(costs.parameters(costs.sizes)),
+        parameters_after=int(costs.parameters(widths)),
     )
     return replace(plan, stats=stats)
 

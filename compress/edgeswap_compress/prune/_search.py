@@ -6,7 +6,9 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from edgeswap_compress.prune._costs import CostModel
+import numpy as np
+
+from edgeswap_compress.prune._costs import CostModel, Integers
 from edgeswap_compress.prune._errors import UnreachableTarget
 from edgeswap_compress.prune._sets import ChannelSet, Scores
 
@@ -42,25 +44,24 @@ def search_widths(
     Raises:
         UnreachableTarget: nothing within 5 % of the target; the message says what is reachable.
     """
-    whole = costs.macs([chosen.size for chosen in sets])
+    whole = int(costs.macs(costs.sizes))
     target = macs_ratio * whole
-    best: tuple[int, ...] = tuple(chosen.size for chosen in sets)
-    reach = 1.0
+    best, found, least = costs.sizes, whole, whole
     for keep_groups in (True, False):
         options = [chosen.widths(round_to=round_to, keep_groups=keep_groups) for chosen in sets]
         widths = _approach(sets, scores, costs, options, target)
-        if abs(costs.macs(widths) - target) < abs(costs.macs(best) - target):
-            best = widths
-        if abs(costs.macs(best) / target - 1) <= _GOOD_ENOUGH:
-            return best
-        reach = min(reach, costs.macs([choices[-1] for choices in options]) / whole)
-    if abs(costs.macs(best) / target - 1) > TOLERANCE:
+        if abs(costs.macs(widths) - target) < abs(found - target):
+            best, found = widths, int(costs.macs(widths))
+        if abs(found / target - 1) <= _GOOD_ENOUGH:
+            break
+        least = min(least, int(costs.macs([choices[-1] for choices in options])))
+    if abs(found / target - 1) > TOLERANCE:
         raise UnreachableTarget(
             f"a MACs ratio of {macs_ratio:g} cannot be reached with widths that are multiples of "
-            f"{round_to}: the nearest is {costs.macs(best) / whole:.3f} and the least "
-            f"{reach:.3f}; ask for another --macs-ratio or a smaller --round-to"
+            f"{round_to}: the nearest is {found / whole:.3f} and the least {least / whole:.3f}; "
+            "ask for another --macs-ratio or a smaller --round-to"
         )
-    return best
+    return tuple(int(width) for width in best)
 
 
 def _approach(
@@ -69,7 +70,7 @@ def _approach(
     costs: CostModel,
     options: Sequence[tuple[int, ...]],
     target: float,
-) -> tuple[int, ...]:
+) -> Integers:
     """Takes the steps that cost the least importance until the target is met, then adjusts."""
     steps = sorted(
         (loss, position, choice)
@@ -81,34 +82,32 @@ def _approach(
         if choice > 0
     )
 
-    def choices_after(count: int) -> list[int]:
-        choices = [0] * len(sets)
+    def widths_after(count: int) -> Integers:
+        widths = costs.sizes.copy()
         for _, position, choice in steps[:count]:
-            choices[position] = choice
-        return choices
+            widths[position] = options[position][choice]
+        return widths
 
-    def macs_of(choices: Sequence[int]) -> int:
-        return costs.macs([options[i][choice] for i, choice in enumerate(choices)])
+    count = bisect_left(range(len(steps)), -target, key=lambda n: -int(costs.macs(widths_after(n))))
+    return _adjust(widths_after(count), costs, options, target)
 
-    count = bisect_left(range(len(steps)), -target, key=lambda n: -macs_of(choices_after(n)))
-    choices = choices_after(count)
-    error = abs(macs_of(choices) - target)
+
+def _adjust(
+    widths: Integers, costs: CostModel, options: Sequence[tuple[int, ...]], target: float
+) -> Integers:
+    """Moves single sets by single steps as long as that brings the MACs nearer to the target."""
+    error = abs(int(costs.macs(widths)) - target)
     while error > _AIM * target:
-        moves = [
-            (abs(macs_of(changed) - target), changed)
-            for position in range(len(sets))
-            for delta in (-1, 1)
-            if (changed := _moved(choices, position, delta, len(options[position]))) is not None
-        ]
-        nearest, changed = min(moves, default=(error, choices))
-        if nearest >= error:
+        moved = []
+        for position, choices in enumerate(options):
+            here = choices.index(int(widths[position]))
+            for choice in choices[max(here - 1, 0) : here + 2]:
+                neighbour = widths.copy()
+                neighbour[position] = choice
+                moved.append(neighbour)
+        errors = np.abs(costs.macs(np.stack(moved)) - target)
+        nearest = int(errors.argmin())
+        if errors[nearest] >= error:
             break
-        error, choices = nearest, changed
-    return tuple(options[i][choice] for i, choice in enumerate(choices))
-
-
-def _moved(choices: list[int], position: int, delta: int, limit: int) -> list[int] | None:
-    choice = choices[position] + delta
-    if not 0 <= choice < limit:
-        return None
-    return [*choices[:position], choice, *choices[position + 1 :]]
+        widths, error = moved[nearest], float(errors[nearest])
+    return widths
