@@ -6,10 +6,8 @@ Exit codes: 0 fine; 2 the caller's mistake or bad input, told in one line; 1 our
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import importlib
-import importlib.metadata
 import os
 import sys
 from typing import TYPE_CHECKING, cast
@@ -105,9 +103,13 @@ def _dispatch(arguments: list[str]) -> int:
         return 0 if arguments else 2
     name, rest = arguments[0], arguments[1:]
     if name == "--version":
+        import importlib.metadata  # a third of the start-up time, for this alone
+
         print(f"edgeswap {importlib.metadata.version('edgeswap')}")
         return 0
     if name not in COMMANDS:
+        import difflib
+
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "edgeswap --help lists them"
         return _tell(f"there is no command '{name}': {hint}", 2)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeswap_runtime._align import resample, transform_points
-from edgeswap_runtime._detect import Face, decode_faces
+from edgeswap_runtime._detect import DETECT_PX, Face, decode_faces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VIEW_PX = 320
 _VIEW_PER_BOX = 1.2
 _SAME_FACE = 0.5
+_CLOSE_ENOUGH_PX = 200
 
 
 def refine_face(
@@ -41,11 +42,15 @@ def refine_face(
 
     Returns:
         the face of the view that overlaps the given one most, in picture coordinates; the given
-        one when none overlaps it by half (it may be too blurred, or turned away, to be seen large).
+        one when the first look saw it 200 px large or more, or when none overlaps it by half (it
+        may be too blurred, or turned away, to be seen large).
     """
-    side = VIEW_PX if canvas is None else min(VIEW_PX, *canvas)
     box = np.array(face.box).reshape(2, 2)
-    scale = _VIEW_PER_BOX * float((box[1] - box[0]).max()) / side  # picture px per view px
+    box_px = float((box[1] - box[0]).max())
+    if box_px * min(1.0, DETECT_PX / max(picture.shape)) >= _CLOSE_ENOUGH_PX:
+        return face
+    side = VIEW_PX if canvas is None else min(VIEW_PX, *canvas)
+    scale = _VIEW_PER_BOX * box_px / side  # picture px per view px
     origin = box.mean(0) - scale * (side - 1) / 2
     to_picture = np.array([[scale, 0.0, origin[0]], [0.0, scale, origin[1]]])
     view = resample(picture, to_picture, (side, side)).clip(0, 255)

@@ -165,6 +165,14 @@ def test_a_face_not_seen_closer_stays(tiny: Any) -> None:
     assert refine_face(_dot_picture(), beside, _dot_detector(tiny)) is beside
 
 
+def test_a_face_seen_large_is_not_looked_at_again() -> None:
+    def run(tensor: np.ndarray) -> dict[str, np.ndarray]:
+        pytest.fail("the detector must not run")
+
+    large = Face(box=(50.0, 50.0, 200.0, 260.0), landmarks_px=DOTS * 1.0, score=0.9)
+    assert refine_face(np.zeros((400, 400, 3), np.uint8), large, run) is large
+
+
 @pytest.fixture
 def yunet() -> Path:
     """The real detector, if it was fetched."""

@@ -25,6 +25,21 @@ def test_importing_the_package_imports_nothing() -> None:
     assert not loaded & {*HEAVY, "numpy", "PIL"}
 
 
+def test_importing_the_package_costs_at_most_150_ms() -> None:
+    """Processor time, and the best of three: what else the machine does is not the package's."""
+    script = (
+        "import time; start = time.process_time(); import edgeswap_runtime; "
+        "print(time.process_time() - start)"
+    )
+    spent = [
+        float(
+            subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout
+        )
+        for _ in range(3)
+    ]
+    assert min(spent) < 0.15
+
+
 def test_every_public_name_without_the_training_stack() -> None:
     loaded = _loaded_after("from edgeswap_runtime import *")
     assert {"numpy", "PIL"} <= loaded
