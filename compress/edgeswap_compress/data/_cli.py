@@ -88,8 +88,8 @@ def _summary(dataset: Dataset) -> dict[str, object]:
 
 def _sheet(args: argparse.Namespace) -> int:
     from edgeswap_compress._errors import InvalidSettings
-    from edgeswap_compress.data._sheet import save_sheet
     from edgeswap_compress.data._shards import read_dataset
+    from edgeswap_compress.data._sheet import save_sheet
 
     dataset = read_dataset(args.dataset)
     groups = dataset.groups[args.first : args.first + args.count]

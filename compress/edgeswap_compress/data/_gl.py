@@ -44,7 +44,7 @@ def open_context() -> moderngl.Context:
     try:
         return moderngl.create_context(standalone=True, require=330, backend="egl")
     # glcontext raises bare Exception for everything from a missing library to an old driver.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         why = str(error).strip().splitlines()
         raise NoOffscreenRendering(why[0] if why else type(error).__name__) from error
 

@@ -44,13 +44,13 @@ _DARK_HAIR_ODDS = (0.78, 0.17, 0.03, 0.0, 0.0, 0.02)
 # Standard deviation and bound of the sliders of one part of the face. Features lie within the
 # inner face and carry the identity; the head's outline varies less because the target decides it.
 _SPREAD: dict[str, tuple[float, float]] = {
-    "nose": (0.42, 0.95),
-    "mouth": (0.38, 0.90),
-    "eyes": (0.36, 0.85),
-    "eyebrows": (0.50, 1.00),
-    "cheek": (0.36, 0.85),
-    "chin": (0.34, 0.80),
-    "forehead": (0.25, 0.60),
+    "nose": (0.50, 1.05),
+    "mouth": (0.44, 0.95),
+    "eyes": (0.45, 1.00),
+    "eyebrows": (0.65, 1.15),
+    "cheek": (0.42, 0.92),
+    "chin": (0.38, 0.88),
+    "forehead": (0.28, 0.65),
     "head": (0.18, 0.50),
     "ears": (0.25, 0.60),
     "neck": (0.0, 0.0),
@@ -77,7 +77,7 @@ class Identity:
         freckles, blush, eye_shadow, stubble, wrinkles, dark_rings: 0 .. 1.
         marks_seed: place of moles, freckles and blotches.
         eye_colour: index of the iris texture; eye_tint: log RGB.
-        brow, lash: styles; brow_density 0.4 .. 1.
+        brow, lash: styles; brow_density 0.5 .. 3.5, 1 as painted.
         hair: a style, or None (shaved); hair_colour: linear RGB.
         brow_colour: linear RGB.
         moustache: opacity, 0 none.
@@ -149,7 +149,7 @@ def draw_identity(rng: Generator, slider_names: Sequence[str], asymmetry_count: 
         eye_colour=eye_colour,
         eye_tint=_colour(_IRIS_TINTS[eye_colour] + rng.normal(0, 0.2) + rng.normal(0, 0.06, 3)),
         brow=BROWS[int(rng.integers(len(BROWS)))],
-        brow_density=float(rng.uniform(0.5, 1.0)),
+        brow_density=float(np.exp(rng.uniform(np.log(0.5), np.log(3.5)))),
         brow_colour=_colour(np.clip(hair_colour * np.exp(rng.normal(-0.25, 0.4)), 0.006, 0.30)),
         lash=LASHES[int(rng.integers(len(LASHES)))],
         hair=_hairstyle(rng, sex),
@@ -180,7 +180,7 @@ def _hair_colour(rng: Generator, *, dark: bool, age: float) -> np.ndarray:
 def _lipstick(rng: Generator, *, male: bool) -> np.ndarray:
     """Log tint: on half of the women, from rose to dark red."""
     worn = rng.uniform(0.0, 1.0) * (rng.random() < 0.5)
-    return np.zeros(3) if male else worn * np.array([0.0, -0.75, -0.5])
+    return np.zeros(3) if male else worn * np.array([0.1, -0.8, -0.5])
 
 
 def _hairstyle(rng: Generator, sex: float) -> str | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Uniforms = dict[str, Any]
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raised whenever the same seed would give another picture; recorded in every dataset."""
 
 _COLLAR_DM = 5.34
@@ -224,13 +224,12 @@ class Renderer:
 
     def _draw_skin(self, stage: Stage, face: NDArray[np.float32], worn: Person | None) -> None:
         wearer = stage.wearer.identity
-        tone = np.ones(3)
-        self._set_skin("wearer", wearer, tone, slots=(1, 2))
-        if worn is not None:
-            tone = self._mean_skin(wearer) / self._mean_skin(worn.identity)
-        self._set_skin("worn", worn.identity if worn else wearer, tone, slots=(3, 4))
+        mean = self._mean_skin(wearer)
+        features = worn.identity if worn else wearer
+        self._set_skin("wearer", wearer, np.ones(3), slots=(1, 2))
+        self._set_skin("worn", features, mean / self._mean_skin(features), slots=(3, 4))
         self._texture(self._lips_file, grey=True).use(0)
-        self._set("skin", {"lips": 0})
+        self._set("skin", {"lips": 0, "skin_mean": tuple(mean)})
         posed = stage.pose.apply(face)
         # The table's directions are in the head's rest frame.
         lamp = stage.pose.head_turn.T @ np.array(stage.scene.key_direction, np.float32)
@@ -280,14 +279,15 @@ class Renderer:
 
     def _draw_cards(self, stage: Stage, face: NDArray[np.float32], features: Identity) -> None:
         cards = [
-            (f"brow/{features.brow}", features.brow_colour, features.brow_density),
-            (f"lash/{features.lash}", _LASH_COLOUR, 0.9),
+            (f"brow/{features.brow}", features.brow_colour, 0.95, features.brow_density),
+            (f"lash/{features.lash}", _LASH_COLOUR, 0.9, 1.0),
         ]
         if features.moustache > 0:
-            cards.append(("brow/Moustache", features.brow_colour, features.moustache))
-        for part, colour, opacity in cards:
+            cards.append(("brow/Moustache", features.brow_colour, features.moustache, 1.0))
+        for part, colour, opacity, density in cards:
             self._texture(self._part_texture(part)).use(0)
-            self._set("card", {"strands": 0, "colour": colour, "opacity": opacity})
+            self._set("card", {"strands": 0, "colour": colour})
+            self._set("card", {"opacity": opacity, "density": density})
             self._upload(part, stage, face).redraw()
 
     def _draw_hair(self, stage: Stage) -> tuple[DrawnMesh, moderngl.Texture] | None:

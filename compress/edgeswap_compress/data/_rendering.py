@@ -144,7 +144,9 @@ def _is_done(out: Path, manifest: dict[str, Any], shard: _Shard) -> bool:
     )
 
 
-def _record(out: Path, manifest: dict[str, Any], shard: _Shard, environment: dict[str, str]) -> None:
+def _record(
+    out: Path, manifest: dict[str, Any], shard: _Shard, environment: dict[str, str]
+) -> None:
     """Enter a finished shard into the manifest.
 
     Shards finish out of order; `groups` counts only those before the first gap, so that readers
@@ -259,5 +261,3 @@ def _single_threaded() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeswap_compress._errors import DatasetDamaged, DatasetMissing, DatasetMismatch
+from edgeswap_compress._errors import DatasetDamaged, DatasetMismatch, DatasetMissing
 from edgeswap_compress.data._grid import Group, GroupSettings, picture_index, triplets
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_bytes
 

@@ -2,9 +2,10 @@
 uniform sampler2D strands;
 uniform vec3 colour;
 uniform float opacity;
+uniform float density;  // layers of hair on top of each other
 
 void main() {
-    float a = texture(strands, texel).a * opacity;
+    float a = opacity * (1.0 - pow(1.0 - texture(strands, texel).a, density));
     if (a < 0.02) discard;
     vec3 n = normalize(world_normal), view = normalize(camera.xyz - world);
     if (dot(n, view) < 0.0) n = -n;

@@ -8,7 +8,10 @@ struct Person {
 };
 uniform Person wearer;
 uniform Person worn;
+uniform vec3 skin_mean;  // of the wearer's face, to which the worn skin is toned
 uniform sampler2D wearer_skin_a, wearer_skin_b, worn_skin_a, worn_skin_b, lips;
+
+const vec3 LUMA = vec3(0.21, 0.72, 0.07);
 
 float blob(vec2 centre, vec2 radii) {
     vec2 d = (vec2(abs(anchor.x), anchor.y) - centre) / radii;
@@ -49,7 +52,9 @@ vec3 albedo(Person who, vec3 texel_a, vec3 texel_b, float lip) {
     float seed = who.mix_gloss_seed_age.z;
     vec3 skin = mix(linear_rgb(texel_a), linear_rgb(texel_b), who.mix_gloss_seed_age.x);
     skin *= exp(who.tint_rings.rgb) * who.tone.rgb;
-    skin *= mix(vec3(1.0), exp(who.lips_tone.rgb) * vec3(1.0, 0.86, 0.88), lip);
+    // Lips keep the texture's lightness, and their colour is always redder than the face's.
+    vec3 red = skin_mean * dot(skin, LUMA) / dot(skin_mean, LUMA) * vec3(1.18, 0.72, 0.92);
+    skin = mix(skin, red * exp(who.lips_tone.rgb), 0.85 * lip);
     skin *= 1.0 + 0.24 * (fractal(anchor * 13.0 + seed) - 0.5);
     if (who.marks.x > 0.0) {
         vec2 spread = vec2(anchor.x, anchor.y - 7.0) / vec2(0.55, 0.30);
@@ -70,8 +75,8 @@ vec3 albedo(Person who, vec3 texel_a, vec3 texel_b, float lip) {
     }
     if (who.marks.w > 0.0) {
         float hairs = 0.75 + 0.5 * noise(anchor * 55.0 + seed);
-        float shade = clamp(0.75 * who.marks.w * beard_region(lip) * hairs, 0.0, 1.0);
-        skin = mix(skin, who.beard.rgb + 0.25 * skin, shade);
+        float shade = clamp(1.1 * who.marks.w * beard_region(lip) * hairs, 0.0, 0.92);
+        skin = mix(skin, who.beard.rgb + 0.18 * skin, shade);
     }
     return skin;
 }
