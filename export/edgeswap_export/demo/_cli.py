@@ -15,7 +15,7 @@ def command(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from edgeswap_export.demo._demo import DemoConfig, run_demo
 
-    config = DemoConfig(source=args.source, target=args.target, minutes=args.minutes)
+    config = DemoConfig(source=args.source, target=args.target)
     facts = run_demo(args.out, config, lambda line: print(line, file=sys.stderr, flush=True))
     if args.json:
         print(json.dumps(facts))
@@ -37,6 +37,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("demo"), help="new folder to write")
     parser.add_argument("--target", type=Path, default=None, help="a photo to put a face into")
     parser.add_argument("--source", type=Path, default=None, help="a photo to take the face from")
-    parser.add_argument("--minutes", type=float, default=1.5, help="of distillation")
     parser.add_argument("--json", action="store_true", help="print demo.json on stdout")
     return parser

@@ -21,6 +21,7 @@ from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._distill import distill
 from edgeswap_compress.prune import PruneConfig, prune
 from edgeswap_export import ExportConfig, export
+from edgeswap_export.demo._overview import overview
 from edgeswap_export.demo._portraits import Pair, demo_pairs
 from edgeswap_export.demo._report import write_report
 from edgeswap_export.demo._teacher import TorchTeacher
@@ -28,6 +29,7 @@ from edgeswap_export.demo._timing import Candidate, interleave, summary
 from edgeswap_runtime import Swapper
 from edgeswap_runtime._atomic import new_folder, write_bytes, write_json
 from edgeswap_runtime._doctor import examine
+from edgeswap_runtime._errors import OutputExists
 
 Say = Callable[[str], None]
 HOW_TIMED = (
@@ -77,6 +79,8 @@ def run_demo(out: Path, config: DemoConfig, say: Say = lambda line: None) -> dic
         UnreadablePicture: a given photo cannot be read.
         NoFaceFound: in a given photo.
     """
+    if out.exists():
+        raise OutputExists(out)
     begun = time.monotonic()
     pairs = demo_pairs(config.source, config.target)
     teacher, student = default_checkpoint("teacher"), default_checkpoint("student")
@@ -96,8 +100,9 @@ def run_demo(out: Path, config: DemoConfig, say: Say = lambda line: None) -> dic
             swappers = {"student": runtime, "made-student": runtime_made}
             times = _time(teacher, swappers, pairs[0], config.rounds, say)
             rows = _swap_all(teacher, swappers, pairs, folder / "pictures", say)
-        paths = {"teacher": teacher, "student": student, "made-student": made}
-        facts = _facts(times, paths)
+            paths = {"teacher": teacher, "student": student, "made-student": made}
+            facts = _facts(times, paths)
+            runtime.save(_overview(rows[0], facts), folder / "overview.png")
         shutil.rmtree(folder / "distill.run")
         facts["seconds"] = time.monotonic() - begun
         page = write_report(facts, rows, [pair.name for pair in pairs])
@@ -171,6 +176,17 @@ def _swap_all(
             runtime.save(picture, folder / f"{name}.png")
         rows.append(row)
     return rows
+
+
+def _overview(row: dict[str, NDArray[np.uint8]], facts: dict[str, Any]) -> NDArray[np.uint8]:
+    return overview(
+        {
+            "source": row["source"],
+            "target": row["target"],
+            f"teacher, {facts['teacher_torch_ms']:.0f} ms": row["teacher, torch"],
+            f"student, {facts['student_runtime_ms']:.0f} ms": row["student"],
+        }
+    )
 
 
 def _facts(times: dict[str, list[float]], paths: dict[str, Path]) -> dict[str, Any]:

