@@ -84,7 +84,7 @@ def look_at(
             [0, 0, -1, 0],
         ]
     )
-    position = np.asarray(centre, np.float64) + [0, 0, distance_dm]
+    position = np.asarray(centre, np.float64) + np.array([0, 0, distance_dm])
     view = np.eye(4)
     view[:3, 3] = -position
     return Camera(clip=projection @ view, position=position, size_px=size_px)

@@ -1,4 +1,4 @@
-"""`edgeswap data`: fetch the third-party packages, render datasets, draw contact sheets."""
+"""`edgeswap data`: fetch the third-party packages, render datasets, draw sheets and portraits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ def command(argv: list[str]) -> int:
     _add_fetch(actions.add_parser("fetch", help="download, check and unpack assets"))
     _add_render(actions.add_parser("render", help="render a dataset, or resume or extend one"))
     _add_sheet(actions.add_parser("sheet", help="draw a contact sheet of a dataset"))
+    _add_portrait(actions.add_parser("portrait", help="render a portrait of nobody"))
     args = parser.parse_args(argv)
-    return int({"fetch": _fetch, "render": _render, "sheet": _sheet}[args.action](args))
+    run = {"fetch": _fetch, "render": _render, "sheet": _sheet, "portrait": _portrait}
+    return run[args.action](args)
 
 
 def _add_fetch(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +50,14 @@ def _add_sheet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=0, help="first group shown (0)")
     parser.add_argument("--count", type=int, default=3, help="groups shown (3)")
     parser.add_argument("--rows", type=int, default=8, help="triplets of each group (8)")
+
+
+def _add_portrait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT.png")
+    parser.add_argument("--person", type=int, default=0, help="number of the person (0)")
+    parser.add_argument("--scene", type=int, default=0, help="number of the scene (0)")
+    parser.add_argument("--worn", type=int, help="person whose inner face is worn: a swap's truth")
+    parser.add_argument("--size", type=int, default=640, help="side in pixels (640)")
 
 
 def _fetch(args: argparse.Namespace) -> int:
@@ -99,4 +109,23 @@ def _sheet(args: argparse.Namespace) -> int:
             f"groups within 0 to {len(dataset) - 1} and at least 1 row"
         )
     save_sheet(dataset, args.out, groups, rows=args.rows)
+    return 0
+
+
+def _portrait(args: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from edgeswap_compress._errors import InvalidSettings
+    from edgeswap_compress.data._portrait import portrait_of
+    from edgeswap_runtime._errors import OutputExists
+
+    numbers = [args.person, args.scene, 0 if args.worn is None else args.worn]
+    if min(numbers) < 0 or not 32 <= args.size <= 2048:
+        raise InvalidSettings(
+            f"numbers {numbers}, size {args.size}: expected numbers from 0 and a size of 32 to 2048"
+        )
+    if args.out.exists():
+        raise OutputExists(args.out)
+    picture = portrait_of(args.person, args.scene, args.size, worn=args.worn)
+    Image.fromarray(picture.image).save(args.out, format="PNG")
     return 0

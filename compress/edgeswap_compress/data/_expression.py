@@ -23,10 +23,10 @@ _MOODS: tuple[Mapping[str, tuple[float, float]], ...] = (
     {"mouthPucker": (0.1, 0.7)},
     {"browDown": (0.2, 0.9), "noseSneer": (0.0, 0.6), "mouthUpperUp": (0.0, 0.5)},
 )  # fmt: skip
-_ACCIDENTS = tuple(
-    ["mouthLeft", "mouthRight", "mouthPress", "mouthStretch", "mouthDimple", "mouthRollLower",
-     "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthLowerDown", "mouthUpperUp",
-     "jawLeft", "jawRight", "jawForward", "cheekPuff", "browInnerUp", "browDown", "eyeSquint"]
+_ACCIDENTS = (
+    "mouthLeft", "mouthRight", "mouthPress", "mouthStretch", "mouthDimple", "mouthRollLower",
+    "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthLowerDown", "mouthUpperUp",
+    "jawLeft", "jawRight", "jawForward", "cheekPuff", "browInnerUp", "browDown", "eyeSquint",
 )  # fmt: skip
 
 

@@ -228,7 +228,7 @@ def _marks(
     rest: NDArray[np.float32], skin: NDArray[np.int64], lips: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Nose tip (foremost), right and left mouth corner (outermost of the lips)."""
-    x, y, z = rest[skin].T
+    x, y, _ = rest[skin].T
     nose = skin[(np.abs(x) < 0.1) & (y > 6.65) & (y < 7.1)]
     mouth = skin[lips[skin]]
     return np.array(

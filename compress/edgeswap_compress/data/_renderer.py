@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     Uniforms = dict[str, Any]
 
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 """Raised whenever the same seed would give another picture; recorded in every dataset."""
 
-_COLLAR_DM = 5.34
+_COLLAR_DM = 5.42
 """Height on the base mesh below which skin is clothed."""
 _LASH_COLOUR = (0.012, 0.009, 0.008)
 _OTHER_FOLDERS = {"teeth": "teeth/Teeth_Shape01", "brow/Moustache": "hair/Moustache"}

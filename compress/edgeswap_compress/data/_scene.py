@@ -64,6 +64,8 @@ def draw_scene(rng: Generator, *, frontal: bool = False, jitter: bool = True) ->
     key = rng.normal(0, 1, 3) * [0.9, 0.5, 0.4] + [0, 0.55, 1.1]
     rim = rng.normal(0, 1, 3) * [1.0, 0.5, 0.2] + [0, 0, -0.8]
     warmth = rng.normal(0, 0.10) * np.array([1.0, 0.1, -1.0])
+    sky = np.exp(-0.6 * warmth + rng.normal(0, 0.08, 3))
+    cloth = (0.08 + 0.5 * rng.random()) * np.exp(rng.normal(0, 0.3, 3))
     shift = rng.uniform(-1.5, 1.5, 2) * jitter
     return Scene(
         yaw_deg=float(turn * np.clip(rng.normal(0, 13), -30, 30)),
@@ -72,7 +74,7 @@ def draw_scene(rng: Generator, *, frontal: bool = False, jitter: bool = True) ->
         distance_dm=float(np.exp(rng.uniform(np.log(5.5), np.log(18)))),
         key_direction=_vector(key / np.linalg.norm(key)),
         key_colour=_vector(np.exp(warmth + rng.normal(0, 0.05, 3)) * rng.uniform(0.55, 1.5)),
-        sky_colour=_vector(np.exp(-0.6 * warmth + rng.normal(0, 0.08, 3)) * rng.uniform(0.25, 0.60)),
+        sky_colour=_vector(sky * rng.uniform(0.25, 0.60)),
         ground_colour=_vector(np.exp(rng.normal(0, 0.12, 3)) * rng.uniform(0.12, 0.40)),
         rim_direction=_vector(rim / np.linalg.norm(rim)),
         rim_colour=_vector(np.exp(rng.normal(0, 0.15, 3)) * max(0.0, rng.uniform(-0.5, 0.8))),
@@ -80,11 +82,11 @@ def draw_scene(rng: Generator, *, frontal: bool = False, jitter: bool = True) ->
         background=_background(rng),
         background_seed=float(rng.random() * 100),
         background_kind=int(rng.integers(3)),
-        clothing=_vector(np.clip((0.08 + 0.5 * rng.random()) * np.exp(rng.normal(0, 0.3, 3)), 0, 0.8)),
+        clothing=_vector(np.clip(cloth, 0, 0.8)),
         crop_turn_deg=float(rng.uniform(-3, 3) * jitter),
         crop_scale=float(1 + rng.uniform(-0.03, 0.03) * jitter),
         crop_shift_px=(float(shift[0]), float(shift[1])),
-    )  # fmt: skip
+    )
 
 
 def _background(rng: Generator) -> tuple[Vector, Vector, Vector]:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _LOOK_DM = np.array([0.0, -0.35, -0.25], np.float32)
 """From between the eyes to what a crop's camera looks at; for a portrait, lower and deeper."""
-_PORTRAIT_LOOK_DM = np.array([0.0, -0.45, -0.9], np.float32)
-_PORTRAIT_HALF_HEIGHT_DM = 2.35
+_PORTRAIT_LOOK_DM = np.array([0.0, -0.25, -0.9], np.float32)
+_PORTRAIT_HALF_HEIGHT_DM = 2.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +113,4 @@ def _stage(
         )
     else:
         camera = crop_camera(pose.apply(landmarks), centre, scene, size_px)
-    return Stage(
-        wearer=wearer, scene=scene, moves=moves, outer=outer, pose=pose, camera=camera
-    )  # fmt: skip
+    return Stage(wearer=wearer, scene=scene, moves=moves, outer=outer, pose=pose, camera=camera)

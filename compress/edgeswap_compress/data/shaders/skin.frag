@@ -92,7 +92,9 @@ void main() {
         skin += source_share
               * albedo(worn, texture(worn_skin_a, texel).rgb, texture(worn_skin_b, texel).rgb, lip);
     float gloss = mix(wearer.mix_gloss_seed_age.y, worn.mix_gloss_seed_age.y, source_share);
-    bool clothed = anchor.y < clothing.w - 0.12 * anchor.z;
+    // A round collar: higher on the shoulders than at the throat.
+    float from_neck = length(vec2(anchor.x, anchor.z - 0.1));
+    bool clothed = anchor.y < clothing.w + 0.45 * smoothstep(0.55, 0.95, from_neck);
     vec3 wrap = clothed ? vec3(0.1) : vec3(0.34, 0.16, 0.10);
     if (clothed) {
         skin = clothing.rgb * (0.85 + 0.3 * noise(anchor * vec3(60.0, 8.0, 60.0)));
