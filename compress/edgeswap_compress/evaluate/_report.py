@@ -218,7 +218,9 @@ def measures(
         "id_top1": (rank < 1).astype(np.float64),
         "id_top5": (rank < 5).astype(np.float64),
         "nearer_to_source": nearer[every, source],
-        "nearer_to_source_than_target": (apart[every, source] < apart[every, target]) * 1.0,
+        "nearer_to_source_than_target": (apart[every, source] < apart[every, target]).astype(
+            np.float64
+        ),
     }
     found: dict[str, tuple[Values, Values]] = {
         name: (values, ones) for name, values in means.items()
