@@ -33,7 +33,11 @@ def table(report: Report) -> str:
     if report.peak_rss_bytes is not None:
         lines.append(f"peak memory {report.peak_rss_bytes / 1e6:.0f} MB")
     quality = report.bundle["quality"]
-    stated = ", ".join(f"{key} {value}" for key, value in sorted(quality.items()))
+    stated = ", ".join(
+        f"{key} {value}"
+        for key, value in sorted(quality.items())
+        if not isinstance(value, dict | list)
+    )
     lines.append(f"quality     {stated or 'not stated in the bundle'}")
     return "\n".join(lines)
 

@@ -97,7 +97,7 @@ def _describe(bundle: Bundle) -> list[str]:
     for name, graph in sorted(manifest.graphs.items()):
         lines += _describe_graph(manifest, name, graph)
     lines.append("")
-    for name, schedule in sorted(manifest.schedules.items()):
+    for name, schedule in sorted(manifest.schedules.items(), key=lambda item: item[1].steps):
         default = "  (default)" if name == manifest.default_schedule else ""
         lines.append(
             f"schedule    {name:14} {schedule.sampler}, {schedule.steps} steps, "
@@ -106,12 +106,21 @@ def _describe(bundle: Bundle) -> list[str]:
     lines += [
         f"licence     {item.what}: {item.licence}, {item.origin}" for item in manifest.licences
     ]
-    lines += [f"quality     {key} = {value}" for key, value in sorted(manifest.quality.items())]
-    lines += [f"parity      {key} = {value}" for key, value in sorted(manifest.parity.items())]
+    lines += _describe_facts("quality", manifest.quality)
+    lines += _describe_facts("parity", manifest.parity)
     stages = [str(stage.get("stage", "?")) for stage in manifest.history if isinstance(stage, dict)]
     if stages:
         lines.append(f"history     {' -> '.join(stages)}")
     return lines
+
+
+def _describe_facts(title: str, facts: dict[str, Any]) -> list[str]:
+    """One line per plain value; what is nested is for --json."""
+    return [
+        f"{title:12}{key}: "
+        + (f"{len(value)} entries, see --json" if isinstance(value, dict | list) else str(value))
+        for key, value in sorted(facts.items())
+    ]
 
 
 def _describe_graph(manifest: Manifest, name: str, graph: Graph) -> list[str]:

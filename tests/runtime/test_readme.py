@@ -1,0 +1,51 @@
+"""What the rooms' READMEs show, runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from edgeswap_runtime._mark import read_mark
+
+ROOT = Path(__file__).parents[2]
+
+
+def _blocks(readme: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), re.S)
+
+
+@pytest.fixture
+def workplace(
+    bundle_folder: Path, photo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder with everything that the examples name."""
+    for seed, name in enumerate(("source.jpg", "target.jpg", "a.jpg", "b.jpg")):
+        Image.fromarray(photo(seed)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_runtime(workplace: Path) -> None:
+    (block,) = _blocks("runtime/README.md")
+    exec(compile(block, "runtime/README.md", "exec"), {})
+    assert read_mark(workplace / "swapped.png") is not None
+
+
+def test_benchmarks(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = _blocks("benchmarks/README.md")
+    exec(compile(block, "benchmarks/README.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0
+
+
+@pytest.mark.parametrize("readme", ["runtime/README.md", "benchmarks/README.md"])
+def test_paths_named_exist(readme: str) -> None:
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    room = ROOT / readme.split("/")[0]
+    named = re.findall(r"`((?:tests|backends)/[\w/]+\.py)`", text)
+    for path in named:
+        inside = [ROOT / path, *room.glob(f"*/{path}")]
+        assert path == "backends/_mine.py" or any(place.is_file() for place in inside), path
