@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,22 +122,32 @@ def load_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> Picture:
         file = path.open("rb")
     except FileNotFoundError as error:
         raise PictureMissing(path) from error
-    with file, _open_header(path, file) as image:
-        width, height = image.size
-        if width * height > limit_px:
-            raise PictureTooLarge(path, width_px=width, height_px=height, limit_px=limit_px)
+    with file, warnings.catch_warnings():
+        # Pillow warns of each damaged tag; whether the picture is sound shows when it is decoded.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            image.load()
-            upright = _upright(image, path)
-            profile = image.info.get("icc_profile") if image.mode in _RGB_MODES else None
-            return Picture(rgb=np.array(_to_rgb(upright, path)), icc_profile=profile)
-        except UnreadablePicture:
-            raise
+            with _open_header(path, file) as image:
+                return _decode(path, image, limit_px)
+        except Image.DecompressionBombError as error:  # some plugins check by themselves
+            why = f"it claims more pixels than can be, the limit is {limit_px / 1e6:.1f} megapixels"
+            raise UnreadablePicture(path, why) from error
         except _DAMAGE as error:
+            if isinstance(error, UnreadablePicture):
+                raise
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's failure, not the picture's
-            why = f"it is damaged or cut short ({error})"
-            raise UnreadablePicture(path, why) from error
+            words = " ".join(str(error).split())
+            raise UnreadablePicture(path, f"it is damaged or cut short ({words})") from error
+
+
+def _decode(path: Path, image: Image.Image, limit_px: int) -> Picture:
+    width, height = image.size
+    if width * height > limit_px:
+        raise PictureTooLarge(path, width_px=width, height_px=height, limit_px=limit_px)
+    image.load()
+    upright = _upright(image, path)
+    profile = image.info.get("icc_profile") if image.mode in _RGB_MODES else None
+    return Picture(rgb=np.array(_to_rgb(upright, path)), icc_profile=profile)
 
 
 def require_writable(path: Path, *, overwrite: bool) -> None:
@@ -220,13 +231,7 @@ def _open_header(path: Path, file: BinaryIO) -> Image.Image:
         accepted = accept is None or accept(prefix)
         if accepted and not isinstance(accepted, str):
             file.seek(0)
-            try:
-                return factory(file, str(path))
-            except _DAMAGE as error:
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise
-                why = f"its {name} header is damaged or cut short ({error})"
-                raise UnreadablePicture(path, why) from error
+            return factory(file, str(path))
     raise UnreadablePicture(path, f"its content is none of {', '.join(READABLE)}")
 
 

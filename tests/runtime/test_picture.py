@@ -171,6 +171,46 @@ def test_too_many_pixels_are_refused_from_the_header_alone(tmp_path: Path, png_h
     assert read_picture(path, limit_px=2400).shape == (40, 60, 3)
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tiff", "gif", "ppm"])
+def test_whatever_is_damaged_one_line_or_a_picture(tmp_path: Path, suffix: str) -> None:
+    """Random damage: it still decodes, or one line says why not; no warning, no traceback."""
+    generator = np.random.default_rng(0)
+    path = tmp_path / f"a.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if suffix in ("jpg", "png", "webp", "tiff") else {}
+    Image.fromarray(generator.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(path, **options)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    refused = 0
+    for _ in range(60):
+        damaged = whole.copy()
+        reach = min(len(whole), 200) if generator.random() < 0.6 else len(whole)
+        places = generator.integers(0, reach, generator.integers(1, 6))
+        damaged[places] = generator.integers(0, 256, len(places))
+        path.write_bytes(damaged.tobytes())
+        try:
+            assert read_picture(path).shape[2] == 3
+        except UnreadablePicture as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 0
+
+
+def test_a_plugins_own_pixel_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL.PngImagePlugin import PngImageFile
+
+    def refuse(self: Any) -> None:
+        raise Image.DecompressionBombError("too many")
+
+    path = tmp_path / "a.png"
+    Image.fromarray(_corners()).save(path)
+    monkeypatch.setattr(PngImageFile, "load", refuse)
+    with pytest.raises(
+        UnreadablePicture, match=r"more pixels than can be, the limit is 64\.0 mega"
+    ):
+        read_picture(path)
+
+
 def test_a_disk_error_is_not_blamed_on_the_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
