@@ -69,5 +69,5 @@ def skin_uniforms(
         "tint_rings": (*identity.skin_tint, identity.dark_rings),
         "lips_tone": (*identity.lip_tint, 0.0),
         "beard": (*identity.brow_colour, 0.0),
-        "tone": (*(float(t) for t in tone), 0.0),
+        "tone": (float(tone[0]), float(tone[1]), float(tone[2]), 0.0),
     }

@@ -42,7 +42,9 @@ def open_context() -> moderngl.Context:
         NoOffscreenRendering: with the names of the system packages.
     """
     try:
-        return moderngl.create_context(standalone=True, require=330, backend="egl")
+        # The stub of moderngl 5.13 takes the backend's name for a dict.
+        settings: dict[str, Any] = {"backend": "egl"}
+        return moderngl.create_context(standalone=True, require=330, **settings)
     # glcontext raises bare Exception for everything from a missing library to an old driver.
     except Exception as error:
         why = str(error).strip().splitlines()
@@ -57,8 +59,9 @@ def load_program(context: moderngl.Context, name: str) -> moderngl.Program:
         for parts in PROGRAMS[name]
     )
     program = context.program(vertex_shader=vertex, fragment_shader=fragment)
-    if "Scene" in program:
-        program["Scene"].binding = 0
+    block = program.get("Scene", None)
+    if isinstance(block, moderngl.UniformBlock):
+        block.binding = 0
     return program
 
 

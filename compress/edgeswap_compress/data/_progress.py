@@ -25,8 +25,8 @@ _LOG_EVERY_S = 30.0
 
 
 @contextlib.contextmanager
-def drawn_progress(groups: int, pictures_per_group: int) -> Iterator[Callable[[int], None]]:
-    """Yield a callback that takes the number of groups just done, and draws rate and ETA."""
+def drawn_progress(groups: int, pictures_per_group: int) -> Iterator[Callable[[int, bool], None]]:
+    """Yield the callback of `render_dataset`, which draws rate and time left."""
     console = Console(file=sys.stderr)
     columns = (
         TextColumn("rendering"),
@@ -38,16 +38,17 @@ def drawn_progress(groups: int, pictures_per_group: int) -> Iterator[Callable[[i
         TimeRemainingColumn(),
     )
     start = time.monotonic()
-    state = {"done": 0, "logged": start}
+    state = {"done": 0, "rendered": 0, "logged": start}
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task("", total=groups, rate=0.0)
 
-        def advance(count: int) -> None:
+        def advance(count: int, rendered: bool) -> None:
             state["done"] += count
+            state["rendered"] += count * rendered
             now = time.monotonic()
-            rate = state["done"] / (now - start)
+            rate = state["rendered"] / (now - start)
             bars.update(task, advance=count, rate=rate * pictures_per_group)
-            if not console.is_terminal and now - state["logged"] > _LOG_EVERY_S:
+            if rendered and not console.is_terminal and now - state["logged"] > _LOG_EVERY_S:
                 state["logged"] = now
                 left = (groups - state["done"]) / rate
                 console.print(

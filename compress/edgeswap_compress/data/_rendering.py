@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeswap_compress._errors import DatasetMismatch, InvalidSettings, RenderWorkerDied
 from edgeswap_compress.data._assets import PACKAGES, RENDERING, asset
+from edgeswap_compress.data._gl import open_context
 from edgeswap_compress.data._grid import GroupSettings, render_group
 from edgeswap_compress.data._head import load_head
 from edgeswap_compress.data._renderer import RENDERER_VERSION, Renderer
@@ -31,10 +32,10 @@ from edgeswap_compress.data._shards import (
 from edgeswap_runtime._atomic import sha256_file, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from multiprocessing.process import BaseProcess
 
-    Progress = Callable[[int], None]
+    Progress = Callable[[int, bool], None]
 
 GROUPS_PER_SHARD = 16
 # One thread each: the processes already use all cores. Read when the libraries are loaded.
@@ -48,6 +49,10 @@ class _Shard:
     index: int
     first: int
     count: int
+
+
+Event = int | tuple[_Shard, dict[str, str]]
+"""1 for a finished group; a finished shard with the environment that rendered it."""
 
 
 def render_dataset(
@@ -65,7 +70,8 @@ def render_dataset(
         settings: what decides every pixel.
         groups: how many groups there shall be in all.
         workers: rendering processes; 0 renders in this one.
-        progress: called with the number of groups that just became complete.
+        progress: called with a number of groups and whether they were rendered just now (True)
+            or found finished (False).
 
     Raises:
         InvalidSettings: no groups, or a negative number of workers.
@@ -77,19 +83,20 @@ def render_dataset(
         raise InvalidSettings(f"groups {groups}, workers {workers}: expected at least 1 and 0")
     for name in RENDERING:
         asset(name)
+    open_context().release()  # so that a machine without EGL is told so before a folder is made
     out = Path(out)
     manifest = _start(out, settings)
-    say = progress or (lambda done: None)
+    say = progress or (lambda count, rendered: None)
     todo = []
     for shard in _plan(max(groups, manifest["groups"])):
         if _is_done(out, manifest, shard):
-            say(shard.count)
+            say(shard.count, False)
         else:
             todo.append(shard)
     with contextlib.closing(_render(out, settings, todo, workers)) as events:
         for event in events:
             if isinstance(event, int):
-                say(event)
+                say(event, True)
             else:
                 _record(out, manifest, *event)
     return read_dataset(out)
@@ -176,7 +183,7 @@ def _record(
 
 def _render(
     out: Path, settings: GroupSettings, todo: list[_Shard], workers: int
-) -> Iterator[int | tuple[_Shard, dict[str, str]]]:
+) -> Generator[Event, None, None]:
     """Yield 1 for each finished group and (shard, environment) for each finished shard."""
     if not todo:
         return
@@ -205,9 +212,7 @@ def _render(
             process.join()
 
 
-def _collect(
-    processes: list[BaseProcess], results: Any, shards: int
-) -> Iterator[int | tuple[_Shard, dict[str, str]]]:
+def _collect(processes: Sequence[BaseProcess], results: Any, shards: int) -> Iterator[Event]:
     while shards:
         try:
             event = results.get(timeout=1)
@@ -233,8 +238,8 @@ def _work(out: Path, settings: GroupSettings, tasks: Any, results: Any) -> None:
 
 
 def _render_here(
-    out: Path, settings: GroupSettings, shards: Any
-) -> Iterator[int | tuple[_Shard, dict[str, str]]]:
+    out: Path, settings: GroupSettings, shards: Iterable[_Shard]
+) -> Generator[Event, None, None]:
     with Renderer(
         load_head(), size_px=settings.size_px, supersampling=settings.supersampling
     ) as renderer:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 KIND = "edgeswap-dataset"
 MANIFEST = "manifest.json"
-_DTYPES = {"U8": np.dtype("u1"), "F32": np.dtype("<f4")}
+_DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "F32": np.dtype("<f4")}
 _MAX_HEADER_BYTES = 1 << 20
 
 
@@ -72,7 +72,7 @@ def map_shard(path: Path) -> dict[str, NDArray[Any]]:
         if not 2 <= length <= min(_MAX_HEADER_BYTES, total - 8):
             raise DatasetDamaged(path, expected="a safetensors header", found=f"{length} bytes")
         raw = file.read(length)
-    tensors = {}
+    tensors: dict[str, NDArray[Any]] = {}
     try:
         for name, entry in json.loads(raw).items():
             dtype, shape = _DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])

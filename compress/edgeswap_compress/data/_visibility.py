@@ -102,7 +102,7 @@ def _render_table(
     columns = []
     for direction in directions:
         project = _orthographic(direction)
-        program["project"].write(np.ascontiguousarray(project.T, np.float32).tobytes())
+        program["project"] = tuple(project.T.ravel())  # OpenGL is column-major
         target.use()
         target.clear(1.0, depth=1.0)
         array.render()
@@ -136,4 +136,4 @@ def _compare(
         for dx in (-1, 0, 1):
             i, j = (np.clip(c, 0, _MAP_PX - 1) for c in (row + dy, column + dx))
             seen += depth[i, j] >= own
-    return seen / 9
+    return seen / np.float32(9)
