@@ -33,7 +33,7 @@ def chosen_paths(source: Path | None, target: Path | None) -> tuple[Path, Path]:
         raise InvalidRequest(
             "this installation has no packaged portraits: give --source PHOTO and --target PHOTO"
         )
-    return source or portraits[0], target or portraits[1]
+    return source or portraits[0], target or portraits[-1]  # source-1 … target-N
 
 
 def parse_size(text: str) -> tuple[int, int]:

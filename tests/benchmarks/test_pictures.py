@@ -31,7 +31,7 @@ def test_a_picture_is_fitted_whole_and_centred() -> None:
 
 
 def test_given_pictures_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    portraits = [Path("one.png"), Path("two.png")]
+    portraits = [Path("one.png"), Path("other.png"), Path("two.png")]
     monkeypatch.setattr(_pictures, "packaged_portraits", lambda: portraits)
     assert chosen_paths(None, None) == (Path("one.png"), Path("two.png"))
     assert chosen_paths(Path("me.jpg"), None) == (Path("me.jpg"), Path("two.png"))
