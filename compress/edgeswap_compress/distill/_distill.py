@@ -56,19 +56,43 @@ def distill(
     if out.exists():
         raise OutputExists(out)
     dtype = getattr(torch, config.dtype)
-    teacher = Checkpoint.load(teacher_path).to(dtype)
-    student = Checkpoint.load(student_path).to(dtype)
+    teacher, student = (Checkpoint.load(path).to(dtype) for path in (teacher_path, student_path))
     _check_same_space(teacher, student)
     for model in (teacher, student):
         model.unet.set_attn_processor(AttnProcessor())
     key = _key(teacher_path, student_path, data, config)
     _claim(run, key)
-    report = _reporter(progress)
-    dataset = read_dataset(data)
+    objective = _objective(teacher, student, config, data, run, key, _reporter(progress))
+    settings = _fit_config(objective, config, run / "fit.json")
+    fit(
+        objective,
+        settings,
+        run / "fit",
+        cadence=Cadence(save_s=60.0, evaluate_s=60.0),
+        tracker=tracker,
+        progress=_reporter(progress)("distill"),
+    )
+    details = {**dataclasses.asdict(config), "samples": settings.samples, "teacher": key["teacher"]}
+    swap = student.swap.with_stage(
+        "distill", details, guidance_scale=1.0, default_steps=config.steps, default_sampler="ddim"
+    )
+    return dataclasses.replace(student, swap=swap).save(out)
+
+
+def _objective(
+    teacher: Checkpoint,
+    student: Checkpoint,
+    config: DistillConfig,
+    data: Path,
+    run: Path,
+    key: dict[str, str],
+    report: Callable[[str], Any],
+) -> TrajectoryObjective:
+    """Encode the data, let the teacher answer, and set the student its task."""
     latents = encode_dataset(
         teacher.vae,
         teacher.swap,
-        dataset,
+        read_dataset(data),
         run / "latents.safetensors",
         key["latents"],
         progress=report("latents"),
@@ -78,20 +102,7 @@ def distill(
     )
     objective = TrajectoryObjective(student, teacher, latents, trajectories, config)
     objective.module.train()
-    settings = _fit_config(objective, config, run / "fit.json")
-    fit(
-        objective,
-        settings,
-        run / "fit",
-        cadence=Cadence(save_s=60.0, evaluate_s=60.0),
-        tracker=tracker,
-        progress=report("distill"),
-    )
-    details = {**dataclasses.asdict(config), "samples": settings.samples, "teacher": key["teacher"]}
-    swap = student.swap.with_stage(
-        "distill", details, guidance_scale=1.0, default_steps=config.steps, default_sampler="ddim"
-    )
-    return dataclasses.replace(student, swap=swap).save(out)
+    return objective
 
 
 def _reporter(progress: StageProgress | None) -> Callable[[str], Any]:
