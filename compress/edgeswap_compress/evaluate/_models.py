@@ -244,8 +244,9 @@ class BundleModel:
         ]
         return np.stack(swapped)
 
-    def reconstruct(self, crops: Crops) -> None:
-        """A bundle's decoder only knows samples; its checkpoint tells."""
+    def reconstruct(self, crops: Crops) -> Crops | None:
+        """None: a bundle's decoder only knows samples; its checkpoint tells."""
+        return None
 
 
 def _sampler_name(scheduler: Any) -> str:
