@@ -23,8 +23,8 @@ class FaceMask:
     inside the edge over which a paste-back fades to zero.
     """
 
-    centre_px: tuple[float, float] = (48.0, 57.0)
-    radii_px: tuple[float, float] = (33.0, 36.0)
+    centre_px: tuple[float, float] = (48.0, 54.0)
+    radii_px: tuple[float, float] = (42.0, 46.0)
     exponent: float = 2.5
     feather_px: float = 6.0
 

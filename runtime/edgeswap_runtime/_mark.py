@@ -21,7 +21,9 @@ from edgeswap_runtime._errors import InvalidRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+DIGITAL_SOURCE_TYPE = (
+    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+)
 _SOFTWARE = 0x0131  # EXIF tag
 _NAMESPACE = "urn:edgeswap:1.0:"
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>

@@ -71,7 +71,12 @@ def test_stopped_and_continued_training_gives_the_same_checkpoint(
     for name in ("unet", "vae", "conditioner"):
         a, b = getattr(first, name).state_dict(), getattr(second, name).state_dict()
         assert all(torch.equal(a[key], b[key]) for key in a), name
+    first_curves, second_curves = (
+        model.swap.history[0]["config"].pop("curves") for model in (first, second)
+    )
     assert first.swap == second.swap
+    assert first_curves["denoiser"][-1] == second_curves["denoiser"][-1]
+    assert first_curves["denoiser"][-1]["samples"] == 48
     assert first.swap.history[0]["stage"] == "train"
     assert not np.allclose(first.swap.residual_std, 1.0)
 

@@ -124,8 +124,9 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """sha256 of what the manifest says: the same pictures, the same digest."""
-        return hashlib.sha256(canonical_json(self.manifest)).hexdigest()
+        """sha256 over the settings and the shards' own hashes: the same pixels, the same digest."""
+        pixels = {"settings": self.manifest["settings"], "shards": self.manifest["shards"]}
+        return hashlib.sha256(canonical_json(pixels)).hexdigest()
 
     def images(self, group: int) -> NDArray[np.uint8]:
         """(P, S, S, 3) RGB of a group, a read-only view of the file."""

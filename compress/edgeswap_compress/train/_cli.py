@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from edgeswap_compress.train._config import (
     AutoencoderConfig,
@@ -26,38 +27,7 @@ def command(argv: list[str]) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    config = TeacherConfig(
-        autoencoder=AutoencoderConfig(
-            fit=FitConfig(
-                samples=args.autoencoder_samples,
-                batch_size=24,
-                learning_rate=1.5e-3,
-                betas=(0.9, 0.99),
-                weight_decay=1e-4,
-                ema_decay=0.995,
-                seed=args.seed,
-            )
-        ),
-        identity=IdentityConfig(
-            fit=FitConfig(
-                samples=args.identity_samples,
-                batch_size=192,
-                learning_rate=1e-3,
-                warmup_steps=50,
-                weight_decay=0.02,
-                ema_decay=0.99,
-                seed=args.seed,
-            )
-        ),
-        denoiser=DenoiserConfig(
-            fit=FitConfig(
-                samples=args.denoiser_samples, batch_size=args.batch_size, seed=args.seed
-            ),
-            guidance_scale=args.guidance_scale,
-        ),
-        dtype=args.dtype,
-        seed=args.seed,
-    )
+    config = TeacherConfig(**_stages(args), dtype=args.dtype, seed=args.seed)
     run = TeacherRun(args.dataset, args.held_out, config, args.run)
     cadence = Cadence(
         save_s=args.save_every,
@@ -81,6 +51,34 @@ def command(argv: list[str]) -> int:
     else:
         print(f"wrote {checkpoint}")
     return 0
+
+
+def _stages(args: argparse.Namespace) -> dict[str, Any]:
+    """The three stages' settings: what was found to work, with the lengths asked for."""
+    autoencoder = FitConfig(
+        samples=args.autoencoder_samples,
+        batch_size=24,
+        learning_rate=1.5e-3,
+        betas=(0.9, 0.99),
+        weight_decay=1e-4,
+        ema_decay=0.995,
+        seed=args.seed,
+    )
+    identity = FitConfig(
+        samples=args.identity_samples,
+        batch_size=192,
+        learning_rate=1e-3,
+        warmup_steps=50,
+        weight_decay=0.02,
+        ema_decay=0.99,
+        seed=args.seed,
+    )
+    denoiser = FitConfig(samples=args.denoiser_samples, batch_size=args.batch_size, seed=args.seed)
+    return {
+        "autoencoder": AutoencoderConfig(fit=autoencoder),
+        "identity": IdentityConfig(fit=identity),
+        "denoiser": DenoiserConfig(fit=denoiser, guidance_scale=args.guidance_scale),
+    }
 
 
 def _parser() -> argparse.ArgumentParser:

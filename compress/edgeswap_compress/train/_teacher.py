@@ -35,6 +35,13 @@ from edgeswap_runtime._align import TEMPLATE_96
 from edgeswap_runtime._atomic import canonical_json, write_json
 from edgeswap_runtime._errors import OutputExists
 
+HELD_OUT_FIGURES = {
+    "autoencoder": ("psnr_db", "psnr_face_db"),
+    "identity": ("truth_top1",),
+    "denoiser": ("held_out_v_loss", "held_out_one_step_gain_db"),
+}
+"""What each stage reports of the held-out set, and the checkpoint's history keeps."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherConfig:
@@ -131,10 +138,20 @@ class TeacherRun:
         )
         if not run("denoiser", objective, self.config.denoiser):
             return None
-        swap = swap.with_stage("train", {**self.config.to_json(), "dataset": self.train.digest})
+        details = {**self.config.to_json(), "dataset": self.train.digest, "curves": self._curves()}
+        swap = swap.with_stage("train", details)
         return Checkpoint(
             unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler, swap=swap
         ).save(out)
+
+    def _curves(self) -> dict[str, list[dict[str, float]]]:
+        """Held-out figures of each stage over the samples it had seen, for the history."""
+        curves = {}
+        for name, figures in HELD_OUT_FIGURES.items():
+            lines = (self.folder / name / "metrics.jsonl").read_text().splitlines()
+            rows = [json.loads(line) for line in lines]
+            curves[name] = [{k: round(row[k], 4) for k in ("samples", *figures)} for row in rows]
+        return curves
 
     @property
     def _resolution(self) -> int:
