@@ -10,8 +10,8 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
 from edgeswap_compress.prune._errors import BadPlan, UnsupportedModel
-from edgeswap_compress.prune._layers import WEIGHT_AXES, AxisName, kind_of, width
-from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._layers import AxisName, width
+from edgeswap_compress.prune._plan import Axis, PruningPlan
 
 
 def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
@@ -22,7 +22,8 @@ def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
             parts of one block that would no longer fit together; the message names the layer.
         UnsupportedModel: a layer of a kind that cannot be cut.
     """
-    _check_layers(unet, plan)
+    _check_names(unet, plan)
+    _check_lengths(unet, plan)
     view = _After(unet=unet, plan=plan)
     for name, module in unet.named_modules():
         if isinstance(module, Attention):
@@ -59,32 +60,44 @@ class _After:
             )
 
 
-def _check_layers(unet: nn.Module, plan: PruningPlan) -> None:
+def _check_names(unet: nn.Module, plan: PruningPlan) -> None:
     modules = dict(unet.named_modules(remove_duplicate=False))
     for name in (*plan.layers, *plan.heads, *plan.groups):
         if name not in modules:
             raise BadPlan(name, f"this {type(unet).__name__} has no such layer")
     seen: dict[int, str] = {}
-    for name, cut in plan.layers.items():
-        module = modules[name]
-        first = seen.setdefault(id(module), name)
+    for name in plan.layers:
+        first = seen.setdefault(id(modules[name]), name)
         if first != name:
             raise BadPlan(name, f"is the same layer as {first}; name it once")
-        axes = WEIGHT_AXES[kind_of(name, module)]
-        labelled: tuple[tuple[AxisName, object], ...] = (("out", cut.out), ("in", cut.inp))
-        for label, axis in labelled:
-            if axis is not None and label not in axes:
-                raise BadPlan(f"{name} ({label})", "a norm has only the axis 'out'")
-        for label, chosen in (("out", cut.out), ("in", cut.inp)):
-            found = width(name, module, "out" if label == "out" else "in")
-            if chosen is not None and chosen.of != found:
+    for what, names, kind in (
+        ("heads", plan.heads, Attention),
+        ("groups", plan.groups, nn.GroupNorm),
+    ):
+        for name in names:
+            if not isinstance(modules[name], kind):
+                raise BadPlan(
+                    name, f"has {what} in the plan but is a {type(modules[name]).__name__}"
+                )
+
+
+def _check_lengths(unet: nn.Module, plan: PruningPlan) -> None:
+    for name, cut in plan.layers.items():
+        module = unet.get_submodule(name)
+        axes: tuple[tuple[AxisName, Axis | None], ...] = (("out", cut.out), ("in", cut.inp))
+        for label, axis in axes:
+            found = width(name, module, label)
+            if axis is None:
+                continue
+            if found is None:
+                raise BadPlan(
+                    f"{name} ({label})", f"a {type(module).__name__} has only the axis 'out'"
+                )
+            if axis.of != found:
                 raise BadPlan(
                     f"{name} ({label})",
-                    f"made for a length of {chosen.of}, found {found}; use the original U-Net",
+                    f"made for a length of {axis.of}, found {found}; use the original U-Net",
                 )
-    for name in plan.heads:
-        if not isinstance(modules[name], Attention):
-            raise BadPlan(name, f"has heads in the plan but is a {type(modules[name]).__name__}")
 
 
 def _check_group_norm(view: _After, name: str, norm: nn.GroupNorm) -> None:
@@ -115,7 +128,7 @@ def _check_attention(view: _After, name: str, attention: Attention) -> None:
         raise BadPlan(name, f"{cut[0]} is cut but no kept heads are stated")
     heads, channels = view.plan.heads[name], attention.inner_dim // attention.heads
     if heads[-1] >= attention.heads:
-        raise BadPlan(name, f"keeps head {heads[-1]} of {attention.heads}")
+        raise BadPlan(name, f"keeps head {heads[-1]}, but its heads are 0..{attention.heads - 1}")
     expected = tuple(head * channels + i for head in heads for i in range(channels))
     for part, axis in parts:
         if view.kept(part, axis) != expected:

@@ -88,7 +88,7 @@ def _squared_weights(
         kernel = tuple(range(2, weight.ndim))
         values = weight.detach().float()
         matrix = torch.linalg.vector_norm(values, dim=kernel) if kernel else values
-        matrix = matrix.square().double().cpu()
+        matrix = matrix.square()
         for axis, dim in axes.items():
-            squares[name, axis] = matrix.sum(dim=1 - dim)
+            squares[name, axis] = matrix.sum(dim=1 - dim, dtype=torch.float64).cpu()
     return squares

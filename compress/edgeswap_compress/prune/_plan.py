@@ -158,8 +158,11 @@ def _check_indices(where: str, kept: tuple[int, ...], of: int | None) -> None:
         raise BadPlan(where, "nothing would be left; keep at least one")
     if any(second <= first for first, second in pairwise(kept)):
         raise BadPlan(where, "kept indices must be strictly ascending")
-    if kept[0] < 0 or (of is not None and kept[-1] >= of):
-        raise BadPlan(where, f"kept indices {kept[0]}..{kept[-1]} lie outside 0..{(of or 0) - 1}")
+    if of is None:
+        if kept[0] < 0:
+            raise BadPlan(where, "indices must not be negative")
+    elif kept[0] < 0 or kept[-1] >= of:
+        raise BadPlan(where, f"kept indices {kept[0]}..{kept[-1]} lie outside 0..{of - 1}")
 
 
 def _axis_to_json(axis: Axis | None) -> dict[str, Any] | None:
