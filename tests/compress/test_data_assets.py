@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -65,8 +66,8 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
                     root="package", files=("mesh.json",))  # fmt: skip
     monkeypatch.setattr(_assets, "PACKAGES", {"tiny": tiny, "small": small})
     fake = Registry(shelf)
-    monkeypatch.setattr(_assets.subprocess, "run", fake.run)
-    monkeypatch.setattr(_assets.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(subprocess, "run", fake.run)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     return fake
 
 
@@ -131,7 +132,7 @@ def test_a_failed_download_shows_the_last_line(registry: Registry, tmp_path: Pat
 def test_missing_npm_is_named(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_assets.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(AssetDownloadFailed, match="npm is not installed"):
         fetch(["small"], tmp_path)
 

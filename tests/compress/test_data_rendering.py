@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -82,7 +83,7 @@ def test_a_dataset_is_rendered_and_described(painter: Painter, tmp_path: Path) -
     dataset = render_dataset(
         tmp_path / "set", SETTINGS, 6, workers=0, progress=lambda n, new: seen.append((n, new))
     )
-    assert painter.painted == list(range(6)) and seen == [(1, True)] * 6
+    assert painter.painted == list(range(6)) and seen == [(0, False)] + [(1, True)] * 6
     assert len(dataset) == 6 and dataset.manifest["pictures"] == 36
     assert [shard["groups"] for shard in dataset.manifest["shards"]] == [4, 2]
     assert dataset.manifest["environments"][0]["gl"] == "paint"
@@ -199,20 +200,24 @@ def test_a_workers_error_reaches_the_caller(
         raise EdgeswapFailure("no face")
 
     monkeypatch.setattr(_rendering, "render_group", fail)
-    monkeypatch.setattr(_rendering.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     tasks: Any = SimpleNamespace(get=iter([_rendering._Shard(index=0, first=0, count=1)]).__next__)
     results: Any = Box()
     _rendering._work(tmp_path, SETTINGS, tasks, results)
     assert [str(event) for event in results] == ["no face"]
     with pytest.raises(EdgeswapFailure, match="no face"):
-        list(_rendering._collect([], SimpleNamespace(get=lambda timeout: results[0]), 1))  # type: ignore[arg-type]
+        list(_rendering._collect([], SimpleNamespace(get=lambda timeout: results[0]), 1))
 
 
 def picture(**changes: Any) -> Picture:
     mask = np.zeros((96, 96), np.uint8)
     mask[10:90, 15:80] = 255
     landmarks = np.array([[30, 38], [65, 38], [48, 57], [34, 76], [62, 76]], np.float32)
-    values = {"image": np.full((96, 96, 3), 120, np.uint8), "mask": mask, "landmarks": landmarks}
+    values: dict[str, Any] = {
+        "image": np.full((96, 96, 3), 120, np.uint8),
+        "mask": mask,
+        "landmarks": landmarks,
+    }
     return Picture(**(values | changes))
 
 

@@ -87,12 +87,9 @@ def render_dataset(
     out = Path(out)
     manifest = _start(out, settings)
     say = progress or (lambda count, rendered: None)
-    todo = []
-    for shard in _plan(max(groups, manifest["groups"])):
-        if _is_done(out, manifest, shard):
-            say(shard.count, False)
-        else:
-            todo.append(shard)
+    plan = _plan(max(groups, manifest["groups"]))
+    todo = [shard for shard in plan if not _is_done(out, manifest, shard)]
+    say(sum(shard.count for shard in plan) - sum(shard.count for shard in todo), False)
     with contextlib.closing(_render(out, settings, todo, workers)) as events:
         for event in events:
             if isinstance(event, int):
@@ -230,8 +227,11 @@ def _collect(processes: Sequence[BaseProcess], results: Any, shards: int) -> Ite
 def _work(out: Path, settings: GroupSettings, tasks: Any, results: Any) -> None:
     """A rendering process: shards from the queue until None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    parent = multiprocessing.parent_process()
     try:
         for event in _render_here(out, settings, iter(tasks.get, None)):
+            if parent is not None and not parent.is_alive():
+                return  # killed: nobody collects what this process would still render
             results.put(event)
     except Exception as error:  # noqa: BLE001 - handed to the parent, which raises it
         results.put(error)
