@@ -26,7 +26,7 @@ Progress = Callable[[int, int, str], None]
 
 def to_tensor(pictures: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) uint8 RGB to (N, 3, H, W) float32 in [-1, 1], channels last in memory."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    tensor = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
     return tensor.float() / 127.5 - 1.0
 
 
@@ -54,7 +54,7 @@ def _encode_group(vae: Any, swap: SwapConfig, pictures: NDArray[np.uint8]) -> Te
 
 
 def _pool_masks(masks: NDArray[np.uint8], size: int) -> Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(masks)).float()[:, None] / 255.0
+    tensor = torch.from_numpy(np.array(masks)).float()[:, None] / 255.0
     return F.interpolate(tensor, size=(size, size), mode="area")[:, 0].half()
 
 
