@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgeswap_export._config import ExportConfig
-from edgeswap_export._export import export
 from edgeswap_runtime._manifest import Manifest, read_manifest
 
 
@@ -23,14 +21,11 @@ def command(argv: list[str]) -> int:
         0.
     """
     arguments = _parser().parse_args(argv)
-    config = ExportConfig(
-        name=arguments.name,
-        sampler=arguments.sampler,
-        steps=arguments.steps,
-        detector=not arguments.no_detector,
-        licence=arguments.licence,
-        origin=arguments.origin,
-    )
+    from edgeswap_export import ExportConfig, export  # torch: seconds, which --help need not wait
+
+    names = ("name", "sampler", "steps", "licence", "origin")
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    config = ExportConfig(detector=not arguments.no_detector, **given)
     bundle = export(arguments.checkpoint, config, arguments.bundle, progress=_tell)
     manifest = read_manifest(bundle)
     print(json.dumps(_summary(bundle, manifest)) if arguments.json else _table(bundle, manifest))
@@ -38,7 +33,6 @@ def command(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    default = ExportConfig()
     parser = argparse.ArgumentParser(
         prog="edgeswap export",
         description="Turn a checkpoint into a bundle and prove that both compute the same.",
@@ -48,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sampler", help="of the default schedule (default: the checkpoint's)")
     parser.add_argument("--steps", type=int, help="of the default schedule (default: likewise)")
     parser.add_argument("--name", help="the bundle's name (default: the checkpoint folder's)")
-    parser.add_argument("--licence", default=default.licence, help="SPDX licence of the weights")
-    parser.add_argument("--origin", default=default.origin, help="where the weights come from")
+    parser.add_argument("--licence", help="SPDX licence of the weights (default: Apache-2.0)")
+    parser.add_argument("--origin", help="where the weights come from, in a few words")
     parser.add_argument(
         "--no-detector", action="store_true", help="leave the detector out: aligned crops only"
     )

@@ -195,6 +195,14 @@ def test_json_is_one_object(plain: Any) -> None:
     assert np.isfinite(told["parity"]["swaps"]["ddim-4"]["max_abs"])
 
 
+def test_bad_arguments(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["export", str(tmp_path)]) == 2
+    assert "BUNDLE" in capsys.readouterr().err
+    assert main(["export", str(tmp_path), str(tmp_path / "b"), "--sampler", "heun"]) == 2
+    assert "unknown sampler 'heun'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_table_for_people(
     tmp_path: Path,
     known_graphs: Callable[..., None],
@@ -202,9 +210,11 @@ def test_table_for_people(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     known_graphs()
-    arguments = ["--sampler", "langevin", "--steps", "2"]
+    arguments = ["--sampler", "langevin", "--steps", "2", "--name", "mine", "--licence", "MIT"]
     assert main(["export", str(guided.checkpoint), str(tmp_path / "bundle"), *arguments]) == 0
     printed = capsys.readouterr().out
+    manifest = Bundle.open(tmp_path / "bundle").manifest
+    assert (manifest.name, manifest.licences[0].licence) == ("mine", "MIT")
     assert "denoise" in printed and "standard deviations" in printed
     assert "langevin-2       *  not compared" in printed
 
