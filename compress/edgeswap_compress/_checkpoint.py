@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from edgeswap_compress._conditioner import SourceConditioner
@@ -18,7 +18,7 @@ from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.prune._apply import apply_plan
 from edgeswap_compress.prune._plan import PruningPlan
-from edgeswap_runtime._atomic import new_folder, sha256_file, write_json
+from edgeswap_runtime._atomic import new_folder, sha256_file, write_bytes, write_json
 
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 PLAN_NAME = "pruning.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,14 +71,22 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _render(args: argparse.Namespace) -> int:
+    from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.data._grid import GroupSettings
-    from edgeswap_compress.data._progress import drawn_progress
     from edgeswap_compress.data._rendering import render_dataset
 
     settings = GroupSettings(
         split=args.split, seed=args.seed, identities=args.identities, size_px=args.size
     )
-    with drawn_progress(args.groups, settings.pictures) as progress:
+    done, begun = 0, time.monotonic()
+    with stage_progress() as report:
+
+        def progress(groups: int) -> None:
+            nonlocal done
+            done += groups
+            rate = done * settings.pictures / (time.monotonic() - begun)
+            report("groups", done, args.groups, f"{rate:.1f} images/s")
+
         dataset = render_dataset(
             args.out, settings, args.groups, workers=args.workers, progress=progress
         )
