@@ -92,7 +92,8 @@ class Checkpoint:
             target.mkdir()
             config = {"_class_name": kind.__name__, **_public(dict(module.config))}
             write_json(target / "config.json", config)
-            save_file(_tensors_for_disk(module, self.swap), target / WEIGHTS_NAME, {"format": "pt"})
+            tensors = save(_tensors_for_disk(module, self.swap), {"format": "pt"})
+            write_bytes(target / WEIGHTS_NAME, tensors)
             index[name] = [kind.__module__.split(".")[0], kind.__name__]
         if self.plan is not None:
             write_json(folder / "unet" / PLAN_NAME, self.plan.to_json())

@@ -23,13 +23,11 @@ from edgeswap_export._detector import (
     detector_entry,
     detector_graph,
 )
-from edgeswap_export._errors import ParityFailed
 from edgeswap_export._graphs import AXES, TorchGraph, torch_graphs
 from edgeswap_export._parity import (
-    SWAP_TOLERANCE,
-    difference,
     graph_parity,
     open_graphs,
+    swap_parity,
     swap_with_runtime,
     swap_with_torch,
 )
@@ -140,18 +138,11 @@ def prove(
                 swaps[request.name] = "not compared: diffusers has no such sampler"
                 continue
             progress(f"comparing swaps by {request.name} with torch")
-            table, scale = tables[request.name], checkpoint.swap.guidance_scale
-            found = swap_with_runtime(backend, table, sample, scale)
+            found = swap_with_runtime(
+                backend, tables[request.name], sample, checkpoint.swap.guidance_scale
+            )
             expected = swap_with_torch(checkpoint, scheduler, request.steps, sample)
-            measured = difference(found, expected, SWAP_TOLERANCE)
-            if not measured.max_abs <= SWAP_TOLERANCE:  # also when it is not a number
-                raise ParityFailed(
-                    f"schedule '{request.name}': the swapped crop differs from torch's by"
-                    f" {measured.max_abs:.1e}, expected at most {SWAP_TOLERANCE:.1e}; nothing was"
-                    " written: this is a fault of the export, please report it with the"
-                    " checkpoint's swap.json"
-                )
-            swaps[request.name] = asdict(measured)
+            swaps[request.name] = swap_parity(request.name, found, expected)
     finally:
         backend.close()
     return {

@@ -90,6 +90,32 @@ def graph_parity(
     return report
 
 
+def swap_parity(
+    schedule: str, found: NDArray[np.float32], expected: NDArray[np.float32]
+) -> dict[str, float]:
+    """Compare a whole swap with the reference pipeline's.
+
+    Args:
+        schedule: The schedule's name, for the message.
+        found: (1, 3, R, R) crop from ``swap_with_runtime``.
+        expected: The same from ``swap_with_torch``.
+
+    Returns:
+        The Difference as a dict.
+
+    Raises:
+        ParityFailed: The crops differ by more than SWAP_TOLERANCE, or are not finite.
+    """
+    measured = difference(found, expected, SWAP_TOLERANCE)
+    if not measured.max_abs <= SWAP_TOLERANCE:  # also when it is not a number
+        raise ParityFailed(
+            f"schedule '{schedule}': the swapped crop differs from torch's by"
+            f" {measured.max_abs:.1e}, expected at most {SWAP_TOLERANCE:.1e}; nothing was written:"
+            " this is a fault of the export, please report it with the checkpoint's swap.json"
+        )
+    return asdict(measured)
+
+
 def swap_with_runtime(
     backend: OrtBackend, schedule: Schedule, probe: Probe, guidance_scale: float, seed: int = SEED
 ) -> NDArray[np.float32]:
