@@ -78,13 +78,15 @@ def _render(args: argparse.Namespace) -> int:
     settings = GroupSettings(
         split=args.split, seed=args.seed, identities=args.identities, size_px=args.size
     )
-    done, begun = 0, time.monotonic()
+    done = rendered = 0
+    begun = time.monotonic()
     with stage_progress() as report:
 
-        def progress(groups: int) -> None:
-            nonlocal done
+        def progress(groups: int, fresh: bool) -> None:
+            nonlocal done, rendered
             done += groups
-            rate = done * settings.pictures / (time.monotonic() - begun)
+            rendered += groups if fresh else 0
+            rate = rendered * settings.pictures / (time.monotonic() - begun)
             report("groups", done, args.groups, f"{rate:.1f} images/s")
 
         dataset = render_dataset(
