@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,15 @@ def test_a_continued_distillation_ends_in_the_same_weights(
             getattr(Checkpoint.load(path), name).state_dict() for path in (whole, again)
         )
         assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, truth_weight=0.5, identity_weight=0.5, steps=2)
+    run(teacher, tmp_path, config)
+    lines = (tmp_path / "run" / "fit" / "metrics.jsonl").read_text().splitlines()
+    row = json.loads(lines[-1])
+    assert {"to_teacher", "to_truth", "to_teacher_identity", "to_truth_identity"} <= set(row)
+    assert row["fixed_to_truth"] > 0
 
 
 def test_several_steps_are_learned_where_they_will_be_asked(teacher: Path) -> None:

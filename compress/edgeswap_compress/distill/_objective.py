@@ -11,7 +11,7 @@ from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._latents import latents_to_sample, predict, sample_to_latents
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._trajectories import Trajectories, trajectory_triplets
-from edgeswap_compress.train._cache import LatentGroups, TripletDraw
+from edgeswap_compress.train._cache import LatentGroups, TripletDraw, draw_triplets
 from edgeswap_compress.train._denoiser import Denoiser
 from edgeswap_compress.train._loop import Draw
 from edgeswap_compress.train._losses import LatentIdentityLoss, mask_weights
@@ -21,8 +21,10 @@ class TrajectoryObjective:
     """From x_t on the teacher's trajectory, predict where the trajectory ends (2101.02388).
 
     Asked at ``steps`` timesteps, so that a student of several steps is trained at each of them.
-    Where the data holds exact truths, part of the regression goes to the truth instead of to the
-    teacher's result: the student can then be better than what it learns from.
+    Trajectories are few, because each costs the teacher many evaluations; exact truths are many.
+    So where truths are wanted, half of every batch is fresh triplets, whose truth is noised to the
+    student's timesteps (q(x_t | x_0), 2006.11239, eq. 4) and asked back. The student can then
+    become better than what it learns from.
     """
 
     def __init__(
@@ -46,51 +48,80 @@ class TrajectoryObjective:
     def _cast(self, x: Tensor) -> Tensor:
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
-    def _predict_clean(self, pick: Tensor, level: Tensor) -> tuple[Tensor, Tensor, TripletDraw]:
-        """Clean samples predicted at a level of the chosen trajectories, and their targets."""
-        i, data, every = pick.numpy(), self._data, self._triplets
-        t = TripletDraw(
-            every.group[i], every.target[i], every.truth[i], every.source[i], every.identity[i]
-        )
-        target = data.latents[t.group, t.target].float()
-        source = data.latents[t.group, t.source]
-        state = self._trajectories.states[pick, level]
-        steps = self._trajectories.timesteps[level]
+    def _levels(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
+        return a, s
+
+    def _latents(self, t: TripletDraw) -> tuple[Tensor, Tensor]:
+        """Target latents and the clean sample of the truth."""
+        target = self._data.latents[t.group, t.target].float()
+        truth = self._data.latents[t.group, t.truth].float()
+        return target, latents_to_sample(self._swap, truth, target)
+
+    def _predict_clean(
+        self, t: TripletDraw, target: Tensor, state: Tensor, steps: Tensor
+    ) -> Tensor:
+        source = self._data.latents[t.group, t.source]
         condition = self.module.conditioner.condition(self._cast(source))
         output = predict(
             self.module.unet, self._swap, self._cast(state), steps, self._cast(target), condition
         ).float()
-        a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
-        return a * state - s * output, target, t
+        a, s = self._levels(steps)
+        return a * state - s * output
+
+    def _on_trajectories(self, pick: Tensor, level: Tensor) -> tuple[Tensor, Tensor, TripletDraw]:
+        """Predicted and wanted clean samples on the chosen trajectories."""
+        t = take(self._triplets, pick)
+        target, _ = self._latents(t)
+        state, steps = self._trajectories.states[pick, level], self._trajectories.timesteps[level]
+        clean = self._predict_clean(t, target, state, steps)
+        return clean, self._trajectories.results[pick], t
+
+    def _on_truths(self, draw: Draw, level: Tensor) -> tuple[Tensor, Tensor, TripletDraw]:
+        """Predicted and wanted clean samples of fresh triplets."""
+        t = draw_triplets(draw.rng, len(self._data), self._data.identities, len(level))
+        target, truth = self._latents(t)
+        steps = self._trajectories.timesteps[level]
+        a, s = self._levels(steps)
+        clean = self._predict_clean(t, target, a * truth + s * draw.normal(truth), steps)
+        return clean, truth, t
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of a batch of random trajectories at random levels."""
-        config, data = self._config, self._data
-        pick = torch.from_numpy(draw.rng.integers(config.targets, size=batch_size))
+        """Loss of random trajectories and, unless ``truth_weight`` is 0, as many fresh truths."""
+        config, weight = self._config, self._config.truth_weight
         level = torch.from_numpy(draw.rng.integers(config.steps, size=batch_size))
-        clean, target, t = self._predict_clean(pick, level)
-        truth = data.latents[t.group, t.truth].float()
-        weights = mask_weights(data, t, config.mask_weight)
-        to_teacher = ((clean - self._trajectories.results[pick]).square() * weights).mean()
-        wanted = latents_to_sample(self._swap, truth, target)
-        to_truth = ((clean - wanted).square() * weights).mean()
-        loss = (1.0 - config.truth_weight) * to_teacher + config.truth_weight * to_truth
-        parts = {"to_teacher": float(to_teacher.detach()), "to_truth": float(to_truth.detach())}
-        if config.identity_weight > 0:
-            identity = self._identity(sample_to_latents(self._swap, clean, target), truth)
-            loss = loss + config.identity_weight * identity
-            parts["identity_loss"] = float(identity.detach())
-        return loss, parts
+        half = batch_size if weight == 0.0 else batch_size // 2
+        pick = torch.from_numpy(draw.rng.integers(config.targets, size=half))
+        batches = {"to_teacher": (1.0 - weight, self._on_trajectories(pick, level[:half]))}
+        if weight > 0.0:
+            batches["to_truth"] = (weight, self._on_truths(draw, level[half:]))
+        total, parts = torch.zeros(()), {}
+        for name, (share, (clean, wanted, t)) in batches.items():
+            weights = mask_weights(self._data, t, config.mask_weight)
+            loss = ((clean - wanted).square() * weights).mean()
+            parts[name] = float(loss.detach())
+            if config.identity_weight > 0:
+                target, truth = self._latents(t)
+                swapped, exact = (sample_to_latents(self._swap, x, target) for x in (clean, truth))
+                identity = self._identity(swapped, exact)
+                parts[f"{name}_identity"] = float(identity.detach())
+                loss = loss + config.identity_weight * identity
+            total = total + share * loss
+        return total, parts
 
     def evaluate(self) -> dict[str, float]:
         """Mean square distance to teacher and truth on a fixed part of the trajectories."""
         sums: dict[str, Any] = {"fixed_to_teacher": 0.0, "fixed_to_truth": 0.0}
         for pick in torch.split(self._fixed, 64):
-            clean, target, t = self._predict_clean(pick, torch.zeros_like(pick))
-            truth = self._data.latents[t.group, t.truth].float()
-            wanted = latents_to_sample(self._swap, truth, target)
+            clean, result, t = self._on_trajectories(pick, torch.zeros_like(pick))
             share = len(pick) / len(self._fixed)
-            to_teacher = (clean - self._trajectories.results[pick]).square().mean()
-            sums["fixed_to_teacher"] += share * float(to_teacher)
-            sums["fixed_to_truth"] += share * float((clean - wanted).square().mean())
+            truth = self._latents(t)[1]
+            sums["fixed_to_teacher"] += share * float((clean - result).square().mean())
+            sums["fixed_to_truth"] += share * float((clean - truth).square().mean())
         return sums
+
+
+def take(t: TripletDraw, pick: Tensor) -> TripletDraw:
+    """Some of the triplets, in the order of ``pick`` (N,)."""
+    i = pick.numpy()
+    return TripletDraw(t.group[i], t.target[i], t.truth[i], t.source[i], t.identity[i])
