@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgeswap_runtime import _cli
 from edgeswap_runtime._bundle import Bundle
 from edgeswap_runtime._errors import InvalidRequest
-from edgeswap_runtime._manifest import FILE_NAME
+from edgeswap_runtime._manifest import DETECTOR, FILE_NAME
 
 if TYPE_CHECKING:
     from edgeswap_runtime._manifest import Graph, Manifest
@@ -96,6 +96,8 @@ def _describe(bundle: Bundle) -> list[str]:
     ]
     for name, graph in sorted(manifest.graphs.items()):
         lines += _describe_graph(manifest, name, graph)
+    if DETECTOR not in manifest.graphs:
+        lines.append(f"{DETECTOR:12}none: aligned crops only")
     lines.append("")
     for name, schedule in sorted(manifest.schedules.items(), key=lambda item: item[1].steps):
         default = "  (default)" if name == manifest.default_schedule else ""
@@ -126,7 +128,7 @@ def _describe_facts(title: str, facts: dict[str, Any]) -> list[str]:
 def _describe_graph(manifest: Manifest, name: str, graph: Graph) -> list[str]:
     size = manifest.files[graph.file].bytes / 1e6
     lines = [f"{name:12}{graph.file}, {graph.precision}, {size:.2f} MB"]
-    if name == "detector":  # its 12 outputs would tell nobody anything
+    if name == DETECTOR:  # its 12 outputs would tell nobody anything
         return lines
     for arrow, tensors in (("<-", graph.inputs), ("->", graph.outputs)):
         lines += [

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeswap_runtime._clock import timed
 from edgeswap_runtime._errors import EdgeswapFailure, InvalidRequest
+from edgeswap_runtime._manifest import DETECTOR
 from edgeswap_runtime._sampler import noise_source, sample_latents
 from edgeswap_runtime.backends._protocol import Backend, BufferT
 
@@ -58,12 +59,11 @@ class Engine(Generic[BufferT]):
         self._backend = backend
         self._condition: tuple[Identity, dict[str, BufferT]] | None = None
         self._latent_shape = _fixed(manifest.graphs["denoise"].input("sample").shape)
-        canvas = _fixed(manifest.graphs["detector"].input("input").shape[2:])
-        self.canvas = (canvas[0], canvas[1]) if len(canvas) == 2 else None
+        self.canvas = _canvas(manifest)
 
     def detector(self, tensor: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """The detector graph, arrays in and out."""
-        outputs = self._backend.run("detector", {"input": self._backend.upload(tensor)})
+        outputs = self._backend.run(DETECTOR, {"input": self._backend.upload(tensor)})
         return {name: self._backend.download(buffer) for name, buffer in outputs.items()}
 
     def identity(
@@ -161,6 +161,14 @@ class Engine(Generic[BufferT]):
             )
         scaled = crop.astype(np.float32) / np.float32(127.5) - 1
         return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+
+
+def _canvas(manifest: Manifest) -> tuple[int, int] | None:
+    """The detector's (height, width); None where it takes any, or where there is no detector."""
+    if DETECTOR not in manifest.graphs:
+        return None
+    sizes = _fixed(manifest.graphs[DETECTOR].input("input").shape[2:])
+    return (sizes[0], sizes[1]) if len(sizes) == 2 else None
 
 
 def _fixed(shape: tuple[int | str, ...]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@
     ├── InvalidRequest             (ValueError)
     ├── DegenerateLandmarks        (ValueError)
     ├── NoFaceFound                (LookupError)
+    ├── DetectorMissing            (LookupError)
     ├── UnreadablePicture          (ValueError)
     │   ├── PictureMissing         (FileNotFoundError)
     │   └── PictureTooLarge
@@ -83,6 +84,16 @@ class NoFaceFound(EdgeswapError, LookupError):
         super().__init__(
             f"{seen} found in {picture}{asked}: "
             "use a picture in which the face is upright, uncovered and at least 20 px wide"
+        )
+
+
+class DetectorMissing(EdgeswapError, LookupError):
+    """A face is to be found in a picture with a bundle for aligned crops only."""
+
+    def __init__(self, bundle: Path | str) -> None:
+        super().__init__(
+            f"{bundle} holds no face detector, it takes aligned crops only: use swap_crop and "
+            "identity_of_crops, or export the bundle again without --no-detector"
         )
 
 

@@ -32,6 +32,9 @@ GRAPH_TENSORS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 """Graph name -> the names of its inputs and outputs. `denoise` may also take `guidance`."""
 
+DETECTOR = "detector"
+"""The one graph that may be left out: the bundle then swaps aligned crops only."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
@@ -276,9 +279,11 @@ def _check_constants(manifest: Manifest) -> None:
 
 
 def _check_graphs(manifest: Manifest) -> None:
-    if set(manifest.graphs) != set(GRAPH_TENSORS):
+    found_graphs, known = set(manifest.graphs), set(GRAPH_TENSORS)
+    if found_graphs | {DETECTOR} != known:
         raise _schema.SchemaError(
-            f"graphs are {sorted(manifest.graphs)}, expected {sorted(GRAPH_TENSORS)}"
+            f"graphs are {sorted(found_graphs)}, expected {sorted(known)}, of which only "
+            f"'{DETECTOR}' may be left out"
         )
     for name, graph in manifest.graphs.items():
         inputs, outputs = GRAPH_TENSORS[name]

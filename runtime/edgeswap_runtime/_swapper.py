@@ -14,7 +14,8 @@ from edgeswap_runtime._bundle import Bundle
 from edgeswap_runtime._clock import timed
 from edgeswap_runtime._detect import Face, check_choice, detect_faces, select_faces
 from edgeswap_runtime._engine import Engine, Identity
-from edgeswap_runtime._errors import InvalidRequest
+from edgeswap_runtime._errors import DetectorMissing, InvalidRequest
+from edgeswap_runtime._manifest import DETECTOR
 from edgeswap_runtime._mark import Mark
 from edgeswap_runtime._paste import paste
 from edgeswap_runtime._picture import read_picture, write_picture
@@ -148,6 +149,10 @@ class Swapper:
 
         Args:
             picture: a path, or (H, W, 3) uint8, RGB.
+
+        Raises:
+            DetectorMissing: the bundle is for aligned crops only.
+            UnreadablePicture: a path that cannot be read.
         """
         rgb = _as_rgb(picture)
         return tuple(self._refine(rgb, face) for face in self._detect(rgb))
@@ -167,6 +172,7 @@ class Swapper:
 
         Raises:
             NoFaceFound: in one of them.
+            DetectorMissing: the bundle is for aligned crops only; see `identity_of_crops`.
             UnreadablePicture: a path that cannot be read.
         """
         single = isinstance(source, str | Path | np.ndarray)
@@ -215,6 +221,8 @@ class Swapper:
 
         Raises:
             NoFaceFound: fewer faces than asked for.
+            DetectorMissing: the bundle is for aligned crops only, see `swap_crop`, and `faces` are
+                to be found.
             UnreadablePicture: a path that cannot be read.
             InvalidRequest: `faces` or the array is not of the stated form.
         """
@@ -268,6 +276,8 @@ class Swapper:
         write_picture(Path(path), picture, self.mark, icc_profile=icc_profile, overwrite=overwrite)
 
     def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
+        if DETECTOR not in self.bundle.manifest.graphs:
+            raise DetectorMissing(self.bundle.path)
         return detect_faces(picture, self._engine.detector, canvas=self._engine.canvas)
 
     def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:

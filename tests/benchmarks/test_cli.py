@@ -57,6 +57,17 @@ def test_no_size_could_be_timed(
     assert "failed: no face found" in capsys.readouterr().out
 
 
+def test_a_bundle_without_a_detector(
+    arguments: list[str], tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments[1] = str(tiny.write_bundle(tmp_path / "crops", graphs=tiny.crop_graphs()))
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert "crops holds no face detector, it takes aligned crops only: use swap_crop" in shown.err
+    assert "without --no-detector" in shown.err
+    assert shown.err.count("\n") == 1 and shown.out == ""
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

@@ -219,9 +219,6 @@ def test_table_for_people(
     assert "langevin-2       *  not compared" in printed
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the manifest does not allow a bundle without a detector yet"
-)
 def test_without_detector(tmp_path: Path, known_graphs: Callable[..., None], guided: Any) -> None:
     known_graphs()
     arguments = ["export", str(guided.checkpoint), str(tmp_path / "bundle"), "--no-detector"]

@@ -56,6 +56,16 @@ def test_verify_json(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert report["verified"] is True and report["files"] == 5
 
 
+def test_a_bundle_without_a_detector(
+    tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny.write_bundle(tmp_path / "crops", graphs=tiny.crop_graphs())
+    assert main(["inspect", str(folder)]) == 0
+    assert "detector    none: aligned crops only" in capsys.readouterr().out
+    assert main(["verify", str(folder)]) == 0
+    assert "4 files verified" in capsys.readouterr().out
+
+
 def test_neither_bundle_nor_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tmp_path)]) == 2
     assert "neither a bundle nor a checkpoint" in capsys.readouterr().err

@@ -197,6 +197,15 @@ def test_a_damaged_bundle(
     assert "denoise.onnx: expected sha256 " in _refused(arguments, tmp_path, capsys)
 
 
+def test_a_bundle_without_a_detector(
+    arguments: list[str], tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments[1] = str(tiny.write_bundle(tmp_path / "crops", graphs=tiny.crop_graphs()))
+    line = _refused(arguments, tmp_path, capsys)
+    assert "crops holds no face detector, it takes aligned crops only: use swap_crop" in line
+    assert "export the bundle again without --no-detector" in line
+
+
 def test_usage_errors_are_argparses(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ EXAMPLES = [
     _errors.InvalidRequest("faces is 0, expected 1"),
     _errors.DegenerateLandmarks([[0, 0]]),
     _errors.NoFaceFound("a.png", found=1, wanted=3),
+    _errors.DetectorMissing("b"),
     _errors.UnreadablePicture("a.png", "it is empty"),
     _errors.PictureMissing("a.png"),
     _errors.PictureTooLarge("a.png", width_px=20_000, height_px=20_000, limit_px=64_000_000),

@@ -50,6 +50,20 @@ def test_there_and_back(tiny: Any, tmp_path: Path) -> None:
     assert (tmp_path / "manifest.json").read_bytes() == first
 
 
+def test_only_the_detector_may_be_left_out(tiny: Any, tmp_path: Path) -> None:
+    graphs = tiny.crop_graphs()
+    folder = tiny.write_bundle(tmp_path / "crops", graphs=graphs)
+    found = read_manifest(folder)
+    assert set(found.graphs) == {"encode", "identity", "denoise", "decode"}
+    assert "detector.onnx" not in found.files
+    for name in graphs:
+        fewer = {key: graph for key, graph in graphs.items() if key != name}
+        with pytest.raises(SchemaError, match="of which only 'detector' may be left out"):
+            tiny.manifest(graphs=fewer)
+    with pytest.raises(SchemaError, match=r"graphs are \[.*'extra'.*\], expected \['decode'"):
+        tiny.manifest(graphs={**graphs, "extra": graphs["encode"]})
+
+
 def test_no_folder_no_manifest_no_json(tmp_path: Path) -> None:
     with pytest.raises(BadBundle, match="there is no such folder: edgeswap export makes one"):
         read_manifest(tmp_path / "nowhere")

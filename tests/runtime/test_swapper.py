@@ -9,11 +9,20 @@ import pytest
 
 from edgeswap_runtime import Bundle, FakeBackend, NoFaceFound, StageClock, Swapper
 from edgeswap_runtime._align import similarity, transform_points, warp
-from edgeswap_runtime._errors import EdgeswapFailure, InvalidRequest
+from edgeswap_runtime._errors import DetectorMissing, EdgeswapFailure, InvalidRequest
 from edgeswap_runtime._paste import mask_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture
+def crop_swapper(tiny: Any, tmp_path: Path) -> Iterator[Swapper]:
+    """A swapper, on ONNX Runtime, of a bundle for aligned crops only."""
+    folder = tiny.write_bundle(tmp_path / "crops", graphs=tiny.crop_graphs())
+    with Swapper.open(folder, threads=1) as opened:
+        yield opened
 
 
 def _mask_on(shape: tuple[int, ...], face: Any, tiny: Any) -> np.ndarray:
@@ -175,6 +184,36 @@ def test_numbers_that_are_not_finite_are_our_failure(tiny: Any, photo: Any) -> N
         identity = swapper.identity(photo(1))
         with pytest.raises(EdgeswapFailure, match="values that are not finite: edgeswap verify"):
             swapper.swap(photo(2), identity)
+
+
+def test_aligned_crops_need_no_detector(crop_swapper: Swapper, photo: Any, tiny: Any) -> None:
+    source, target = photo(1, tiny.SIDE, tiny.SIDE), photo(2, tiny.SIDE, tiny.SIDE)
+    swapped = crop_swapper.swap_crop(target, crop_swapper.identity_of_crops([source]))
+    np.testing.assert_array_equal(swapped, source)
+
+
+def test_given_faces_need_no_detector(
+    crop_swapper: Swapper, swapper: Swapper, photo: Any, tiny: Any
+) -> None:
+    target, crop = photo(2), photo(1, tiny.SIDE, tiny.SIDE)
+    faces = swapper.detect(target)
+    expected = swapper.swap(target, swapper.identity_of_crops([crop]), faces=faces)
+    found = crop_swapper.swap(target, crop_swapper.identity_of_crops([crop]), faces=faces)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("method", ["detect", "identity", "swap"])
+def test_finding_faces_needs_the_detector(
+    crop_swapper: Swapper, photo: Any, tiny: Any, method: str
+) -> None:
+    identity = crop_swapper.identity_of_crops([photo(1, tiny.SIDE, tiny.SIDE)])
+    rest = [identity] if method == "swap" else []
+    with pytest.raises(DetectorMissing) as caught:
+        getattr(crop_swapper, method)(photo(2), *rest)
+    assert str(caught.value) == (
+        f"{crop_swapper.bundle.path} holds no face detector, it takes aligned crops only: "
+        "use swap_crop and identity_of_crops, or export the bundle again without --no-detector"
+    )
 
 
 def test_schedule_must_exist(tiny: Any, fake_backend: FakeBackend) -> None:

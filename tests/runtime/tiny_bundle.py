@@ -162,6 +162,11 @@ def manifest(**changes: Any) -> Manifest:
     return Manifest(**(fields | changes))
 
 
+def crop_graphs() -> dict[str, Graph]:
+    """The manifest's graphs without the detector: a bundle for aligned crops only."""
+    return {name: graph for name, graph in manifest().graphs.items() if name != "detector"}
+
+
 def write_bundle(folder: Path, **changes: Any) -> Path:
     """Write the bundle as real ONNX files."""
     folder.mkdir(parents=True)
@@ -193,7 +198,7 @@ def onnx_models(stated: Manifest) -> dict[str, bytes]:
         "decode": [node("DepthToSpace", ["sample"], ["crop"], blocksize=BLOCK, mode="DCR")],
         "detector": _detector_nodes(node),
     }
-    return {name: _model(stated.graphs[name], parts) for name, parts in nodes.items()}
+    return {name: _model(graph, nodes[name]) for name, graph in stated.graphs.items()}
 
 
 def _detector_nodes(node: Callable[..., Any]) -> list[Any]:
