@@ -15,11 +15,16 @@ from PIL import Image
 from edgeswap_runtime._errors import DegenerateLandmarks, InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from numpy.typing import ArrayLike, NDArray
 
     Pixels = NDArray[Any]  # (H, W, C) uint8 or float32
+    Each = Callable[
+        [Callable[[Image.Image], NDArray[np.float32]], list[Image.Image]],
+        Iterable[NDArray[np.float32]],
+    ]
 
 ARCFACE_112 = np.array(
     [
@@ -93,24 +98,29 @@ def transform_points(matrix: NDArray[np.float64], points: ArrayLike) -> NDArray[
     return moved + matrix[:, 2]
 
 
-def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+def warp(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, *, each: Each = map
+) -> NDArray[np.uint8]:
     """Cut an aligned square crop out of a picture.
 
     Args:
         image: (H, W, 3) uint8.
         matrix: (2, 3), picture to crop, as `similarity` gives it.
         size: the crop's side in pixels.
+        each: as for `resample`.
 
     Returns:
         (size, size, 3) uint8, in the picture's colour order, resampled as `resample` says.
     """
-    return to_uint8(resample(image, invert(matrix), (size, size)))
+    return to_uint8(resample(image, invert(matrix), (size, size), each=each))
 
 
 def resample(
     image: Pixels,
     to_image: NDArray[np.float64],
     size: tuple[int, int],
+    *,
+    each: Each = map,
 ) -> NDArray[np.float32]:
     """Look a picture up on a rotated, scaled and shifted grid.
 
@@ -122,6 +132,8 @@ def resample(
         image: (H, W, C) uint8 or float32.
         to_image: (2, 3) similarity from output pixels to picture pixels.
         size: (width, height) of the output.
+        each: applies a function to each channel: `map`, or the `map` of a pool of threads, which
+            saves a third of the time on two cores (Pillow lets go of the interpreter).
 
     Returns:
         (height, width, C) float32 in the picture's units; bicubic may overshoot its range.
@@ -138,8 +150,8 @@ def resample(
     linear = to_image[:, :2] / samples
     shift = to_image[:, :2] @ [-0.5, -0.5] + to_image[:, 2] + 0.5 - origin
     coefficients = tuple((np.column_stack([linear, shift]) * zoom).ravel().tolist())
-    planes = []
-    for plane in _planes(region, reduce):
+
+    def look_up(plane: Image.Image) -> NDArray[np.float32]:
         if enlarging:
             larger = (plane.width * _ENLARGE, plane.height * _ENLARGE)
             plane = plane.resize(larger, Image.Resampling.BICUBIC)
@@ -149,8 +161,9 @@ def resample(
             coefficients,
             resample=Image.Resampling.BILINEAR,
         )
-        planes.append(np.asarray(sampled.reduce(samples) if samples > 1 else sampled))
-    return np.stack(planes, axis=-1)
+        return np.asarray(sampled.reduce(samples) if samples > 1 else sampled)
+
+    return np.stack(list(each(look_up, _planes(region, reduce))), axis=-1)
 
 
 def to_uint8(values: NDArray[np.floating]) -> NDArray[np.uint8]:

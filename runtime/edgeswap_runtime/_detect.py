@@ -124,7 +124,9 @@ def letterbox(
     if canvas is None:
         canvas = _whole_strides(small[1]), _whole_strides(small[0])
     tensor = np.zeros((1, 3, *canvas), dtype=np.float32)
-    tensor[0, :, : small[1], : small[0]] = resized[..., ::-1].transpose(2, 0, 1)
+    # Pillow takes the channels apart several times faster than a strided copy does.
+    for channel, plane in zip((2, 1, 0), Image.fromarray(resized).split(), strict=True):
+        tensor[0, channel, : small[1], : small[0]] = np.asarray(plane)
     return tensor, (small[0] / width, small[1] / height)
 
 

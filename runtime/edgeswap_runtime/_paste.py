@@ -11,6 +11,7 @@ from edgeswap_runtime._align import invert, resample, to_uint8, transform_points
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgeswap_runtime._align import Each
     from edgeswap_runtime._manifest import Mask
 
 
@@ -50,6 +51,8 @@ def paste(
     crop: NDArray[np.float32],
     matrix: NDArray[np.float64],
     mask: Mask,
+    *,
+    each: Each = map,
 ) -> None:
     """Blend a crop into a picture, in place. Pixels where the mask is 0 keep their bytes.
 
@@ -58,6 +61,7 @@ def paste(
         crop: (R, R, 3) float32, RGB, 0..255, finite; clipped to that range after interpolation.
         matrix: (2, 3), picture to crop, by which the crop was cut.
         mask: in crop pixels.
+        each: as for `resample`.
     """
     size = crop.shape[0]
     left, top, right, bottom = _reach(picture, matrix, mask, size)
@@ -70,7 +74,7 @@ def paste(
     rows = np.arange(bottom - top, dtype=np.float32)[:, None]
     (a, b, c), (d, e, f) = to_crop.tolist()
     weights = mask_weights(mask, a * columns + (b * rows + c), d * columns + (e * rows + f), size)
-    swapped = resample(crop, to_crop, (right - left, bottom - top))
+    swapped = resample(crop, to_crop, (right - left, bottom - top), each=each)
     np.clip(swapped, 0, 255, out=swapped)
     region = picture[top:bottom, left:right]
     # Where the weight is 0 this is region + 0, exact in float32: the byte stays what it was.

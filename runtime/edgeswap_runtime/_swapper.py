@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ class Swapper:
         self._owns_backend = False
         self._engine = Engine(manifest, backend, schedule=self.schedule, seed=seed)
         self._template = np.array(manifest.alignment.landmarks_px)
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="edgeswap-warp")
 
     @classmethod
     def open(
@@ -123,6 +125,7 @@ class Swapper:
     def close(self) -> None:
         """Give the backend's memory back, if `open` took it; calling it again does nothing."""
         self._engine.forget()
+        self._pool.shutdown()
         if self._owns_backend:
             self._backend.close()
 
@@ -239,7 +242,7 @@ class Swapper:
                 crop, matrix = self._align(picture, face)
             result = self._engine.swap(crop, identity, clock=clock)
             with timed(clock, "paste"):
-                paste(swapped, result, matrix, self.bundle.manifest.mask)
+                paste(swapped, result, matrix, self.bundle.manifest.mask, each=self._pool.map)
         return swapped
 
     def swap_crop(
@@ -292,7 +295,7 @@ class Swapper:
         self, picture: NDArray[np.uint8], face: Face
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         matrix = similarity(face.landmarks_px, self._template)
-        return warp(picture, matrix, self.resolution_px), matrix
+        return warp(picture, matrix, self.resolution_px, each=self._pool.map), matrix
 
 
 def _as_rgb(picture: PictureLike) -> NDArray[np.uint8]:

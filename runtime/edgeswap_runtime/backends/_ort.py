@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class OrtBackend:
     Args:
         graphs: graph name -> ONNX file.
         device: "cpu", "cuda" or "tensorrt".
-        threads: CPU threads per graph; ONNX Runtime's choice (the physical cores) when None.
+        threads: CPU threads per graph; as many as the process may use cores when None.
 
     Raises:
         DeviceNotGranted: the device's execution provider is absent or was not taken.
@@ -166,9 +167,16 @@ def _session_options(device: str, threads: int | None) -> ort.SessionOptions:
     # Each session has threads of its own, which keep turning for a while after a run: they would
     # take the cores from the next graph's.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    # Said outright: where ONNX Runtime chooses, it also pins its threads to cores, and a busy core
+    # then holds up the whole graph.
+    options.intra_op_num_threads = _usable_cores() if threads is None else threads
     return options
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _open_session(path: Path, device: str, options: ort.SessionOptions) -> ort.InferenceSession:
