@@ -34,6 +34,7 @@ def facts() -> dict[str, Any]:
     cost = {"unet_evaluations": 50, "unet_macs": 920_000_000, "bytes": 27_000_000}
     return {
         "speedup": 41.7,
+        "speedup_over_bfloat16": 30.2,
         "teacher_steps": 25,
         "rows": [{"name": "teacher <torch>", **row, **cost}],
         "how_timed": "fairly & squarely",
@@ -54,6 +55,7 @@ def test_the_page_holds_everything_and_escapes_it() -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     page = write_report(facts(), [{"source": picture, "target": picture}], ["a <pair>"])
     assert "42×" in page
+    assert "30× against the teacher in bfloat16" in page
     assert "teacher &lt;torch&gt;" in page
     assert "a &lt;pair&gt;" in page
     assert "fairly &amp; squarely" in page

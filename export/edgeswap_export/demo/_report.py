@@ -56,6 +56,7 @@ def write_report(
 <p class="lead">From a guided {facts["teacher_steps"]}-step teacher in torch to a one-step student
 in the torch-free runtime, on this machine.</p>
 <p class="big">{facts["speedup"]:.0f}× faster per swap</p>
+<p class="lead">{facts["speedup_over_bfloat16"]:.0f}× against the teacher in bfloat16.</p>
 <table><tr>{heads}</tr>
 {cells}</table>
 {galleries}
