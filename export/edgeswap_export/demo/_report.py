@@ -19,7 +19,8 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } p.lead { margin-top: .3rem; color: #
 .big { font-size: 2.2rem; font-weight: 650; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .35rem .8rem; }
 th { text-align: left; border-bottom: 2px solid #1c2430; } td { border-bottom: 1px solid #dde2e8; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+th + th, td.number { text-align: right; }
+td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .row { display: grid; grid-template-columns: repeat(5, 1fr); gap: .6rem; margin: 1rem 0; }
 figure { margin: 0; } figure img { width: 100%; border-radius: 4px; display: block; }
 figcaption { font-size: .85rem; color: #55606e; } footer { color: #55606e; font-size: .85rem; }
