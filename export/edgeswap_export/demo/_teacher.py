@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgeswap_compress import Checkpoint, SwapPipeline
+from edgeswap_compress.train._cache import to_tensor
 from edgeswap_runtime import Swapper
 from edgeswap_runtime._align import similarity, warp
 from edgeswap_runtime._manifest import Mask
@@ -41,7 +42,9 @@ class TorchTeacher:
             (R, R, 3) float32 RGB in 0..255.
         """
         generator = torch.Generator().manual_seed(seed)
-        output = self._pipeline(_to_tensor(target), _to_tensor(source), generator=generator)
+        output = self._pipeline(
+            to_tensor(target[None]), to_tensor(source[None]), generator=generator
+        )
         crop: NDArray[np.float32] = output.crops[0].permute(1, 2, 0).numpy()
         return (crop + 1.0) * 127.5
 
@@ -66,8 +69,3 @@ class TorchTeacher:
         )
         paste(result, swapped, crops[0][1], mask)
         return result
-
-
-def _to_tensor(crop: NDArray[np.uint8]) -> torch.Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None]
-    return tensor.float() / 127.5 - 1.0
