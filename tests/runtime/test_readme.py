@@ -1,4 +1,4 @@
-"""What the rooms' READMEs show, runs."""
+"""What the READMEs show, runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from edgeswap_runtime._cli import COMMANDS
 from edgeswap_runtime._mark import read_mark
 
 ROOT = Path(__file__).parents[2]
@@ -29,9 +30,10 @@ def workplace(
     return tmp_path
 
 
-def test_runtime(workplace: Path) -> None:
-    (block,) = _blocks("runtime/README.md")
-    exec(compile(block, "runtime/README.md", "exec"), {})
+@pytest.mark.parametrize("readme", ["README.md", "runtime/README.md"])
+def test_runtime(workplace: Path, readme: str) -> None:
+    (block,) = _blocks(readme)
+    exec(compile(block, readme, "exec"), {})
     assert read_mark(workplace / "swapped.png") is not None
 
 
@@ -49,3 +51,14 @@ def test_paths_named_exist(readme: str) -> None:
     for path in named:
         inside = [ROOT / path, *room.glob(f"*/{path}")]
         assert path == "backends/_mine.py" or any(place.is_file() for place in inside), path
+
+
+def test_the_first_commands_name_extras_and_commands_that_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for names in re.findall(r'"(?:\.|edgeswap)\[([\w,]+)\]"', text):
+        for extra in names.split(","):
+            assert re.search(rf"^{extra} = \[", project, re.M), extra
+    commands = set(re.findall(r"^    edgeswap (\w+)", text, re.M))
+    assert {"inspect", "prune", "distill", "export", "swap", "bench", "doctor"} <= commands
+    assert commands <= set(COMMANDS)
