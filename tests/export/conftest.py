@@ -74,7 +74,7 @@ def stand_in_detector(path: Path) -> str:
     return sha256_file(path)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def detector_sha256(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Put a stand-in for the detector into a cache of assets of the tests' own."""
     cache = tmp_path_factory.mktemp("assets")
@@ -96,7 +96,7 @@ class Exported:
     guidance_scale: float
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plain(tmp_path_factory: pytest.TempPathFactory, detector_sha256: str) -> Exported:
     """A checkpoint without guidance, exported by the command line in a process of its own."""
     folder = tmp_path_factory.mktemp("plain")
@@ -114,7 +114,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory, detector_sha256: str) -> Exp
     return Exported(folder / "tiny", folder / "bundle", 1.0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def guided(tmp_path_factory: pytest.TempPathFactory, plain: Exported) -> Exported:
     """The same weights with guidance, exported in this process.
 
