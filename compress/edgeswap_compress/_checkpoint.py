@@ -197,8 +197,6 @@ def _load_module(
     tensors = _read_tensors(folder / WEIGHTS_NAME, expected, getattr(torch, swap.weights_dtype))
     state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
     module.load_state_dict(state, strict=True, assign=True)
-    for parameter in module.parameters():  # a config can say "float32 only" parts; ours have none
-        parameter.requires_grad_(True)
     return module.eval()
 
 

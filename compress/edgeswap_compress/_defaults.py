@@ -1,4 +1,4 @@
-"""Where the default models lie."""
+"""Where the default models and the packaged dataset lie."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def default_checkpoint(name: str) -> Path:
             "install edgeswap again"
         )
     return folder
+
+
+def calibration_dataset() -> Path:
+    """Folder of the small packaged dataset, for distilling where nothing was rendered."""
+    return Path(__file__).parent / "calibration"

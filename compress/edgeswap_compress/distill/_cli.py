@@ -15,6 +15,7 @@ def command(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     import torch
 
+    from edgeswap_compress._defaults import calibration_dataset
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.distill._distill import distill
     from edgeswap_compress.train._trackers import open_tracker
@@ -53,11 +54,6 @@ def command(argv: list[str]) -> int:
     else:
         print(f"wrote {out} after {seconds / 60:.1f} minutes; {run} can be removed")
     return 0
-
-
-def calibration_dataset() -> Path:
-    """The small packaged dataset, for distilling where nothing was rendered."""
-    return Path(__file__).parents[1] / "calibration"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,7 +24,7 @@ def interleaved_ms(
         runs: timed forward passes of each, after 3 untimed ones.
 
     Returns:
-        Name -> median in millitimes_ms.
+        Name -> median in milliseconds.
     """
     times_ms: dict[str, list[float]] = {name: [] for name in modules}
     with torch.inference_mode():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeswap_compress._conditioner import SourceConditioner
-from edgeswap_compress.train._cache import LatentGroups, draw_triplets, held_out_triplets
+from edgeswap_compress.train._cache import LatentGroups, held_out_triplets
 from edgeswap_compress.train._config import IdentityConfig
 from edgeswap_compress.train._loop import Draw
 
@@ -65,20 +67,16 @@ class IdentityObjective:
         return {"truth_top1": retrieval(self._embed, self._held_out)}
 
 
-def retrieval(embed: object, groups: LatentGroups) -> float:
+def retrieval(embed: Callable[[Tensor], Tensor], groups: LatentGroups) -> float:
     """Top-1 of truths against the gallery of all source views.
 
     Args:
-        embed: callable (N, C, S, S) -> (N, V) unit embeddings.
+        embed: (N, C, S, S) -> (N, V) unit embeddings.
         groups: held-out latents.
     """
-    assert callable(embed)  # noqa: S101
     k = groups.identities
     gallery = torch.cat([embed(groups.latents[g, :k]) for g in range(len(groups))])
     t = held_out_triplets(len(groups), k)
     queries = groups.latents[t.group, t.truth]
     found = torch.cat([(embed(q) @ gallery.T).argmax(1) for q in queries.split(256)])
     return float((found == torch.from_numpy(t.group * k + t.identity)).float().mean())
-
-
-__all__ = ["IdentityObjective", "draw_triplets", "retrieval"]

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from edgeswap_compress import Checkpoint, default_checkpoint
+from edgeswap_compress._defaults import calibration_dataset
 from edgeswap_compress._inspect import describe
 from edgeswap_compress.data import fetch
-from edgeswap_compress.distill._cli import calibration_dataset
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._distill import distill
 from edgeswap_compress.prune import PruneConfig, prune

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,5 @@ class TorchTeacher:
             crops.append((warp(picture, matrix, swap.resolution_px), matrix))
         swapped = self.swap_crop(crops[0][0], crops[1][0])
         result: NDArray[np.uint8] = target.copy()
-        mask = Mask(
-            centre_px=swap.mask.centre_px,
-            radii_px=swap.mask.radii_px,
-            exponent=swap.mask.exponent,
-            feather_px=swap.mask.feather_px,
-        )
-        paste(result, swapped, crops[0][1], mask)
+        paste(result, swapped, crops[0][1], Mask(**asdict(swap.mask)))
         return result
