@@ -14,6 +14,7 @@ from edgeswap_compress.data import Dataset
 from edgeswap_compress.train._cache import to_tensor
 from edgeswap_compress.train._config import AutoencoderConfig
 from edgeswap_compress.train._loop import Draw
+from edgeswap_compress.train._losses import fine_energy_loss, fine_scale
 
 
 def build_autoencoder(config: AutoencoderConfig, resolution_px: int) -> Any:
@@ -36,7 +37,7 @@ def build_autoencoder(config: AutoencoderConfig, resolution_px: int) -> Any:
 
 
 class AutoencoderObjective:
-    """Reconstruction: L1, L2 and gradient terms, three times as heavy inside the face mask.
+    """Reconstruction: L1, L2, gradient and fine-scale terms, three times as heavy in the face.
 
     The latents get a little noise while training, so that the decoder tolerates what a sampler
     gives it; a small L2 term keeps their scale (a deterministic stand-in for the KL term of
@@ -82,18 +83,25 @@ class AutoencoderObjective:
         across = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
         down = (weight[:, :, 1:] * (error[:, :, 1:] - error[:, :, :-1]).abs()).mean()
         scale = latents.float().square().mean()
-        return pixel + across + down + 1e-4 * scale, {"pixel": float(pixel.detach())}
+        loss = pixel + across + down + 1e-4 * scale
+        parts = {"pixel": float(pixel.detach())}
+        if self._config.fine_weight > 0:
+            fine = fine_energy_loss(output, crops, weight)
+            loss = loss + self._config.fine_weight * fine
+            parts["fine"] = float(fine.detach())
+        return loss, parts
 
     def evaluate(self) -> dict[str, float]:
-        """PSNR over whole held-out crops and inside the mask, dB of the range [-1, 1]."""
-        errors = []
-        for crops in self._held_out.split(32):
-            _, output = self._reconstruct(crops, None)
-            errors.append(((output.clamp(-1, 1) - crops) / 2).square().mean(1, keepdim=True))
-        error, mask = torch.cat(errors), self._held_out_mask
+        """PSNR over whole held-out crops and in the mask, dB of [-1, 1]; fine energy kept there."""
+        crops, mask = self._held_out, self._held_out_mask
+        output = torch.cat([self._reconstruct(some, None)[1] for some in crops.split(32)])
+        output = output.clamp(-1, 1)
+        error = ((output - crops) / 2).square().mean(1, keepdim=True)
         whole = error.mean((1, 2, 3))
         face = (error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
+        kept, wanted = ((fine_scale(x).square() * mask).sum() for x in (output, crops))
         return {
             "psnr_db": float(-10 * torch.log10(whole).mean()),
             "psnr_face_db": float(-10 * torch.log10(face).mean()),
+            "hf_ratio": float(kept / wanted),
         }

@@ -48,14 +48,20 @@ class FitConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoencoderConfig:
-    """Autoencoder of space-to-depth crops: R px -> patches -> factor 2 -> (C, S, S) latents."""
+    """Autoencoder of space-to-depth crops: R px -> patches -> factor 2 -> (C, S, S) latents.
+
+    Attributes:
+        latent_noise: deviation of the noise added to the latents while training.
+        fine_weight: weight of the energy of the finest scale, which keeps skin and hair crisp.
+    """
 
     fit: FitConfig
     patch_size: int = 3
-    latent_channels: int = 12
-    widths: tuple[int, int] = (64, 96)
+    latent_channels: int = 16
+    widths: tuple[int, int] = (96, 128)
     norm_num_groups: int = 16
     latent_noise: float = 0.03
+    fine_weight: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ from edgeswap_runtime._atomic import canonical_json, write_json
 from edgeswap_runtime._errors import OutputExists
 
 HELD_OUT_FIGURES = {
-    "autoencoder": ("psnr_db", "psnr_face_db"),
+    "autoencoder": ("psnr_db", "psnr_face_db", "hf_ratio"),
     "identity": ("truth_top1",),
     "denoiser": ("held_out_v_loss", "held_out_one_step_gain_db"),
 }
