@@ -17,6 +17,7 @@ class FitConfig:
         learning_rate: peak; warmed up linearly, held, then a cosine to zero.
         warmup_steps: length of the warm-up.
         hold: share of the steps before the cosine begins.
+        optimiser: "adamw", or "muon" for the matrices among the weights.
         betas, weight_decay: AdamW (1711.05101).
         ema_decay: of the exponential moving average of the weights.
         clip_norm: largest gradient norm.
@@ -28,6 +29,7 @@ class FitConfig:
     learning_rate: float = 8e-4
     warmup_steps: int = 100
     hold: float = 0.2
+    optimiser: str = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     ema_decay: float = 0.998
@@ -39,6 +41,8 @@ class FitConfig:
             raise InvalidSettings(
                 f"samples {self.samples} make no step of {self.batch_size}: ask for more samples"
             )
+        if self.optimiser not in ("adamw", "muon"):
+            raise InvalidSettings(f"optimiser '{self.optimiser}': expected adamw or muon")
 
     @property
     def steps(self) -> int:

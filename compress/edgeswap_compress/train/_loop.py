@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress.train._config import FitConfig
-from edgeswap_compress.train._optimiser import MasterAdamW
+from edgeswap_compress.train._optimiser import MasterOptimiser
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._atomic import write_bytes
 
@@ -95,7 +95,7 @@ def fit(
     """
     cadence = cadence or Cadence()
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = MasterAdamW(objective.module, config)
+    optimiser = MasterOptimiser(objective.module, config)
     step = _restore(optimiser, folder / "state.safetensors", config)
     log = _Log(folder / "metrics.jsonl", tracker, config, step)
     begun = saved = evaluated = time.monotonic()
@@ -122,7 +122,7 @@ def fit(
     return step >= config.steps
 
 
-def _evaluate_ema(objective: Objective, optimiser: MasterAdamW) -> dict[str, float]:
+def _evaluate_ema(objective: Objective, optimiser: MasterOptimiser) -> dict[str, float]:
     optimiser.use(optimiser.ema)
     objective.module.eval()
     with torch.no_grad():
@@ -132,13 +132,13 @@ def _evaluate_ema(objective: Objective, optimiser: MasterAdamW) -> dict[str, flo
     return figures
 
 
-def _save(optimiser: MasterAdamW, path: Path, step: int, config: FitConfig) -> None:
+def _save(optimiser: MasterOptimiser, path: Path, step: int, config: FitConfig) -> None:
     meta = {"step": str(step), "steps": str(config.steps), "seed": str(config.seed)}
     tensors = {name: tensor.contiguous() for name, tensor in optimiser.tensors().items()}
     write_bytes(path, save(tensors, meta))
 
 
-def _restore(optimiser: MasterAdamW, path: Path, config: FitConfig) -> int:
+def _restore(optimiser: MasterOptimiser, path: Path, config: FitConfig) -> int:
     if not path.exists():
         return 0
     with safe_open(path, framework="pt") as file:
