@@ -87,6 +87,7 @@ class DenoiserConfig:
         terminal_share: share of the samples at t = T afterwards.
         condition_dropout: share of the samples without a source, for guidance (2207.12598).
         identity_weight: weight of the latent-space identity loss.
+        identity_noise: largest deviation of the noise on what that loss looks at.
         mask_weight: weight of the loss inside the inner-face mask, against 0.25 outside.
     """
 
@@ -100,6 +101,7 @@ class DenoiserConfig:
     terminal_share: float = 0.3
     condition_dropout: float = 0.1
     identity_weight: float = 0.5
+    identity_noise: float = 0.0
     mask_weight: float = 3.0
     guidance_scale: float = 1.5
     default_steps: int = 25

@@ -126,7 +126,11 @@ class DenoiserObjective:
         parts = {"v_loss": float(loss.detach())}
         if config.identity_weight > 0:
             predicted = sample_to_latents(swap, a * noisy - s * output, target)
-            identity = self._identity(predicted, truth, ~dropped)
+            strength = config.identity_noise * torch.from_numpy(
+                draw.rng.random((batch_size, 1, 1, 1))
+            )
+            spoil = strength.float() * draw.normal(truth)
+            identity = self._identity(predicted, truth, ~dropped, spoil)
             loss = loss + config.identity_weight * identity
             parts["identity_loss"] = float(identity.detach())
         return loss, parts

@@ -58,15 +58,28 @@ class LatentIdentityLoss:
 
     1 - cosine of the identity embeddings, plus 0.3 x the relative L1 distance of the feature maps
     (a perceptual loss, 1603.08155, on a network that knows faces). It is easily gamed, so it is a
-    loss only and never a figure.
+    loss only and never a figure; noise on what it looks at makes gaming it harder.
     """
 
     def __init__(self, conditioner: SourceConditioner) -> None:
         self._judge = copy.deepcopy(conditioner).requires_grad_(False).eval()
         self._dtype = next(self._judge.parameters()).dtype
 
-    def __call__(self, predicted: Tensor, truth: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Mean loss over the samples where ``kept`` (N,) bool holds; latents are (N, C, S, S)."""
+    def __call__(
+        self,
+        predicted: Tensor,
+        truth: Tensor,
+        kept: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Mean loss over the samples where ``kept`` (N,) bool holds.
+
+        Args:
+            predicted, truth: (N, C, S, S) latents.
+            noise: (N, C, S, S) added to both, the same for both.
+        """
+        if noise is not None:
+            predicted, truth = predicted + noise, truth + noise
         maps, embedding = self._features(predicted)
         with torch.no_grad():
             wanted_maps, wanted = self._features(truth)
