@@ -198,7 +198,9 @@ class TeacherRun:
         self, vae: Any, swap: SwapConfig, progress: StageProgress | None
     ) -> tuple[LatentGroups, LatentGroups]:
         report = None if progress is None else lambda i, n, text: progress("latents", i, n, text)
-        digest = hashlib.sha256(canonical_json(dict(vae.config)))
+        # private entries are diffusers' own notes, in an order that differs between processes
+        settings = {key: value for key, value in vae.config.items() if not key.startswith("_")}
+        digest = hashlib.sha256(canonical_json(settings))
         for _, tensor in sorted(vae.state_dict().items()):
             digest.update(tensor.detach().float().contiguous().numpy().tobytes())
 
