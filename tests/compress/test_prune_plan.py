@@ -114,8 +114,8 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         r"d: groups must be an integer of at least 1, found 0",
     ),
     "other schema": (
-        {"layers": {}, "schema": 2},
-        r"schema: expected 1, found 2; update edgeswap to read it",
+        {"layers": {}, "schema": 3},
+        r"schema: expected at most 2, found 3; update edgeswap to read it",
     ),
 }
 
@@ -128,8 +128,11 @@ def test_an_invalid_plan_names_its_layer(case: str) -> None:
 
 
 DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
-    "newer schema": ({"schema": 2, "blocks": []}, "schema: expected 1, found 2; update edgeswap"),
-    "schema of a wrong type": ({"schema": True}, "schema: expected 1, found True"),
+    "newer schema": (
+        {"schema": 3, "blocks": []},
+        "schema: expected at most 2, found 3; update edgeswap",
+    ),
+    "schema of a wrong type": ({"schema": True}, "schema: expected at most 2, found True"),
     "unknown key": ({"blocks": []}, r"top level: unknown keys \['blocks'\], missing keys \[\]"),
     "layers a list": ({"layers": []}, "layers: expected an object, found list"),
     "unknown axis": (

@@ -1,4 +1,4 @@
-"""Replaying a plan: cut a U-Net's layers in place and mend what diffusers remembers of them."""
+"""Replaying a plan: drop modules, cut layers, and mend what diffusers remembers of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TypeVar
 from torch import nn
 
 from edgeswap_compress.prune._check import check_plan
+from edgeswap_compress.prune._depth import drop
 from edgeswap_compress.prune._layers import cut
 from edgeswap_compress.prune._mend import mend
 from edgeswap_compress.prune._plan import PruningPlan
@@ -19,7 +20,8 @@ def apply_plan(unet: UNet, plan: PruningPlan) -> UNet:
 
     Args:
         unet: a `UNet2DConditionModel` or `UNet2DModel` in its original shape, on any device, the
-            meta device included. It is changed in place; its `config` stays the original one.
+            meta device included. It is changed in place; its `config` stays the original one,
+            and what stays keeps its name.
         plan: made for this architecture.
 
     Returns:
@@ -30,6 +32,7 @@ def apply_plan(unet: UNet, plan: PruningPlan) -> UNet:
         UnsupportedModel: the plan names a layer of a kind that cannot be cut; likewise untouched.
     """
     check_plan(unet, plan)
+    drop(unet, plan.dropped)
     for name, kept in plan.layers.items():
         layer = unet.get_submodule(name)
         if kept.out is not None:

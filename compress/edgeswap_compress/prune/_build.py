@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import gcd
 from typing import Any
 
 from torch import nn
 
+from edgeswap_compress._macs import count_macs, count_parameters
+from edgeswap_compress.prune._candidates import lost_layers
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._costs import CostModel, cost_model
+from edgeswap_compress.prune._depth import without
+from edgeswap_compress.prune._errors import PruningError
 from edgeswap_compress.prune._importance import score
 from edgeswap_compress.prune._inputs import DEFAULT_TOKENS, example_inputs
-from edgeswap_compress.prune._plan import Axis, LayerCut, PlanStats, PruningPlan
+from edgeswap_compress.prune._plan import Axis, DropKind, LayerCut, PlanStats, PruningPlan
+from edgeswap_compress.prune._protect import protected_layers
 from edgeswap_compress.prune._search import search_widths
 from edgeswap_compress.prune._sets import ChannelSet
+from edgeswap_compress.prune._skips import check_drops
 from edgeswap_compress.prune._trace import trace
 from edgeswap_compress.prune._twin import meta_twin
 
@@ -26,30 +32,63 @@ class Survey:
     """What can be pruned in a U-Net and what it saves; the weights play no part.
 
     Args:
-        twin: weightless double on the meta device, unpruned.
-        sets: the channel sets that may be pruned.
-        costs: MACs as a function of their widths.
+        twin: weightless double on the meta device: the depth that is left, no width pruned.
+        sets: the channel sets of `twin` that may be pruned.
+        costs: MACs and parameters of `twin` as a function of their widths.
+        macs: of the U-Net in its original shape.
+        parameters: likewise.
+        dropped: what `twin` lacks, as in a plan.
     """
 
     twin: nn.Module
     sets: tuple[ChannelSet, ...]
     costs: CostModel
+    macs: int
+    parameters: int
+    dropped: Mapping[str, DropKind] = field(default_factory=dict)
 
 
-def survey(unet: Any, *, tokens: int = DEFAULT_TOKENS) -> Survey:
+def survey(
+    unet: Any,
+    *,
+    tokens: int = DEFAULT_TOKENS,
+    dropped: Mapping[str, DropKind] | None = None,
+    protect: Iterable[str] = (),
+) -> Survey:
     """Trace a U-Net and count its layers.
 
     Args:
         unet: a `UNet2DConditionModel` or `UNet2DModel` that has not been pruned; not changed.
         tokens: length of the cross-attention sequence, for counting MACs.
+        dropped: modules to leave out, as in a plan.
+        protect: patterns of modules whose layers must stay as they are, see `protected_layers`.
 
     Raises:
         UnsupportedModel: not a U-Net that can be pruned.
+        BadPlan: `dropped` does not fit it.
+        PruningError: a pattern names no module, or one of a dropped module.
     """
-    twin = meta_twin(unet)
+    whole = meta_twin(unet)
+    gone = dict(dropped or {})
+    check_drops(whole, gone)
+    protected = protected_layers(whole, protect)
+    if lost := protected.intersection(lost_layers(whole, gone)):
+        raise PruningError(f"{min(lost)} is protected, so it cannot be dropped")
+    twin = without(whole, gone)
     inputs = example_inputs(unet.config, tokens=tokens)
-    sets = trace(twin, inputs)
-    return Survey(twin=twin, sets=sets, costs=cost_model(twin, inputs, sets))
+    sets = tuple(
+        chosen
+        for chosen in trace(twin, inputs)
+        if not any(member.layer in protected for member in chosen.members)
+    )
+    return Survey(
+        twin=twin,
+        sets=sets,
+        costs=cost_model(twin, inputs, sets),
+        macs=count_macs(whole, inputs),
+        parameters=count_parameters(whole),
+        dropped=gone,
+    )
 
 
 def build_plan(unet: Any, config: PruneConfig, surveyed: Survey | None = None) -> PruningPlan:
@@ -73,7 +112,11 @@ def build_plan(unet: Any, config: PruneConfig, surveyed: Survey | None = None) -
     sets, costs = known.sets, known.costs
     scores = score(unet, sets, config.importance, config.seed)
     widths = search_widths(
-        sets, scores, costs, macs_ratio=config.macs_ratio, round_to=config.round_to
+        sets,
+        scores,
+        costs,
+        macs_ratio=config.macs_ratio * known.macs / int(costs.macs(costs.sizes)),
+        round_to=config.round_to,
     )
     kept = {
         chosen.name: chosen.select(scores[chosen.name], width)
@@ -85,12 +128,12 @@ def build_plan(unet: Any, config: PruneConfig, surveyed: Survey | None = None) -
         seed=config.seed,
         round_to=config.round_to,
         macs_ratio=config.macs_ratio,
-        macs_before=int(costs.macs(costs.sizes)),
+        macs_before=known.macs,
         macs_after=int(costs.macs(widths)),
-        parameters_before=int(costs.parameters(costs.sizes)),
+        parameters_before=known.parameters,
         parameters_after=int(costs.parameters(widths)),
     )
-    return replace(plan, stats=stats)
+    return replace(plan, dropped=known.dropped, stats=stats)
 
 
 def plan_from_kept(

@@ -9,23 +9,28 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
+from edgeswap_compress.prune._depth import without
 from edgeswap_compress.prune._errors import BadPlan, UnsupportedModel
 from edgeswap_compress.prune._layers import AxisName, width
 from edgeswap_compress.prune._plan import Axis, PruningPlan
+from edgeswap_compress.prune._skips import check_drops
 
 
 def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
     """Raises unless `plan` can be applied to `unet`, which is left untouched.
 
     Raises:
-        BadPlan: an unknown layer, a length that differs, a split head, a misaligned GroupNorm, or
-            parts of one block that would no longer fit together; the message names the layer.
+        BadPlan: a module that cannot be dropped, an unknown layer, a length that differs, a split
+            head, a misaligned GroupNorm, or parts of one block that would no longer fit together;
+            the message names the layer.
         UnsupportedModel: a layer of a kind that cannot be cut.
     """
-    _check_names(unet, plan)
-    _check_lengths(unet, plan)
-    view = _After(unet=unet, plan=plan)
-    for name, module in unet.named_modules():
+    check_drops(unet, plan.dropped)
+    left = without(unet, plan.dropped)
+    _check_names(left, plan)
+    _check_lengths(left, plan)
+    view = _After(unet=left, plan=plan)
+    for name, module in left.named_modules():
         if isinstance(module, Attention):
             _check_attention(view, name, module)
         elif isinstance(module, ResnetBlock2D):
@@ -38,7 +43,7 @@ def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _After:
-    """The U-Net as it will be: kept indices of any axis of any layer."""
+    """The U-Net as it will be, depth gone already: kept indices of any axis of any layer."""
 
     unet: nn.Module
     plan: PruningPlan

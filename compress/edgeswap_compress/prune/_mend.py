@@ -27,7 +27,6 @@ def mend(unet: nn.Module, heads: dict[str, int]) -> None:
                 repair(module)
         if isinstance(module, Attention) and name in heads:
             module.heads = module.sliceable_head_dim = heads[name]
-        _mend_pooling(module)
 
 
 def _mend_resampler(sampler: Downsample2D | Upsample2D) -> None:
@@ -50,20 +49,6 @@ def _mend_resnet(resnet: ResnetBlock2D) -> None:
         # Resamplers without a convolution of their own check the channels they pass through.
         if isinstance(sampler, Downsample2D | Upsample2D):
             sampler.channels = sampler.out_channels = resnet.conv1.in_channels
-
-
-def _mend_pooling(block: nn.Module) -> None:
-    """A block's pooling-only resampler sees the channels that the last resnet gives out."""
-    resnets = getattr(block, "resnets", None)
-    if not isinstance(resnets, nn.ModuleList) or len(resnets) == 0:
-        return
-    last = resnets[-1]
-    if not isinstance(last, ResnetBlock2D):
-        return
-    for attribute in ("downsamplers", "upsamplers"):
-        for sampler in getattr(block, attribute, None) or ():
-            if isinstance(sampler, Downsample2D | Upsample2D) and not sampler.use_conv:
-                sampler.channels = sampler.out_channels = last.conv2.out_channels
 
 
 def _mend_attention(attention: Attention) -> None:

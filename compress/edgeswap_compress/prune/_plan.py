@@ -1,17 +1,27 @@
-"""A pruning plan: which channels, heads and norm groups of a U-Net stay, as plain data."""
+"""A pruning plan: which modules, channels, heads and norm groups of a U-Net stay, as plain data."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_args
 
 from edgeswap_compress.prune._errors import BadPlan
 
-SCHEMA = 1
+SCHEMA = 2
+WIDTH_ONLY = 1  # the schema before modules could be dropped; still read, and written back as it was
 MAX_WIDTH = 1 << 20  # no layer is wider; a damaged file must not make us count to a billion
+
+DropKind = Literal["identity", "shortcut", "layer"]
+"""What stays of a dropped module.
+
+    identity  its input: a residual module whose input and output have one shape
+    shortcut  its shortcut path: a resnet that changes channels or resolution
+    layer     nothing, its skip connection neither: a resnet of a down or up block, named here,
+              with the attention beside it
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +78,25 @@ class PlanStats:
 class PruningPlan:
     """Everything needed to turn an original U-Net into its pruned form, without weights.
 
+    Depth comes first: `layers`, `heads` and `groups` speak of what is left when `dropped` is gone.
+
     Args:
         layers: module name -> the kept indices of its axes.
         heads: name of an attention module -> the heads that stay (ascending). Its projections'
             kept indices are exactly these heads' channels.
         groups: name of a GroupNorm -> its number of groups afterwards; absent means unchanged.
+        dropped: name of a module that goes whole -> what stays in its place.
         stats: where the plan came from; None for a plan written by hand.
 
     Raises:
-        BadPlan: an axis is emptied, or its indices are not ascending or out of range.
+        BadPlan: an axis is emptied, its indices are not ascending or out of range, or something
+            inside a dropped module is cut or dropped once more.
     """
 
     layers: Mapping[str, LayerCut]
     heads: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, DropKind] = field(default_factory=dict)
     stats: PlanStats | None = None
     schema: int = SCHEMA
 
@@ -98,10 +113,26 @@ class PruningPlan:
         for name, groups in self.groups.items():
             if isinstance(groups, bool) or not isinstance(groups, int) or groups < 1:
                 raise BadPlan(name, f"groups must be an integer of at least 1, found {groups!r}")
+        if self.dropped and self.schema == WIDTH_ONLY:
+            raise BadPlan("dropped", f"schema {WIDTH_ONLY} drops nothing; expected {SCHEMA}")
+        for name, kind in self.dropped.items():
+            if kind not in get_args(DropKind):
+                expected = ", ".join(get_args(DropKind))
+                raise BadPlan(name, f"is dropped as {kind!r}: expected one of {expected}")
+        for name in (*self.layers, *self.heads, *self.groups):
+            self._check_stays(name, (name, *_enclosing(name)))
+        for name in self.dropped:
+            self._check_stays(name, _enclosing(name))
+
+    def _check_stays(self, name: str, places: Iterable[str]) -> None:
+        for place in places:
+            kind = self.dropped.get(place)
+            if kind is not None and (kind, name) != ("shortcut", f"{place}.conv_shortcut"):
+                raise BadPlan(name, f"goes with {place}, which is dropped; remove the entry")
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON-ready data; `PruningPlan.from_json` gives back an equal plan."""
-        return {
+        data: dict[str, Any] = {
             "schema": self.schema,
             "layers": {
                 name: {"out": _axis_to_json(cut.out), "in": _axis_to_json(cut.inp)}
@@ -111,6 +142,9 @@ class PruningPlan:
             "groups": dict(self.groups),
             "stats": None if self.stats is None else asdict(self.stats),
         }
+        if self.schema != WIDTH_ONLY:
+            data["dropped"] = dict(self.dropped)
+        return data
 
     @classmethod
     def from_json(cls, data: object) -> PruningPlan:
@@ -123,8 +157,10 @@ class PruningPlan:
             BadPlan: a key is missing or unknown, a value has the wrong type, or the plan is
                 invalid; the message names the layer.
         """
-        _check_schema(_mapping("top level", data).get("schema"))
-        top = _object("top level", data, ("schema", "layers", "heads", "groups", "stats"))
+        schema = _mapping("top level", data).get("schema")
+        _check_schema(schema)
+        keys = ["schema", "layers", "heads", "groups", "stats"]
+        top = _object("top level", data, (*keys, *(["dropped"] if schema != WIDTH_ONLY else [])))
         layers = {}
         for name, entry in _mapping("layers", top["layers"]).items():
             axes = _object(name, entry, ("out", "in"))
@@ -144,13 +180,23 @@ class PruningPlan:
                 for name, heads in _mapping("heads", top["heads"]).items()
             },
             groups=_mapping("groups", top["groups"]),
+            dropped=_mapping("dropped", top.get("dropped", {})),
             stats=stats,
         )
 
 
 def _check_schema(schema: object) -> None:
-    if type(schema) is not int or schema != SCHEMA:
-        raise BadPlan("schema", f"expected {SCHEMA}, found {schema!r}; update edgeswap to read it")
+    if type(schema) is not int or schema not in (WIDTH_ONLY, SCHEMA):
+        raise BadPlan(
+            "schema", f"expected at most {SCHEMA}, found {schema!r}; update edgeswap to read it"
+        )
+
+
+def _enclosing(name: str) -> Iterator[str]:
+    """The names of the modules around a module, innermost first."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
 
 
 def _check_indices(where: str, kept: tuple[int, ...], of: int | None) -> None:
