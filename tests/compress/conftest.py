@@ -22,6 +22,7 @@ class NoiseDataset:
 
     def __post_init__(self) -> None:
         self.pictures = self.identities * (self.identities + 1)
+        self.recipe = {"noise": [self.groups, self.identities, self.size, self.seed]}
         self.digest = hashlib.sha256(repr((self.groups, self.size, self.seed)).encode()).hexdigest()
         rng = np.random.default_rng(self.seed)
         k = self.identities

@@ -128,6 +128,12 @@ class Dataset:
         pixels = {"settings": self.manifest["settings"], "shards": self.manifest["shards"]}
         return hashlib.sha256(canonical_json(pixels)).hexdigest()
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What decided every pixel but for the machine, as JSON values."""
+        names = ("settings", "groups", "renderer_version", "assets")
+        return {name: self.manifest[name] for name in names}
+
     def images(self, group: int) -> NDArray[np.uint8]:
         """(P, S, S, 3) RGB of a group, a read-only view of the file."""
         return self._tensor("images", group)
