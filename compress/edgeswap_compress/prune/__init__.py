@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
+    "BadFolder": "_errors",
     "BadPlan": "_errors",
     "PruneConfig": "_config",
     "PruningError": "_errors",
@@ -14,6 +15,7 @@ _WHERE = {
     "UnsupportedModel": "_errors",
     "apply_plan": "_apply",
     "build_plan": "_build",
+    "load_unet": "_folder",
     "prune": "_stage",
 }
 

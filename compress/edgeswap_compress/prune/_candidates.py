@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from edgeswap_compress.prune._depth import drop_kind, without
+from edgeswap_compress.prune._depth import drop_kind
 from edgeswap_compress.prune._errors import BadPlan
 from edgeswap_compress.prune._plan import DropKind, PruningPlan
 from edgeswap_compress.prune._skips import check_drops, way_down, way_up
@@ -70,9 +70,15 @@ def joined(
 
 def lost_layers(unet: nn.Module, dropped: Mapping[str, DropKind]) -> tuple[str, ...]:
     """Names of the layers whose weights go with dropped modules."""
-    left = {name for name, _ in without(unet, dropped).named_parameters()}
-    lost = [name.rpartition(".")[0] for name, _ in unet.named_parameters() if name not in left]
-    return tuple(dict.fromkeys(lost))
+    gone = tuple(f"{name}." for name in dropped)
+    gone += tuple(
+        f"{name.replace('.resnets.', '.attentions.')}."
+        for name, kind in dropped.items()
+        if kind == "layer"
+    )
+    kept = {f"{name}.conv_shortcut" for name, kind in dropped.items() if kind == "shortcut"}
+    layers = dict.fromkeys(name.rpartition(".")[0] for name, _ in unet.named_parameters())
+    return tuple(layer for layer in layers if f"{layer}.".startswith(gone) and layer not in kept)
 
 
 def _pairs(unet: Any) -> list[dict[str, DropKind]]:

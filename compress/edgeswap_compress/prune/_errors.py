@@ -5,7 +5,8 @@
         ├── BadPlan            (ValueError) a plan is malformed or does not fit the U-Net
         ├── UnsupportedModel   (ValueError) a U-Net or a layer of a kind that cannot be pruned
         ├── UnreachableTarget  (ValueError) no aligned plan comes near the asked target
-        └── AlreadyPruned      (ValueError) a pruned checkpoint was given where a whole one must be
+        ├── AlreadyPruned      (ValueError) a pruned checkpoint was given where a whole one must be
+        └── BadFolder          (ValueError) a folder does not hold the U-Net its config promises
 
 Every message is one line: what happened, what was expected and found, what to type next.
 """
@@ -48,3 +49,13 @@ class AlreadyPruned(PruningError, ValueError):
             f"{path} is pruned already, expected an unpruned checkpoint: "
             "prune the checkpoint it came from, with a lower --macs-ratio"
         )
+
+
+class BadFolder(PruningError, ValueError):
+    """A folder does not hold a U-Net, or not the one its config and plan promise."""
+
+    def __init__(
+        self, path: Path | str, problem: str, remedy: str = "copy or save the folder again"
+    ) -> None:
+        super().__init__(f"{path}: {problem}; {remedy}")
+        self.path = path

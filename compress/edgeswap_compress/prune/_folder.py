@@ -1,0 +1,148 @@
+"""U-Net folders in diffusers' layout, whole or pruned: config.json, safetensors, pruning.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel, UNet2DModel
+from safetensors.torch import save_file
+
+from edgeswap_compress.prune._apply import apply_plan
+from edgeswap_compress.prune._errors import BadFolder, UnsupportedModel
+from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._weights import WEIGHTS_NAME, read_weights
+from edgeswap_runtime._atomic import new_folder, write_json
+
+CONFIG_NAME = "config.json"
+PLAN_NAME = "pruning.json"
+CLASSES: dict[str, type[Any]] = {
+    "UNet2DConditionModel": UNet2DConditionModel,
+    "UNet2DModel": UNet2DModel,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UNetFolder:
+    """A U-Net that was read from a folder.
+
+    Args:
+        unet: in evaluation mode, pruned where there is a plan; its config is the original one.
+        plan: what was pruned, or None.
+    """
+
+    unet: Any
+    plan: PruningPlan | None = None
+
+
+def load_unet(folder: Path | str, *, dtype: torch.dtype | None = torch.float32) -> Any:
+    """The U-Net of a folder, ready to run; pruned ones need nothing else than their folder.
+
+    Args:
+        folder: what `edgeswap prune` or diffusers wrote: a U-Net's own folder, or one that holds
+            it as `unet/` (a pipeline, a swap checkpoint). Weights are safetensors in one file, in
+            several with an index, or in one variant such as fp16; pickles are never read.
+        dtype: of the weights in memory. None leaves them as they are on disk, where they stay
+            until they are used.
+
+    Raises:
+        BadFolder: a file is missing or damaged, or a tensor's name or shape is not what config
+            and plan say.
+        UnsupportedModel: config.json is that of another kind of model.
+        BadPlan: pruning.json is malformed or does not fit the config.
+    """
+    return read_unet_folder(folder, dtype=dtype).unet
+
+
+def read_unet_folder(folder: Path | str, *, dtype: torch.dtype | None = None) -> UNetFolder:
+    """Like `load_unet`, with the plan."""
+    home = unet_home(Path(folder))
+    unet = _empty_unet(home / CONFIG_NAME)
+    plan = None
+    if (home / PLAN_NAME).exists():
+        plan = PruningPlan.from_json(_read_json(home / PLAN_NAME))
+        apply_plan(unet, plan)
+    state = read_weights(home, unet)
+    if dtype is not None:
+        state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+    unet.load_state_dict(state, strict=True, assign=True)
+    for name, buffer in unet.named_buffers():
+        if buffer.is_meta:
+            raise UnsupportedModel(f"{name} is not stored in weights files, so it cannot be loaded")
+    return UNetFolder(unet=unet.eval(), plan=plan)
+
+
+def write_unet_folder(folder: Path | str, unet: Any, plan: PruningPlan | None) -> Path:
+    """Write a U-Net's folder, atomically, its weights in the dtype they have.
+
+    Args:
+        folder: must not exist.
+        unet: a diffusers U-Net, pruned by `plan` if there is one.
+        plan: written beside the weights; `load_unet` replays it.
+
+    Raises:
+        OutputExists: the folder exists.
+    """
+    public = {key: value for key, value in unet.config.items() if not key.startswith("_")}
+    tensors = {name: tensor.detach().contiguous() for name, tensor in unet.state_dict().items()}
+    with new_folder(Path(folder)) as partial:
+        write_json(partial / CONFIG_NAME, {"_class_name": type(unet).__name__, **public})
+        if plan is not None:
+            write_json(partial / PLAN_NAME, plan.to_json())
+        weights = partial / WEIGHTS_NAME
+        save_file(tensors, weights, {"format": "pt"})
+        weights.chmod((partial / CONFIG_NAME).stat().st_mode)  # safetensors makes it private
+    return Path(folder)
+
+
+def unet_home(folder: Path) -> Path:
+    """Where a U-Net's config.json lies: the folder itself, or its `unet/`.
+
+    Raises:
+        BadFolder: in neither.
+    """
+    for home in (folder, folder / "unet"):
+        if (home / CONFIG_NAME).is_file():
+            return home
+    raise BadFolder(
+        folder,
+        "there is no config.json in it or in its unet/",
+        "name a diffusers U-Net or pipeline folder, or a swap checkpoint",
+    )
+
+
+def _empty_unet(path: Path) -> Any:
+    """The U-Net of a config, on the meta device."""
+    config = _read_json(path)
+    name = config.get("_class_name")
+    if not isinstance(name, str) or name not in CLASSES:
+        raise UnsupportedModel(
+            f"{path} describes a {name or 'model without _class_name'}, which cannot be pruned: "
+            f"expected one of {', '.join(CLASSES)}"
+        )
+    if config.get("quantization_config") is not None:
+        raise UnsupportedModel(
+            f"{path} has a quantization_config, and quantised weights cannot be pruned: "
+            "expected the float weights it was made from"
+        )
+    kind = CLASSES[name]
+    public = {key: value for key, value in config.items() if not key.startswith("_")}
+    try:
+        with torch.device("meta"):
+            return kind.from_config(public)
+    except (TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadFolder(path, f"diffusers cannot build a {name} from it: {reason}") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadFolder(path, f"is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise BadFolder(path, f"expected a JSON object, found {type(data).__name__}")
+    return data

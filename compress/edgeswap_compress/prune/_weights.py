@@ -1,0 +1,116 @@
+"""Weights files of a diffusers folder: found, opened without being read, every tensor checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from edgeswap_compress.prune._errors import BadFolder
+
+STEM = "diffusion_pytorch_model"
+WEIGHTS_NAME = f"{STEM}.safetensors"
+INDEX_NAME = f"{STEM}.safetensors.index.json"
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+# What diffusers called an attention's layers before version 0.15; old checkpoints still do.
+_RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a module, mapped from disk: the bytes are read when they are used.
+
+    Args:
+        folder: holds one weights file, or several and an index, or one variant of either.
+        module: whose state dict the names and shapes must be exactly; on the meta device.
+
+    Raises:
+        BadFolder: no weights, a damaged file, or a tensor that is missing, stray or misshapen.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for path in _weights_files(folder):
+        found |= _open(path)
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {_modern(name, expected): tensor for name, tensor in found.items()}
+    if missing := sorted(set(expected) - set(found)):
+        raise BadFolder(folder, f"its weights lack {missing[0]}{_and_more(missing)}")
+    if stray := sorted(set(found) - set(expected)):
+        raise BadFolder(folder, f"its config has no layer for {stray[0]}{_and_more(stray)}")
+    for name, tensor in found.items():
+        if tuple(tensor.shape) != expected[name]:
+            raise BadFolder(
+                folder,
+                f"{name} has shape {tuple(tensor.shape)}, its config says {expected[name]}",
+            )
+        if not tensor.is_floating_point() or tensor.dtype.itemsize < 2:
+            raise BadFolder(folder, f"{name} is {tensor.dtype}, expected float weights")
+    return found
+
+
+def _weights_files(folder: Path) -> list[Path]:
+    """The plain file or index where there is one, else the only variant."""
+    if (folder / WEIGHTS_NAME).is_file():
+        return [folder / WEIGHTS_NAME]
+    if (folder / INDEX_NAME).is_file():
+        return _shards(folder / INDEX_NAME)
+    indices = sorted(
+        {
+            *folder.glob(f"{STEM}.safetensors.index.*.json"),
+            *folder.glob(f"{STEM}.*.safetensors.index.json"),
+        }
+    )
+    files = [
+        path for path in sorted(folder.glob(f"{STEM}.*.safetensors")) if "-of-" not in path.name
+    ]
+    choices = [*files, *indices]
+    if len(choices) == 1:
+        return files or _shards(indices[0])
+    if choices:
+        names = ", ".join(path.name for path in choices)
+        raise BadFolder(folder, f"holds several variants of its weights ({names})", "keep one")
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    if pickles:
+        raise BadFolder(
+            folder,
+            f"holds pickled weights ({pickles[0]}), which are never read",
+            "save them with diffusers' save_pretrained, which writes safetensors",
+        )
+    raise BadFolder(folder, f"there is no {WEIGHTS_NAME} and no {INDEX_NAME}")
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files that an index names, which must lie beside it."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise BadFolder(index, f"is no index of weights files: {error!r}") from error
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise BadFolder(index, f"names {name!r}, expected files beside it")
+        if not (index.parent / name).is_file():
+            raise BadFolder(index, f"names {name}, but there is no such file beside it")
+    return [index.parent / name for name in names]
+
+
+def _open(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise BadFolder(path, f"is no safetensors file: {error}") from error
+
+
+def _modern(name: str, expected: dict[str, Any]) -> str:
+    """The name a tensor has today, where an old one leads to it."""
+    module, _, parameter = name.rpartition(".")
+    path, _, layer = module.rpartition(".")
+    modern = f"{path}.{_RENAMED.get(layer, layer)}.{parameter}"
+    return modern if name not in expected and modern in expected else name
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
