@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,13 @@ def datasets(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return noise_dataset
 
 
-def train(folder: Path, config: TeacherConfig = CONFIG, stop_after_s: float | None = None) -> Any:
-    run = TeacherRun(Path("train"), Path("heldout"), config, folder / "run")
+def train(
+    folder: Path,
+    config: TeacherConfig = CONFIG,
+    stop_after_s: float | None = None,
+    init: Path | None = None,
+) -> Any:
+    run = TeacherRun(Path("train"), Path("heldout"), config, folder / "run", init)
     return run.execute(
         folder / "checkpoint", cadence=Cadence(save_s=0.0, stop_after_s=stop_after_s)
     )
@@ -92,6 +98,28 @@ def test_other_settings_in_the_same_folder_are_refused(datasets: Any, tmp_path: 
     )
     with pytest.raises(TrainingStopped, match="other settings"):
         train(tmp_path, other)
+
+
+def test_a_run_goes_on_from_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
+    first = train(tmp_path / "first")
+    still = dataclasses.replace(CONFIG.denoiser.fit, learning_rate=0.0)
+    config = dataclasses.replace(
+        CONFIG, denoiser=dataclasses.replace(CONFIG.denoiser, fit=still), seed=1
+    )
+    second = train(tmp_path / "second", config, init=first)
+    assert not (tmp_path / "second" / "run" / "autoencoder").exists()
+    before, after = Checkpoint.load(first), Checkpoint.load(second)
+    for name in (
+        "unet",
+        "vae",
+        "conditioner",
+    ):  # all begin, and with no steps to speak of end, there
+        a, b = getattr(before, name).state_dict(), getattr(after, name).state_dict()
+        assert all(torch.allclose(a[key], b[key], atol=1e-3) for key in a), name
+    assert before.swap.residual_std == after.swap.residual_std
+    assert [entry["stage"] for entry in after.swap.history] == ["train", "train"]
+    with pytest.raises(TrainingStopped, match="other settings"):
+        TeacherRun(Path("train"), Path("heldout"), config, tmp_path / "second" / "run")
 
 
 def test_existing_output_is_refused_before_any_work(datasets: Any, tmp_path: Path) -> None:

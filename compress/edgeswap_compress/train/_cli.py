@@ -28,7 +28,7 @@ def command(argv: list[str]) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     config = TeacherConfig(**_stages(args), dtype=args.dtype, seed=args.seed)
-    run = TeacherRun(args.dataset, args.held_out, config, args.run)
+    run = TeacherRun(args.dataset, args.held_out, config, args.run, args.init)
     cadence = Cadence(
         save_s=args.save_every,
         evaluate_s=args.evaluate_every,
@@ -73,11 +73,20 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
         ema_decay=0.99,
         seed=args.seed,
     )
-    denoiser = FitConfig(samples=args.denoiser_samples, batch_size=args.batch_size, seed=args.seed)
+    denoiser = FitConfig(
+        samples=args.denoiser_samples,
+        batch_size=args.batch_size,
+        optimiser=args.optimiser,
+        learning_rate=args.learning_rate,
+        ema_decay=0.999,
+        seed=args.seed,
+    )
     return {
         "autoencoder": AutoencoderConfig(fit=autoencoder),
         "identity": IdentityConfig(fit=identity),
-        "denoiser": DenoiserConfig(fit=denoiser, guidance_scale=args.guidance_scale),
+        "denoiser": DenoiserConfig(
+            fit=denoiser, guidance_scale=args.guidance_scale, one_step_share=args.one_step_share
+        ),
     }
 
 
@@ -91,10 +100,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, help="checkpoint folder to write at the end")
     parser.add_argument("--held-out", type=Path, required=True, help="dataset of --split heldout")
     parser.add_argument("--run", type=Path, required=True, help="folder that holds the run's state")
+    parser.add_argument(
+        "--init", type=Path, metavar="CHECKPOINT", help="go on from its weights, in a new run"
+    )
     parser.add_argument("--autoencoder-samples", type=int, default=120_000)
     parser.add_argument("--identity-samples", type=int, default=200_000)
     parser.add_argument("--denoiser-samples", type=int, default=200_000)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of the denoiser, peak")
+    parser.add_argument(
+        "--one-step-share",
+        type=float,
+        default=0.25,
+        help="share of the denoiser's training, at its start, at t = T alone",
+    )
     parser.add_argument("--guidance-scale", type=float, default=1.5, help="stored as the default")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--seed", type=int, default=0)

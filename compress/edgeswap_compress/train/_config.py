@@ -75,7 +75,7 @@ class IdentityConfig:
     fit: FitConfig
     widths: tuple[int, int] = (96, 192)
     vector_size: int = 128
-    noise: float = 0.1
+    noise: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +97,11 @@ class DenoiserConfig:
     attention_heads: int = 4
     time_embedding_dim: int = 256
     norm_num_groups: int = 16
-    one_step_share: float = 0.3
-    terminal_share: float = 0.3
+    one_step_share: float = 0.25
+    terminal_share: float = 0.35
     condition_dropout: float = 0.1
     identity_weight: float = 0.5
-    identity_noise: float = 0.0
+    identity_noise: float = 0.3
     mask_weight: float = 3.0
     guidance_scale: float = 1.5
     default_steps: int = 25

@@ -41,7 +41,6 @@ def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: Source
         use_linear_projection=True,
         time_embedding_dim=config.time_embedding_dim,
     )
-    unet.set_attn_processor(AttnProcessor())  # faster than fused attention at these sizes on a CPU
     nn.init.zeros_(unet.conv_out.weight)
     nn.init.zeros_(unet.conv_out.bias)
     return unet
@@ -60,6 +59,10 @@ class DenoiserObjective:
 
     The first part of the training is at t = T alone, where v-prediction at zero terminal SNR is
     plain regression of the residual: it learns what to move where before it learns to sample.
+
+    Args:
+        judge: source encoder that the identity loss keeps a frozen copy of; the conditioner as it
+            is at the start when None.
     """
 
     def __init__(
@@ -71,11 +74,13 @@ class DenoiserObjective:
         config: DenoiserConfig,
         train: LatentGroups,
         held_out: LatentGroups,
+        judge: SourceConditioner | None = None,
     ) -> None:
+        unet.set_attn_processor(AttnProcessor())  # faster than fused attention at these sizes
         self.module = Denoiser(unet, conditioner)
         self._swap, self._config = swap, config
         self._train, self._held_out = train, held_out
-        self._identity = LatentIdentityLoss(conditioner)
+        self._identity = LatentIdentityLoss(judge or conditioner)
         self._dtype = next(unet.parameters()).dtype
         alphas = scheduler.alphas_cumprod.float()
         self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()

@@ -32,7 +32,7 @@ from edgeswap_compress.train._identity import IdentityObjective
 from edgeswap_compress.train._loop import Cadence, Draw, Objective, fit
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._align import TEMPLATE_96
-from edgeswap_runtime._atomic import canonical_json, write_json
+from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
 from edgeswap_runtime._errors import OutputExists
 
 HELD_OUT_FIGURES = {
@@ -71,14 +71,28 @@ class TeacherRun:
         train, held_out: rendered datasets.
         config: fixed for the life of the folder; a different one is refused.
         folder: made if missing, continued if there.
+        init: checkpoint folder to go on from: its autoencoder is kept as it is, its conditioner
+            and U-Net are where the denoiser starts. The identity encoder is trained anew, as the
+            judge of the identity loss: a fresh one has not been gamed yet.
     """
 
-    def __init__(self, train: Path, held_out: Path, config: TeacherConfig, folder: Path) -> None:
+    def __init__(
+        self,
+        train: Path,
+        held_out: Path,
+        config: TeacherConfig,
+        folder: Path,
+        init: Path | None = None,
+    ) -> None:
         self.config, self.folder = config, folder
         self.train, self.held_out = read_dataset(train), read_dataset(held_out)
         self.dtype: torch.dtype = getattr(torch, config.dtype)
+        self.init = None if init is None else Checkpoint.load(init)
+        wanted: dict[str, Any] = {"config": config.to_json(), "dataset": self.train.digest}
+        if self.init is not None and init is not None:
+            _check_resolution(self.init, init, self._resolution)
+            wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
         folder.mkdir(parents=True, exist_ok=True)
-        wanted = {"config": config.to_json(), "dataset": self.train.digest}
         file = folder / "run.json"
         if file.exists() and json.loads(file.read_text()) != wanted:
             raise TrainingStopped(
@@ -116,39 +130,51 @@ class TeacherRun:
                 progress=report,
             )
 
-        vae = self._prepare(lambda: build_autoencoder(self.config.autoencoder, self._resolution), 0)
-        objective: Objective = AutoencoderObjective(
-            vae, self.config.autoencoder, self.train, self.held_out
-        )
-        if not run("autoencoder", objective, self.config.autoencoder):
-            return None
+        if self.init is None:
+            vae = self._prepare(
+                lambda: build_autoencoder(self.config.autoencoder, self._resolution), 0
+            )
+            objective: Objective = AutoencoderObjective(
+                vae, self.config.autoencoder, self.train, self.held_out
+            )
+            if not run("autoencoder", objective, self.config.autoencoder):
+                return None
+            swap = self._swap_config()
+            latent_statistics(vae.eval(), swap, self.train)
+        else:
+            vae, swap = convert(self.init.vae, self.dtype), self.init.swap
         vae.eval().requires_grad_(False)
-        swap = self._swap_config()
-        latent_statistics(vae, swap, self.train)
         train, held_out = self._latents(vae, swap, progress)
-        swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
-        conditioner = self._prepare(lambda: self._conditioner(swap), 1)
-        objective = IdentityObjective(conditioner, self.config.identity, train, held_out)
+        encoder = self._prepare(lambda: self._encoder(swap), 1)
+        objective = IdentityObjective(encoder, self.config.identity, train, held_out)
         if not run("identity", objective, self.config.identity):
             return None
-        unet = self._prepare(lambda: build_denoiser(self.config.denoiser, swap, conditioner), 2)
-        scheduler = noise_scheduler()
+        if self.init is None:
+            swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
+            conditioner = encoder
+            unet = self._prepare(lambda: build_denoiser(self.config.denoiser, swap, conditioner), 2)
+            scheduler, plan = noise_scheduler(), None
+        else:
+            conditioner = convert(self.init.conditioner.train(), self.dtype)
+            unet = convert(self.init.unet.train(), self.dtype)
+            scheduler, plan = self.init.scheduler, self.init.plan
         objective = DenoiserObjective(
-            unet, conditioner, scheduler, swap, self.config.denoiser, train, held_out
+            unet, conditioner, scheduler, swap, self.config.denoiser, train, held_out, judge=encoder
         )
         if not run("denoiser", objective, self.config.denoiser):
             return None
         details = {**self.config.to_json(), "dataset": self.train.digest, "curves": self._curves()}
         swap = swap.with_stage("train", details)
         return Checkpoint(
-            unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler, swap=swap
+            unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler, swap=swap, plan=plan
         ).save(out)
 
     def _curves(self) -> dict[str, list[dict[str, float]]]:
         """Held-out figures of each stage over the samples it had seen, for the history."""
         curves = {}
         for name, figures in HELD_OUT_FIGURES.items():
-            lines = (self.folder / name / "metrics.jsonl").read_text().splitlines()
+            file = self.folder / name / "metrics.jsonl"
+            lines = file.read_text().splitlines() if file.exists() else []
             rows = [json.loads(line) for line in lines]
             curves[name] = [{k: round(row[k], 4) for k in ("samples", *figures)} for row in rows]
         return curves
@@ -185,7 +211,7 @@ class TeacherRun:
             default_steps=denoiser.default_steps,
         )
 
-    def _conditioner(self, swap: SwapConfig) -> SourceConditioner:
+    def _encoder(self, swap: SwapConfig) -> SourceConditioner:
         identity = self.config.identity
         return SourceConditioner(
             latent_channels=swap.latent_channels,
@@ -216,6 +242,14 @@ class TeacherRun:
             )
 
         return encode(self.train, "train", True), encode(self.held_out, "heldout", False)
+
+
+def _check_resolution(init: Checkpoint, path: Path, resolution_px: int) -> None:
+    if init.swap.resolution_px != resolution_px:
+        raise TrainingStopped(
+            f"{path} swaps crops of {init.swap.resolution_px} px, the dataset's are "
+            f"{resolution_px} px: expected the same; render with --size {init.swap.resolution_px}"
+        )
 
 
 def residual_deviation(groups: LatentGroups, samples: int = 4096) -> tuple[float, ...]:
