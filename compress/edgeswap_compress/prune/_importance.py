@@ -10,6 +10,8 @@ from torch import nn
 from edgeswap_compress.prune._layers import WEIGHT_AXES, AxisName, kind_of
 from edgeswap_compress.prune._sets import ChannelSet, Scores
 
+_BLOCK = 1 << 18  # weights that are squared at a time
+
 Importance = Callable[[nn.Module, Sequence[ChannelSet], torch.Generator], dict[str, torch.Tensor]]
 
 
@@ -84,11 +86,18 @@ def _squared_weights(
         weight = layer.weight
         if "in" not in axes or not isinstance(weight, torch.Tensor):
             continue  # a norm
-        # Over the kernel first: one pass over the weights serves both axes.
         kernel = tuple(range(2, weight.ndim))
-        values = weight.detach().float()
-        matrix = torch.linalg.vector_norm(values, dim=kernel) if kernel else values
-        matrix = matrix.square()
-        for axis, dim in axes.items():
-            squares[name, axis] = matrix.sum(dim=1 - dim, dtype=torch.float64).cpu()
+        sums = {
+            axis: torch.zeros(weight.shape[dim], dtype=torch.float64) for axis, dim in axes.items()
+        }
+        # One pass over the weights serves both axes, in blocks that stay in the cache.
+        rows = max(1, _BLOCK * len(weight) // weight.numel())
+        for start in range(0, len(weight), rows):
+            block = weight.detach()[start : start + rows].float()
+            matrix = torch.linalg.vector_norm(block, dim=kernel) if kernel else block
+            matrix = matrix.square()
+            for axis, dim in axes.items():
+                part = slice(start, start + rows) if dim == 0 else slice(None)
+                sums[axis][part] += matrix.sum(dim=1 - dim, dtype=torch.float64).cpu()
+        squares |= {(name, axis): values for axis, values in sums.items()}
     return squares
