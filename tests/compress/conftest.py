@@ -52,3 +52,37 @@ class NoiseDataset:
 @pytest.fixture
 def noise_dataset() -> NoiseDataset:
     return NoiseDataset()
+
+
+class ColourJudge:
+    """Knows people by the colour of the inner face, which is all a NoiseDataset shows of them."""
+
+    name = "colour"
+    sha256 = "c" * 64
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        colours: NDArray[np.float32] = crops[:, 8:18, 7:17].mean((1, 2)).astype(np.float32)
+        return colours / np.float32(255) + np.float32(0.1)
+
+
+class BrightnessLandmarker:
+    """Eyes 10 px apart and a mouth that opens with the brightness of the inner face."""
+
+    name = "brightness"
+    sha256 = "b" * 64
+    eye_corners = (0, 1, 2, 3)
+
+    def find(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        eyes = np.array([[4.0, 8.0], [8.0, 8.0], [14.0, 8.0], [18.0, 8.0]])
+        mouth = np.stack([np.full(len(crops), 11.0), crops[:, 8:18, 7:17].mean((1, 2, 3))], -1)
+        return np.concatenate([np.tile(eyes, (len(crops), 1, 1)), mouth[:, None]], 1)
+
+
+@pytest.fixture
+def colour_judge() -> ColourJudge:
+    return ColourJudge()
+
+
+@pytest.fixture
+def brightness_landmarker() -> BrightnessLandmarker:
+    return BrightnessLandmarker()

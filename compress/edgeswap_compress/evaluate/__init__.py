@@ -7,37 +7,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgeswap_compress.evaluate._dlib import DlibJudge, Judge
-    from edgeswap_compress.evaluate._evaluate import EvaluateConfig, evaluate
-    from edgeswap_compress.evaluate._models import Sampling, SwapModel
-    from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
+    from edgeswap_compress.evaluate._evaluate import EvaluateConfig, Evaluation
+    from edgeswap_compress.evaluate._heldout import held_out_set
+    from edgeswap_compress.evaluate._landmarks import FaceMesh, Landmarker
+    from edgeswap_compress.evaluate._models import Sampling, open_model
+    from edgeswap_compress.evaluate._pairs import HeldOut
     from edgeswap_compress.evaluate._report import Report
     from edgeswap_compress.evaluate._sheet import write_sheet
 
 __all__ = [
     "DlibJudge",
     "EvaluateConfig",
+    "Evaluation",
+    "FaceMesh",
     "HeldOut",
     "Judge",
-    "PairList",
+    "Landmarker",
     "Report",
     "Sampling",
-    "SwapModel",
-    "evaluate",
-    "held_out_pairs",
+    "held_out_set",
+    "open_model",
     "write_sheet",
 ]
 
 _HOMES = {
     "DlibJudge": "_dlib",
     "EvaluateConfig": "_evaluate",
+    "Evaluation": "_evaluate",
+    "FaceMesh": "_landmarks",
     "HeldOut": "_pairs",
     "Judge": "_dlib",
-    "PairList": "_pairs",
+    "Landmarker": "_landmarks",
     "Report": "_report",
     "Sampling": "_models",
-    "SwapModel": "_models",
-    "evaluate": "_evaluate",
-    "held_out_pairs": "_pairs",
+    "held_out_set": "_heldout",
+    "open_model": "_models",
     "write_sheet": "_sheet",
 }
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotHeldOut
-from edgeswap_compress.evaluate._models import DTYPES, Sampling
-from edgeswap_compress.evaluate._report import METRICS, ROWS, Report
+from edgeswap_compress.evaluate._models import DTYPES, Sampling, model_kind, open_model
+from edgeswap_compress.evaluate._report import METRICS, ROWS, Report, table
+
+if TYPE_CHECKING:
+    from edgeswap_compress._progress import StageProgress
+    from edgeswap_compress.data import Dataset
 
 
 def command(argv: list[str]) -> int:
@@ -17,52 +23,107 @@ def command(argv: list[str]) -> int:
     import torch
 
     from edgeswap_compress._progress import stage_progress
-    from edgeswap_compress.data import Dataset, read_dataset
-    from edgeswap_compress.evaluate._evaluate import EvaluateConfig, evaluate
+    from edgeswap_compress.evaluate._evaluate import EvaluateConfig, Evaluation
+    from edgeswap_compress.evaluate._heldout import deviation
     from edgeswap_compress.evaluate._sheet import require_new_png, write_sheet
 
+    samplings = [_sampling(args, steps) for steps in args.steps]
+    teacher_sampling = _teacher_sampling(args)
     config = EvaluateConfig(
-        sampling=Sampling(
-            steps=args.steps, guidance=args.guidance, dtype=args.dtype, threads=args.threads
-        ),
         limit=args.limit,
         batch_size=args.batch,
         seed=args.seed,
+        seeds=args.seeds,
         pairs_sha256=args.pairs_sha256,
+        threads=args.threads,
     )
-    if args.threads is not None:
-        if args.threads < 1:
-            raise InvalidEvaluation(f"threads {args.threads}: expected 1 or more")
-        torch.set_num_threads(args.threads)
+    for model in [args.model] if args.teacher is None else [args.model, args.teacher]:
+        model_kind(model)
     if args.sheet is not None:
+        if len(samplings) > 1:
+            raise InvalidEvaluation("a sheet shows one number of steps: give --steps only one")
         require_new_png(args.sheet)
-    dataset: Dataset = read_dataset(args.data)
-    if dataset.settings.split != "heldout":
-        raise NotHeldOut(args.data, dataset.settings.split)
-    dataset.verify()
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     with stage_progress() as report_progress:
+        dataset = _dataset(args, report_progress)
+        if remark := deviation(dataset):
+            print(remark, file=sys.stderr)
 
         def progress(done: int, total: int, text: str) -> None:
-            report_progress("evaluate", done, total, text)
+            report_progress(text, done, total, "pictures")
 
-        report = evaluate(args.model, dataset, config, progress=progress)
+        evaluation = Evaluation(dataset, config, progress=progress)
+        teacher = None
+        if args.teacher is not None:
+            with open_model(args.teacher, teacher_sampling) as opened:
+                teacher = evaluation.judge(opened)
+        reports = []
+        for sampling in samplings:
+            with open_model(args.model, sampling) as opened:
+                reports.append(evaluation.judge(opened, teacher=teacher))
     if args.sheet is not None:
-        write_sheet(args.sheet, dataset, report)
-    _print(report, as_json=args.json)
+        write_sheet(args.sheet, dataset, reports[0])
+    _print(reports, as_json=args.json)
     return 0
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def _sampling(args: argparse.Namespace, steps: int | None) -> Sampling:
+    return Sampling(steps=steps, guidance=args.guidance, dtype=args.dtype, threads=args.threads)
+
+
+def _teacher_sampling(args: argparse.Namespace) -> Sampling:
+    options = {
+        "steps": args.teacher_steps,
+        "guidance": args.teacher_guidance,
+        "dtype": args.teacher_dtype,
+    }
+    given = [f"--teacher-{name}" for name, value in options.items() if value is not None]
+    if given and args.teacher is None:
+        raise InvalidEvaluation(f"{given[0]} is of no use without --teacher: name a checkpoint")
+    return Sampling(**options, threads=args.threads)
+
+
+def _dataset(args: argparse.Namespace, report_progress: StageProgress) -> Dataset:
+    """The dataset that was named, checked; a published set is rendered if it is not there yet."""
+    from edgeswap_compress.data import read_dataset
+    from edgeswap_compress.evaluate._heldout import held_out_set
+
+    if args.data is not None:
+        dataset = read_dataset(args.data)
+        if dataset.settings.split != "heldout":
+            raise NotHeldOut(args.data, dataset.settings.split)
+        dataset.verify()
+        return dataset
+    published = held_out_set(args.set)
+    done = 0
+
+    def progress(groups: int, rendered: bool) -> None:
+        nonlocal done
+        done += groups
+        report_progress(f"rendering {args.set}", done, published.recipe["groups"], "groups")
+
+    return published.open(progress)
+
+
+def _print(reports: list[Report], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(report.to_json(), allow_nan=False))
+        found = [report.to_json() for report in reports]
+        print(json.dumps(found if len(found) > 1 else found[0], allow_nan=False))
         return
-    print(report.table())
+    print(table(reports))
     print()
-    for name in report.rows:
-        print(f"{name}: {ROWS[name]}")
+    for name in ROWS:
+        if name in reports[0].rows:
+            print(f"{name}: {ROWS[name]}")
     print()
-    for name, value in report.facts.items():
-        print(f"{name}: {value}")
+    for name in reports[0].facts:
+        values = dict.fromkeys(str(report.facts[name]) for report in reports)
+        print(f"{name}: {', '.join(values)}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,14 +135,26 @@ def _parser() -> argparse.ArgumentParser:
         "and by a face recogniser that no model has seen. 95 %% intervals in brackets.",
     )
     parser.add_argument("model", type=Path, help="folder of a checkpoint or of a bundle")
-    parser.add_argument(
+    pictures = parser.add_mutually_exclusive_group()
+    pictures.add_argument(
+        "--set",
+        default="heldout",
+        metavar="NAME",
+        help="published held-out set, rendered into the cache when it is not there (heldout)",
+    )
+    pictures.add_argument(
         "--data",
         type=Path,
-        required=True,
         metavar="DATASET",
-        help="folder made by edgeswap data render --split heldout",
+        help="instead: a folder made by edgeswap data render --split heldout",
     )
-    parser.add_argument("--steps", type=int, help="of the sampler (default: the model's)")
+    parser.add_argument(
+        "--steps",
+        type=_numbers,
+        default=(None,),
+        metavar="N[,N...]",
+        help="of the sampler, one or several numbers (default: the model's)",
+    )
     parser.add_argument("--guidance", type=float, help="scale, 1 is none (default: the model's)")
     parser.add_argument("--limit", type=int, help="judge the first so many pairs (default: all)")
     parser.add_argument("--pairs-sha256", metavar="SHA256", help="refuse any other pair list")
@@ -91,6 +164,20 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype", choices=DTYPES, help="of a checkpoint's computation (default float32)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of noise and bootstrap (default 0)")
+    parser.add_argument(
+        "--seeds", type=int, default=4, help="noises a pair for the diversity, 1: none (default 4)"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    parser.add_argument("--json", action="store_true", help="print one flat JSON object")
+    parser.add_argument("--json", action="store_true", help="print flat JSON, a list for several N")
+    _add_teacher(parser)
     return parser
+
+
+def _add_teacher(parser: argparse.ArgumentParser) -> None:
+    teacher = parser.add_argument_group("teacher, judged on the same pairs from the same noise")
+    teacher.add_argument("--teacher", type=Path, metavar="MODEL", help="checkpoint or bundle")
+    teacher.add_argument("--teacher-steps", type=int, metavar="N", help="(default: the teacher's)")
+    teacher.add_argument(
+        "--teacher-guidance", type=float, metavar="G", help="(default: the teacher's)"
+    )
+    teacher.add_argument("--teacher-dtype", choices=DTYPES, help="(default float32)")

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from edgeswap_compress._errors import AssetDamaged
-from edgeswap_compress.data._assets import asset
-from edgeswap_runtime._align import similarity, warp
+from edgeswap_compress.evaluate._networks import checked_file, chips, open_session
+from edgeswap_runtime._align import similarity
 from edgeswap_runtime._atomic import canonical_json
 
 if TYPE_CHECKING:
@@ -94,22 +93,15 @@ class DlibJudge:
         threads: int | None = None,
         batch_size: int = 16,
     ) -> None:
-        import onnxruntime
-
         from edgeswap_compress.evaluate._dlib_network import build_network, read_weights
 
-        # A similarity of its own for every crop would undo what the swap did to the landmarks;
-        # all crops are aligned to one template, so one matrix serves them all.
         self._matrix = similarity(landmarks_px, CHIP_LANDMARKS_PX)
         self._batch_size = batch_size
-        data, manifest = (_checked(asset(_ASSET, cache_dir), name) for name in _FILES)
-        options = onnxruntime.SessionOptions()
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        network = build_network(read_weights(data, json.loads(manifest)[0]["weights"]))
-        self._session: Any = onnxruntime.InferenceSession(
-            network, options, providers=["CPUExecutionProvider"]
+        data, manifest = (
+            checked_file(_ASSET, name, sha256, cache_dir) for name, sha256 in _FILES.items()
         )
+        network = build_network(read_weights(data, json.loads(manifest)[0]["weights"]))
+        self._session = open_session(network, threads)
 
     @property
     def sha256(self) -> str:
@@ -123,19 +115,11 @@ class DlibJudge:
         return hashlib.sha256(canonical_json(recipe)).hexdigest()
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings (N, 128) of aligned crops (N, R, R, 3) uint8 RGB.
-
-        What a chip shows beyond the crop is the crop's border, repeated.
-        """
+        """Embeddings (N, 128) of aligned crops (N, R, R, 3) uint8 RGB."""
         parts = [np.zeros((0, 128), np.float32)]
         for start in range(0, len(crops), self._batch_size):
-            chips = np.stack(
-                [
-                    warp(crop, self._matrix, _CHIP_PX)
-                    for crop in crops[start : start + self._batch_size]
-                ]
-            )
-            parts.append(self.embed_chips(chips.astype(np.float32)))
+            batch = chips(crops[start : start + self._batch_size], self._matrix, _CHIP_PX)
+            parts.append(self.embed_chips(batch.astype(np.float32)))
         return np.concatenate(parts)
 
     def embed_chips(self, chips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -143,14 +127,3 @@ class DlibJudge:
         image = np.ascontiguousarray(chips.transpose(0, 3, 1, 2))
         found: NDArray[np.float32] = self._session.run(["embedding"], {"image": image})[0]
         return found
-
-
-def _checked(folder: Path, name: str) -> bytes:
-    file = folder / name
-    if not file.is_file():
-        raise AssetDamaged(_ASSET, expected=name, found="no such file")
-    data = file.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != _FILES[name]:
-        raise AssetDamaged(_ASSET, expected=f"{name} of sha256 {_FILES[name]}", found=digest)
-    return data

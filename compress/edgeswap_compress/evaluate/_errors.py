@@ -6,6 +6,7 @@ CompressError                  (edgeswap_compress)
     ├── CropMismatch           (ValueError)
     ├── InvalidEvaluation      (ValueError)
     ├── NotHeldOut             (ValueError)
+    ├── OutdatedSet            (ValueError)
     ├── PairsMismatch          (ValueError)
     └── EmptyMask              (ValueError)
 """
@@ -56,6 +57,17 @@ class NotHeldOut(EvaluateError, ValueError):
         super().__init__(
             f"{path} is of split '{split}', expected 'heldout': its people may have been trained "
             "on; edgeswap data render --split heldout makes one of other people"
+        )
+
+
+class OutdatedSet(EvaluateError, ValueError):
+    """A published set cannot be rendered by this version of edgeswap."""
+
+    def __init__(self, name: str, what: str, *, expected: object, found: object) -> None:
+        super().__init__(
+            f"the held-out set '{name}' was published with {what} {expected}, this edgeswap "
+            f"renders with {found}: install the edgeswap that published it, or render a set of "
+            "your own with edgeswap data render --split heldout and name it with --data"
         )
 
 

@@ -6,7 +6,6 @@ number a picture, so that intervals can be bootstrapped afterwards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,55 +120,52 @@ def ranks(to_gallery: Values, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
     return nearer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """A mean over pairs with its 95 % interval; `lo` and `hi` are None for a single cluster."""
-
-    value: float
-    lo: float | None
-    hi: float | None
-
-
-def resample_counts(
-    clusters: int, resamples: int, rng: np.random.Generator
-) -> NDArray[np.int64] | None:
-    """How often each cluster occurs in each bootstrap resample: (resamples, clusters).
-
-    None where there is one cluster only: nothing can be said of the spread then.
-    """
-    if clusters < 2:
-        return None
-    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
-
-
-def score(
-    numerators: NDArray[np.floating],
-    denominators: NDArray[np.floating],
-    clusters: NDArray[np.int64],
-    counts: NDArray[np.int64] | None,
-) -> Score:
-    """A ratio of sums over pairs (a mean, where denominators are 1) with its 95 % interval.
-
-    Pairs of one cluster share people and scenes and are no independent evidence, so whole clusters
-    are drawn, not pairs.
+def landmark_error(
+    landmarks: NDArray[np.floating],
+    references: NDArray[np.floating],
+    eye_distances: NDArray[np.floating],
+) -> Values:
+    """Mean distance of landmarks to those of a reference, in eye distances.
 
     Args:
-        numerators: (n,) one a pair.
-        denominators: (n,) one a pair, of positive sum in every cluster.
-        clusters: (n,) each pair's cluster, 0..C-1, none empty.
-        counts: from `resample_counts`.
+        landmarks, references: (N, P, 2), pixels.
+        eye_distances: (N,) between the eye centres of the reference, pixels.
 
-    Source: Efron and Tibshirani, "An introduction to the bootstrap", 1993, section 13.3
-    (percentile interval); Davison and Hinkley, "Bootstrap methods and their application", 1997,
-    section 3.8 (resampling whole clusters).
+    Returns:
+        (N,) 0 for the same pose and expression, 0.1 for a tenth of the eye distance.
+
+    Source: Sagonas et al., "300 faces in-the-wild challenge", ICCVW 2013, section 4: point-to-point
+    error, normalised here by the distance of the eye centres, not of their outer corners.
     """
-    value = float(numerators.sum() / denominators.sum())
-    if counts is None:
-        return Score(value=value, lo=None, hi=None)
-    tops = np.bincount(clusters, numerators, minlength=counts.shape[1])
-    bottoms = np.bincount(clusters, denominators, minlength=counts.shape[1])
-    lo, hi = np.percentile((counts @ tops) / (counts @ bottoms), [2.5, 97.5])
-    return Score(value=value, lo=float(lo), hi=float(hi))
+    apart: Values = np.linalg.norm(np.subtract(landmarks, references, dtype=np.float64), axis=-1)
+    return apart.mean(-1) / eye_distances
+
+
+def pixel_spread(pictures: NDArray[np.uint8], weights: Weights) -> Values:
+    """How far pictures of one thing differ: standard deviation of each pixel, averaged.
+
+    Args:
+        pictures: (S, N, H, W, 3), S of each.
+        weights: (N, H, W).
+
+    Returns:
+        (N,) grey levels of 255, averaged over the weighted pixels and the channels; of the sample,
+        so that it does not grow with S.
+
+    Raises:
+        EmptyMask: the weights of a picture are all 0.
+    """
+    return _weighted_mean(np.std(pictures, axis=0, ddof=1, dtype=np.float64).mean(-1), weights)
+
+
+def embedding_spread(embeddings: NDArray[np.floating]) -> Values:
+    """Root of the mean squared distance of (S, N, D) embeddings to their mean over S: (N,).
+
+    Of the sample, as `pixel_spread`.
+    """
+    variance = np.var(np.asarray(embeddings, np.float64), axis=0, ddof=1)
+    spread: Values = np.sqrt(variance.sum(-1))
+    return spread
 
 
 def _weighted_mean(maps: NDArray[np.float64], weights: Weights) -> Values:

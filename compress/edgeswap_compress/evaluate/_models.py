@@ -115,13 +115,23 @@ def open_model(path: Path | str, sampling: Sampling) -> Iterator[SwapModel]:
         InvalidCheckpoint, BadBundle: it is damaged.
     """
     folder = Path(path)
-    if (folder / "manifest.json").is_file():
+    if model_kind(folder) == "bundle":
         with open_bundle(Bundle.open(folder), sampling) as model:
             yield model
-    elif (folder / "swap.json").is_file():
-        yield CheckpointModel(folder, sampling)
     else:
-        raise NotAModel(folder)
+        yield CheckpointModel(folder, sampling)
+
+
+def model_kind(folder: Path) -> str:
+    """What a folder holds, "checkpoint" or "bundle".
+
+    Raises:
+        NotAModel: neither.
+    """
+    for kind, file in (("bundle", "manifest.json"), ("checkpoint", "swap.json")):
+        if (folder / file).is_file():
+            return kind
+    raise NotAModel(folder)
 
 
 class CheckpointModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from edgeswap_compress.train._cache import held_out_triplets
 from edgeswap_runtime._atomic import canonical_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 
@@ -27,6 +29,10 @@ class HeldOut(Protocol):
     @property
     def identities(self) -> int:
         """K, the people of each group; no two groups share one."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Everything that decides its pictures but the machine that renders them, as JSON."""
 
     @property
     def digest(self) -> str:
@@ -47,12 +53,12 @@ class PairList:
     """Triplets of a dataset: each an untouched target, another person's source view, the truth.
 
     Attributes:
-        dataset_digest: of the dataset that the positions refer to.
+        recipe: of the dataset that the positions refer to.
         identities: K.
         group, target, truth, source: (n,) int64, positions.
     """
 
-    dataset_digest: str
+    recipe: Mapping[str, Any]
     identities: int
     group: NDArray[np.int64]
     target: NDArray[np.int64]
@@ -64,9 +70,13 @@ class PairList:
 
     @property
     def sha256(self) -> str:
-        """Hash of the pairs, their order and the dataset: equal only if the pictures are."""
+        """Hash of the pairs, their order and the dataset's recipe.
+
+        No pixel enters it: renders of one recipe share it though another machine's may differ in
+        the last bit, which is what the dataset's digest tells.
+        """
         rows = np.stack([self.group, self.target, self.truth, self.source], axis=1).tolist()
-        listed = {"dataset": self.dataset_digest, "group_target_truth_source": rows}
+        listed = {"recipe": dict(self.recipe), "group_target_truth_source": rows}
         return hashlib.sha256(canonical_json(listed)).hexdigest()
 
     @property
@@ -139,7 +149,7 @@ def held_out_pairs(dataset: HeldOut) -> PairList:
     turn = (combination - draw.group) % (k * (k - 1))
     order = np.lexsort((draw.group, turn))
     pairs = PairList(
-        dataset_digest=dataset.digest,
+        recipe=dataset.recipe,
         identities=k,
         group=draw.group,
         target=draw.target,

@@ -1,4 +1,4 @@
-"""From measures of single pairs to scores with intervals, as flat JSON and as a table.
+"""What an evaluation found: scores with intervals, as flat JSON and as a table.
 
 The swap that is judged is the pasted one, because that is what a user gets; the row `unpasted`
 shows what the model itself makes of the whole crop.
@@ -6,23 +6,21 @@ shows what the model itself makes of the whole crop.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeswap_compress.evaluate import _metrics
-from edgeswap_compress.evaluate._metrics import Score
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from edgeswap_compress.evaluate._models import ModelFacts
     from edgeswap_compress.evaluate._pairs import PairList
+    from edgeswap_compress.evaluate._statistics import Score
 
-    Values = NDArray[np.float64]  # (n,)
+    Scores = dict[str, Score]  # by metric
 
 JUDGED = "swap"
 """The row whose scores stand in the JSON without a prefix."""
@@ -30,11 +28,12 @@ JUDGED = "swap"
 ROWS: dict[str, str] = {
     "swap": "the swap, pasted by the model's mask",
     "unpasted": "the swap before it is pasted",
+    "teacher": "the teacher's swap, pasted by its mask",
     "truth": "the exact truth",
     "truth_pasted": "the truth, pasted by the model's mask: what the mask lets through",
     "autoencoder": "the truth through the model's autoencoder, not pasted",
-    "target_unchanged": "the target, left as it is",
-    "source_pasted": "the source's crop, pasted",
+    "target": "the target, left as it is",
+    "source": "the source's crop as it is, pasted by the model's mask",
 }
 """Rows in the order of the table, and what each shows."""
 
@@ -43,6 +42,7 @@ METRICS: dict[str, str] = {
     "ssim_face": "SSIM of the luma to the truth inside the face mask",
     "psnr_outside_db": "PSNR to the target outside the face mask",
     "hf_ratio": "energy of the finest scale inside the face mask over the truth's",
+    "landmark_nme": "mean distance of 468 landmarks to the truth's, in eye distances",
     "id_cosine_source": "cosine to the source view of the source person",
     "id_cosine_target": "cosine to the source view of the target person",
     "id_margin": "the first cosine less the second",
@@ -53,105 +53,42 @@ METRICS: dict[str, str] = {
     "nearer_to_source": "share nearer to the source than the unchanged target is",
     "nearer_to_strangers": "the same for everyone else of the gallery: what mere blur would give",
     "nearer_to_source_than_target": "share nearer to the source person than to the target person",
+    "fid_identity": "Fréchet distance of the embeddings to the truths'; from 256 pairs on",
+    "diversity": "deviation of a pixel inside the face mask from noise to noise, grey levels",
+    "diversity_identity": "deviation of the embedding from noise to noise",
+    "psnr_teacher_db": "PSNR to the teacher's swap inside the face mask",
+    "id_cosine_teacher": "cosine to the teacher's swap",
 }
-"""Metric -> what it is; distances and cosines are the judge's, `nearer` is by distance."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Row:
-    """Measures of one kind of picture, one entry a pair.
-
-    Attributes:
-        psnr_face_db, ssim_face, psnr_outside_db: (n,).
-        fine_energy: (n,) squared grey levels.
-        embeddings: (n, D), the judge's.
-    """
-
-    psnr_face_db: Values
-    ssim_face: Values
-    psnr_outside_db: Values
-    fine_energy: Values
-    embeddings: NDArray[np.floating]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Row]) -> Row:
-        """One row of several batches."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+"""Metric -> what it is; distances, cosines and embeddings are the judge's, `nearer` is by distance.
+A row has those that mean something of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Report:
-    """What an evaluation found.
+    """What an evaluation found of one model.
 
     Attributes:
-        facts: what was judged, on what, by whom, as JSON values.
+        model: what was judged.
+        facts: on what and by whom, as JSON values.
         rows: row -> metric -> score.
         pairs: the triplets, in order.
         swaps: (n, R, R, 3) uint8 RGB, the pasted swaps.
+        embeddings: (n, D), the judge's, of the swaps.
         values: metric -> (n,) of the swaps, one entry a pair, for those that are means of pairs.
     """
 
+    model: ModelFacts
     facts: dict[str, Any]
-    rows: dict[str, dict[str, Score]]
+    rows: dict[str, Scores]
     pairs: PairList
     swaps: NDArray[np.uint8]
-    values: dict[str, Values]
-
-    @classmethod
-    def of(
-        cls,
-        rows: Mapping[str, Row],
-        *,
-        gallery: NDArray[np.floating],
-        pairs: PairList,
-        swaps: NDArray[np.uint8],
-        facts: Mapping[str, Any],
-        rng: np.random.Generator,
-        resamples: int,
-    ) -> Report:
-        """Score measured rows.
-
-        Args:
-            rows: must hold `swap`, `truth` and `target_unchanged`.
-            gallery: (M, D), everybody's embedding, in the order of `PairList.source_person`.
-            pairs, swaps, facts: kept as they are; counts are added to the facts.
-            rng: of the bootstrap, which draws whole groups.
-            resamples: of the bootstrap.
-        """
-        groups, clusters = np.unique(pairs.group, return_inverse=True)
-        counts = _metrics.resample_counts(len(groups), resamples, rng)
-        found = {
-            name: measures(row, rows["truth"], rows["target_unchanged"], gallery, pairs)
-            for name, row in rows.items()
-        }
-        scores = {
-            name: {
-                metric: _metrics.score(tops, bottoms, clusters, counts)
-                for metric, (tops, bottoms) in parts.items()
-            }
-            for name, parts in found.items()
-        }
-        values = {
-            metric: tops
-            for metric, (tops, bottoms) in found[JUDGED].items()
-            if (bottoms == 1).all()
-        }
-        counted = {
-            "n": len(pairs),
-            "groups": len(groups),
-            "gallery": len(gallery),
-            "chance_top1": 1 / len(gallery),
-            "dataset_digest": pairs.dataset_digest,
-            "pairs_sha256": pairs.sha256,
-            "bootstrap_resamples": resamples,
-        }
-        facts = {**facts, **counted}
-        return cls(facts=facts, rows=scores, pairs=pairs, swaps=swaps, values=values)
+    embeddings: NDArray[np.floating]
+    values: dict[str, NDArray[np.float64]]
 
     def to_json(self) -> dict[str, Any]:
         """One flat object: the facts, then `metric`, `metric_lo`, `metric_hi` of the swap, and the
-        same of every other row after the row's name and an underscore."""
+        same of every other row after the row's name and an underscore. What cannot be told from so
+        few pairs is None."""
         flat = dict(self.facts)
         for row, scores in self.rows.items():
             prefix = "" if row == JUDGED else f"{row}_"
@@ -161,77 +98,35 @@ class Report:
                 flat[f"{prefix}{metric}_hi"] = score.hi
         return flat
 
-    def table(self) -> str:
-        """Metrics down, rows across; the swap's with their 95 % intervals."""
-        names = [row for row in ROWS if row in self.rows]
-        lines = [["", *names]]
-        lines += [
-            [metric, *(_cell(self.rows[name][metric], spread=name == JUDGED) for name in names)]
-            for metric in METRICS
-            if metric in self.rows[JUDGED]
-        ]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        ]
-        return "\n".join(text)
+
+def table(reports: Sequence[Report]) -> str:
+    """Metrics down; across first the swaps of every report, with 95 % intervals, then the other
+    rows, which are the same in all of them."""
+    first, several = reports[0], len(reports) > 1
+    columns = [
+        (f"{report.model.steps} steps" if several else JUDGED, report.rows[JUDGED])
+        for report in reports
+    ]
+    passed = {JUDGED, "unpasted"} if several else {JUDGED}
+    columns += [(row, first.rows[row]) for row in ROWS if row in first.rows and row not in passed]
+    lines = [["", *(title for title, _ in columns)]]
+    lines += [
+        [metric, *(_cell(scores.get(metric), spread=i < len(reports)) for i, (_, scores) in
+                   enumerate(columns))]
+        for metric in METRICS
+        if metric in first.rows[JUDGED]
+    ]  # fmt: skip
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join(text)
 
 
-def measures(
-    row: Row,
-    truth: Row,
-    unchanged: Row,
-    gallery: NDArray[np.floating],
-    pairs: PairList,
-) -> dict[str, tuple[Values, Values]]:
-    """Every metric of a row as numerators and denominators, one a pair: see `METRICS`.
-
-    Args:
-        row: whose.
-        truth: measures of the truths.
-        unchanged: measures of the targets as they are.
-        gallery: (M, D).
-        pairs: n pairs.
-    """
-    source, target = pairs.source_person, pairs.target_person
-    ones: Values = np.ones(len(pairs))
-    every = np.arange(len(pairs))
-    apart = _metrics.distances(row.embeddings, gallery)
-    before = _metrics.distances(unchanged.embeddings, gallery)
-    nearer = (apart < before).astype(np.float64)
-    # everybody but the two people of the pair
-    strangers = np.ones_like(nearer)
-    strangers[every, source] = strangers[every, target] = 0.0
-    rank = _metrics.ranks(apart, source)
-    to_source = _metrics.cosines(row.embeddings, gallery[source])
-    to_target = _metrics.cosines(row.embeddings, gallery[target])
-    means: dict[str, Values] = {
-        "psnr_face_db": row.psnr_face_db,
-        "ssim_face": row.ssim_face,
-        "psnr_outside_db": row.psnr_outside_db,
-        "id_cosine_source": to_source,
-        "id_cosine_target": to_target,
-        "id_margin": to_source - to_target,
-        "id_distance_source": apart[every, source],
-        "id_distance_target": apart[every, target],
-        "id_top1": (rank < 1).astype(np.float64),
-        "id_top5": (rank < 5).astype(np.float64),
-        "nearer_to_source": nearer[every, source],
-        "nearer_to_source_than_target": (apart[every, source] < apart[every, target]).astype(
-            np.float64
-        ),
-    }
-    found: dict[str, tuple[Values, Values]] = {
-        name: (values, ones) for name, values in means.items()
-    }
-    found["hf_ratio"] = (row.fine_energy, truth.fine_energy)
-    if len(gallery) > 2:
-        found["nearer_to_strangers"] = ((nearer * strangers).sum(1), strangers.sum(1))
-    return {metric: found[metric] for metric in METRICS if metric in found}
-
-
-def _cell(score: Score, *, spread: bool) -> str:
+def _cell(score: Score | None, *, spread: bool) -> str:
+    if score is None or score.value is None:
+        return "–"
     digits = 2 if abs(score.value) >= 10 else 3
     if not spread or score.lo is None or score.hi is None:
         return f"{score.value:.{digits}f}"

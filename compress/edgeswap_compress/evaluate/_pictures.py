@@ -1,0 +1,91 @@
+"""The pictures of a pair list, and pasting crops into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeswap_runtime._paste import paste
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgeswap_compress.evaluate._pairs import HeldOut, PairList
+    from edgeswap_runtime._manifest import Mask
+
+    Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
+
+_WHOLE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # a crop pasted onto a crop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Triplets:
+    """What the pairs of a list show.
+
+    Attributes:
+        target, truth, source: (n, R, R, 3) uint8 RGB.
+        masks: (n, R, R) uint8, the inner face of target and truth, 0..255.
+    """
+
+    target: Crops
+    truth: Crops
+    source: Crops
+    masks: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, dataset: HeldOut, pairs: PairList) -> Triplets:
+        """The pictures of a dataset's pairs."""
+
+        def pictures(positions: NDArray[np.int64]) -> Crops:
+            return np.stack(
+                [dataset.images(int(g))[p] for g, p in zip(pairs.group, positions, strict=True)]
+            )
+
+        masks = [
+            np.maximum(dataset.masks(int(g))[t], dataset.masks(int(g))[u])
+            for g, t, u in zip(pairs.group, pairs.target, pairs.truth, strict=True)
+        ]
+        return cls(
+            target=pictures(pairs.target),
+            truth=pictures(pairs.truth),
+            source=pictures(pairs.source),
+            masks=np.stack(masks),
+        )
+
+    def __getitem__(self, which: NDArray[np.int64] | slice) -> Triplets:
+        """Some of them."""
+        return Triplets(
+            target=self.target[which],
+            truth=self.truth[which],
+            source=self.source[which],
+            masks=self.masks[which],
+        )
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @property
+    def inside(self) -> NDArray[np.float64]:
+        """(n, R, R), 1 in the inner face."""
+        return self.masks / 255.0
+
+    @property
+    def outside(self) -> NDArray[np.float64]:
+        """(n, R, R), 1 where target and truth are one."""
+        return (self.masks == 0).astype(np.float64)
+
+
+def pasted(crops: Crops, targets: Crops, mask: Mask) -> Crops:
+    """Crops blended into their targets by a model's mask, as the runtime does it in a picture."""
+    results = np.array(targets)
+    for result, crop in zip(results, crops, strict=True):
+        paste(result, crop.astype(np.float32), _WHOLE, mask)
+    return results
+
+
+def people(dataset: HeldOut) -> Crops:
+    """(groups * K, R, R, 3) source views of everybody, in the order of `PairList.source_person`."""
+    k = dataset.identities
+    return np.concatenate([dataset.images(group)[:k] for group in range(len(dataset))])
