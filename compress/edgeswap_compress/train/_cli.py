@@ -22,6 +22,7 @@ def command(argv: list[str]) -> int:
 
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.train._loop import Cadence
+    from edgeswap_compress.train._processes import processes
     from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
     from edgeswap_compress.train._trackers import open_tracker
 
@@ -34,6 +35,9 @@ def command(argv: list[str]) -> int:
         evaluate_s=args.evaluate_every,
         stop_after_s=None if args.stop_after is None else args.stop_after * 60.0,
     )
+    if not processes().main:  # the first process tells
+        run.execute(args.out, cadence=cadence)
+        return 0
     tracker = open_tracker(args.tracker, args.run / "tracker")
     with stage_progress() as report:
         checkpoint = run.execute(args.out, cadence=cadence, tracker=tracker, progress=report)

@@ -15,9 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress._errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.train._config import FitConfig
 from edgeswap_compress.train._optimiser import MasterOptimiser
+from edgeswap_compress.train._processes import processes
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._atomic import write_bytes
 
@@ -26,15 +27,15 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The randomness of one step: both generators are functions of (seed, step) alone."""
+    """The randomness of one step: both generators are functions of (seed, step, rank) alone."""
 
     rng: np.random.Generator
     torch_rng: torch.Generator
 
     @classmethod
-    def of(cls, seed: int, step: int) -> Draw:
-        """Generators of a step."""
-        sequence = np.random.SeedSequence([seed, step])
+    def of(cls, seed: int, step: int, rank: int = 0) -> Draw:
+        """Generators of a step; processes of other ranks draw other samples."""
+        sequence = np.random.SeedSequence([seed, step, *([rank] if rank else [])])
         generator = torch.Generator().manual_seed(
             int(sequence.generate_state(1, np.uint64)[0] >> 1)
         )
@@ -83,7 +84,8 @@ def fit(
     """Fit an objective's module, going on from ``folder`` where it was stopped.
 
     Every step's randomness is a function of (seed, step), and the state is written atomically, so
-    a run that was killed and continued follows the same curve as one that was not.
+    a run that was killed and continued follows the same curve as one that was not. Processes
+    launched together share each batch and average their gradients; the first of them writes.
 
     Args:
         objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
@@ -93,25 +95,31 @@ def fit(
     Returns:
         True when the training is complete, False when ``cadence.stop_after_s`` cut it short.
     """
-    cadence = cadence or Cadence()
+    cadence, peers = cadence or Cadence(), processes()
+    share = _share(config.batch_size, peers.count)
     folder.mkdir(parents=True, exist_ok=True)
     optimiser = MasterOptimiser(objective.module, config)
     step = _restore(optimiser, folder / "state.safetensors", config)
-    log = _Log(folder / "metrics.jsonl", tracker, config, step)
+    log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped = False
     while step < config.steps and not stopped:
-        loss, parts = objective.loss(
-            Draw.of(config.seed, step), config.batch_size, step / config.steps
-        )
+        draw = Draw.of(config.seed, step, peers.rank)
+        loss, parts = objective.loss(draw, share, step / config.steps)
         loss.backward()
-        norm = optimiser.step(step)
+        norm = optimiser.step(step, peers.average)
         step += 1
-        log.add({"loss": float(loss.detach()), "gradient_norm": norm, **parts})
-        if progress is not None:
-            progress(step, config.steps, log.line())
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
+        figures = torch.tensor([float(stopped), float(loss.detach()), *parts.values()])
+        peers.average([figures])
+        stopped = float(figures[0]) > 0  # all stop when one does
+        if log is None:
+            continue
+        means = dict(zip(("loss", *parts), figures[1:].tolist(), strict=True))
+        log.add({"gradient_norm": norm, **means})
+        if progress is not None:
+            progress(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
             log.write(step, _evaluate_ema(objective, optimiser))
             evaluated = time.monotonic()
@@ -120,6 +128,14 @@ def fit(
             saved = time.monotonic()
     optimiser.use(optimiser.ema)
     return step >= config.steps
+
+
+def _share(batch_size: int, count: int) -> int:
+    if batch_size % count:
+        raise InvalidSettings(
+            f"batch size {batch_size} cannot be shared by {count} processes: expected a multiple"
+        )
+    return batch_size // count
 
 
 def _evaluate_ema(objective: Objective, optimiser: MasterOptimiser) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +55,12 @@ class MasterOptimiser:
         return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * fall)) + 1e-6
 
     @torch.no_grad()
-    def step(self, step: int) -> float:
+    def step(self, step: int, average: Callable[[list[Tensor]], None] | None = None) -> float:
         """One update from the gradients in the module; returns their norm.
+
+        Args:
+            step: of the schedule.
+            average: replaces the float32 gradients by their means over several processes.
 
         Raises:
             TrainingStopped: the gradients are not finite.
@@ -64,6 +69,8 @@ class MasterOptimiser:
             grad = torch.zeros_like(master) if live.grad is None else live.grad.float()
             view.grad = grad if view is master else _as_matrix(grad, master)
             live.grad = None
+        if average is not None:
+            average([view.grad for view in self._views if view.grad is not None])
         norm = float(torch.nn.utils.clip_grad_norm_(self._views, self.config.clip_norm))
         if not math.isfinite(norm):
             raise TrainingStopped(

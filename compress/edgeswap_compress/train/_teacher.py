@@ -30,6 +30,7 @@ from edgeswap_compress.train._config import AutoencoderConfig, DenoiserConfig, I
 from edgeswap_compress.train._denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train._identity import IdentityObjective
 from edgeswap_compress.train._loop import Cadence, Draw, Objective, fit
+from edgeswap_compress.train._processes import processes
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._align import TEMPLATE_96
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
@@ -94,6 +95,11 @@ class TeacherRun:
             wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "run.json"
+        with processes().main_first():
+            self._claim(file, wanted)
+
+    def _claim(self, file: Path, wanted: dict[str, Any]) -> None:
+        folder = self.folder
         if file.exists() and json.loads(file.read_text()) != wanted:
             raise TrainingStopped(
                 f"{folder} was begun with other settings or another dataset: expected those of "
@@ -165,9 +171,11 @@ class TeacherRun:
             return None
         details = {**self.config.to_json(), "dataset": self.train.digest, "curves": self._curves()}
         swap = swap.with_stage("train", details)
-        return Checkpoint(
+        trained = Checkpoint(
             unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler, swap=swap, plan=plan
-        ).save(out)
+        )
+        with processes().main_first():
+            return trained.save(out) if processes().main else out
 
     def _curves(self) -> dict[str, list[dict[str, float]]]:
         """Held-out figures of each stage over the samples it had seen, for the history."""
@@ -241,7 +249,8 @@ class TeacherRun:
                 progress=report,
             )
 
-        return encode(self.train, "train", True), encode(self.held_out, "heldout", False)
+        with processes().main_first():  # the others read the cache
+            return encode(self.train, "train", True), encode(self.held_out, "heldout", False)
 
 
 def _check_resolution(init: Checkpoint, path: Path, resolution_px: int) -> None:

@@ -1,0 +1,63 @@
+"""Several processes that train as one, through Hugging Face Accelerate; alone, nothing changes."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Processes:
+    """The processes of one ``accelerate launch``, each with its share of every batch.
+
+    Attributes:
+        count: how many there are.
+        rank: which this is; 0 writes files, evaluates and shows progress.
+    """
+
+    def __init__(self) -> None:
+        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = 0
+        self._state: Any = None
+        if self.count > 1:
+            from accelerate import PartialState
+
+            self._state = PartialState(cpu=True)
+            self.count, self.rank = self._state.num_processes, self._state.process_index
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes."""
+        return self.rank == 0
+
+    @torch.no_grad()
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace float32 tensors by their means over the processes, in one exchange."""
+        if self.count == 1 or not tensors:
+            return
+        from accelerate.utils import reduce
+
+        flat = reduce(torch.cat([tensor.reshape(-1) for tensor in tensors]), reduction="mean")
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """The main process goes through the block, then the others: they find what it wrote."""
+        if self._state is None:
+            yield
+        else:
+            with self._state.main_process_first():
+                yield
+
+
+@functools.cache
+def processes() -> Processes:
+    """The processes this one was launched with."""
+    return Processes()
