@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.data._grid import Group, GroupSettings
@@ -17,20 +16,6 @@ from edgeswap_runtime._atomic import sha256_file, write_json
 from edgeswap_runtime._cli import main
 
 GROUPS = 6
-
-
-class ColourJudge:
-    """Knows people by the colour of the inner face."""
-
-    name = "colour"
-    sha256 = "c" * 64
-
-    def __init__(self, landmarks_px: Any, *, threads: int | None = None) -> None:
-        self.threads = threads
-
-    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        colours: NDArray[np.float32] = crops[:, 8:18, 7:17].mean((1, 2)).astype(np.float32)
-        return colours / np.float32(255) + np.float32(0.1)
 
 
 def write_dataset(folder: Path, noise_dataset: Any, split: str) -> Path:
@@ -53,6 +38,8 @@ def write_dataset(folder: Path, noise_dataset: Any, split: str) -> Path:
     manifest = {
         "schema": SCHEMA,
         "kind": KIND,
+        "renderer_version": 0,
+        "assets": {},
         "settings": {name: getattr(settings, name) for name in names},
         "groups": GROUPS,
         "groups_per_shard": GROUPS,
@@ -63,8 +50,13 @@ def write_dataset(folder: Path, noise_dataset: Any, split: str) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_dlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeswap_compress.evaluate._dlib.DlibJudge", ColourJudge)
+def plain_judges(
+    monkeypatch: pytest.MonkeyPatch, colour_judge: Any, brightness_landmarker: Any
+) -> None:
+    """The real ones see faces; noise is judged by its colour and brightness."""
+    evaluation = "edgeswap_compress.evaluate._evaluate.Evaluation"
+    monkeypatch.setattr(f"{evaluation}._dlib", lambda _: colour_judge)
+    monkeypatch.setattr(f"{evaluation}._face_mesh", lambda _: brightness_landmarker)
 
 
 @pytest.fixture
@@ -117,7 +109,7 @@ def test_the_table_and_the_sheet(
     code, out, _ = run(capsys, model, "--data", data, *options)
     assert code == 0
     assert out.splitlines()[1].startswith("psnr_face_db")
-    assert "precision: bfloat16" in out and "target_unchanged: the target, left as it is" in out
+    assert "precision: bfloat16" in out and "target: the target, left as it is" in out
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 

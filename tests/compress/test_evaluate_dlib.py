@@ -13,9 +13,9 @@ from edgeswap_compress._errors import AssetDamaged, AssetMissing, NoOffscreenRen
 from edgeswap_compress.data._assets import PACKAGES, asset
 from edgeswap_compress.evaluate import _dlib
 from edgeswap_compress.evaluate._dlib_network import read_weights
-from edgeswap_compress.evaluate._evaluate import gallery_embeddings
 from edgeswap_compress.evaluate._metrics import distances, ranks
 from edgeswap_compress.evaluate._pairs import held_out_pairs
+from edgeswap_compress.evaluate._pictures import people
 from edgeswap_runtime._align import TEMPLATE_96, similarity, transform_points
 
 
@@ -157,7 +157,7 @@ def test_rendered_truths_look_like_their_sources(judge: _dlib.DlibJudge, tmp_pat
         crops = [dataset.images(int(g))[p] for g, p in zip(pairs.group, positions, strict=True)]
         return judge.embed(np.stack(crops))
 
-    gallery = gallery_embeddings(dataset, judge)
+    gallery = judge.embed(people(dataset))
     every = np.arange(len(pairs))
     truth = distances(embedded(pairs.truth), gallery)
     unchanged = distances(embedded(pairs.target), gallery)

@@ -120,42 +120,29 @@ def test_ranks_count_ties_against_the_wanted() -> None:
     assert _metrics.ranks(to_gallery, wanted).tolist() == [0, 1, 2, 2]
 
 
-def test_score_is_a_ratio_of_sums(rng: np.random.Generator) -> None:
-    counts = _metrics.resample_counts(2, 500, rng)
-    found = _metrics.score(np.array([1.0, 3.0]), np.array([1.0, 1.0]), np.array([0, 1]), counts)
-    assert found == _metrics.Score(value=2.0, lo=1.0, hi=3.0)
-    weighted = _metrics.score(np.array([1.0, 3.0]), np.array([1.0, 9.0]), np.array([0, 1]), counts)
-    assert weighted.value == pytest.approx(0.4)
+def test_landmark_error_is_in_eye_distances() -> None:
+    references = np.zeros((2, 3, 2))
+    landmarks = np.array([[[3.0, 4.0]] * 3, [[0.0, 0.0], [0.0, 6.0], [0.0, 0.0]]])
+    found = _metrics.landmark_error(landmarks, references, np.array([10.0, 20.0]))
+    assert found == pytest.approx([0.5, 0.1])
+    assert _metrics.landmark_error(landmarks, landmarks, np.ones(2)).tolist() == [0.0, 0.0]
 
 
-def test_score_interval_of_independent_pairs(rng: np.random.Generator) -> None:
-    values = rng.normal(5, 2, 400)
-    counts = _metrics.resample_counts(400, 2000, rng)
-    found = _metrics.score(values, np.ones(400), np.arange(400), counts)
-    assert found.lo is not None and found.hi is not None
-    half = 1.96 * values.std() / 20
-    assert found.value == pytest.approx(values.mean())
-    assert (found.hi - found.lo) / 2 == pytest.approx(half, rel=0.08)
+def test_pixel_spread(rng: np.random.Generator) -> None:
+    weights = np.zeros((1, 12, 12))
+    weights[0, :6] = 1
+    pictures = np.stack([flat(100), flat(110)])
+    pictures[:, :, 6:] = rng.integers(0, 256, (2, 1, 6, 12, 3))
+    # two values 10 apart deviate by 10 / sqrt(2)
+    assert _metrics.pixel_spread(pictures, weights) == pytest.approx([50**0.5])
+    many = rng.normal(128, 10, (200, 1, 12, 12, 3)).astype(np.uint8)
+    assert _metrics.pixel_spread(many, EVERYWHERE) == pytest.approx([10], rel=0.05)
 
 
-def test_copies_of_a_pair_are_no_evidence(rng: np.random.Generator) -> None:
-    values = rng.normal(size=50)
-    counts = _metrics.resample_counts(50, 2000, rng)
-    once = _metrics.score(values, np.ones(50), np.arange(50), counts)
-    copied = np.repeat(values, 12)
-    many = _metrics.score(copied, np.ones(600), np.repeat(np.arange(50), 12), counts)
-    assert (many.lo, many.hi) == pytest.approx((once.lo, once.hi))
-
-
-def test_bootstrap_repeats_with_its_seed() -> None:
-    draws = [_metrics.resample_counts(9, 100, np.random.default_rng(seed)) for seed in (3, 3, 4)]
-    assert draws[0] is not None and draws[1] is not None and draws[2] is not None
-    assert (draws[0] == draws[1]).all()
-    assert (draws[0] != draws[2]).any()
-    assert (draws[0].sum(1) == 9).all()
-
-
-def test_one_cluster_has_no_interval(rng: np.random.Generator) -> None:
-    assert _metrics.resample_counts(1, 100, rng) is None
-    found = _metrics.score(np.array([1.0, 2.0]), np.ones(2), np.zeros(2, np.int64), None)
-    assert found == _metrics.Score(value=1.5, lo=None, hi=None)
+def test_embedding_spread(rng: np.random.Generator) -> None:
+    assert _metrics.embedding_spread(np.array([[[0.0, 0.0]], [[3.0, 4.0]]])) == pytest.approx(
+        [(25 / 2) ** 0.5]
+    )
+    assert _metrics.embedding_spread(np.ones((4, 2, 8))).tolist() == [0.0, 0.0]
+    many = rng.normal(0, 2, (500, 3, 9))
+    assert _metrics.embedding_spread(many) == pytest.approx([6] * 3, rel=0.05)

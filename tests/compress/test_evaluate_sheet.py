@@ -12,9 +12,24 @@ from PIL import Image
 
 from edgeswap_compress.evaluate import _sheet
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
+from edgeswap_compress.evaluate._models import ModelFacts
 from edgeswap_compress.evaluate._pairs import held_out_pairs
 from edgeswap_compress.evaluate._report import Report
 from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime._manifest import Mask
+
+FACTS = ModelFacts(
+    kind="checkpoint",
+    sha256="a" * 64,
+    steps=1,
+    guidance=1.0,
+    sampler="ddim",
+    precision="float32",
+    resolution_px=24,
+    latent_shape=(4, 6, 6),
+    landmarks_px=((8, 8), (16, 8), (12, 12), (9, 16), (15, 16)),
+    mask=Mask(centre_px=(11.5, 11.5), radii_px=(40.0, 40.0), exponent=2.5, feather_px=0.0),
+)
 
 
 @pytest.fixture
@@ -29,7 +44,15 @@ def report(noise_dataset: Any) -> Report:
         "id_top1": (np.arange(12) < 6).astype(float),
     }
     swaps = np.broadcast_to(levels[:, None, None, None], (12, 24, 24, 3))
-    return Report(facts={}, rows={}, pairs=pairs, swaps=swaps, values=values)
+    return Report(
+        model=FACTS,
+        facts={},
+        rows={},
+        pairs=pairs,
+        swaps=swaps,
+        embeddings=np.zeros((12, 3), np.float32),
+        values=values,
+    )
 
 
 @pytest.mark.parametrize("n", range(1, 12))

@@ -65,9 +65,10 @@ def score(
     value = float(numerators.sum() / denominators.sum())
     if counts is None:
         return Score(value=value)
-    tops = np.bincount(clusters, numerators, minlength=counts.shape[1])
-    bottoms = np.bincount(clusters, denominators, minlength=counts.shape[1])
-    lo, hi = np.percentile((counts @ tops) / (counts @ bottoms), [2.5, 97.5])
+    tops = counts @ np.bincount(clusters, numerators, minlength=counts.shape[1])
+    bottoms = counts @ np.bincount(clusters, denominators, minlength=counts.shape[1])
+    told = bottoms > 0  # a resample may hold only pairs that are left out
+    lo, hi = np.percentile(tops[told] / bottoms[told], [2.5, 97.5])
     return Score(value=value, lo=float(lo), hi=float(hi))
 
 
