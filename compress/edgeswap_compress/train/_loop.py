@@ -31,6 +31,7 @@ class Draw:
 
     rng: np.random.Generator
     torch_rng: torch.Generator
+    step: int = 0
 
     @classmethod
     def of(cls, seed: int, step: int, rank: int = 0) -> Draw:
@@ -39,7 +40,7 @@ class Draw:
         generator = torch.Generator().manual_seed(
             int(sequence.generate_state(1, np.uint64)[0] >> 1)
         )
-        return cls(np.random.default_rng(sequence), generator)
+        return cls(np.random.default_rng(sequence), generator, step)
 
     def normal(self, like: Tensor) -> Tensor:
         """Unit normal noise of the shape of ``like``, float32."""
@@ -86,6 +87,8 @@ def fit(
     Every step's randomness is a function of (seed, step), and the state is written atomically, so
     a run that was killed and continued follows the same curve as one that was not. Processes
     launched together share each batch and average their gradients; the first of them writes.
+
+    Parameters without a gradient are left as they are in that step. Buffers are saved too.
 
     Args:
         objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
@@ -175,6 +178,7 @@ class _Log:
     def __init__(self, path: Path, tracker: Tracker | None, config: FitConfig, step: int) -> None:
         self._path, self._tracker, self._config = path, tracker, config
         self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}  # not every step has every term
         self._n = 0
         self._since = time.monotonic()
         self._last_evaluation = ""
@@ -187,6 +191,7 @@ class _Log:
     def add(self, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
         self._n += 1
 
     def _rate(self) -> float:
@@ -194,11 +199,14 @@ class _Log:
 
     def line(self) -> str:
         """One line for the progress display."""
-        loss = self._sums["loss"] / self._n
-        return f"loss {loss:.4f} {self._rate():.1f} img/s{self._last_evaluation}"
+        terms = " ".join(f"{name} {value:.4g}" for name, value in self._means().items())
+        return f"{terms} {self._rate():.1f} img/s{self._last_evaluation}"
+
+    def _means(self) -> dict[str, float]:
+        return {name: value / self._counts[name] for name, value in self._sums.items()}
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        means = {name: value / max(1, self._n) for name, value in self._sums.items()}
+        means = self._means()
         samples = step * self._config.batch_size
         row = {"step": step, "samples": samples, "images_per_s": self._rate(), **means, **figures}
         with self._path.open("a") as file:
@@ -206,4 +214,4 @@ class _Log:
         if self._tracker is not None:
             self._tracker.log(step, {k: v for k, v in row.items() if k != "step"})
         self._last_evaluation = "".join(f" {k} {v:.4g}" for k, v in figures.items())
-        self._sums, self._n, self._since = {}, 0, time.monotonic()
+        self._sums, self._counts, self._n, self._since = {}, {}, 0, time.monotonic()

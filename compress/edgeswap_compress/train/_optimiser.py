@@ -27,6 +27,7 @@ class MasterOptimiser:
 
     def __init__(self, module: nn.Module, config: FitConfig) -> None:
         self.config = config
+        self._buffers = dict(module.named_buffers())
         self.names = [name for name, p in module.named_parameters() if p.requires_grad]
         self.live: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         self.master = [p.detach().float().clone() for p in self.live]
@@ -66,8 +67,8 @@ class MasterOptimiser:
             TrainingStopped: the gradients are not finite.
         """
         for view, master, live in zip(self._views, self.master, self.live, strict=True):
-            grad = torch.zeros_like(master) if live.grad is None else live.grad.float()
-            view.grad = grad if view is master else _as_matrix(grad, master)
+            grad = None if live.grad is None else live.grad.float()
+            view.grad = grad if grad is None or view is master else _as_matrix(grad, master)
             live.grad = None
         if average is not None:
             average([view.grad for view in self._views if view.grad is not None])
@@ -93,7 +94,7 @@ class MasterOptimiser:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything needed to go on, by name."""
-        state: dict[str, Tensor] = {}
+        state = {f"buffer.{name}": tensor for name, tensor in self._buffers.items()}
         for i, name in enumerate(self.names):
             state[f"master.{name}"] = self.master[i].detach()
             state[f"ema.{name}"] = self.ema[i]
@@ -104,6 +105,8 @@ class MasterOptimiser:
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
         """Inverse of ``tensors``."""
+        for name, tensor in self._buffers.items():
+            tensor.copy_(state[f"buffer.{name}"])
         for i, name in enumerate(self.names):
             self.master[i].copy_(state[f"master.{name}"])
             self.ema[i].copy_(state[f"ema.{name}"])
