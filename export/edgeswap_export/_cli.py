@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgeswap_export.precision import PRECISIONS
 from edgeswap_runtime._manifest import Manifest, read_manifest
 
 
@@ -23,13 +24,24 @@ def command(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     from edgeswap_export import ExportConfig, export  # torch: seconds, which --help need not wait
 
-    names = ("name", "sampler", "steps", "licence", "origin")
-    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    config = ExportConfig(detector=not arguments.no_detector, **given)
+    config = ExportConfig.from_json(_settings(arguments))
     bundle = export(arguments.checkpoint, config, arguments.bundle, progress=_tell)
     manifest = read_manifest(bundle)
     print(json.dumps(_summary(bundle, manifest)) if arguments.json else _table(bundle, manifest))
     return 0
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was said on the command line, as ExportConfig.from_json takes it."""
+    from edgeswap_export import ScheduleRequest
+
+    names = ("name", "sampler", "steps", "precision", "calibration_swaps", "licence", "origin")
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    if arguments.schedule:
+        given["others"] = [ScheduleRequest.parse(text).to_json() for text in arguments.schedule]
+    if arguments.option:
+        given["options"] = arguments.option
+    return {**given, "detector": not arguments.no_detector}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +53,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder to make")
     parser.add_argument("--sampler", help="of the default schedule (default: the checkpoint's)")
     parser.add_argument("--steps", type=int, help="of the default schedule (default: likewise)")
+    parser.add_argument(
+        "--option", action="append", metavar="NAME=VALUE", help="of --sampler, such as eta=0.5"
+    )
+    parser.add_argument(
+        "--schedule", action="append", metavar="SAMPLER:STEPS[:NAME=VALUE,...]",
+        help="store this one besides; again for more (default: ddim at 1, 2, 4, 8 and 25 steps)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="of the graphs with weights (default: fp32)"
+    )
+    parser.add_argument(
+        "--calibration-swaps", type=int, metavar="N", help="rendered swaps to observe (default: 24)"
+    )
     parser.add_argument("--name", help="the bundle's name (default: the checkpoint folder's)")
     parser.add_argument("--licence", help="SPDX licence of the weights (default: Apache-2.0)")
     parser.add_argument("--origin", help="where the weights come from, in a few words")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from edgeswap_compress._swap_config import SwapConfig
+from edgeswap_export._errors import UnsupportedExport, UnsupportedSchedule
 from edgeswap_export._samplers._options import SamplerOptions
-from edgeswap_export._schedule import check_sampler, check_steps
+from edgeswap_export._schedule import SAMPLERS, check_sampler, check_steps
+from edgeswap_export.precision import PRECISIONS
 
 USEFUL_STEPS = (1, 2, 4, 8, 25)
 """Step counts at which a model of several steps gets a DDIM table besides its default one."""
@@ -34,20 +37,48 @@ class ScheduleRequest:
     @property
     def name(self) -> str:
         """Its name in the manifest, such as "ddim-4" or "ddim-4-eta=0.5"."""
-        return "-".join([self.sampler, str(self.steps), *self._settings()])
+        return "-".join([self.sampler, str(self.steps), *settings_of(self.options)])
 
     def to_json(self) -> dict[str, Any]:
         """For the bundle's history."""
-        return {"sampler": self.sampler, "steps": self.steps, "options": self._settings()}
+        return {"sampler": self.sampler, "steps": self.steps, "options": settings_of(self.options)}
 
-    def _settings(self) -> list[str]:
-        """The options that differ from their defaults."""
-        if self.options is None:
-            return []
-        default = type(self.options)()
-        names = [field.name for field in fields(self.options)]
-        changed = [n for n in names if getattr(self.options, n) != getattr(default, n)]
-        return [f"{name}={getattr(self.options, name)}" for name in changed]
+    @classmethod
+    def from_json(cls, raw: Any) -> ScheduleRequest:
+        """Rebuild from `to_json`; "options" may be left out.
+
+        Raises:
+            UnsupportedSchedule: another form.
+        """
+        if (
+            not isinstance(raw, Mapping)
+            or not {"sampler", "steps"} <= set(raw)
+            or set(raw)
+            - {
+                "sampler",
+                "steps",
+                "options",
+            }
+        ):
+            raise UnsupportedSchedule(f"a schedule is {{sampler, steps, options}}, found {raw!r}")
+        settings = raw.get("options") or []
+        options = parse_settings(raw["sampler"], settings) if settings else None
+        return cls(sampler=raw["sampler"], steps=raw["steps"], options=options)
+
+    @classmethod
+    def parse(cls, text: str) -> ScheduleRequest:
+        """Read "SAMPLER:STEPS" or "SAMPLER:STEPS:NAME=VALUE,...".
+
+        Raises:
+            UnsupportedSchedule: another form.
+            UnknownSampler: no such sampler.
+        """
+        sampler, _, rest = text.partition(":")
+        steps, _, settings = rest.partition(":")
+        if not steps.isdecimal():
+            raise UnsupportedSchedule(f"schedule '{text}': expected SAMPLER:STEPS, such as lcm:4")
+        options = parse_settings(sampler, settings.split(",")) if settings else None
+        return cls(sampler=sampler, steps=int(steps), options=options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +91,10 @@ class ExportConfig:
         steps: Steps of the default schedule; None takes the checkpoint's.
         others: Schedules stored besides; None stores DDIM at USEFUL_STEPS, or nothing besides
             where the default schedule has one step, because that model knows no others.
+        options: Of the default schedule's sampler; None takes their defaults.
+        precision: Of the four graphs with weights, a name in PRECISIONS. Their inputs and outputs
+            stay float32.
+        calibration_swaps: Rendered swaps that ranges are observed on, for fp16, int8 and fp8.
         detector: Put the face detector in. Without it the bundle swaps aligned crops only.
         licence: SPDX identifier of the checkpoint's weights.
         origin: Where the weights come from, in a few words.
@@ -69,6 +104,9 @@ class ExportConfig:
     sampler: str | None = None
     steps: int | None = None
     others: tuple[ScheduleRequest, ...] | None = None
+    options: SamplerOptions | None = None
+    precision: str = "fp32"
+    calibration_swaps: int = 24
     detector: bool = True
     licence: str = "Apache-2.0"
     origin: str = "edgeswap, trained on rendered faces"
@@ -78,12 +116,21 @@ class ExportConfig:
             check_sampler(self.sampler)
         if self.steps is not None:
             check_steps(self.steps)
+        if self.precision not in PRECISIONS:
+            raise UnsupportedExport(
+                f"precision '{self.precision}': expected one of {', '.join(PRECISIONS)}"
+            )
+        if self.calibration_swaps < 1:
+            raise UnsupportedExport(
+                f"{self.calibration_swaps} calibration swaps: expected at least 1"
+            )
 
     def requests(self, swap: SwapConfig) -> tuple[ScheduleRequest, ...]:
         """The schedules to write for a checkpoint, the default one first, none twice."""
         default = ScheduleRequest(
             sampler=swap.default_sampler if self.sampler is None else self.sampler,
             steps=swap.default_steps if self.steps is None else self.steps,
+            options=self.options,
         )
         others = self.others
         if others is None:
@@ -94,5 +141,81 @@ class ExportConfig:
     def to_json(self) -> dict[str, Any]:
         """For the bundle's history."""
         others = None if self.others is None else [r.to_json() for r in self.others]
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "others"}
-        return {**plain, "others": others}
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**plain, "others": others, "options": settings_of(self.options)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> ExportConfig:
+        """Rebuild from `to_json`, or from a recipe's table, where any field may be left out.
+
+        Raises:
+            UnsupportedExport: an unknown field, or one of another type.
+            ExportError: a value that cannot be.
+        """
+        values = dict(raw)
+        if unknown := sorted(set(values) - {f.name for f in fields(cls)}):
+            known = ", ".join(f.name for f in fields(cls))
+            raise UnsupportedExport(
+                f"export has no setting '{unknown[0]}': expected some of {known}"
+            )
+        others, settings = values.pop("others", None), values.pop("options", None) or []
+        for name, value in values.items():
+            if value is not None and type(value) is not _KINDS[name]:
+                raise UnsupportedExport(
+                    f"export.{name} is {value!r}, expected {_KINDS[name].__name__}"
+                )
+        if others is not None:
+            values["others"] = tuple(ScheduleRequest.from_json(entry) for entry in others)
+        if settings:
+            if values.get("sampler") is None:
+                raise UnsupportedExport("options belong to a sampler: name it too")
+            values["options"] = parse_settings(values["sampler"], settings)
+        return cls(**values)
+
+
+_KINDS: dict[str, type] = {
+    "name": str,
+    "sampler": str,
+    "steps": int,
+    "precision": str,
+    "calibration_swaps": int,
+    "detector": bool,
+    "licence": str,
+    "origin": str,
+}
+
+
+def settings_of(options: SamplerOptions | None) -> list[str]:
+    """The options that differ from their defaults, as "name=value"."""
+    if options is None:
+        return []
+    default = type(options)()
+    names = [field.name for field in fields(options)]
+    changed = [n for n in names if getattr(options, n) != getattr(default, n)]
+    return [f"{name}={getattr(options, name)}" for name in changed]
+
+
+def parse_settings(sampler: str, settings: Sequence[str]) -> SamplerOptions:
+    """A sampler's options from "name=value" strings; the inverse of `settings_of`.
+
+    Raises:
+        UnknownSampler: no such sampler.
+        UnsupportedSchedule: it has no such option, or not with such a value.
+    """
+    check_sampler(sampler)
+    kind = SAMPLERS[sampler].options
+    defaults = kind()
+    known = {field.name: type(getattr(defaults, field.name)) for field in fields(kind)}
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if name not in known or not equals:
+            expected = ", ".join(f"{n}=..." for n in known) or "none"
+            raise UnsupportedSchedule(f"{sampler} has no option '{setting}': expected {expected}")
+        try:
+            values[name] = known[name](text)
+        except ValueError as error:
+            raise UnsupportedSchedule(
+                f"{sampler} {name}: expected {known[name].__name__}, found {text!r}"
+            ) from error
+    return kind(**values)

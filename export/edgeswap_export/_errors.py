@@ -6,7 +6,7 @@ EdgeswapError                    the caller's mistake or bad input; exit code 2
     ├── UnsupportedPrediction    the scheduler config states an unknown prediction type
     ├── UnsupportedSchedule      these steps or options cannot be written as a table
     │   └── NoSignal             epsilon prediction where the sample is pure noise
-    ├── GraphTooLarge            a graph's weights do not fit into one ONNX file
+    ├── UnsupportedExport        what was asked for does not go together
     └── UnusableDetector         the detector's file is not the one expected
 EdgeswapFailure                  our own failure; exit code 1
 ├── ParityFailed                 ONNX Runtime and torch differ by more than the tolerance
@@ -54,14 +54,8 @@ class NoSignal(UnsupportedSchedule):
         )
 
 
-class GraphTooLarge(ExportError):
-    """A graph's weights do not fit into one ONNX file."""
-
-    def __init__(self, name: str, found_bytes: int, limit_bytes: int) -> None:
-        super().__init__(
-            f"graph '{name}' holds {found_bytes} bytes of weights, expected at most {limit_bytes}"
-            " (one ONNX file): prune the checkpoint first, edgeswap prune --help tells how"
-        )
+class UnsupportedExport(ExportError):
+    """What was asked for does not go together, or not with this checkpoint."""
 
 
 class UnusableDetector(ExportError):

@@ -8,13 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import onnx
 from diffusers.models.attention_processor import AttnProcessor2_0
 
 from edgeswap_compress._checkpoint import Checkpoint
-from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.data._assets import asset
-from edgeswap_export._config import ExportConfig, ScheduleRequest
+from edgeswap_export._config import ExportConfig
 from edgeswap_export._detector import (
     ASSET,
     FILE_NAME,
@@ -24,25 +22,19 @@ from edgeswap_export._detector import (
     detector_graph,
 )
 from edgeswap_export._graphs import AXES, TorchGraph, torch_graphs
-from edgeswap_export._parity import (
-    graph_parity,
-    open_graphs,
-    swap_parity,
-    swap_with_runtime,
-    swap_with_torch,
-)
-from edgeswap_export._probe import SEED, Probe, probe
-from edgeswap_export._samplers._noise import noise_levels
-from edgeswap_export._schedule import SAMPLERS, schedule_table
-from edgeswap_export._to_onnx import serialise, to_onnx
-from edgeswap_runtime._atomic import new_folder, write_bytes
+from edgeswap_export._probe import probe
+from edgeswap_export._prove import Subject, prove
+from edgeswap_export._requantise import requantise
+from edgeswap_export._schedule import schedule_table
+from edgeswap_export._to_onnx import to_onnx, write_onnx
+from edgeswap_export.precision._convert import Converted
+from edgeswap_runtime._atomic import new_folder
 from edgeswap_runtime._manifest import (
     Alignment,
     Graph,
     Licence,
     Manifest,
     Mask,
-    Schedule,
     Tensor,
     write_manifest,
 )
@@ -85,85 +77,38 @@ def export(
         tables = {r.name: schedule_table(settings, r.sampler, r.steps, r.options) for r in requests}
         if config.detector:
             # Before the minutes of work: it may be missing.
-            write_graph(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
+            write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
         # 24 nodes fewer than the plain processor, 1-2 % faster in ONNX Runtime at the default size.
         checkpoint.unet.set_attn_processor(AttnProcessor2_0())
         sample = probe(checkpoint.swap)
         graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
         for name, graph in graphs.items():
             progress(f"writing graph {name}")
-            write_graph(
+            write_onnx(
                 folder, name, to_onnx(name, graph.module, graph.inputs, tuple(graph.outputs))
             )
-        parity = prove(folder, checkpoint, graphs, requests, tables, sample, progress)
-        manifest = _manifest(
-            Path(checkpoint_path), checkpoint.swap, config, graphs, tables, requests[0].name, parity
-        )
+        subject = Subject(checkpoint=checkpoint, graphs=graphs, requests=requests, tables=tables)
+        parity = prove(folder, subject, sample, progress)
+        converted: dict[str, Converted] = {}
+        if config.precision != "fp32":
+            converted, proof = requantise(
+                folder, subject, config.precision, config.calibration_swaps, progress
+            )
+            parity = {**proof, "float32": parity}
+        manifest = _manifest(Path(checkpoint_path), config, subject, converted, parity)
         write_manifest(folder, manifest)
     return Path(out)
 
 
-def write_graph(folder: Path, name: str, model: onnx.ModelProto) -> None:
-    """Write one graph into the bundle as NAME.onnx."""
-    write_bytes(folder / f"{name}.onnx", serialise(model))
-
-
-def prove(
-    folder: Path,
-    checkpoint: Checkpoint,
-    graphs: Mapping[str, TorchGraph],
-    requests: tuple[ScheduleRequest, ...],
-    tables: Mapping[str, Schedule],
-    sample: Probe,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Compare the written graphs, then every whole swap that diffusers can also make, with torch.
-
-    Returns:
-        The manifest's "parity": each difference with its tolerance, what was compared and how.
-
-    Raises:
-        ParityFailed: A difference is above its tolerance.
-    """
-    backend = open_graphs(folder, {name: f"{name}.onnx" for name in graphs})
-    try:
-        progress("comparing each graph with torch")
-        report = graph_parity(backend, graphs)
-        swaps: dict[str, Any] = {}
-        levels = noise_levels(dict(checkpoint.scheduler.config))
-        for request in requests:
-            entry = SAMPLERS[request.sampler]
-            scheduler = entry.twin(levels, request.options or entry.options())
-            if scheduler is None:
-                swaps[request.name] = "not compared: diffusers has no such sampler"
-                continue
-            progress(f"comparing swaps by {request.name} with torch")
-            found = swap_with_runtime(
-                backend, tables[request.name], sample, checkpoint.swap.guidance_scale
-            )
-            expected = swap_with_torch(checkpoint, scheduler, request.steps, sample)
-            swaps[request.name] = swap_parity(request.name, found, expected)
-    finally:
-        backend.close()
-    return {
-        "backend": "onnxruntime cpu fp32",
-        "reference": "torch cpu fp32",
-        "probe_seed": SEED,
-        "graphs": report,
-        "swaps": swaps,
-    }
-
-
 def _manifest(
     checkpoint_path: Path,
-    swap: SwapConfig,
     config: ExportConfig,
-    graphs: Mapping[str, TorchGraph],
-    tables: Mapping[str, Schedule],
-    default: str,
+    subject: Subject,
+    converted: Mapping[str, Converted],
     parity: dict[str, Any],
 ) -> Manifest:
-    entries = {name: _entry(name, graph) for name, graph in graphs.items()}
+    swap = subject.checkpoint.swap
+    entries = {n: _entry(n, graph, converted.get(n)) for n, graph in subject.graphs.items()}
     licences = [Licence(what="swap model", licence=config.licence, origin=config.origin)]
     if config.detector:
         entries["detector"] = detector_entry("detector.onnx")
@@ -178,15 +123,15 @@ def _manifest(
         graphs=entries,
         guidance_scale=swap.guidance_scale,
         evaluations_per_step=1 if swap.guidance_scale == 1.0 else 2,
-        schedules=dict(tables),
-        default_schedule=default,
+        schedules=dict(subject.tables),
+        default_schedule=subject.requests[0].name,
         licences=tuple(licences),
         parity=parity,
         history=(*swap.history, stage),
     )
 
 
-def _entry(name: str, graph: TorchGraph) -> Graph:
+def _entry(name: str, graph: TorchGraph, converted: Converted | None) -> Graph:
     inputs, outputs = (
         tuple(
             Tensor(name=key, dtype="float32", shape=tuple(value.shape), axes=AXES[key])
@@ -194,4 +139,11 @@ def _entry(name: str, graph: TorchGraph) -> Graph:
         )
         for tensors in (graph.inputs, graph.outputs)
     )
-    return Graph(file=f"{name}.onnx", precision="fp32", inputs=inputs, outputs=outputs)
+    islands = {} if converted is None else converted.islands
+    return Graph(
+        file=f"{name}.onnx",
+        precision="fp32" if converted is None else converted.precision,
+        inputs=inputs,
+        outputs=outputs,
+        islands={reason: tuple(names) for reason, names in islands.items()},
+    )

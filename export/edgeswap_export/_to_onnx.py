@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
 
-from edgeswap_export._errors import GraphFailed, GraphTooLarge
+from edgeswap_export._errors import GraphFailed
+from edgeswap_export.precision._values import LARGE_BYTES
+from edgeswap_runtime._atomic import write_bytes
 
 OPSET = 18
 """The newest that JetPack 6's TensorRT 10.3 reads without complaint."""
@@ -22,47 +25,80 @@ PRODUCER = "edgeswap"
 MAX_BYTES = 2**31 - 1
 """What one protobuf file, and so one ONNX file with its weights inside, can hold."""
 
+GRAPH_BYTES = 1 << 24
+"""Room for everything but the weights."""
+
+
+FreeSizes = Mapping[str, Mapping[int, str]]
+"""Input name -> axis -> name of its free size; every other size is static."""
+
 
 def to_onnx(
-    name: str, module: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]
+    name: str,
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: tuple[str, ...],
+    free: FreeSizes | None = None,
 ) -> onnx.ModelProto:
-    """Write a module as an ONNX graph of static shapes, through ``torch.export``.
+    """Write a module as an ONNX graph, through ``torch.export`` and onnxscript's optimiser.
 
     Args:
         name: The graph's name, for its own field and for messages.
         module: In evaluation mode; takes the inputs in order, returns a tuple of the outputs.
-        inputs: Input name -> example tensor.
+        inputs: Input name -> example tensor. A free size is at least 2 in the example, since
+            torch takes a 1 for a constant.
         outputs: Output names.
+        free: Which sizes stay free; none when None.
 
     Returns:
         The checked model, without anything that tells where or when it was made.
 
     Raises:
-        GraphTooLarge: The weights do not fit into one file.
         GraphFailed: torch cannot export the module or what it wrote is not valid ONNX.
     """
-    weights_bytes = sum(value.nbytes for value in module.state_dict().values())
-    if weights_bytes > MAX_BYTES:
-        raise GraphTooLarge(name, weights_bytes, MAX_BYTES)
+    model: onnx.ModelProto = torch_program(name, module, inputs, outputs, free).model_proto
+    strip(model, name)
+    check(model, name)
+    return model
+
+
+def torch_program(
+    name: str,
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: tuple[str, ...],
+    free: FreeSizes | None = None,
+) -> Any:
+    """torch's own result of the export: the model, and the traced program it came from.
+
+    Raises:
+        GraphFailed: torch cannot export the module.
+    """
     try:
         with torch.no_grad(), _quiet():
-            program: Any = torch.onnx.export(
+            return torch.onnx.export(
                 module,
                 tuple(inputs.values()),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=list(inputs),
                 output_names=list(outputs),
+                dynamic_shapes=None if free is None else _dimensions(inputs, free),
                 optimize=True,
                 verbose=False,
             )
-            model: onnx.ModelProto = program.model_proto
     except torch.onnx.errors.OnnxExporterError as error:
         first = str(error).strip().splitlines()[0]
         raise GraphFailed(f"torch could not write graph '{name}': {first}") from error
-    strip(model, name)
-    check(model, name)
-    return model
+
+
+def _dimensions(inputs: Mapping[str, Tensor], free: FreeSizes) -> tuple[Any, ...]:
+    """Per input, in order: axis -> torch's dimension of that name."""
+    names = {name for axes in free.values() for name in axes.values()}
+    known = {name: torch.export.Dim(name, min=1) for name in sorted(names)}
+    return tuple(
+        {axis: known[name] for axis, name in free.get(key, {}).items()} or None for key in inputs
+    )
 
 
 def strip(model: onnx.ModelProto, name: str) -> None:
@@ -88,9 +124,45 @@ def strip(model: onnx.ModelProto, name: str) -> None:
 def check(model: onnx.ModelProto, name: str) -> None:
     """Run onnx's checker with full shape inference.
 
+    A model too large for that is checked when it has been written, by `write_onnx`.
+
     Raises:
         GraphFailed: With the checker's first line.
     """
+    if not fits(model):
+        return
+    _checked(model, name)
+
+
+def fits(model: onnx.ModelProto) -> bool:
+    """Whether the model fits into one file, weights included."""
+    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    return weights <= MAX_BYTES - GRAPH_BYTES
+
+
+def write_onnx(folder: Path, name: str, model: onnx.ModelProto) -> None:
+    """Write NAME.onnx, with its weights in NAME.onnx.data beside it where they are too large.
+
+    Args:
+        folder: Where to; it must not hold the files yet.
+        name: The graph's.
+        model: Whole, in memory. Of a large one the weights are moved out of it, not copied.
+
+    Raises:
+        GraphFailed: A large model is not valid ONNX.
+    """
+    path = folder / f"{name}.onnx"
+    if fits(model):
+        write_bytes(path, serialise(model))
+        return
+    data = f"{name}.onnx.data"
+    onnx.save_model(
+        model, path, save_as_external_data=True, location=data, size_threshold=LARGE_BYTES
+    )
+    _checked(str(path), name)
+
+
+def _checked(model: onnx.ModelProto | str, name: str) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

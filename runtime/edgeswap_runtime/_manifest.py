@@ -61,12 +61,17 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """One ONNX file: its path in the bundle, its precision, its tensors."""
+    """One ONNX file: its path in the bundle, its precision, its tensors.
+
+    Attributes:
+        islands: why nodes are in float32 nevertheless -> their names in the ONNX file.
+    """
 
     file: str
     precision: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    islands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def input(self, name: str) -> Tensor:
         """The input of that name; KeyError if there is none."""

@@ -1,0 +1,60 @@
+"""Half precision as it is defined, on any processor: float32 sums, every result rounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeswap_export.precision._values import value_types
+
+_FLOAT = TensorProto.FLOAT
+
+
+def emulated(model: onnx.ModelProto, low: int) -> onnx.ModelProto:
+    """A float32 graph that rounds, and overflows, where a half-precision one would.
+
+    ONNX Runtime's CPU kernels compute float16 graphs in float32 without rounding in between, and
+    know hardly any bfloat16 operator. This graph does what the file says: each operator's inputs
+    and results are numbers of the low type; only the sums inside an operator are float32.
+
+    Args:
+        model: from `lower`.
+        low: the element type to emulate.
+
+    Returns:
+        A graph of the same inputs and outputs, for a session without graph optimisation, which
+        could take the rounding out again.
+    """
+    types = value_types(model)
+    new = onnx.ModelProto()
+    new.CopyFrom(model)
+    del new.graph.node[:]
+    for tensor in new.graph.initializer:
+        _widen(tensor, low)
+    for original in model.graph.node:
+        node = new.graph.node.add()
+        node.CopyFrom(original)
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == low:
+                attribute.i = _FLOAT
+            elif attribute.type == onnx.AttributeProto.TENSOR:
+                _widen(attribute.t, low)
+        for index, name in enumerate(original.output):
+            if types.get(name) == low:
+                node.output[index] = f"{name}/exact"
+                new.graph.node.extend(_rounding(name, low))
+    return new
+
+
+def _rounding(name: str, low: int) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Cast", [f"{name}/exact"], [f"{name}/low"], name=f"{name}/round", to=low),
+        helper.make_node("Cast", [f"{name}/low"], [name], name=f"{name}/widen", to=_FLOAT),
+    ]
+
+
+def _widen(tensor: TensorProto, low: int) -> None:
+    if tensor.data_type == low:
+        values = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))

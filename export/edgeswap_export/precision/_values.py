@@ -1,0 +1,69 @@
+"""What is known of a graph's values without running it: types, producers, what feeds what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+from onnx import TensorProto
+
+LARGE_BYTES = 1 << 10
+"""Initialisers above this are weights; smaller ones may be shapes that inference must read."""
+
+
+def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without its weights' numbers, small enough for any protobuf call.
+
+    Each large initialiser keeps name, type and shape and points to a file that nobody reads.
+    """
+    bare = onnx.ModelProto()
+    bare.ir_version = model.ir_version
+    bare.opset_import.extend(model.opset_import)
+    graph = model.graph
+    bare.graph.name = graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(bare.graph, field).extend(getattr(graph, field))
+    for tensor in graph.initializer:
+        if tensor.ByteSize() <= LARGE_BYTES:
+            bare.graph.initializer.append(tensor)
+            continue
+        stub = bare.graph.initializer.add()
+        stub.name, stub.data_type = tensor.name, tensor.data_type
+        stub.dims.extend(tensor.dims)
+        stub.data_location = TensorProto.EXTERNAL
+        stub.external_data.add(key="location", value="nowhere")
+    return bare
+
+
+def value_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Name of every value, initialisers included -> its ONNX element type."""
+    inferred = onnx.shape_inference.infer_shapes(skeleton(model), strict_mode=True).graph
+    types = {tensor.name: tensor.data_type for tensor in inferred.initializer}
+    for info in (*inferred.input, *inferred.output, *inferred.value_info):
+        types[info.name] = info.type.tensor_type.elem_type
+    return types
+
+
+def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """Value name -> the node that computes it."""
+    return {output: node for node in model.graph.node for output in node.output if output}
+
+
+def consumers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """Value name -> the nodes that read it, in the graph's order."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in dict.fromkeys(node.input):
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
+def upstream(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Names of the given nodes and of all nodes that feed them."""
+    made_by, found, waiting = producers(model), set(), list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node.name not in found:
+            found.add(node.name)
+            waiting += [made_by[name] for name in node.input if name in made_by]
+    return found
