@@ -35,13 +35,26 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was said on the command line, as ExportConfig.from_json takes it."""
     from edgeswap_export import ScheduleRequest
 
-    names = ("name", "sampler", "steps", "precision", "calibration_swaps", "licence", "origin")
+    names = (
+        "name",
+        "sampler",
+        "steps",
+        "precision",
+        "calibration_swaps",
+        "batch",
+        "licence",
+        "origin",
+    )
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     if arguments.schedule:
         given["others"] = [ScheduleRequest.parse(text).to_json() for text in arguments.schedule]
     if arguments.option:
         given["options"] = arguments.option
-    return {**given, "detector": not arguments.no_detector}
+    return {
+        **given,
+        "detector": not arguments.no_detector,
+        "single_file": arguments.single_file,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--calibration-swaps", type=int, metavar="N", help="rendered swaps to observe (default: 24)"
+    )
+    parser.add_argument(
+        "--batch", metavar="LEAST:USUAL:LARGEST", help="leave the batch free (default: one)"
+    )
+    parser.add_argument(
+        "--single-file", action="store_true", help="write the whole swap as swap.onnx besides"
     )
     parser.add_argument("--name", help="the bundle's name (default: the checkpoint folder's)")
     parser.add_argument("--licence", help="SPDX licence of the weights (default: Apache-2.0)")

@@ -95,6 +95,8 @@ class ExportConfig:
         precision: Of the four graphs with weights, a name in PRECISIONS. Their inputs and outputs
             stay float32.
         calibration_swaps: Rendered swaps that ranges are observed on, for fp16, int8 and fp8.
+        batch: The least, the usual and the largest batch of the four graphs; None is one, for good.
+        single_file: Write the whole swap as one graph, `swap.onnx`, besides.
         detector: Put the face detector in. Without it the bundle swaps aligned crops only.
         licence: SPDX identifier of the checkpoint's weights.
         origin: Where the weights come from, in a few words.
@@ -107,6 +109,8 @@ class ExportConfig:
     options: SamplerOptions | None = None
     precision: str = "fp32"
     calibration_swaps: int = 24
+    batch: tuple[int, int, int] | None = None
+    single_file: bool = False
     detector: bool = True
     licence: str = "Apache-2.0"
     origin: str = "edgeswap, trained on rendered faces"
@@ -158,9 +162,11 @@ class ExportConfig:
             raise UnsupportedExport(
                 f"export has no setting '{unknown[0]}': expected some of {known}"
             )
+        if (batch := values.pop("batch", None)) is not None:
+            values["batch"] = parse_sizes("batch", batch)
         others, settings = values.pop("others", None), values.pop("options", None) or []
         for name, value in values.items():
-            if value is not None and type(value) is not _KINDS[name]:
+            if name in _KINDS and value is not None and type(value) is not _KINDS[name]:
                 raise UnsupportedExport(
                     f"export.{name} is {value!r}, expected {_KINDS[name].__name__}"
                 )
@@ -179,10 +185,29 @@ _KINDS: dict[str, type] = {
     "steps": int,
     "precision": str,
     "calibration_swaps": int,
+    "single_file": bool,
     "detector": bool,
     "licence": str,
     "origin": str,
 }
+
+
+def parse_sizes(name: str, sizes: Any) -> tuple[int, int, int]:
+    """The least, the usual and the largest of a free size, from "1:4:8" or [1, 4, 8].
+
+    Raises:
+        UnsupportedExport: not three growing numbers from 1 on.
+    """
+    parts = sizes.split(":") if isinstance(sizes, str) else sizes
+    try:
+        least, usual, most = (int(part) for part in parts)
+    except (TypeError, ValueError):
+        least, usual, most = 0, 0, 0
+    if not 1 <= least <= usual <= most:
+        raise UnsupportedExport(
+            f"{name} {sizes}: expected LEAST:USUAL:LARGEST of at least 1, such as 1:4:8"
+        )
+    return least, usual, most
 
 
 def settings_of(options: SamplerOptions | None) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import onnx
 from diffusers.models.attention_processor import AttnProcessor2_0
 
 from edgeswap_compress._checkpoint import Checkpoint
@@ -21,9 +22,9 @@ from edgeswap_export._detector import (
     detector_entry,
     detector_graph,
 )
-from edgeswap_export._graphs import AXES, TorchGraph, torch_graphs
+from edgeswap_export._graphs import AXES, TorchGraph, batched, torch_graphs
 from edgeswap_export._probe import probe
-from edgeswap_export._prove import Subject, prove
+from edgeswap_export._prove import Subject, prove, prove_batch
 from edgeswap_export._requantise import requantise
 from edgeswap_export._schedule import schedule_table
 from edgeswap_export._to_onnx import to_onnx, write_onnx
@@ -84,11 +85,11 @@ def export(
         graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
         for name, graph in graphs.items():
             progress(f"writing graph {name}")
-            write_onnx(
-                folder, name, to_onnx(name, graph.module, graph.inputs, tuple(graph.outputs))
-            )
+            write_onnx(folder, name, write_graph(name, graph, config.batch))
         subject = Subject(checkpoint=checkpoint, graphs=graphs, requests=requests, tables=tables)
         parity = prove(folder, subject, sample, progress)
+        if config.batch is not None:
+            parity["batch"] = prove_batch(folder, subject, config.batch[2], progress)
         converted: dict[str, Converted] = {}
         if config.precision != "fp32":
             converted, proof = requantise(
@@ -100,6 +101,17 @@ def export(
     return Path(out)
 
 
+def write_graph(
+    name: str, graph: TorchGraph, batch: tuple[int, int, int] | None
+) -> onnx.ModelProto:
+    """One graph as ONNX: of a batch of one, or of a free one."""
+    if batch is None:
+        return to_onnx(name, graph.module, graph.inputs, tuple(graph.outputs))
+    example = batched(graph, 2).inputs
+    free = {key: {0: "batch"} for key in example}
+    return to_onnx(name, graph.module, example, tuple(graph.outputs), free)
+
+
 def _manifest(
     checkpoint_path: Path,
     config: ExportConfig,
@@ -108,7 +120,9 @@ def _manifest(
     parity: dict[str, Any],
 ) -> Manifest:
     swap = subject.checkpoint.swap
-    entries = {n: _entry(n, graph, converted.get(n)) for n, graph in subject.graphs.items()}
+    entries = {
+        n: _entry(n, graph, converted.get(n), config.batch) for n, graph in subject.graphs.items()
+    }
     licences = [Licence(what="swap model", licence=config.licence, origin=config.origin)]
     if config.detector:
         entries["detector"] = detector_entry("detector.onnx")
@@ -131,19 +145,22 @@ def _manifest(
     )
 
 
-def _entry(name: str, graph: TorchGraph, converted: Converted | None) -> Graph:
-    inputs, outputs = (
-        tuple(
-            Tensor(name=key, dtype="float32", shape=tuple(value.shape), axes=AXES[key])
-            for key, value in tensors.items()
-        )
-        for tensors in (graph.inputs, graph.outputs)
-    )
+def _entry(
+    name: str,
+    graph: TorchGraph,
+    converted: Converted | None,
+    batch: tuple[int, int, int] | None,
+) -> Graph:
+    def tensor(key: str, sizes: tuple[int, ...]) -> Tensor:
+        shape = sizes if batch is None else ("batch", *sizes[1:])
+        return Tensor(name=key, dtype="float32", shape=shape, axes=AXES[key])
+
     islands = {} if converted is None else converted.islands
     return Graph(
         file=f"{name}.onnx",
         precision="fp32" if converted is None else converted.precision,
-        inputs=inputs,
-        outputs=outputs,
+        inputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.inputs.items()),
+        outputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.outputs.items()),
         islands={reason: tuple(names) for reason, names in islands.items()},
+        free_sizes={} if batch is None else {"batch": batch},
     )

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._conditioner import Condition, SourceConditioner
 from edgeswap_compress._latents import decode_sample, encode_crop, guided
-from edgeswap_export._errors import GraphFailed
 
 PICTURE_AXES = ("batch", "channel", "height", "width")
 AXES: dict[str, tuple[str, ...]] = {
@@ -64,14 +63,11 @@ class _ConstantNull(nn.Module):
             self.register_buffer(name, getattr(null, name).detach().clone())
 
     def null(self, n: int) -> Condition:
-        """The null condition of a batch of one, the only batch a graph has."""
-        if n != 1:
-            raise GraphFailed(f"the null condition was written for a batch of 1, found {n}")
-        return Condition(
-            self.get_buffer("tokens"),
-            self.get_buffer("vector"),
-            self.get_buffer("source_latents"),
-        )
+        """The null condition of a batch; of one it is the constant itself."""
+        stored = [self.get_buffer(name) for name in ("tokens", "vector", "source_latents")]
+        if n == 1:
+            return Condition(*stored)
+        return Condition(*(value.expand(n, *value.shape[1:]) for value in stored))
 
 
 class Denoise(nn.Module):
@@ -97,7 +93,7 @@ class Denoise(nn.Module):
         guidance: Tensor | None = None,
     ) -> tuple[Tensor]:
         condition = Condition(tokens, vector, source_latents)
-        scale = 1.0 if guidance is None else guidance
+        scale = 1.0 if guidance is None else guidance.reshape(-1, 1, 1, 1)
         output = guided(
             self.unet,
             cast(SourceConditioner, self.conditioner),
@@ -172,6 +168,15 @@ def torch_graphs(
     denoise = _run(Denoise(checkpoint), inputs, ("output",))
     decode = _run(Decode(checkpoint), {"sample": noise, "target_latents": latents}, ("crop",))
     return {"encode": encode, "identity": identity, "denoise": denoise, "decode": decode}
+
+
+@torch.no_grad()
+def batched(graph: TorchGraph, count: int) -> TorchGraph:
+    """The same graph on a batch: its example, again and again."""
+    inputs = {
+        name: value.repeat(count, *[1] * (value.ndim - 1)) for name, value in graph.inputs.items()
+    }
+    return _run(graph.module, inputs, tuple(graph.outputs))
 
 
 def _run(module: nn.Module, inputs: dict[str, Tensor], names: tuple[str, ...]) -> TorchGraph:

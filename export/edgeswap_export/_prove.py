@@ -16,7 +16,7 @@ from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_export._bisect import Divergence, first_divergence, onnx_values, torch_values
 from edgeswap_export._config import ScheduleRequest
 from edgeswap_export._data import Feeds
-from edgeswap_export._graphs import TorchGraph
+from edgeswap_export._graphs import TorchGraph, batched
 from edgeswap_export._parity import (
     GRAPH_TOLERANCE,
     graph_parity,
@@ -87,6 +87,21 @@ def prove(folder: Path, subject: Subject, sample: Probe, progress: Progress) -> 
         "graphs": report,
         "swaps": swaps,
     }
+
+
+def prove_batch(folder: Path, subject: Subject, count: int, progress: Progress) -> dict[str, Any]:
+    """Compare the float32 graphs with torch once more, on the largest batch they were made for.
+
+    Raises:
+        ParityFailed: A difference is above its tolerance.
+    """
+    progress(f"comparing each graph with torch on a batch of {count}")
+    graphs = {name: batched(graph, count) for name, graph in subject.graphs.items()}
+    backend = open_graphs(folder, {name: f"{name}.onnx" for name in graphs})
+    try:
+        return {"size": count, "graphs": graph_parity(backend, graphs)}
+    finally:
+        backend.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ def to_onnx(
     model: onnx.ModelProto = torch_program(name, module, inputs, outputs, free).model_proto
     strip(model, name)
     check(model, name)
+    if free is not None:
+        _require_free(model, name, free)
     return model
 
 
@@ -90,6 +92,14 @@ def torch_program(
     except torch.onnx.errors.OnnxExporterError as error:
         first = str(error).strip().splitlines()[0]
         raise GraphFailed(f"torch could not write graph '{name}': {first}") from error
+
+
+def _require_free(model: onnx.ModelProto, name: str, free: FreeSizes) -> None:
+    """torch fixes a size that its tracing compared with a number, and does not say so."""
+    for value in model.graph.input:
+        for axis, size in free.get(value.name, {}).items():
+            if not value.type.tensor_type.shape.dim[axis].dim_param:
+                raise GraphFailed(f"graph '{name}': torch fixed the size '{size}' of {value.name}")
 
 
 def _dimensions(inputs: Mapping[str, Tensor], free: FreeSizes) -> tuple[Any, ...]:
@@ -186,6 +196,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
+            # said of the second and later inputs that share a free size
+            warnings.filterwarnings("ignore", r"# The axis name: \w+ will not be used", UserWarning)
             yield
     finally:
         logger.setLevel(before)

@@ -58,7 +58,8 @@ class Engine(Generic[BufferT]):
         self.seed = seed
         self._backend = backend
         self._condition: tuple[Identity, dict[str, BufferT]] | None = None
-        self._latent_shape = _fixed(manifest.graphs["denoise"].input("sample").shape)
+        shape = manifest.graphs["denoise"].input("sample").shape
+        self._latent_shape = tuple(1 if isinstance(size, str) else size for size in shape)  # batch
         self.canvas = _canvas(manifest)
 
     def detector(self, tensor: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

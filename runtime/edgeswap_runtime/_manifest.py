@@ -65,6 +65,8 @@ class Graph:
 
     Attributes:
         islands: why nodes are in float32 nevertheless -> their names in the ONNX file.
+        free_sizes: name of a free size in the shapes -> the least, the usual and the largest it
+            was made for.
     """
 
     file: str
@@ -72,6 +74,7 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     islands: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    free_sizes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def input(self, name: str) -> Tensor:
         """The input of that name; KeyError if there is none."""

@@ -19,6 +19,7 @@ from edgeswap_export._parity import SWAP_RMS, open_graphs
 from edgeswap_export._samplers._ddim import DdimOptions
 from edgeswap_export.precision import PRECISIONS, _convert
 from edgeswap_runtime import Bundle, Swapper
+from edgeswap_runtime._align import to_uint8
 from edgeswap_runtime._cli import main
 
 GRAPHS = ("encode", "identity", "denoise", "decode")
@@ -45,7 +46,8 @@ def test_bundle_runs_and_states_its_precision(
         assert swap["tolerance"] == SWAP_RMS[precision] and swap["psnr_db"] > 34
     assert parity["calibration"]["swaps"] == 6
     assert parity["float32"]["swaps"]["ddim-4"]["max_abs"] < 1e-4
-    crop = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+    (face,) = rendered_probes(Checkpoint.load(guided.checkpoint).swap, 1, "parity", 1)
+    crop = to_uint8((face.target[0].permute(1, 2, 0).numpy() + 1) * 127.5)
     found = []
     for bundle in (guided.bundle, out):
         with Swapper.open(bundle, threads=1) as swapper:
