@@ -124,6 +124,11 @@ class ExportConfig:
             raise UnsupportedExport(
                 f"precision '{self.precision}': expected one of {', '.join(PRECISIONS)}"
             )
+        if self.single_file and self.precision in ("bf16", "fp8"):
+            raise UnsupportedExport(
+                f"a single file in {self.precision} cannot be proven here: expected fp32, fp16 or"
+                " int8"
+            )
         if self.calibration_swaps < 1:
             raise UnsupportedExport(
                 f"{self.calibration_swaps} calibration swaps: expected at least 1"

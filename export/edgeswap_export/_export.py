@@ -22,11 +22,13 @@ from edgeswap_export._detector import (
     detector_entry,
     detector_graph,
 )
+from edgeswap_export._fuse import SINGLE_FILE
 from edgeswap_export._graphs import AXES, TorchGraph, batched, torch_graphs
 from edgeswap_export._probe import probe
 from edgeswap_export._prove import Subject, prove, prove_batch
 from edgeswap_export._requantise import requantise
 from edgeswap_export._schedule import schedule_table
+from edgeswap_export._single_file import write_single_file
 from edgeswap_export._to_onnx import to_onnx, write_onnx
 from edgeswap_export.precision._convert import Converted
 from edgeswap_runtime._atomic import new_folder
@@ -96,6 +98,9 @@ def export(
                 folder, subject, config.precision, config.calibration_swaps, progress
             )
             parity = {**proof, "float32": parity}
+        if config.single_file:
+            progress(f"writing {SINGLE_FILE}")
+            parity["single_file"] = write_single_file(folder, subject, sample, config.precision)
         manifest = _manifest(Path(checkpoint_path), config, subject, converted, parity)
         write_manifest(folder, manifest)
     return Path(out)
@@ -152,7 +157,7 @@ def _entry(
     batch: tuple[int, int, int] | None,
 ) -> Graph:
     def tensor(key: str, sizes: tuple[int, ...]) -> Tensor:
-        shape = sizes if batch is None else ("batch", *sizes[1:])
+        shape: tuple[int | str, ...] = sizes if batch is None else ("batch", *sizes[1:])
         return Tensor(name=key, dtype="float32", shape=shape, axes=AXES[key])
 
     islands = {} if converted is None else converted.islands

@@ -192,19 +192,26 @@ def swap_parity(
 
 
 def swap_with_runtime(
-    backend: Backend[Any], schedule: Schedule, probe: Probe, guidance_scale: float, seed: int = SEED
+    backend: Backend[Any],
+    schedule: Schedule,
+    probe: Probe,
+    guidance_scale: float,
+    draw: Callable[[], NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
     """Swap the probe as the runtime does: its backend, its sampler, the exported graphs.
 
-    Noise after the start is drawn from torch's generator, in the order diffusers draws it.
+    Args:
+        backend: Has the graphs.
+        schedule: To sample by.
+        probe: The crops, and the noise to start from.
+        guidance_scale: Of the bundle.
+        draw: Gives all the noise, (1, C, S, S) float32 at a time, instead of the probe; when None,
+            noise after the start is drawn from torch's generator, in the order diffusers draws it.
+
+    Returns:
+        (1, 3, R, R) float32 crop in [-1, 1].
     """
-    generator = torch.Generator().manual_seed(seed)
-    start = [probe.noise]
-
-    def draw() -> NDArray[np.float32]:
-        noise = start.pop() if start else torch.randn(probe.noise.shape, generator=generator)
-        return noise.numpy()
-
+    draw = _torch_noise(probe) if draw is None else draw
     fixed = {
         **backend.run("encode", {"target": backend.upload(probe.target.numpy())}),
         **backend.run("identity", {"source": backend.upload(probe.source.numpy())}),
@@ -226,6 +233,17 @@ def swap_with_runtime(
     latents = fixed["target_latents"]
     decoded = {"sample": backend.upload(sample), "target_latents": latents}
     return backend.download(backend.run("decode", decoded)["crop"])
+
+
+def _torch_noise(probe: Probe) -> Callable[[], NDArray[np.float32]]:
+    generator = torch.Generator().manual_seed(SEED)
+    start = [probe.noise]
+
+    def draw() -> NDArray[np.float32]:
+        noise = start.pop() if start else torch.randn(probe.noise.shape, generator=generator)
+        return noise.numpy()
+
+    return draw
 
 
 def swap_with_torch(

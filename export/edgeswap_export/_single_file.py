@@ -1,0 +1,97 @@
+"""The one-file swap: two aligned crops in, one crop out, for applications without our runtime."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgeswap_export._errors import ParityFailed
+from edgeswap_export._fuse import SEED, SINGLE_FILE, swap_graph
+from edgeswap_export._parity import (
+    SWAP_RMS,
+    difference,
+    open_graphs,
+    run_graph,
+    swap_with_runtime,
+)
+from edgeswap_export._probe import Probe
+from edgeswap_export._prove import Subject
+from edgeswap_export._to_onnx import write_onnx
+from edgeswap_runtime._sampler import noise_source
+
+TOLERANCE = 1e-4
+"""Largest difference from the runtime's own swap with the same noise, in a range of 2.
+
+Both run the same nodes on the same weights; only the sums between the steps are float32 here and
+there, and ONNX Runtime may fuse across what were files.
+"""
+
+SHARE_IN_FEWER_BITS = 0.25
+"""Of SWAP_RMS, what the root mean square difference may be in fewer bits than float32.
+
+ONNX Runtime keeps float32 where two casts meet that were in two files, so other values are rounded;
+a quarter of the error that the precision may have adds 6 % to its power.
+"""
+
+
+def write_single_file(
+    folder: Path, subject: Subject, sample: Probe, precision: str
+) -> dict[str, Any]:
+    """Write swap.onnx beside a bundle's graphs and compare it with them.
+
+    Args:
+        folder: holds the graphs as they are in the bundle.
+        subject: its first schedule is unrolled.
+        sample: a swap to compare by; its noise is replaced by the stored one.
+        precision: of the graphs.
+
+    Returns:
+        what was measured.
+
+    Raises:
+        UnsupportedExport: the schedule has too many steps.
+        ParityFailed: the file differs from the graphs it was made of.
+    """
+    swap, request = subject.checkpoint.swap, subject.requests[0]
+    schedule = subject.tables[request.name]
+    graphs = {name: onnx.load(folder / f"{name}.onnx") for name in subject.graphs}
+    about = {
+        "inputs": "target and source: aligned crops, RGB, NCHW, -1 to 1",
+        "output": "crop: likewise",
+        "resolution_px": swap.resolution_px,
+        "landmarks_px": swap.landmarks_px,
+        "mask": asdict(swap.mask),
+        "schedule": request.name,
+        "noise_seed": SEED,
+    }
+    model = swap_graph(graphs, schedule, swap.guidance_scale, about)
+    write_onnx(folder, SINGLE_FILE.removesuffix(".onnx"), model)
+    backend = open_graphs(folder, {**{n: f"{n}.onnx" for n in graphs}, "swap": SINGLE_FILE})
+    feed = {"target": sample.target.numpy(), "source": sample.source.numpy()}
+    found = run_graph(backend, "swap", feed)["crop"]
+    draw = noise_source(SEED, tuple(sample.noise.shape))
+    expected = swap_with_runtime(backend, schedule, sample, swap.guidance_scale, draw)
+    backend.close()
+    measured = _proven(found, expected, precision)
+    return {**measured, "file": SINGLE_FILE, "schedule": request.name, "noise_seed": SEED}
+
+
+def _proven(
+    found: NDArray[np.float32], expected: NDArray[np.float32], precision: str
+) -> dict[str, float]:
+    fewer = precision in SWAP_RMS
+    allowed = SHARE_IN_FEWER_BITS * SWAP_RMS[precision] if fewer else TOLERANCE
+    measured = difference(found, expected, allowed)
+    error = float(np.sqrt(np.square(found - expected).mean())) if fewer else measured.max_abs
+    if not error <= allowed:  # also when it is not a number
+        raise ParityFailed(
+            f"{SINGLE_FILE} differs from the graphs it was made of by {error:.1e}, expected at most"
+            f" {allowed:.0e}; nothing was written: this is a fault of the export, please report it"
+            " with the checkpoint's swap.json"
+        )
+    return asdict(measured)
