@@ -16,12 +16,15 @@ from torch import Tensor, nn
 
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress.prune._apply import apply_plan
-from edgeswap_compress.prune._build import Survey, build_plan, survey
+from edgeswap_compress.prune._build import Survey, survey
+from edgeswap_compress.prune._choose import Aids, build_plan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._errors import UnsupportedModel
 from edgeswap_compress.prune._importance import IMPORTANCES
 from edgeswap_compress.prune._inputs import example_inputs
 from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._probe import Probe
+from edgeswap_compress.prune._probe_samples import noise_probe
 from edgeswap_compress.prune._sets import ChannelSet
 from edgeswap_compress.prune._trace import dependency_graph
 
@@ -140,7 +143,14 @@ def surveyed(family: str) -> Survey:
 @cache
 def plan_of(family: str, macs_ratio: float, importance: str) -> PruningPlan:
     config = PruneConfig(macs_ratio=macs_ratio, importance=importance)
-    return build_plan(original(family), config, surveyed(family))
+    return build_plan(
+        original(family), config, surveyed(family), aids=Aids(tokens=TOKENS, probe=probe_of(family))
+    )
+
+
+@cache
+def probe_of(family: str) -> Probe:
+    return noise_probe(original(family).config, tokens=TOKENS, samples=4, seed=0)
 
 
 @cache

@@ -58,7 +58,7 @@ def test_a_pruned_checkpoint_loads_runs_and_remembers(whole: Path, pruned: Path)
     assert after.swap.history[:-1] == before.swap.history
     assert after.swap.history[-1] == {
         "stage": "prune",
-        "config": {"macs_ratio": 0.5, "importance": "magnitude", "round_to": 8, "seed": 0},
+        "config": HALF.to_json(),
     }
     assert output_of(pruned).isfinite().all()
     assert output_of(pruned).shape == output_of(whole).shape
@@ -137,7 +137,7 @@ def test_an_unreachable_ratio_says_what_is_reachable(whole: Path, tmp_path: Path
         ({"macs_ratio": float("nan")}, "macs_ratio must lie between 0 and 1, found nan"),
         (
             {"macs_ratio": 0.5, "importance": "luck"},
-            "there is no importance 'luck': expected one of magnitude, random",
+            "there is no importance 'luck': expected one of magnitude, random, taylor, diff-pruning",
         ),
         ({"macs_ratio": 0.5, "round_to": 0}, "round_to must be at least 1, found 0"),
         ({"macs_ratio": 0.5, "seed": -1}, "seed must be at least 0, found -1"),
@@ -180,7 +180,11 @@ def test_the_command_prints_a_table_and_replays_a_plan(
     assert main(["prune", str(whole), out, "--plan", plan, "--latency-runs", "0"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["U-Net", "before", "after", "ratio"]
-    assert [line.split()[0] for line in lines[1:]] == ["parameters", "MACs", "wrote"]
+    assert [line.split()[0] for line in lines[1:3]] == ["parameters", "MACs"]
+    assert (
+        lines[3] == "no samples, so no loss was predicted: --samples N takes noise, --data triplets"
+    )
+    assert lines[4] == "latency was not measured: --latency-runs N measures it"
     assert lines[-1] == f"wrote {out}"
 
 
@@ -189,7 +193,7 @@ def test_the_command_prints_a_table_and_replays_a_plan(
     [
         (["--macs-ratio", "1.5"], "macs_ratio must lie between 0 and 1, found 1.5"),
         (["--macs-ratio", "0.5", "--importance", "luck"], "there is no importance 'luck'"),
-        ([], "one of the arguments --macs-ratio --plan is required"),
+        ([], "one of the arguments --macs-ratio --params-ratio --latency-ratio --plan is required"),
         (["--macs-ratio", "0.5", "--latency-runs", "-1"], "--latency-runs must be at least 0"),
         (["--plan", "no.json"], "no.json: there is no such file"),
     ],

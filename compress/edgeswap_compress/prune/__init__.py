@@ -14,7 +14,7 @@ _WHERE = {
     "UnreachableTarget": "_errors",
     "UnsupportedModel": "_errors",
     "apply_plan": "_apply",
-    "build_plan": "_build",
+    "build_plan": "_choose",
     "load_unet": "_folder",
     "prune": "_stage",
 }

@@ -1,4 +1,4 @@
-"""Making a plan: trace, judge, search, and write down what stays."""
+"""Making a plan of widths: trace, judge, search, and write down what stays."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._costs import CostModel, cost_model
 from edgeswap_compress.prune._depth import without
 from edgeswap_compress.prune._errors import PruningError
-from edgeswap_compress.prune._importance import score
+from edgeswap_compress.prune._importance import kept_of, score
 from edgeswap_compress.prune._inputs import DEFAULT_TOKENS, example_inputs
 from edgeswap_compress.prune._plan import Axis, DropKind, LayerCut, PlanStats, PruningPlan
+from edgeswap_compress.prune._probe import Probe
 from edgeswap_compress.prune._protect import protected_layers
-from edgeswap_compress.prune._search import search_widths
+from edgeswap_compress.prune._replay import Earlier
+from edgeswap_compress.prune._search import Goal, search_widths
 from edgeswap_compress.prune._sets import ChannelSet
 from edgeswap_compress.prune._skips import check_drops
 from edgeswap_compress.prune._trace import trace
@@ -91,49 +93,67 @@ def survey(
     )
 
 
-def build_plan(unet: Any, config: PruneConfig, surveyed: Survey | None = None) -> PruningPlan:
-    """A plan that leaves a U-Net about `config.macs_ratio` of its multiply-accumulates.
-
-    Resnets, residual streams, attention heads (whole ones) and feed-forward layers become
-    narrower. The model's input and output, its conditioning embeddings and the width of the
-    cross-attention tokens stay.
+def width_plan(
+    unet: Any,
+    config: PruneConfig,
+    known: Survey,
+    goal: Goal,
+    *,
+    scope: str,
+    probe: Probe | None = None,
+    earlier: Earlier | None = None,
+) -> PruningPlan:
+    """A plan that reaches a goal by widths, in the depth that was surveyed.
 
     Args:
-        unet: a `UNet2DConditionModel` or `UNet2DModel` that has not been pruned, with weights;
-            it is not changed.
-        config: what to prune to.
-        surveyed: `survey(unet)`, for making several plans.
+        unet: with weights, in its original shape or in what `earlier` left of it; not changed.
+        config: its importance, alignment and seed are used.
+        known: of the U-Net in its original shape.
+        goal: cost of `known`'s sets.
+        scope: as in `PruneConfig`, but not "best".
+        probe: samples, for importances that need them.
+        earlier: what the U-Net has lost already; the plan keeps none of it.
 
     Raises:
-        UnsupportedModel: not a U-Net that can be pruned.
-        UnreachableTarget: no aligned plan comes within 5 % of the ratio.
+        UnreachableTarget: no aligned plan comes within 5 % of the goal.
+        PruningError: the importance needs samples.
     """
-    known = surveyed or survey(unet)
     sets, costs = known.sets, known.costs
-    scores = score(unet, sets, config.importance, config.seed)
+    pruned = None if earlier is None else earlier.plan
+    left = without(unet, known.dropped) if pruned is None and known.dropped else unet
+    scores = score(left, sets, config.importance, config.seed, probe=probe, pruned=pruned)
+    reached = None if pruned is None else [_reached(chosen, pruned) for chosen in sets]
     widths = search_widths(
-        sets,
-        scores,
-        costs,
-        macs_ratio=config.macs_ratio * known.macs / int(costs.macs(costs.sizes)),
-        round_to=config.round_to,
+        sets, scores, goal, scope=scope, round_to=config.round_to, at_most=reached
     )
     kept = {
         chosen.name: chosen.select(scores[chosen.name], width)
         for chosen, width in zip(sets, widths, strict=True)
     }
     plan = plan_from_kept(known.twin, sets, kept)
+    macs = int(costs.macs(widths))
+    chains = [
+        chosen.name for chosen in sets if chosen.is_chain and len(kept[chosen.name]) < chosen.size
+    ]
     stats = PlanStats(
         importance=config.importance,
         seed=config.seed,
         round_to=config.round_to,
-        macs_ratio=config.macs_ratio,
+        macs_ratio=config.macs_ratio or macs / known.macs,
         macs_before=known.macs,
-        macs_after=int(costs.macs(widths)),
+        macs_after=macs,
         parameters_before=known.parameters,
         parameters_after=int(costs.parameters(widths)),
+        target=None if config.target == "macs" else config.target,
+        scope=None if scope == "share" else scope,
+        resampled=tuple(chains) if config.resample else None,
     )
     return replace(plan, dropped=known.dropped, stats=stats)
+
+
+def _reached(chosen: ChannelSet, pruned: PruningPlan) -> int:
+    kept = kept_of(chosen, pruned)
+    return chosen.size if kept is None else len(kept)
 
 
 def plan_from_kept(

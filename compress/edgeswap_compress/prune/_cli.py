@@ -1,121 +1,207 @@
-"""``edgeswap prune``: make a checkpoint's U-Net narrower."""
+"""``edgeswap prune``: make a checkpoint's U-Net smaller."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+from edgeswap_compress.prune._config import (
+    BY,
+    IMPORTANCE,
+    RESAMPLE,
+    SCOPE,
+    PruneConfig,
+    RecoverConfig,
+)
+from edgeswap_compress.prune._importance import IMPORTANCES
 
 
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     parser = _parser()
     args = parser.parse_args(argv)
-    if args.latency_runs < 0:
+    if args.latency_runs is not None and args.latency_runs < 0:
         parser.error("--latency-runs must be at least 0")
-    from edgeswap_compress.prune._config import PruneConfig
-    from edgeswap_compress.prune._stage import prune, read_plan, replay
+    _check_plan_alone(parser, args)
+    import torch
 
+    from edgeswap_compress._progress import stage_progress
+    from edgeswap_compress.prune._compare import compare, table
+    from edgeswap_compress.prune._stage import PruneFiles, prune, read_plan, replay
+    from edgeswap_compress.train._loop import Cadence
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
     if args.plan is not None:
-        out = replay(args.checkpoint, read_plan(args.plan), args.out)
+        replay(args.checkpoint, read_plan(args.plan), args.out)
     else:
-        config = PruneConfig(
-            macs_ratio=args.macs_ratio,
-            importance=args.importance,
-            round_to=args.round_to,
-            seed=args.seed,
+        recover = _recover_config(args)
+        files = PruneFiles(
+            data=args.data,
+            held_out=args.held_out,
+            latencies=args.latency_table,
+            run=args.run or args.out.with_name(args.out.name + ".run"),
         )
-        out = prune(args.checkpoint, config, args.out)
-    facts = compare(args.checkpoint, out, latency_runs=args.latency_runs)
-    print(json.dumps(facts) if args.json else "\n".join(_table(facts)))
+        stop = None if args.stop_after is None else args.stop_after * 60.0
+        with stage_progress() as report:
+            done = prune(
+                args.checkpoint,
+                _config(args),
+                args.out,
+                files=files,
+                recover=recover,
+                cadence=Cadence(save_s=60.0, evaluate_s=60.0, stop_after_s=stop),
+                progress=report,
+            )
+        if done is None:
+            return _stopped(args, files.run)
+    facts = compare(
+        args.checkpoint,
+        args.out,
+        latency_runs=args.latency_runs,
+        samples=args.samples,
+        data=args.data,
+    )
+    print(json.dumps(facts) if args.json else "\n".join(table(facts)))
     return 0
 
 
-def compare(before: Path, after: Path, *, latency_runs: int) -> dict[str, Any]:
-    """Parameters, MACs and latency of the U-Nets of two checkpoints.
-
-    Args:
-        before: the unpruned checkpoint.
-        after: the pruned one.
-        latency_runs: timed forward passes of each in torch, batch 1, in turns; 0 times nothing.
-
-    Returns:
-        "before" and "after": {"parameters", "macs", "latency_torch_ms" (median, or None)};
-        "ratio": after / before of each; "plan": the plan's stats; "checkpoint": `after`.
-    """
-    import torch
-
-    from edgeswap_compress._checkpoint import Checkpoint
-    from edgeswap_compress._macs import count_macs, count_parameters
-    from edgeswap_compress.prune._inputs import example_inputs
-    from edgeswap_compress.prune._latency import interleaved_ms
-    from edgeswap_compress.prune._stage import token_count
-
-    loaded = {"before": Checkpoint.load(before), "after": Checkpoint.load(after)}
-    plan = loaded["after"].plan
-    unets = {name: checkpoint.unet for name, checkpoint in loaded.items()}
-    tokens = token_count(loaded["before"])
-    inputs = example_inputs(unets["before"].config, tokens=tokens, device="cpu")
-    latency = interleaved_ms(unets, inputs, runs=latency_runs) if latency_runs else {}
-    facts: dict[str, Any] = {
-        name: {
-            "parameters": count_parameters(unet),
-            "macs": count_macs(unet, inputs),
-            "latency_torch_ms": latency.get(name),
-        }
-        for name, unet in unets.items()
-    }
-    facts["ratio"] = {
-        key: facts["after"][key] / value if value else None
-        for key, value in facts["before"].items()
-    }
-    facts["plan"] = None if plan is None or plan.stats is None else asdict(plan.stats)
-    facts["latency_runs"], facts["threads"] = latency_runs, torch.get_num_threads()
-    facts["checkpoint"] = str(after)
-    return facts
+def _stopped(args: argparse.Namespace, run: Path | None) -> int:
+    if args.json:
+        print(json.dumps({"checkpoint": None, "run": str(run)}))
+    else:
+        print(f"stopped early; the same command continues {run}")
+    return 0
 
 
-def _table(facts: dict[str, Any]) -> list[str]:
-    rows = (
-        ("parameters", 1e6, "M"),
-        ("macs", 1e6, "M"),
-        ("latency_torch_ms", 1.0, "ms"),
+def _check_plan_alone(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """A plan says everything: what else was asked for would be ignored."""
+    if args.plan is None:
+        return
+    chosen = ("importance", "by", "scope", "resample", "round_to", "protect", "rounds",
+              "recover_minutes", "recover_samples", "latency_table")  # fmt: skip
+    for name in chosen:
+        if getattr(args, name) != parser.get_default(name):
+            option = "--" + name.replace("_", "-")
+            parser.error(f"{option} is of no use with --plan, which replays the file as it is")
+
+
+def _config(args: argparse.Namespace) -> PruneConfig:
+    return PruneConfig(
+        macs_ratio=args.macs_ratio,
+        params_ratio=args.params_ratio,
+        latency_ratio=args.latency_ratio,
+        importance=args.importance,
+        by=args.by,
+        scope=args.scope,
+        resample=args.resample,
+        round_to=args.round_to,
+        protect=tuple(args.protect),
+        samples=args.samples,
+        rounds=args.rounds,
+        seed=args.seed,
     )
-    labels = {"parameters": "parameters", "macs": "MACs", "latency_torch_ms": "torch latency"}
-    lines = [f"{'U-Net':<14}{'before':>12}{'after':>12}{'ratio':>8}"]
-    for key, scale, unit in rows:
-        before, after, ratio = facts["before"][key], facts["after"][key], facts["ratio"][key]
-        if before is None:
-            continue
-        cells = f"{before / scale:>9.2f} {unit:<2}{after / scale:>9.2f} {unit:<2}{ratio:>8.3f}"
-        lines.append(f"{labels[key]:<14}{cells}")
-    if facts["latency_runs"]:
-        lines.append(
-            f"latency: median of {facts['latency_runs']} runs in turns, batch 1, "
-            f"{facts['threads']} threads"
-        )
-    lines.append(f"wrote {facts['checkpoint']}")
-    return lines
+
+
+def _recover_config(args: argparse.Namespace) -> RecoverConfig | None:
+    if args.recover_minutes == 0 and args.recover_samples is None:
+        return None
+    minutes = {} if args.recover_minutes == 0 else {"minutes": args.recover_minutes}
+    return RecoverConfig(
+        **minutes,
+        samples=args.recover_samples,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        optimiser=args.optimiser,
+        dtype=args.dtype,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeswap prune",
-        description="Make a checkpoint's U-Net narrower: channels, heads and feed-forward units "
-        "that matter least go, weights are sliced, nothing is trained.",
+        description="Make a checkpoint's U-Net smaller: channels, heads, feed-forward units and "
+        "whole modules that matter least go. Weights are sliced; nothing is trained unless "
+        "recovery is asked for.",
     )
-    parser.add_argument("checkpoint", type=Path, help="unpruned checkpoint folder")
-    parser.add_argument("out", type=Path, help="checkpoint folder to write")
-    goal = parser.add_mutually_exclusive_group(required=True)
-    goal.add_argument("--macs-ratio", type=float, help="U-Net MACs after / before, in (0, 1)")
-    goal.add_argument("--plan", type=Path, help="replay this pruning.json instead")
-    parser.add_argument("--importance", default="magnitude", help="magnitude or random")
-    parser.add_argument("--round-to", type=int, default=8, help="widths are multiples of it")
-    parser.add_argument("--seed", type=int, default=0, help="for --importance random")
     parser.add_argument(
-        "--latency-runs", type=int, default=15, help="timed runs of each U-Net; 0 to skip"
+        "checkpoint", type=Path, help="unpruned checkpoint, or a diffusers U-Net or pipeline folder"
     )
+    parser.add_argument("out", type=Path, help="folder to write")
+    goal = parser.add_mutually_exclusive_group(required=True)
+    goal.add_argument("--macs-ratio", type=float, metavar="R", help="U-Net MACs after / before")
+    goal.add_argument("--params-ratio", type=float, metavar="R", help="parameters after / before")
+    goal.add_argument(
+        "--latency-ratio", type=float, metavar="R",
+        help="latency after / before, measured on ONNX Runtime on this machine",
+    )  # fmt: skip
+    goal.add_argument("--plan", type=Path, metavar="FILE", help="replay this pruning.json instead")
+    _add_choice(parser)
+    _add_recovery(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of everything that draws numbers")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument(
+        "--latency-runs", type=int, metavar="N",
+        help="timed runs of each U-Net; 0 to skip (default: 15, or 0 above 50 GMACs)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    choice = parser.add_argument_group("what goes")
+    choice.add_argument(
+        "--importance", default=IMPORTANCE, help=f"{', '.join(IMPORTANCES)} (default: {IMPORTANCE})"
+    )
+    choice.add_argument(
+        "--by", default=BY,
+        help=f"width, depth, or both: the best mixture (default: {BY})",
+    )  # fmt: skip
+    choice.add_argument(
+        "--scope", default=SCOPE,
+        help="how layers compare: share of importance, uniform, global, or best of these "
+        f"(default: {SCOPE})",
+    )  # fmt: skip
+    choice.add_argument(
+        "--resample", action=argparse.BooleanOptionalAction, default=RESAMPLE,
+        help="resample inner channels as functions of the channel instead of choosing some",
+    )  # fmt: skip
+    choice.add_argument(
+        "--round-to", type=int, default=8, metavar="N", help="widths are multiples (default: 8)"
+    )
+    choice.add_argument(
+        "--protect", action="append", default=[], metavar="PATTERN",
+        help="modules that stay as they are, such as 'mid_block' or '*.attn2'; may be repeated",
+    )  # fmt: skip
+    choice.add_argument("--data", type=Path, metavar="DATASET", help="to judge plans on, and learn")
+    choice.add_argument(
+        "--samples", type=int, metavar="N",
+        help="to judge plans on (default: 64 of the data, 8 of noise for a bare U-Net)",
+    )  # fmt: skip
+    choice.add_argument(
+        "--latency-table", type=Path, metavar="FILE",
+        help="block latencies; measured and written where it does not exist",
+    )  # fmt: skip
+
+
+def _add_recovery(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("rounds and recovery (a swap checkpoint, with --data)")
+    group.add_argument(
+        "--rounds", type=int, default=1, metavar="N", help="prune in steps (default: 1)"
+    )
+    length = group.add_mutually_exclusive_group()
+    length.add_argument(
+        "--recover-minutes", type=float, default=0.0, metavar="M",
+        help="train to imitate the unpruned U-Net, in all rounds together (default: 0)",
+    )  # fmt: skip
+    length.add_argument(
+        "--recover-samples", type=int, metavar="N", help="instead: training samples in each round"
+    )
+    group.add_argument("--held-out", type=Path, metavar="DATASET", help="for the figures")
+    group.add_argument("--batch-size", type=int, default=32)
+    group.add_argument("--learning-rate", type=float, default=5e-4)
+    group.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
+    group.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    group.add_argument("--run", type=Path, metavar="FOLDER", help="state (default: OUT.run)")
+    group.add_argument("--stop-after", type=float, metavar="MINUTES", help="continue it later")

@@ -2,37 +2,159 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, get_args
 
 from edgeswap_compress.prune._errors import PruningError
 from edgeswap_compress.prune._importance import IMPORTANCES
 
+TargetName = Literal["macs", "params", "latency"]
+By = Literal["width", "depth", "both"]
+Scope = Literal["share", "uniform", "global", "best"]
+
+# How `edgeswap prune` chooses where nothing else is said: what benchmarks/studies/pruning.py finds
+# best on the default teacher.
+IMPORTANCE: Final = "magnitude"
+BY: Final = "width"
+SCOPE: Final = "share"
+RESAMPLE: Final = False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneConfig:
-    """What to prune to, and how to choose.
+    """What to prune to, and how to choose. Exactly one of the ratios is given.
 
     Args:
         macs_ratio: in (0, 1), the U-Net's multiply-accumulates after / before; met within 5 %.
+        params_ratio: likewise of parameters.
+        latency_ratio: likewise of latency on ONNX Runtime's CPU, as measured.
         importance: how channels are ranked, a key of `IMPORTANCES`.
+        by: "width" cuts channels, heads and units. "depth" drops modules until no more fit, and
+            cuts widths for the rest of the way. "both" tries every depth in between.
+        scope: how losses of different layers compare. "share": each loses the same share of its
+            importance; "uniform": of its width; "global": the least importance for what is
+            saved, wherever it is; "best": tries all three.
+        resample: resample the inner channels of resnets and feed-forwards to their new width, as
+            functions of the channel (see `resample`), where otherwise the best ones are kept.
         round_to: widths become multiples of it, at least 1; hardware likes 8, 16 or 32.
-        seed: for importances that draw numbers.
+        protect: patterns of modules that stay as they are, see `protected_layers`.
+        samples: that plans are judged on, and importances that measure a loss. None for 64 of a
+            dataset, or 8 of noise for a bare U-Net; 0 for none at all.
+        rounds: prune in so many steps, each of the same factor, with recovery between them where
+            `RecoverConfig` says so.
+        seed: for everything that draws numbers.
+
+    Where there are several plans to choose from, the one that changes the outputs least wins.
     """
 
-    macs_ratio: float
-    importance: str = "magnitude"
+    macs_ratio: float | None = None
+    params_ratio: float | None = None
+    latency_ratio: float | None = None
+    importance: str = IMPORTANCE
+    by: By = BY
+    scope: Scope = SCOPE
+    resample: bool = RESAMPLE
     round_to: int = 8
+    protect: tuple[str, ...] = ()
+    samples: int | None = None
+    rounds: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.macs_ratio < 1:
-            raise PruningError(f"macs_ratio must lie between 0 and 1, found {self.macs_ratio:g}")
+        ratios = [f"{name}_ratio" for name in get_args(TargetName)]
+        given = [name for name in ratios if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise PruningError(
+                f"expected one of {', '.join(ratios)}, found {' and '.join(given) or 'none'}"
+            )
+        if not 0 < self.ratio < 1:
+            raise PruningError(f"{given[0]} must lie between 0 and 1, found {self.ratio:g}")
         if self.importance not in IMPORTANCES:
             raise PruningError(
                 f"there is no importance {self.importance!r}: "
                 f"expected one of {', '.join(IMPORTANCES)}"
             )
+        for name, kind in (("by", By), ("scope", Scope)):
+            if getattr(self, name) not in get_args(kind):
+                raise PruningError(
+                    f"{name} {getattr(self, name)!r}: expected one of {', '.join(get_args(kind))}"
+                )
         if self.round_to < 1:
             raise PruningError(f"round_to must be at least 1, found {self.round_to}")
-        if self.seed < 0:
-            raise PruningError(f"seed must be at least 0, found {self.seed}")
+        for name, least in (("samples", 0), ("rounds", 1), ("seed", 0)):
+            found = getattr(self, name)
+            if found is not None and found < least:
+                raise PruningError(f"{name} must be at least {least}, found {found}")
+        if self.resample and self.rounds > 1:
+            raise PruningError(
+                f"resampling needs all of the original weights, so it cannot go in {self.rounds} "
+                "rounds: expected --rounds 1 with --resample"
+            )
+
+    @property
+    def target(self) -> TargetName:
+        """What the ratio is of."""
+        if self.macs_ratio is not None:
+            return "macs"
+        return "params" if self.params_ratio is not None else "latency"
+
+    @property
+    def ratio(self) -> float:
+        """After / before."""
+        found = (self.macs_ratio, self.params_ratio, self.latency_ratio)
+        return next(ratio for ratio in found if ratio is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that are given, for a history."""
+        found = asdict(self)
+        found["protect"] = list(self.protect)
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def compares(self) -> bool:
+        """Whether several plans are tried, so that samples are needed to choose by."""
+        return self.by != "width" or self.scope == "best"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverConfig:
+    """Training after pruning: the teacher's outputs and block outputs, and the exact truth.
+
+    The sum of three losses as in BK-SDM (2305.15798, section 3.3), and the identity loss that the
+    teacher was trained with.
+
+    Args:
+        minutes: of fitting in all rounds together; fixed as a number of steps when a round begins.
+        samples: instead of minutes: training samples in each round.
+        truth_weight: of the diffusion loss against the truth.
+        output_weight: of the distance to the teacher's prediction.
+        feature_weight: of the distance to the teacher's block outputs.
+        identity_weight: of the latent-space identity loss.
+        batch_size, learning_rate, optimiser, dtype: of the fitting.
+    """
+
+    minutes: float = 10.0
+    samples: int | None = None
+    truth_weight: float = 1.0
+    output_weight: float = 1.0
+    feature_weight: float = 1.0
+    identity_weight: float = 0.5
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    optimiser: str = "adamw"
+    dtype: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes < float("inf"):
+            raise PruningError(f"recovery takes more than 0 minutes, found {self.minutes:g}")
+        for name in ("truth_weight", "output_weight", "feature_weight", "identity_weight"):
+            if not getattr(self, name) >= 0:
+                raise PruningError(f"{name} must be at least 0, found {getattr(self, name):g}")
+        if self.truth_weight + self.output_weight <= 0:
+            raise PruningError("recovery needs a truth_weight or an output_weight above 0")
+        if self.dtype not in ("bfloat16", "float32"):
+            raise PruningError(f"dtype {self.dtype!r}: expected bfloat16 or float32")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that are given, for a history."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

@@ -24,20 +24,27 @@ class Bill:
     """A sum of entries, each a rate times the lengths of two axes (1 where there is no axis).
 
     Args:
+        layers: (entries,) name of the layer or attention that each entry is of.
         rates: (entries,).
         lengths: (2, entries) before pruning.
         losses: (2, entries, sets) by how much an axis shrinks when a set loses one channel.
     """
 
+    layers: tuple[str, ...]
     rates: Integers
     lengths: Integers
     losses: Integers
 
+    def entries(self, lost: Integers) -> Integers:
+        """(..., entries) from the number of channels that each set loses, (..., sets)."""
+        after = self.lengths[:, None] - np.moveaxis(self.losses @ np.atleast_2d(lost).T, 2, 1)
+        found: Integers = self.rates * after[0] * after[1]
+        return found.reshape((*lost.shape[:-1], -1))
+
     def total(self, lost: Integers) -> Integers:
         """(...) from the number of channels that each set loses, (..., sets)."""
-        after = self.lengths[:, None] - np.moveaxis(self.losses @ np.atleast_2d(lost).T, 2, 1)
-        totals: Integers = (self.rates * after[0] * after[1]).sum(axis=1)
-        return totals.reshape(lost.shape[:-1])
+        totals: Integers = self.entries(lost).sum(axis=-1)
+        return totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,17 +84,17 @@ def cost_model(twin: nn.Module, inputs: Mapping[str, Any], sets: Sequence[Channe
     for name, module in twin.named_modules():
         if can_cut(module):
             axes = _axes(name, module)
-            macs.add(counted.get(name, 0), axes)
+            macs.add(name, counted.get(name, 0), axes)
             for parameter, touched in zip(("weight", "bias"), (axes, axes[:1]), strict=True):
                 values = getattr(module, parameter, None)
                 if values is not None:
-                    parameters.add(values.numel(), touched)
+                    parameters.add(name, values.numel(), touched)
                     fixed -= values.numel()
         elif isinstance(module, Attention):
             parts = [f"{name}.{part}" for part, layer in module.named_modules() if can_cut(layer)]
             own = counted.get(name, 0) - sum(counted.get(part, 0) for part in parts)
-            macs.add(own, _axes(f"{name}.to_q", module.to_q)[:1])
-    parameters.add(fixed, [])  # of anything that cannot be cut
+            macs.add(name, own, _axes(f"{name}.to_q", module.to_q)[:1])
+    parameters.add("", fixed, [])  # of anything that cannot be cut
     return CostModel(
         sizes=np.array([chosen.size for chosen in sets], dtype=np.int64),
         macs_bill=macs.bill(),
@@ -106,13 +113,15 @@ class _Ledger:
 
     def __init__(self, losses: Mapping[tuple[str, str], Integers]) -> None:
         self._losses = losses
+        self._layers: list[str] = []
         self._rates: list[int] = []
         self._lengths: list[list[int]] = []
         self._shrinks: list[list[Integers]] = []
 
-    def add(self, amount: int, axes: Sequence[tuple[str, str, int]]) -> None:
+    def add(self, layer: str, amount: int, axes: Sequence[tuple[str, str, int]]) -> None:
         """Adds an amount that is proportional to each of at most two axes (layer, axis, length)."""
         lengths = [length for _, _, length in axes]
+        self._layers.append(layer)
         self._rates.append(amount // int(np.prod(lengths, dtype=np.int64)))
         nothing = np.zeros_like(self._losses["", ""])
         missing = 2 - len(axes)
@@ -122,6 +131,7 @@ class _Ledger:
     def bill(self) -> Bill:
         """The bill of everything added so far."""
         return Bill(
+            layers=tuple(self._layers),
             rates=np.array(self._rates, dtype=np.int64),
             lengths=np.array(self._lengths, dtype=np.int64).T.copy(),
             losses=np.array(self._shrinks, dtype=np.int64).swapaxes(0, 1).copy(),

@@ -52,7 +52,16 @@ class LayerCut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStats:
-    """How a plan came about and what it achieves; MACs are of one forward pass, batch 1."""
+    """How a plan came about and what it achieves; MACs are of one forward pass, batch 1.
+
+    Args:
+        macs_ratio: asked for, or reached where something else was asked for.
+        target: what was asked for, "params" or "latency"; None for MACs.
+        scope: how losses were compared between layers; None for equal shares.
+        resampled: names of channel sets whose weights are resampled before they are cut.
+        predicted_loss: mean square change of the output on the probe, before any training.
+        latency_ratio: after / before as measured on ONNX Runtime, for a latency target.
+    """
 
     importance: str
     seed: int
@@ -62,16 +71,41 @@ class PlanStats:
     macs_after: int
     parameters_before: int
     parameters_after: int
+    target: str | None = None
+    scope: str | None = None
+    resampled: tuple[str, ...] | None = None
+    predicted_loss: float | None = None
+    latency_ratio: float | None = None
 
     def __post_init__(self) -> None:
-        kinds = {"importance": str, "macs_ratio": float}
+        kinds = {"int": int, "float": float, "str": str, "tuple[str, ...]": tuple}
         for entry in fields(self):
-            kind = kinds.get(entry.name, int)
+            kind = kinds[str(entry.type).removesuffix(" | None")]
             value = getattr(self, entry.name)
+            if value is None and str(entry.type).endswith(" | None"):
+                continue
             if isinstance(value, bool) or not isinstance(value, kind):
                 raise BadPlan(
                     f"stats.{entry.name}", f"expected {kind.__name__}, found {type(value).__name__}"
                 )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that say something."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: object) -> PlanStats:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            BadPlan: a key is missing or unknown, or a value has the wrong type.
+        """
+        found = dict(_mapping("stats", data))
+        optional = {entry.name: None for entry in fields(cls) if entry.default is None}
+        _object("stats", {**optional, **found}, tuple(entry.name for entry in fields(cls)))
+        if isinstance(names := found.get("resampled"), list):
+            found["resampled"] = tuple(names)
+        return cls(**found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +174,7 @@ class PruningPlan:
             },
             "heads": {name: list(heads) for name, heads in self.heads.items()},
             "groups": dict(self.groups),
-            "stats": None if self.stats is None else asdict(self.stats),
+            "stats": None if self.stats is None else self.stats.to_json(),
         }
         if self.schema != WIDTH_ONLY:
             data["dropped"] = dict(self.dropped)
@@ -168,10 +202,7 @@ class PruningPlan:
                 out=_axis_from_json(f"{name} (out)", axes["out"]),
                 inp=_axis_from_json(f"{name} (in)", axes["in"]),
             )
-        stats = top["stats"]
-        if stats is not None:
-            names = tuple(entry.name for entry in fields(PlanStats))
-            stats = PlanStats(**_object("stats", stats, names))
+        stats = None if top["stats"] is None else PlanStats.from_json(top["stats"])
         return cls(
             schema=top["schema"],
             layers=layers,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from edgeswap_compress.prune._costs import CostModel, Integers
+from edgeswap_compress.prune._costs import Integers
 from edgeswap_compress.prune._errors import UnreachableTarget
 from edgeswap_compress.prune._sets import ChannelSet, Scores
 
@@ -16,27 +19,50 @@ TOLERANCE = 0.05  # of the asked ratio: a plan further off is refused
 _GOOD_ENOUGH = 0.01  # of the asked ratio: norms give up their groups only if they must for this
 _AIM = 0.002  # of the asked ratio: fine adjustment stops here
 
+Cost: TypeAlias = Callable[[ArrayLike], NDArray[Any]]
+"""(...) from the width of each set, (..., sets)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Goal:
+    """What a search is for.
+
+    Args:
+        cost: of the U-Net, falling with every width.
+        whole: cost of the U-Net in its original shape.
+        ratio: to reach.
+        what: the name of the cost in messages.
+        option: the command line's name of the ratio.
+    """
+
+    cost: Cost
+    whole: float
+    ratio: float
+    what: str
+    option: str
+
 
 def search_widths(
     sets: Sequence[ChannelSet],
     scores: Mapping[str, Scores],
-    costs: CostModel,
+    goal: Goal,
     *,
-    macs_ratio: float,
+    scope: str,
     round_to: int,
+    at_most: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
-    """Widths at which the U-Net keeps `macs_ratio` of its MACs.
+    """Widths at which the U-Net costs `goal.ratio` of what it did.
 
-    Every set loses about the same share of its importance. Widths at which every GroupNorm keeps
-    its number of groups come first; others are used only where those miss the target by more
-    than a hundredth.
+    Widths at which every GroupNorm keeps its number of groups come first; others are used only
+    where those miss the target by more than a hundredth.
 
     Args:
         sets: from `trace`.
         scores: importance of each channel, by the set's name.
-        costs: of the same sets.
-        macs_ratio: in (0, 1), MACs after / MACs before.
+        goal: with a cost of the same sets.
+        scope: "share", "uniform" or "global", see `PruneConfig`.
         round_to: widths are multiples of it.
+        at_most: widths that have been reached already; the sizes of the sets when None.
 
     Returns:
         One width for each set.
@@ -44,59 +70,102 @@ def search_widths(
     Raises:
         UnreachableTarget: nothing within 5 % of the target; the message says what is reachable.
     """
-    whole = int(costs.macs(costs.sizes))
-    target = macs_ratio * whole
-    best, found, least = costs.sizes, whole, whole
+    sizes = np.array(at_most or [chosen.size for chosen in sets], dtype=np.int64)
+    target = goal.ratio * goal.whole
+    best, found = sizes, float(goal.cost(sizes))
+    least = found
     for keep_groups in (True, False):
-        options = [chosen.widths(round_to=round_to, keep_groups=keep_groups) for chosen in sets]
-        widths = _approach(sets, scores, costs, options, target)
-        if abs(costs.macs(widths) - target) < abs(found - target):
-            best, found = widths, int(costs.macs(widths))
+        options = [
+            (int(most), *(width for width in widths if width < most))
+            for chosen, most in zip(sets, sizes, strict=True)
+            for widths in (chosen.widths(round_to=round_to, keep_groups=keep_groups),)
+        ]
+        widths = _approach(_steps(sets, scores, options, goal, scope), options, goal, target)
+        if abs(float(goal.cost(widths)) - target) < abs(found - target):
+            best, found = widths, float(goal.cost(widths))
         if abs(found / target - 1) <= _GOOD_ENOUGH:
             break
-        least = min(least, int(costs.macs([choices[-1] for choices in options])))
+        least = min(least, float(goal.cost([choices[-1] for choices in options])))
     if abs(found / target - 1) > TOLERANCE:
         raise UnreachableTarget(
-            f"a MACs ratio of {macs_ratio:g} cannot be reached with widths that are multiples of "
-            f"{round_to}: the nearest is {found / whole:.3f} and the least {least / whole:.3f}; "
-            "ask for another --macs-ratio or a smaller --round-to"
+            f"a {goal.what} ratio of {goal.ratio:g} cannot be reached with widths that are "
+            f"multiples of {round_to}: the nearest is {found / goal.whole:.3f} and the least "
+            f"{least / goal.whole:.3f}; ask for another {goal.option} or a smaller --round-to"
         )
     return tuple(int(width) for width in best)
 
 
-def _approach(
+Step: TypeAlias = tuple[float, int, int]
+"""(price, position of the set, position of its new width among the options)"""
+
+
+def _steps(
     sets: Sequence[ChannelSet],
     scores: Mapping[str, Scores],
-    costs: CostModel,
     options: Sequence[tuple[int, ...]],
-    target: float,
+    goal: Goal,
+    scope: str,
+) -> list[Step]:
+    """Every narrowing of every set by one option, the cheapest first.
+
+    A step's price is the share that the set has lost by then, or, for "global", the importance
+    it loses over the cost it saves while all else is whole (the Lagrangian of the two). A price
+    never falls as the set gets narrower, so each set's steps stay in order.
+    """
+    steps = []
+    for position, (chosen, widths) in enumerate(zip(sets, options, strict=True)):
+        values = np.ones(chosen.size) if scope == "uniform" else scores[chosen.name]
+        prices = chosen.losses(values, widths)
+        if scope == "global":
+            prices = [
+                loss / max(saved, 1e-9 * goal.whole)
+                for loss, saved in zip(
+                    np.diff(np.array(prices) * values.sum(), prepend=0.0),
+                    _saved(position, widths, sets, goal),
+                    strict=True,
+                )
+            ]
+        steps += [
+            (price, position, choice)
+            for choice, price in enumerate(accumulate(prices, max))
+            if choice > 0
+        ]
+    return sorted(steps)
+
+
+def _saved(
+    position: int, widths: Sequence[int], sets: Sequence[ChannelSet], goal: Goal
+) -> NDArray[Any]:
+    """What each width of one set saves on the one before, all other sets whole."""
+    table = np.tile(np.array([chosen.size for chosen in sets], dtype=np.int64), (len(widths), 1))
+    table[:, position] = widths
+    saved: NDArray[Any] = -np.diff(goal.cost(table), prepend=goal.cost(table[0]))
+    return saved
+
+
+def _approach(
+    steps: Sequence[Step], options: Sequence[tuple[int, ...]], goal: Goal, target: float
 ) -> Integers:
-    """Takes the steps that cost the least importance until the target is met, then adjusts."""
-    steps = sorted(
-        (loss, position, choice)
-        for position, chosen in enumerate(sets)
-        for choice, loss in enumerate(
-            # never falls as the set gets narrower, though its slices change
-            accumulate(chosen.losses(scores[chosen.name], options[position]), max)
-        )
-        if choice > 0
-    )
+    """Takes the cheapest steps until the target is met, then adjusts."""
 
     def widths_after(count: int) -> Integers:
-        widths = costs.sizes.copy()
+        widths = np.array([choices[0] for choices in options], dtype=np.int64)
         for _, position, choice in steps[:count]:
             widths[position] = options[position][choice]
         return widths
 
-    count = bisect_left(range(len(steps)), -target, key=lambda n: -int(costs.macs(widths_after(n))))
-    return _adjust(widths_after(count), costs, options, target)
+    def saving(count: int) -> float:
+        return -float(goal.cost(widths_after(count)))
+
+    count = bisect_left(range(len(steps)), -target, key=saving)
+    return _adjust(widths_after(count), goal, options, target)
 
 
 def _adjust(
-    widths: Integers, costs: CostModel, options: Sequence[tuple[int, ...]], target: float
+    widths: Integers, goal: Goal, options: Sequence[tuple[int, ...]], target: float
 ) -> Integers:
-    """Moves single sets by single steps as long as that brings the MACs nearer to the target."""
-    error = abs(int(costs.macs(widths)) - target)
+    """Moves single sets by single steps as long as that brings the cost nearer to the target."""
+    error = abs(float(goal.cost(widths)) - target)
     while error > _AIM * target:
         moved = []
         for position, choices in enumerate(options):
@@ -105,7 +174,7 @@ def _adjust(
                 neighbour = widths.copy()
                 neighbour[position] = choice
                 moved.append(neighbour)
-        errors = np.abs(costs.macs(np.stack(moved)) - target)
+        errors = np.abs(goal.cost(np.stack(moved)) - target)
         nearest = int(errors.argmin())
         if errors[nearest] >= error:
             break

@@ -57,6 +57,12 @@ class ChannelSet:
     own_groups: int = 1
     attention: str | None = None
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether the channels live between two layers of one resnet or feed-forward only."""
+        readers = [member for member in self.members if member.axis == "in"]
+        return len(readers) == 1 and readers[0].layer.endswith((".conv2", ".net.2"))
+
     def widths(self, *, round_to: int, keep_groups: bool) -> tuple[int, ...]:
         """Widths the set may have, from `size` downwards, never 0.
 

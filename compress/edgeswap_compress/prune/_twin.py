@@ -57,9 +57,7 @@ def meta_twin(unet: nn.Module) -> nn.Module:
     for name, module in unet.named_modules():
         if type(module).__name__ in REFUSED_PARTS:
             raise UnsupportedModel(f"{name} is a {type(module).__name__}, which cannot be pruned")
-    with torch.device("meta"):
-        kind: Any = type(unet)
-        twin: nn.Module = kind.from_config(_public(unet.config))
+    twin = empty_original(unet)
     expected = {name: tensor.shape for name, tensor in twin.state_dict().items()}
     for name, tensor in unet.state_dict().items():
         if expected.get(name) != tensor.shape:
@@ -71,6 +69,13 @@ def meta_twin(unet: nn.Module) -> nn.Module:
         if isinstance(module, Attention):
             module.set_processor(AttnProcessor())
     return twin.eval()
+
+
+def empty_original(unet: nn.Module) -> Any:
+    """A U-Net of the same config on the meta device: the shape before any pruning."""
+    with torch.device("meta"):
+        kind: Any = type(unet)
+        return kind.from_config(_public(unet.config))
 
 
 def _public(config: Any) -> dict[str, Any]:

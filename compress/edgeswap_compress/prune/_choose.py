@@ -1,0 +1,190 @@
+"""Making a plan: every depth and every way of comparing layers that is asked for; the best wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from edgeswap_compress.prune._build import Survey, survey, width_plan
+from edgeswap_compress.prune._candidates import depth_candidates, joined
+from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._costs import cost_model
+from edgeswap_compress.prune._depth import without
+from edgeswap_compress.prune._errors import PruningError, UnreachableTarget
+from edgeswap_compress.prune._inputs import DEFAULT_TOKENS, example_inputs
+from edgeswap_compress.prune._plan import DropKind, PruningPlan
+from edgeswap_compress.prune._protect import protected_layers
+from edgeswap_compress.prune._replay import Earlier, pruned_copy
+from edgeswap_compress.prune._search import Cost, Goal
+
+if TYPE_CHECKING:
+    from edgeswap_compress.prune._block_latency import LatencyTable
+    from edgeswap_compress.prune._probe import Probe
+
+SCOPES = ("share", "uniform", "global")
+MOST_DEPTHS = 6  # depths that "both" completes to whole plans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Aids:
+    """What a plan is made with, beside the weights.
+
+    Args:
+        tokens: length of the cross-attention sequence, for counting MACs.
+        probe: samples, for importances that need them and for choosing between plans.
+        latencies: needed for a latency target.
+    """
+
+    tokens: int = DEFAULT_TOKENS
+    probe: Probe | None = None
+    latencies: LatencyTable | None = None
+
+    def goal(self, known: Survey, config: PruneConfig) -> Goal:
+        """The cost that a config's ratio is of, as a function of the widths of a survey's sets.
+
+        Raises:
+            PruningError: a latency target without a table.
+        """
+        whole: float
+        cost: Cost
+        if config.target == "macs":
+            cost, whole, what = known.costs.macs, known.macs, "MACs"
+        elif config.target == "params":
+            cost, whole, what = known.costs.parameters, known.parameters, "parameters"
+        elif self.latencies is None:
+            raise PruningError("a latency target needs a table of latencies: measure_latencies()")
+        else:
+            cost, what = self.latencies.cost(known.costs), "latency"
+            whole = self.latencies.whole_ms
+        option = f"--{config.target}-ratio"
+        return Goal(cost=cost, whole=float(whole), ratio=config.ratio, what=what, option=option)
+
+
+def build_plan(
+    unet: Any,
+    config: PruneConfig,
+    surveyed: Survey | None = None,
+    *,
+    aids: Aids | None = None,
+    earlier: Earlier | None = None,
+) -> PruningPlan:
+    """The plan that reaches the config's ratio and changes the U-Net's outputs least.
+
+    Resnets, residual streams, attention heads (whole ones) and feed-forward layers become
+    narrower, modules are dropped. The model's input and output, its conditioning embeddings and
+    the width of the cross-attention tokens stay.
+
+    Args:
+        unet: a `UNet2DConditionModel` or `UNet2DModel` that has not been pruned, with float32
+            weights where there is a probe; it is not changed. Or what `earlier` left of one.
+        config: what to prune to; after an earlier plan its depth stays what that plan made it.
+        surveyed: `survey(unet)`, for making several plans.
+        aids: samples and latencies, where they are needed.
+        earlier: where a pruned U-Net is pruned further.
+
+    Raises:
+        UnsupportedModel: not a U-Net that can be pruned.
+        UnreachableTarget: no aligned plan comes within 5 % of the ratio.
+        PruningError: samples or latencies are needed and missing.
+    """
+    aids = aids or Aids()
+    whole = unet if earlier is None else earlier.original
+    known = surveyed or survey(
+        whole,
+        tokens=aids.tokens,
+        protect=config.protect,
+        dropped=None if earlier is None else earlier.plan.dropped,
+    )
+    if earlier is not None:
+        config = replace(config, by="width")
+    if config.compares and aids.probe is None:
+        raise PruningError(
+            "choosing between plans measures a loss, but there are no samples: name a rendered "
+            "dataset with --data, or use --by width and another --scope than best"
+        )
+    tried = [
+        _width_plan_or_why(unet, config, depth, scope, aids, earlier)
+        for depth in _depths(whole, config, known, aids)
+        for scope in (SCOPES if config.scope == "best" else (config.scope,))
+    ]
+    plans = [entry for entry in tried if isinstance(entry, PruningPlan)]
+    if not plans:
+        raise next(entry for entry in tried if isinstance(entry, UnreachableTarget))
+    if aids.probe is None:
+        return plans[0]
+    wanted = aids.probe.outputs(whole)
+    judged = [_judged(unet, plan, aids.probe, wanted, earlier) for plan in plans]
+    return min(judged, key=lambda entry: entry[0])[1]
+
+
+def _width_plan_or_why(
+    unet: Any, config: PruneConfig, known: Survey, scope: str, aids: Aids, earlier: Earlier | None
+) -> PruningPlan | UnreachableTarget:
+    """One of several plans that are tried; that one cannot be had may not stop the others."""
+    goal = aids.goal(known, config)
+    try:
+        return width_plan(unet, config, known, goal, scope=scope, probe=aids.probe, earlier=earlier)
+    except UnreachableTarget as error:
+        return error
+
+
+def _judged(
+    unet: Any, plan: PruningPlan, probe: Probe, wanted: list[Tensor], earlier: Earlier | None
+) -> tuple[float, PruningPlan]:
+    """What a plan does to the outputs before any training, and the plan that says so."""
+    loss = probe.distance(pruned_copy(unet, plan, earlier), wanted)
+    if plan.stats is None:
+        return loss, plan
+    return loss, replace(plan, stats=replace(plan.stats, predicted_loss=loss))
+
+
+def _depths(unet: Any, config: PruneConfig, known: Survey, aids: Aids) -> Iterator[Survey]:
+    """The depths to complete to plans, none dropped first."""
+    if config.by == "width" or aids.probe is None:
+        yield known
+        return
+    if config.by == "both":
+        yield known
+    drops = list(_greedy(unet, config, known, aids, aids.probe))
+    if config.by == "depth":
+        drops = drops[-1:] or [{}]
+    elif len(drops) > MOST_DEPTHS:
+        places = np.linspace(0, len(drops) - 1, MOST_DEPTHS).astype(int)
+        drops = [drops[place] for place in places]
+    for dropped in drops:
+        yield survey(unet, tokens=aids.tokens, dropped=dropped, protect=config.protect)
+
+
+def _greedy(
+    unet: Any, config: PruneConfig, known: Survey, aids: Aids, probe: Probe
+) -> Iterator[Mapping[str, DropKind]]:
+    """Drops of growing depth: one more candidate each, the least change for what it saves first.
+
+    Candidates are measured alone. One that would overshoot the target is passed over.
+    """
+    wanted = probe.outputs(unet)
+    inputs = example_inputs(unet.config, tokens=aids.tokens)
+
+    def cost(dropped: Mapping[str, DropKind]) -> float:
+        twin = without(known.twin, dropped)
+        bare = replace(known, costs=cost_model(twin, inputs, ()))
+        return float(aids.goal(bare, config).cost(np.zeros(0, dtype=np.int64)))
+
+    goal = aids.goal(known, config)
+    target, whole = goal.ratio * goal.whole, cost({})
+    ranked = []
+    for candidate in depth_candidates(unet, protected_layers(unet, config.protect)):
+        saved = whole - cost(candidate.dropped)
+        if saved > 0:
+            change = probe.distance(without(unet, candidate.dropped).eval(), wanted)
+            ranked.append((change / saved, candidate.name, candidate))
+    dropped: dict[str, DropKind] = {}
+    for _, _, candidate in sorted(ranked, key=lambda entry: entry[:2]):
+        more = joined(unet, dropped, candidate.dropped)
+        if more is not None and cost(more) >= target:
+            dropped = more
+            yield dict(dropped)

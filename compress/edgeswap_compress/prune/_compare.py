@@ -1,0 +1,155 @@
+"""Before and after: what pruning saved, on paper and by the clock, and what it may cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._macs import count_macs, count_parameters
+from edgeswap_compress.data import read_dataset
+from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._latency import interleaved_ms
+from edgeswap_compress.prune._measured import seeded_inputs
+from edgeswap_compress.prune._ort_timing import interleaved_medians_ms, open_session
+from edgeswap_compress.prune._probe import Probe
+from edgeswap_compress.prune._samples import Model, is_large, probe_of, token_count
+from edgeswap_compress.prune._stage import open_model
+
+RUNS = 15
+
+
+def compare(
+    before: Path,
+    after: Path,
+    *,
+    latency_runs: int | None = None,
+    samples: int | None = None,
+    data: Path | None = None,
+) -> dict[str, Any]:
+    """What the U-Nets of two folders cost, and how far apart their outputs are.
+
+    Args:
+        before: the unpruned checkpoint or U-Net.
+        after: the pruned one.
+        latency_runs: timed evaluations of each in torch and in ONNX Runtime, batch 1, in turns; 0
+            times nothing; None for 15, or 0 where an evaluation costs more than 50 GMACs.
+        samples: to compare the outputs on, as in `PruneConfig`.
+        data: dataset to take them from.
+
+    Returns:
+        "before" and "after": {"parameters", "macs", "latency_torch_ms", "latency_ort_ms", "loss"}
+        (medians; the diffusion loss on samples of data); "ratio": after / before of each, None
+        where it was not measured; "output_change": mean square distance of the outputs;
+        "predicted_loss": that distance before any recovery, from the plan; "plan": its stats.
+    """
+    loaded = {"before": open_model(before), "after": open_model(after)}
+    if latency_runs is None:
+        latency_runs = 0 if is_large(loaded["before"]) else RUNS
+    unets = {name: torch.nn.Module.float(model.unet) for name, model in loaded.items()}
+    inputs = seeded_inputs(unets["before"], token_count(loaded["before"]))
+    timed = _timed(unets, inputs, latency_runs)
+    probe = _probe(loaded["before"], before, samples, data)
+    facts: dict[str, Any] = {
+        name: {
+            "parameters": count_parameters(unet),
+            "macs": count_macs(unet, inputs),
+            "latency_torch_ms": timed["torch"].get(name),
+            "latency_ort_ms": timed["ort"].get(name),
+            "loss": _loss(probe, unet),
+        }
+        for name, unet in unets.items()
+    }
+    facts["ratio"] = {
+        key: facts["after"][key] / value if value else None
+        for key, value in facts["before"].items()
+    }
+    facts |= _predictions(probe, unets, loaded["after"])
+    facts["latency_runs"], facts["threads"] = latency_runs, torch.get_num_threads()
+    facts["checkpoint"] = str(after)
+    return facts
+
+
+def _timed(unets: dict[str, Any], inputs: dict[str, Any], runs: int) -> dict[str, dict[str, float]]:
+    if not runs:
+        return {"torch": {}, "ort": {}}
+    sessions = {name: open_session(unet, kwargs=inputs) for name, unet in unets.items()}
+    return {
+        "torch": interleaved_ms(unets, inputs, runs=runs),
+        "ort": interleaved_medians_ms(sessions, runs=runs),
+    }
+
+
+def _probe(model: Model, folder: Path, samples: int | None, data: Path | None) -> Probe | None:
+    config = PruneConfig(macs_ratio=0.5, samples=samples)
+    dataset = None if data is None else read_dataset(data)
+    return probe_of(model, config, folder=folder, data=dataset)
+
+
+@torch.no_grad()
+def _loss(probe: Probe | None, unet: Any) -> float | None:
+    """The mean diffusion loss; None where the samples are noise, of which it says nothing."""
+    if probe is None or probe.origin == "noise":
+        return None
+    losses = [
+        float(probe.loss(unet, batch, probe.steps(number)))
+        for number, batch in enumerate(probe.batches)
+    ]
+    return sum(losses) / len(losses)
+
+
+def _predictions(probe: Probe | None, unets: dict[str, Any], after: Model) -> dict[str, Any]:
+    stats = None if after.plan is None else after.plan.stats
+    change = None
+    if probe is not None:
+        change = probe.distance(unets["after"], probe.outputs(unets["before"]))
+    return {
+        "output_change": change,
+        "predicted_loss": None if stats is None else stats.predicted_loss,
+        "samples": None if probe is None else sum(len(batch) for batch in probe.batches),
+        "samples_origin": None if probe is None else probe.origin,
+        "plan": None if stats is None else stats.to_json(),
+        "kind": "checkpoint" if isinstance(after, Checkpoint) else "unet",
+    }
+
+
+def table(facts: dict[str, Any]) -> list[str]:
+    """The facts as lines of text."""
+    rows = (
+        ("parameters", "parameters", 1e6, "M"),
+        ("macs", "MACs", 1e6, "M"),
+        ("latency_torch_ms", "torch latency", 1.0, "ms"),
+        ("latency_ort_ms", "ORT latency", 1.0, "ms"),
+        ("loss", "loss", 1.0, ""),
+    )
+    lines = [f"{'U-Net':<14}{'before':>12}{'after':>12}{'ratio':>8}"]
+    for key, label, scale, unit in rows:
+        before, after, ratio = facts["before"][key], facts["after"][key], facts["ratio"][key]
+        if before is None:
+            continue
+        digits = 2 if unit else 4
+        cells = (f"{value / scale:>9.{digits}f} {unit:<2}" for value in (before, after))
+        lines.append(f"{label:<14}{''.join(cells)}{ratio:>8.3f}")
+    predicted = facts["predicted_loss"]
+    if predicted is not None:
+        lines.append(f"predicted loss change: {predicted:+.4f} before any training")
+    if facts["samples"]:
+        lines.append(
+            f"output change: {facts['output_change']:.4f}, mean square on {facts['samples']} "
+            f"samples of {facts['samples_origin']}"
+        )
+    else:
+        lines.append(
+            "no samples, so no loss was predicted: --samples N takes noise, --data triplets"
+        )
+    if facts["latency_runs"]:
+        lines.append(
+            f"latency: median of {facts['latency_runs']} runs in turns, batch 1, "
+            f"{facts['threads']} threads"
+        )
+    else:
+        lines.append("latency was not measured: --latency-runs N measures it")
+    lines.append(f"wrote {facts['checkpoint']}")
+    return lines

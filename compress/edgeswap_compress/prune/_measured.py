@@ -1,0 +1,100 @@
+"""Plans for a latency: the table proposes, the clock decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from edgeswap_compress.prune._build import Survey
+from edgeswap_compress.prune._choose import Aids, build_plan
+from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._errors import UnreachableTarget
+from edgeswap_compress.prune._inputs import example_inputs
+from edgeswap_compress.prune._ort_timing import interleaved_medians_ms, open_session
+from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._replay import Earlier, pruned_copy
+from edgeswap_compress.prune._search import TOLERANCE
+
+TRIES = 4
+_CLOSE = 0.015  # of the asked ratio: no further try
+RUNS = 40
+
+RatioTimer = Callable[[Any, Any], float]
+"""(whole, pruned) U-Nets -> latency after / before."""
+
+
+def seeded_inputs(unet: Any, tokens: int) -> dict[str, Any]:
+    """Keyword arguments of one evaluation on the CPU, the same every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return example_inputs(unet.config, tokens=tokens, device="cpu")
+
+
+def latency_ratio(whole: Any, pruned: Any, *, tokens: int, runs: int = RUNS) -> float:
+    """After / before on ONNX Runtime, medians of evaluations in turns."""
+    inputs = seeded_inputs(whole, tokens)
+    sessions = {
+        name: open_session(unet, kwargs=inputs)
+        for name, unet in (("before", whole), ("after", pruned))
+    }
+    found = interleaved_medians_ms(sessions, runs=runs)
+    return found["after"] / found["before"]
+
+
+def build_measured_plan(
+    unet: Any,
+    config: PruneConfig,
+    known: Survey,
+    *,
+    aids: Aids,
+    earlier: Earlier | None = None,
+    timer: RatioTimer | None = None,
+) -> PruningPlan:
+    """A plan for a latency ratio whose U-Net was exported and timed, and met it.
+
+    The table adds up blocks that were timed alone, which is a few hundredths off the whole. So the
+    proposed U-Net is timed beside the original, and the table is asked for a ratio corrected by
+    what was found, at most four times.
+
+    Args:
+        unet, config, aids, earlier: as for `build_plan`.
+        known: of the U-Net in its original shape.
+        timer: replaces the measuring, for tests.
+
+    Returns:
+        The plan nearest to the ratio; its stats say what was measured.
+
+    Raises:
+        UnreachableTarget: no try came within 5 % of the ratio.
+    """
+    whole = unet if earlier is None else earlier.original
+    measure = timer or (lambda a, b: latency_ratio(a, b, tokens=aids.tokens))
+    wanted = asked = config.ratio
+    tried: list[tuple[float, PruningPlan]] = []
+    for _ in range(TRIES):
+        try:
+            plan = build_plan(
+                unet, replace(config, latency_ratio=asked), known, aids=aids, earlier=earlier
+            )
+        except UnreachableTarget:
+            if not tried:
+                raise
+            break
+        found = measure(whole, pruned_copy(unet, plan, earlier))
+        if plan.stats is not None:
+            plan = replace(plan, stats=replace(plan.stats, latency_ratio=found))
+        tried.append((found, plan))
+        if abs(found / wanted - 1) <= _CLOSE:
+            break
+        asked = min(0.99, max(0.01, asked * wanted / found))
+    found, plan = min(tried, key=lambda entry: abs(entry[0] - wanted))
+    if abs(found / wanted - 1) > TOLERANCE:
+        raise UnreachableTarget(
+            f"a latency ratio of {wanted:g} was not met: the nearest of {len(tried)} plans "
+            f"measured {found:.3f}; ask for another --latency-ratio, a smaller --round-to, or "
+            "try again on a machine that does nothing else"
+        )
+    return plan

@@ -1,0 +1,114 @@
+"""What a plan is judged by: fixed samples, and the diffusion loss a U-Net has on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ProbeBatch:
+    """Samples with everything a U-Net is told about them, all float32.
+
+    Args:
+        clean: (N, C, H, W) samples x_0.
+        noise: (N, C, H, W) standard normal.
+        parts: what the U-Net's input consists of, along its channels: (N, ., H, W) each, and None
+            where the noised sample goes.
+        conditions: further keyword arguments of the U-Net.
+        weights: (N, 1, H, W) of the loss, mean 1.
+    """
+
+    clean: Tensor
+    noise: Tensor
+    parts: tuple[Tensor | None, ...]
+    conditions: Mapping[str, Any]
+    weights: Tensor
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Probe:
+    """Batches of fixed samples and the noise schedule of the U-Net that is looked at.
+
+    Args:
+        batches: at least one.
+        alphas: (T,) cumulated ᾱ of the noise schedule.
+        prediction: what the U-Net's output is.
+        origin: "data" for samples of a dataset, "noise" for seeded random numbers.
+    """
+
+    batches: tuple[ProbeBatch, ...]
+    alphas: Tensor
+    prediction: Literal["epsilon", "v_prediction", "sample"]
+    origin: Literal["data", "noise"]
+
+    def steps(self, number: int) -> Tensor:
+        """(N,) timesteps of one batch; those of all batches cover the schedule evenly."""
+        size, count = len(self.batches[number]), len(self.batches)
+        places = torch.arange(size) * count + number + 1
+        return places * len(self.alphas) // (size * count) - 1
+
+    def inputs(self, batch: ProbeBatch, steps: Tensor) -> dict[str, Any]:
+        """Keyword arguments of the U-Net at timesteps (N,)."""
+        signal, strength = self._mix(steps)
+        noised = signal * batch.clean + strength * batch.noise
+        parts = [noised if part is None else part for part in batch.parts]
+        return {"sample": torch.cat(parts, 1), "timestep": steps.float(), **batch.conditions}
+
+    def output(self, unet: Any, batch: ProbeBatch, steps: Tensor) -> Tensor:
+        """(N, C, H, W) what the U-Net predicts; learned variances behind it are left out."""
+        output: Tensor = unet(**self.inputs(batch, steps)).sample
+        return output[:, : batch.clean.shape[1]]
+
+    def loss(self, unet: Any, batch: ProbeBatch, steps: Tensor) -> Tensor:
+        """Weighted mean square error of the prediction, a scalar (2006.11239, eq. 14)."""
+        wanted = self._wanted(batch, steps)
+        return ((self.output(unet, batch, steps) - wanted).square() * batch.weights).mean()
+
+    @torch.no_grad()
+    def mean_loss(self, unet: Any) -> float:
+        """The loss over all batches at `steps`."""
+        losses = [
+            float(self.loss(unet, batch, self.steps(number)))
+            for number, batch in enumerate(self.batches)
+        ]
+        return sum(losses) / len(losses)
+
+    @torch.no_grad()
+    def outputs(self, unet: Any) -> list[Tensor]:
+        """What the U-Net predicts for each batch at `steps`."""
+        return [
+            self.output(unet, batch, self.steps(number))
+            for number, batch in enumerate(self.batches)
+        ]
+
+    def distance(self, unet: Any, wanted: list[Tensor]) -> float:
+        """Weighted mean square distance to another U-Net's `outputs`.
+
+        Where the other's loss is at its minimum, this is how much higher the loss is here: the
+        error of a conditional mean is uncorrelated with every function of its inputs.
+        """
+        apart = [
+            float(((found - goal).square() * batch.weights).mean())
+            for found, goal, batch in zip(self.outputs(unet), wanted, self.batches, strict=True)
+        ]
+        return sum(apart) / len(apart)
+
+    def _mix(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        alphas = self.alphas[steps].view(-1, 1, 1, 1)
+        return alphas.sqrt(), (1 - alphas).clamp(min=0).sqrt()
+
+    def _wanted(self, batch: ProbeBatch, steps: Tensor) -> Tensor:
+        if self.prediction == "epsilon":
+            return batch.noise
+        if self.prediction == "sample":
+            return batch.clean
+        signal, strength = self._mix(steps)
+        return signal * batch.noise - strength * batch.clean

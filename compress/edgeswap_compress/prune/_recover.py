@@ -1,0 +1,188 @@
+"""Recovery: a pruned U-Net learns to answer like the unpruned one, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+
+from edgeswap_compress._checkpoint import Checkpoint, convert
+from edgeswap_compress._conditioner import Condition
+from edgeswap_compress._latents import latents_to_sample, predict, sample_to_latents
+from edgeswap_compress.distill._features import FeatureMatch, block_outputs
+from edgeswap_compress.distill._levels import NoiseLevels
+from edgeswap_compress.prune._config import RecoverConfig
+from edgeswap_compress.train._cache import LatentGroups, draw_triplets
+from edgeswap_compress.train._denoiser import Denoiser
+from edgeswap_compress.train._loop import Draw
+from edgeswap_compress.train._losses import LatentIdentityLoss, mask_weights
+
+TERMINAL_SHARE = 0.35  # of the samples at t = T, as in the teacher's training
+DROPPED_SHARE = 0.1  # of the samples without a source, for guidance (2207.12598)
+MASK_WEIGHT, IDENTITY_NOISE = 3.0, 0.3  # as in training
+FIGURES = 128  # triplets that the figures are measured on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RecoverData:
+    """Latents in the teacher's space.
+
+    Args:
+        train: to learn from.
+        held_out: for the figures; may be `train` again.
+    """
+
+    train: LatentGroups
+    held_out: LatentGroups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Lesson:
+    """A batch: everything the U-Nets are told, and what they should say.
+
+    Args:
+        noisy, target, truth, velocity: (N, C, S, S) float32.
+        steps: (N,) timesteps.
+        condition: of the sources, in the modules' dtype.
+        kept: (N,) bool, whose source was not dropped.
+        weights: (N, 1, S, S) of the loss, mean 1.
+    """
+
+    noisy: Tensor
+    target: Tensor
+    truth: Tensor
+    velocity: Tensor
+    steps: Tensor
+    condition: Condition
+    kept: Tensor
+    weights: Tensor
+
+    def apart(self, output: Tensor, wanted: Tensor) -> Tensor:
+        """Weighted mean square distance of predictions (N, C, S, S)."""
+        return ((output - wanted).square() * self.weights).mean()
+
+
+class RecoverObjective:
+    """Diffusion loss on the truth, distance to the teacher's output, and to its block outputs.
+
+    BK-SDM (2305.15798, eqs. 1-4): L_task + L_outKD + L_featKD. Times and dropped conditions are
+    drawn as in the teacher's own training. The conditioner stays the teacher's, so that both
+    U-Nets see the same inputs, and only the pruned one learns.
+
+    Args:
+        teacher: frozen, converted to the config's dtype.
+        unet: learns; likewise converted.
+
+    Raises:
+        InvalidCheckpoint: the teacher's scheduler is not of v-prediction.
+    """
+
+    def __init__(
+        self, teacher: Checkpoint, unet: Any, config: RecoverConfig, data: RecoverData
+    ) -> None:
+        self._dtype = getattr(torch, config.dtype)
+        self._levels = NoiseLevels(teacher.scheduler)
+        for module in (teacher.unet, teacher.conditioner):
+            convert(module, self._dtype).eval().requires_grad_(False)
+        convert(unet, self._dtype).train().requires_grad_(True)
+        for model in (teacher.unet, unet):
+            model.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+        self.module = Denoiser(unet, teacher.conditioner)
+        self._teacher, self._swap, self._config = teacher.unet, teacher.swap, config
+        self._train, self._held_out = data.train, data.held_out
+        self._identity = LatentIdentityLoss(teacher.conditioner)
+        if config.feature_weight > 0:
+            self.module.add_module("features", FeatureMatch(self._widths()))
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of a batch of random triplets."""
+        lesson, weigh = self._lesson(self._train, draw, batch_size), self._config
+        with torch.no_grad(), block_outputs(self._teacher) as wanted:
+            theirs = self._answer(self._teacher, lesson)
+        with block_outputs(self.module.unet) as own:
+            output = self._answer(self.module.unet, lesson)
+        terms = {
+            "v_loss": (weigh.truth_weight, lesson.apart(output, lesson.velocity)),
+            "to_teacher": (weigh.output_weight, lesson.apart(output, theirs)),
+        }
+        if weigh.feature_weight > 0:
+            match = self.module.get_submodule("features")
+            terms["features"] = (weigh.feature_weight, match(own, wanted))
+        if weigh.identity_weight > 0:
+            identity = self._identity_loss(lesson, output, draw)
+            terms["identity_loss"] = (weigh.identity_weight, identity)
+        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        return loss, {name: float(term.detach()) for name, (_, term) in terms.items()}
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Distances to truth and teacher on fixed triplets, and the teacher's to the truth."""
+        lesson = self._lesson(self._held_out, Draw.of(0, 2**30), FIGURES)
+        output = self._answer(self.module.unet, lesson)
+        theirs = self._answer(self._teacher, lesson)
+        return {
+            "held_out_v_loss": float(lesson.apart(output, lesson.velocity)),
+            "held_out_teacher_v_loss": float(lesson.apart(theirs, lesson.velocity)),
+            "held_out_to_teacher": float(lesson.apart(output, theirs)),
+        }
+
+    @torch.no_grad()
+    def _lesson(self, data: LatentGroups, draw: Draw, n: int) -> _Lesson:
+        t = draw_triplets(draw.rng, len(data), data.identities, n)
+        target, truth, source = (
+            data.latents[t.group, place].float() for place in (t.target, t.truth, t.source)
+        )
+        clean = latents_to_sample(self._swap, truth, target)
+        noise, terminal = draw.normal(clean), self._levels.terminal
+        drawn = (draw.rng.random(n) ** 0.7 * terminal).astype(np.int64)
+        steps = torch.from_numpy(np.where(draw.rng.random(n) < TERMINAL_SHARE, terminal, drawn))
+        kept = torch.from_numpy(draw.rng.random(n) >= DROPPED_SHARE)
+        return _Lesson(
+            noisy=self._levels.add(clean, noise, steps),
+            target=target,
+            truth=truth,
+            velocity=self._levels.velocity(clean, noise, steps),
+            steps=steps,
+            condition=self._condition(source, kept),
+            kept=kept,
+            weights=mask_weights(data, t, MASK_WEIGHT),
+        )
+
+    def _condition(self, source: Tensor, kept: Tensor) -> Condition:
+        given = self.module.conditioner.condition(self._cast(source))
+        null = self.module.conditioner.null(len(source))
+        flat, grid = kept[:, None], kept[:, None, None]
+        return Condition(
+            torch.where(grid, given.tokens, null.tokens),
+            torch.where(flat, given.vector, null.vector),
+            torch.where(grid[..., None], given.source_latents, null.source_latents),
+        )
+
+    def _answer(self, unet: Any, lesson: _Lesson) -> Tensor:
+        noisy, target = self._cast(lesson.noisy), self._cast(lesson.target)
+        return predict(unet, self._swap, noisy, lesson.steps, target, lesson.condition).float()
+
+    def _identity_loss(self, lesson: _Lesson, output: Tensor, draw: Draw) -> Tensor:
+        clean = self._levels.clean(lesson.noisy, output, lesson.steps)
+        predicted = sample_to_latents(self._swap, clean, lesson.target)
+        strength = torch.from_numpy(draw.rng.random((len(output), 1, 1, 1))).float()
+        spoil = IDENTITY_NOISE * strength * draw.normal(lesson.truth)
+        return self._identity(predicted, lesson.truth, lesson.kept, spoil)
+
+    def _cast(self, x: Tensor) -> Tensor:
+        """To the modules' dtype and memory order."""
+        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def _widths(self) -> list[tuple[int, int]]:
+        """Channels of each block's output, the pruned U-Net's and the teacher's."""
+        lesson, found = self._lesson(self._train, Draw.of(0, 0), 1), []
+        for unet in (self.module.unet, self._teacher):
+            with block_outputs(unet) as seen:
+                self._answer(unet, lesson)
+            found.append([output.shape[1] for output in seen])
+        return list(zip(*found, strict=True))

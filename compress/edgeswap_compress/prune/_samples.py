@@ -1,0 +1,90 @@
+"""Which samples a model is pruned by: those of a named dataset, the packaged ones, noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._defaults import calibration_dataset
+from edgeswap_compress._macs import count_macs
+from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._errors import PruningError
+from edgeswap_compress.prune._folder import UNetFolder, unet_home
+from edgeswap_compress.prune._importance import NEED_PROBE
+from edgeswap_compress.prune._inputs import DEFAULT_TOKENS, example_inputs
+from edgeswap_compress.prune._probe import Probe
+from edgeswap_compress.prune._probe_samples import noise_probe, pipeline_scheduler, swap_probe
+from edgeswap_compress.prune._twin import empty_original
+
+Model = Checkpoint | UNetFolder
+"""What can be pruned; both have a `unet` and a `plan`."""
+
+SAMPLES, NOISE_SAMPLES = 64, 8
+LARGE_MACS = 50 * 10**9
+"""An evaluation that costs more is neither timed nor probed unless that is asked for."""
+
+
+def token_count(model: Model) -> int:
+    """Length of the cross-attention sequence that a model is conditioned on.
+
+    A checkpoint's conditioner says it; for a bare U-Net it is CLIP's.
+    """
+    if isinstance(model, Checkpoint):
+        return int(model.conditioner.null(1).tokens.shape[1])
+    return DEFAULT_TOKENS
+
+
+def is_large(model: Model) -> bool:
+    """Whether one evaluation of the U-Net costs more than `LARGE_MACS`."""
+    inputs = example_inputs(model.unet.config, tokens=token_count(model))
+    return count_macs(empty_original(model.unet), inputs) > LARGE_MACS
+
+
+def probe_of(
+    model: Model, config: PruneConfig, *, folder: Path, data: Any | None = None
+) -> Probe | None:
+    """The samples to judge plans of a model by, or None.
+
+    A swap checkpoint is probed with triplets of a rendered dataset, by default the packaged one
+    where its crops have the checkpoint's size. A bare U-Net is probed with seeded noise.
+
+    Args:
+        config: says how many, and whether the plan depends on them.
+        folder: the model came from; a pipeline's scheduler beside the U-Net is used.
+        data: a dataset that was named.
+
+    Raises:
+        PruningError: a dataset was named for a bare U-Net.
+        InvalidSettings: the dataset's crops have another size than the checkpoint's.
+    """
+    if config.samples == 0:
+        return None
+    if isinstance(model, Checkpoint):
+        dataset = _packaged(model) if data is None else data
+        if dataset is None:
+            return None
+        return swap_probe(model, dataset, samples=config.samples or SAMPLES, seed=config.seed)
+    if data is not None:
+        raise PruningError(
+            f"{folder} holds a bare U-Net, which does not say how pictures become its inputs: "
+            "expected a swap checkpoint with --data; leave --data out, and it is probed with noise"
+        )
+    needed = config.importance in NEED_PROBE or config.compares
+    if config.samples is None and not needed and is_large(model):
+        return None
+    return noise_probe(
+        model.unet.config,
+        tokens=token_count(model),
+        samples=config.samples or NOISE_SAMPLES,
+        seed=config.seed,
+        scheduler=pipeline_scheduler(unet_home(folder)),
+    )
+
+
+def _packaged(model: Checkpoint) -> Any | None:
+    """The packaged dataset, where the checkpoint swaps crops of its size."""
+    from edgeswap_compress.data import read_dataset
+
+    dataset = read_dataset(calibration_dataset())
+    return dataset if dataset.images(0).shape[1] == model.swap.resolution_px else None
