@@ -13,6 +13,7 @@
         ├── DatasetMismatch        (ValueError)
         ├── DatasetMissing         (FileNotFoundError)
         ├── DatasetDamaged         (ValueError)
+        ├── UnusablePictures       (ValueError)
         ├── RenderWorkerDied       (RuntimeError)
         ├── InvalidCheckpoint      (ValueError)
         └── TrainingStopped        (RuntimeError)
@@ -112,6 +113,10 @@ class DatasetDamaged(CompressError, ValueError):
             f"{path} is damaged: expected {expected}, found {found}; "
             "remove that file and run the same edgeswap data render again"
         )
+
+
+class UnusablePictures(CompressError, ValueError):
+    """A user's own pictures cannot be trained on as they are."""
 
 
 class RenderWorkerDied(CompressError, RuntimeError):

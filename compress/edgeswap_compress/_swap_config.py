@@ -28,6 +28,17 @@ class FaceMask:
     exponent: float = 2.5
     feather_px: float = 6.0
 
+    @classmethod
+    def of_size(cls, resolution_px: int) -> FaceMask:
+        """The default mask, which is of 96 px crops, for crops of another side."""
+        usual, scale = cls(), resolution_px / 96.0
+        return cls(
+            centre_px=(usual.centre_px[0] * scale, usual.centre_px[1] * scale),
+            radii_px=(usual.radii_px[0] * scale, usual.radii_px[1] * scale),
+            exponent=usual.exponent,
+            feather_px=usual.feather_px * scale,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapConfig:

@@ -48,7 +48,7 @@ CONFIG = TeacherConfig(
 
 @pytest.fixture
 def datasets(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(_teacher, "read_dataset", lambda path: noise_dataset)
+    monkeypatch.setattr(_teacher, "open_pictures", lambda path: noise_dataset)
     return noise_dataset
 
 

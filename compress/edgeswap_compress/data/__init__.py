@@ -1,4 +1,4 @@
-"""Synthetic adults for training: rendering, datasets, and the assets they are made from."""
+"""What training reads: rendered synthetic adults, and a user's own pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeswap_compress.data._align_photos import align_photos
     from edgeswap_compress.data._assets import asset, cache_folder, fetch
+    from edgeswap_compress.data._folders import Pictures, open_pictures
     from edgeswap_compress.data._grid import GroupSettings, triplets
     from edgeswap_compress.data._portrait import render_portrait
     from edgeswap_compress.data._rendering import render_dataset
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Dataset",
     "GroupSettings",
+    "Pictures",
+    "align_photos",
     "asset",
     "cache_folder",
     "fetch",
+    "open_pictures",
     "read_dataset",
     "render_dataset",
     "render_portrait",
@@ -27,9 +32,12 @@ __all__ = [
 _HOMES = {
     "Dataset": "_shards",
     "GroupSettings": "_grid",
+    "Pictures": "_folders",
+    "align_photos": "_align_photos",
     "asset": "_assets",
     "cache_folder": "_assets",
     "fetch": "_assets",
+    "open_pictures": "_folders",
     "read_dataset": "_shards",
     "render_dataset": "_rendering",
     "render_portrait": "_portrait",

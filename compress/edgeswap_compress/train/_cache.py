@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress._latents import encode_crop
 from edgeswap_compress._swap_config import SwapConfig
-from edgeswap_compress.data import Dataset
+from edgeswap_compress.data import Pictures
 from edgeswap_runtime._atomic import write_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -35,9 +35,10 @@ class LatentGroups:
     """Normalised latents and masks of every picture of a dataset.
 
     Attributes:
-        latents: (G, P, C, S, S) float16, P = K source views, then K x K pictures [scene, face].
+        latents: (G, P, C, S, S) float16; of rendered groups P = K source views, then K x K
+            pictures [scene, face].
         masks: (G, P, S, S) float16 in [0, 1], the inner-face mask averaged over each latent cell.
-        identities: K.
+        identities: K, people of a group.
     """
 
     latents: Tensor
@@ -62,7 +63,7 @@ def _pool_masks(masks: NDArray[np.uint8], size: int) -> Tensor:
 def encode_dataset(
     vae: Any,
     swap: SwapConfig,
-    dataset: Dataset,
+    dataset: Pictures,
     cache: Path,
     key: str,
     *,
@@ -100,7 +101,7 @@ def encode_dataset(
 
 
 @torch.no_grad()
-def latent_statistics(vae: Any, swap: SwapConfig, dataset: Dataset, groups: int = 64) -> None:
+def latent_statistics(vae: Any, swap: SwapConfig, dataset: Pictures, pictures: int = 1280) -> None:
     """Measure mean and deviation of each raw latent channel; store them in the vae config.
 
     Raises:
@@ -108,7 +109,8 @@ def latent_statistics(vae: Any, swap: SwapConfig, dataset: Dataset, groups: int 
     """
     channels = swap.latent_channels
     vae.register_to_config(latents_mean=[0.0] * channels, latents_std=[1.0] * channels)
-    picks = np.linspace(0, len(dataset) - 1, min(groups, len(dataset))).astype(int)
+    groups = min(pictures // dataset.pictures, len(dataset))
+    picks = np.linspace(0, len(dataset) - 1, groups).astype(int)
     raw = torch.cat([_encode_group(vae, swap, dataset.images(int(g))) for g in picks]).float()
     mean, std = raw.mean((0, 2, 3)), raw.std((0, 2, 3))
     if float(std.min()) < 1e-4:

@@ -1,4 +1,4 @@
-"""``edgeswap train``: a teacher checkpoint from rendered datasets."""
+"""``edgeswap train``: a teacher checkpoint from rendered datasets or a user's own pictures."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def command(argv: list[str]) -> int:
     import torch
 
     from edgeswap_compress._progress import stage_progress
+    from edgeswap_compress.train._examples import ExampleConfig
     from edgeswap_compress.train._loop import Cadence
     from edgeswap_compress.train._processes import processes
     from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
@@ -29,7 +30,12 @@ def command(argv: list[str]) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     config = TeacherConfig(**_stages(args), dtype=args.dtype, seed=args.seed)
-    run = TeacherRun(args.dataset, args.held_out, config, args.run, args.init)
+    examples = ExampleConfig(
+        augment_share=args.augment,
+        self_share=args.self_share,
+        structure_weight=args.structure_weight,
+    )
+    run = TeacherRun(args.dataset, args.held_out, config, args.run, args.init, examples)
     cadence = Cadence(
         save_s=args.save_every,
         evaluate_s=args.evaluate_every,
@@ -97,12 +103,14 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeswap train",
-        description="Train autoencoder, identity encoder and denoiser on a rendered dataset. "
+        description="Train autoencoder, identity encoder and denoiser on a rendered dataset, on "
+        "triplets (triplets.csv, or sub-folders source, target, truth), or on aligned crops (a "
+        "sub-folder for each person). "
         "Stop it at any time; the same command goes on.",
     )
-    parser.add_argument("dataset", type=Path, help="folder made by edgeswap data render")
+    parser.add_argument("dataset", type=Path, help="what to learn from")
     parser.add_argument("out", type=Path, help="checkpoint folder to write at the end")
-    parser.add_argument("--held-out", type=Path, required=True, help="dataset of --split heldout")
+    parser.add_argument("--held-out", type=Path, required=True, help="never trained on")
     parser.add_argument("--run", type=Path, required=True, help="folder that holds the run's state")
     parser.add_argument(
         "--init", type=Path, metavar="CHECKPOINT", help="go on from its weights, in a new run"
@@ -118,6 +126,25 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.25,
         help="share of the denoiser's training, at its start, at t = T alone",
+    )
+    parser.add_argument(
+        "--augment",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of each batch with changed colours, blur, noise, compression, occluders (0)",
+    )
+    parser.add_argument(
+        "--self-share",
+        type=float,
+        default=0.3,
+        help="of aligned crops: share of the pairs of one person, whose truth is known (0.3)",
+    )
+    parser.add_argument(
+        "--structure-weight",
+        type=float,
+        default=0.5,
+        help="of aligned crops: how firmly pose and light are kept where no truth is known (0.5)",
     )
     parser.add_argument("--guidance-scale", type=float, default=1.5, help="stored as the default")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")

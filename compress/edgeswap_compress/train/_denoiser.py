@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from edgeswap_compress._conditioner import Condition, SourceConditioner
 from edgeswap_compress._latents import latents_to_sample, predict, sample_to_latents
 from edgeswap_compress._swap_config import SwapConfig
-from edgeswap_compress.train._cache import LatentGroups, draw_triplets, held_out_triplets
 from edgeswap_compress.train._config import DenoiserConfig
+from edgeswap_compress.train._examples import Batch, Examples
 from edgeswap_compress.train._loop import Draw
-from edgeswap_compress.train._losses import LatentIdentityLoss, mask_weights
+from edgeswap_compress.train._losses import LatentIdentityLoss
+from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 
 
 def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: SourceConditioner) -> Any:
@@ -60,9 +61,14 @@ class DenoiserObjective:
     The first part of the training is at t = T alone, where v-prediction at zero terminal SNR is
     plain regression of the residual: it learns what to move where before it learns to sample.
 
+    Nobody knows the residual of a pair without truth, so there is nothing to noise: such a pair is
+    trained at t = T alone, to keep the target outside the mask and in its structure, and to have
+    the source's identity.
+
     Args:
         judge: source encoder that the identity loss keeps a frozen copy of; the conditioner as it
             is at the start when None.
+        structure_weight: of `structure_loss`, where some pairs have no truth.
     """
 
     def __init__(
@@ -72,14 +78,16 @@ class DenoiserObjective:
         scheduler: Any,
         swap: SwapConfig,
         config: DenoiserConfig,
-        train: LatentGroups,
-        held_out: LatentGroups,
+        train: Examples,
+        held_out: Examples,
         judge: SourceConditioner | None = None,
+        structure_weight: float = 0.0,
     ) -> None:
         unet.set_attn_processor(AttnProcessor())  # faster than fused attention at these sizes
         self.module = Denoiser(unet, conditioner)
         self._swap, self._config = swap, config
         self._train, self._held_out = train, held_out
+        self._structure_weight = structure_weight
         self._identity = LatentIdentityLoss(judge or conditioner)
         self._dtype = next(unet.parameters()).dtype
         alphas = scheduler.alphas_cumprod.float()
@@ -110,50 +118,60 @@ class DenoiserObjective:
         )
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of a batch of random triplets."""
-        data, swap, config = self._train, self._swap, self._config
-        t = draw_triplets(draw.rng, len(data), data.identities, batch_size)
-        target = data.latents[t.group, t.target].float()
-        truth = data.latents[t.group, t.truth].float()
-        source = data.latents[t.group, t.source].float()
+        """Loss of a batch of random examples."""
+        swap, config = self._swap, self._config
+        batch = self._train.batch(draw, batch_size)
+        target, truth, exact = batch.target, batch.truth, batch.exact
         clean = latents_to_sample(swap, truth, target)
         noise = draw.normal(clean)
         steps = self._timesteps(draw.rng, batch_size, done)
+        steps = torch.where(exact, steps, self._terminal)
         a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
         noisy, velocity = a * clean + s * noise, a * noise - s * clean
         dropped = torch.from_numpy(draw.rng.random(batch_size) < config.condition_dropout)
-        condition = self._condition(source, dropped)
+        condition = self._condition(batch.source, dropped)
         output = predict(
             self.module.unet, swap, self._cast(noisy), steps, self._cast(target), condition
         ).float()
-        weights = mask_weights(data, t, config.mask_weight)
+        weights = batch.weights(config.mask_weight)
         loss = ((output - velocity).square() * weights).mean()
         parts = {"v_loss": float(loss.detach())}
+        predicted = sample_to_latents(swap, a * noisy - s * output, target)
+        if self._structure_weight > 0:
+            structure = structure_loss(predicted, target, exact)
+            loss = loss + self._structure_weight * structure
+            parts["structure_loss"] = float(structure.detach())
         if config.identity_weight > 0:
-            predicted = sample_to_latents(swap, a * noisy - s * output, target)
             strength = config.identity_noise * torch.from_numpy(
                 draw.rng.random((batch_size, 1, 1, 1))
             )
             spoil = strength.float() * draw.normal(truth)
-            identity = self._identity(predicted, truth, ~dropped, spoil)
+            identity = self._identity(predicted, batch.wanted(), ~dropped, spoil, exact)
             loss = loss + config.identity_weight * identity
             parts["identity_loss"] = float(identity.detach())
         return loss, parts
 
     def evaluate(self) -> dict[str, float]:
-        """Held-out v-loss at fixed noise and times; one-step gain in dB over copying the target."""
-        data, swap = self._held_out, self._swap
-        t = held_out_triplets(len(data), data.identities)
+        """Held-out figures, of the examples with a truth and of those without."""
+        batch = self._held_out.held_out(384)
+        figures: dict[str, float] = {}
+        if bool(batch.exact.any()):
+            figures |= self._evaluate_exact(batch.pick(batch.exact))
+        if not bool(batch.exact.all()):
+            figures |= self._evaluate_unpaired(batch.pick(~batch.exact))
+        return figures
+
+    def _evaluate_exact(self, batch: Batch) -> dict[str, float]:
+        """v-loss at fixed noise and times; one-step gain in dB over copying the target."""
+        swap, n = self._swap, len(batch)
         generator = torch.Generator().manual_seed(1)
         error = copied = v_loss = 0.0
-        n = min(len(t.group), 384)
         for lo in range(0, n, 64):
             hi = min(n, lo + 64)
-            g, b, a = t.group[lo:hi], t.target[lo:hi], t.truth[lo:hi]
-            target, truth = data.latents[g, b].float(), data.latents[g, a].float()
-            condition = self._condition(data.latents[g, t.source[lo:hi]].float(), None)
-            mask = torch.maximum(data.masks[g, b], data.masks[g, a]).float()[:, None]
-            clean = latents_to_sample(swap, truth, target)
+            some = batch.pick(slice(lo, hi))
+            target, mask = some.target, some.mask
+            condition = self._condition(some.source, None)
+            clean = latents_to_sample(swap, some.truth, target)
             noise = torch.randn(clean.shape, generator=generator)
             for terminal in (True, False):
                 drawn = torch.randint(self._terminal, (hi - lo,), generator=generator)
@@ -173,7 +191,33 @@ class DenoiserObjective:
                 else:
                     wanted = sa * noise - sn * clean
                     v_loss += float((output - wanted).square().mean()) * (hi - lo) / n
-        return {
-            "held_out_v_loss": v_loss,
-            "held_out_one_step_gain_db": 10.0 * math.log10(copied / error),
-        }
+        figures = {"held_out_v_loss": v_loss}
+        if copied > 0 and error > 0:  # truths that are their targets leave nothing to gain
+            figures["held_out_one_step_gain_db"] = 10.0 * math.log10(copied / error)
+        return figures
+
+    def _evaluate_unpaired(self, batch: Batch) -> dict[str, float]:
+        """One-step swaps of pairs without truth, see `unpaired_figures`."""
+        generator = torch.Generator().manual_seed(1)
+        noise = torch.randn(batch.target.shape, generator=generator)
+        steps = torch.full((len(batch),), self._terminal)
+        residuals = []
+        for lo in range(0, len(batch), 64):
+            some = batch.pick(slice(lo, lo + 64))
+            output = predict(
+                self.module.unet,
+                self._swap,
+                self._cast(noise[lo : lo + 64]),
+                steps[lo : lo + 64],
+                self._cast(some.target),
+                self._condition(some.source, None),
+            ).float()
+            residuals.append(sample_to_latents(self._swap, -output, some.target) - some.target)
+        residual = torch.cat(residuals)
+        swapped = batch.target + residual
+        return unpaired_figures(
+            residual,
+            batch.mask,
+            self._identity.cosine(swapped, batch.source),
+            self._identity.cosine(swapped, batch.target),
+        )

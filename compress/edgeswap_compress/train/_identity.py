@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeswap_compress._conditioner import SourceConditioner
-from edgeswap_compress.train._cache import LatentGroups, held_out_triplets
 from edgeswap_compress.train._config import IdentityConfig
+from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train._loop import Draw
 
 
 class IdentityObjective:
-    """InfoNCE (1807.03748) between two pictures of one inner face in different scenes.
-
-    The second picture is the face worn by somebody else (a truth of the dataset) four times in
-    five, so that hair, outline and skin tone cannot give the identity away.
-    """
+    """InfoNCE (1807.03748) between two pictures of one person (see `Plan.same_person`)."""
 
     def __init__(
         self,
         conditioner: SourceConditioner,
         config: IdentityConfig,
-        train: LatentGroups,
-        held_out: LatentGroups,
+        train: Examples,
+        held_out: Examples,
     ) -> None:
         self._config, self._train, self._held_out = config, train, held_out
         self.module = nn.ModuleDict({"conditioner": conditioner})
@@ -42,19 +37,9 @@ class IdentityObjective:
         return embedding.float()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Symmetric cross-entropy over all identities of ``batch_size // (2 K)`` groups."""
-        k, rng = self._train.identities, draw.rng
-        n_groups = max(2, min(len(self._train), batch_size // (2 * k)))
-        group = np.repeat(rng.choice(len(self._train), n_groups, replace=False), k)
-        face = np.tile(np.arange(k), n_groups)
-        scene = np.where(
-            rng.random(len(face)) < 0.2, face, (face + 1 + rng.integers(k - 1, size=len(face))) % k
-        )
-        own = np.where(rng.random(len(face)) < 0.5, face, k + face * k + face)
-        first = self._train.latents[group, own].float()
-        second = self._train.latents[group, k + scene * k + face].float()
-        both = torch.cat([first, second])
-        both = both + self._config.noise * float(rng.random()) * draw.normal(both)
+        """Symmetric cross-entropy over about ``batch_size // 2`` people."""
+        both = torch.cat(self._train.same_person(draw, batch_size))
+        both = both + self._config.noise * float(draw.rng.random()) * draw.normal(both)
         a, b = self._embed(both).chunk(2)
         scores = (a @ b.T) * self._scale.float().clamp(1.0, 3.7).exp()
         labels = torch.arange(len(scores))
@@ -67,16 +52,14 @@ class IdentityObjective:
         return {"truth_top1": retrieval(self._embed, self._held_out)}
 
 
-def retrieval(embed: Callable[[Tensor], Tensor], groups: LatentGroups) -> float:
-    """Top-1 of truths against the gallery of all source views.
+def retrieval(embed: Callable[[Tensor], Tensor], held_out: Examples) -> float:
+    """Top-1 of truths against the gallery of all source views (see `Plan.likeness`).
 
     Args:
         embed: (N, C, S, S) -> (N, V) unit embeddings.
-        groups: held-out latents.
+        held_out: latents of a held-out set.
     """
-    k = groups.identities
-    gallery = torch.cat([embed(groups.latents[g, :k]) for g in range(len(groups))])
-    t = held_out_triplets(len(groups), k)
-    queries = groups.latents[t.group, t.truth]
+    views, queries, answers = held_out.likeness()
+    gallery = torch.cat([embed(some) for some in views.split(256)])
     found = torch.cat([(embed(q) @ gallery.T).argmax(1) for q in queries.split(256)])
-    return float((found == torch.from_numpy(t.group * k + t.identity)).float().mean())
+    return float((found == answers).float().mean())

@@ -71,12 +71,14 @@ class LatentIdentityLoss:
         truth: Tensor,
         kept: Tensor | None = None,
         noise: Tensor | None = None,
+        aligned: Tensor | None = None,
     ) -> Tensor:
         """Mean loss over the samples where ``kept`` (N,) bool holds.
 
         Args:
             predicted, truth: (N, C, S, S) latents.
             noise: (N, C, S, S) added to both, the same for both.
+            aligned: (N,) bool, where the two have one pose, so that feature maps compare; all.
         """
         if noise is not None:
             predicted, truth = predicted + noise, truth + noise
@@ -85,10 +87,17 @@ class LatentIdentityLoss:
             wanted_maps, wanted = self._features(truth)
         cosine = (embedding * wanted).sum(1)
         apart = (maps - wanted_maps).abs().mean((1, 2, 3)) / (wanted_maps.abs().mean() + 1e-6)
+        if aligned is not None:
+            apart = apart * aligned.float()
         loss = 1.0 - cosine + 0.3 * apart
         if kept is None:
             return loss.mean()
         return (loss * kept.float()).sum() / kept.float().sum().clamp(min=1.0)
+
+    @torch.no_grad()
+    def cosine(self, one: Tensor, other: Tensor) -> Tensor:
+        """(N,) cosine of the identity embeddings of two batches of latents."""
+        return (self._features(one)[1] * self._features(other)[1]).sum(1)
 
     def _features(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         cast = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)

@@ -18,18 +18,16 @@ from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._schedulers import noise_scheduler
 from edgeswap_compress._swap_config import FaceMask, SwapConfig
-from edgeswap_compress.data import Dataset, read_dataset
+from edgeswap_compress.data import Pictures, open_pictures
 from edgeswap_compress.train._autoencoder import AutoencoderObjective, build_autoencoder
-from edgeswap_compress.train._cache import (
-    LatentGroups,
-    draw_triplets,
-    encode_dataset,
-    latent_statistics,
-)
+from edgeswap_compress.train._cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.train._config import AutoencoderConfig, DenoiserConfig, IdentityConfig
 from edgeswap_compress.train._denoiser import DenoiserObjective, build_denoiser
+from edgeswap_compress.train._examples import ExampleConfig, Examples
 from edgeswap_compress.train._identity import IdentityObjective
 from edgeswap_compress.train._loop import Cadence, Draw, Objective, fit
+from edgeswap_compress.train._online import OnlineEncoder
+from edgeswap_compress.train._plans import plan_of, truths_known
 from edgeswap_compress.train._processes import processes
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._align import TEMPLATE_96
@@ -39,9 +37,14 @@ from edgeswap_runtime._errors import OutputExists
 HELD_OUT_FIGURES = {
     "autoencoder": ("psnr_db", "psnr_face_db", "hf_ratio"),
     "identity": ("truth_top1",),
-    "denoiser": ("held_out_v_loss", "held_out_one_step_gain_db"),
+    "denoiser": (
+        "held_out_v_loss",
+        "held_out_one_step_gain_db",
+        "held_out_identity_margin",
+        "held_out_outside_rms",
+    ),
 }
-"""What each stage reports of the held-out set, and the checkpoint's history keeps."""
+"""What each stage may report of the held-out set, and the checkpoint's history keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +72,13 @@ class TeacherRun:
     """A run folder: what it was asked for, the state of each stage, and the latents cached.
 
     Args:
-        train, held_out: rendered datasets.
+        train, held_out: folders, of any kind that `open_pictures` knows.
         config: fixed for the life of the folder; a different one is refused.
         folder: made if missing, continued if there.
         init: checkpoint folder to go on from: its autoencoder is kept as it is, its conditioner
             and U-Net are where the denoiser starts. The identity encoder is trained anew, as the
             judge of the identity loss: a fresh one has not been gamed yet.
+        examples: how they are drawn and augmented; as they come when None.
     """
 
     def __init__(
@@ -84,15 +88,20 @@ class TeacherRun:
         config: TeacherConfig,
         folder: Path,
         init: Path | None = None,
+        examples: ExampleConfig | None = None,
     ) -> None:
         self.config, self.folder = config, folder
-        self.train, self.held_out = read_dataset(train), read_dataset(held_out)
+        self.examples = examples or ExampleConfig()
+        self.train, self.held_out = open_pictures(train), open_pictures(held_out)
+        self._check_sizes(train, held_out)
         self.dtype: torch.dtype = getattr(torch, config.dtype)
         self.init = None if init is None else Checkpoint.load(init)
         wanted: dict[str, Any] = {"config": config.to_json(), "dataset": self.train.digest}
         if self.init is not None and init is not None:
             _check_resolution(self.init, init, self._resolution)
             wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
+        if self.examples != ExampleConfig():
+            wanted["examples"] = dataclasses.asdict(self.examples)
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "run.json"
         with processes().main_first():
@@ -141,7 +150,11 @@ class TeacherRun:
                 lambda: build_autoencoder(self.config.autoencoder, self._resolution), 0
             )
             objective: Objective = AutoencoderObjective(
-                vae, self.config.autoencoder, self.train, self.held_out
+                vae,
+                self.config.autoencoder,
+                self.train,
+                self.held_out,
+                self.examples.augment_share,
             )
             if not run("autoencoder", objective, self.config.autoencoder):
                 return None
@@ -150,7 +163,7 @@ class TeacherRun:
         else:
             vae, swap = convert(self.init.vae, self.dtype), self.init.swap
         vae.eval().requires_grad_(False)
-        train, held_out = self._latents(vae, swap, progress)
+        train, held_out = self._examples(vae, swap, progress)
         encoder = self._prepare(lambda: self._encoder(swap), 1)
         objective = IdentityObjective(encoder, self.config.identity, train, held_out)
         if not run("identity", objective, self.config.identity):
@@ -164,12 +177,24 @@ class TeacherRun:
             conditioner = convert(self.init.conditioner.train(), self.dtype)
             unet = convert(self.init.unet.train(), self.dtype)
             scheduler, plan = self.init.scheduler, self.init.plan
+        known = truths_known(self.train)
+        if not known:  # which trains one step alone, see `DenoiserObjective`
+            swap = dataclasses.replace(swap, default_steps=1)
         objective = DenoiserObjective(
-            unet, conditioner, scheduler, swap, self.config.denoiser, train, held_out, judge=encoder
+            unet,
+            conditioner,
+            scheduler,
+            swap,
+            self.config.denoiser,
+            train,
+            held_out,
+            judge=encoder,
+            structure_weight=0.0 if known else self.examples.structure_weight,
         )
         if not run("denoiser", objective, self.config.denoiser):
             return None
         details = {**self.config.to_json(), "dataset": self.train.digest, "curves": self._curves()}
+        details["examples"] = dataclasses.asdict(self.examples)
         swap = swap.with_stage("train", details)
         trained = Checkpoint(
             unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler, swap=swap, plan=plan
@@ -184,7 +209,9 @@ class TeacherRun:
             file = self.folder / name / "metrics.jsonl"
             lines = file.read_text().splitlines() if file.exists() else []
             rows = [json.loads(line) for line in lines]
-            curves[name] = [{k: round(row[k], 4) for k in ("samples", *figures)} for row in rows]
+            curves[name] = [
+                {k: round(row[k], 4) for k in ("samples", *figures) if k in row} for row in rows
+            ]
         return curves
 
     @property
@@ -201,16 +228,10 @@ class TeacherRun:
     def _swap_config(self) -> SwapConfig:
         auto, denoiser = self.config.autoencoder, self.config.denoiser
         scale = self._resolution / 96.0
-        mask = FaceMask()
         return SwapConfig(
             resolution_px=self._resolution,
             landmarks_px=tuple((float(x) * scale, float(y) * scale) for x, y in TEMPLATE_96),
-            mask=FaceMask(
-                centre_px=(mask.centre_px[0] * scale, mask.centre_px[1] * scale),
-                radii_px=(mask.radii_px[0] * scale, mask.radii_px[1] * scale),
-                exponent=mask.exponent,
-                feather_px=mask.feather_px * scale,
-            ),
+            mask=FaceMask.of_size(self._resolution),
             patch_size=auto.patch_size,
             latent_channels=auto.latent_channels,
             latent_size=self._resolution // auto.patch_size // 2 ** (len(auto.widths) - 1),
@@ -228,6 +249,30 @@ class TeacherRun:
             vector_size=identity.vector_size,
         )
 
+    def _check_sizes(self, train: Path, held_out: Path) -> None:
+        size, other = self._resolution, int(self.held_out.images(0).shape[1])
+        if other != size:
+            raise TrainingStopped(
+                f"{held_out} holds crops of {other} px, {train} of {size} px: expected one size; "
+                "align or render them again with the same --size"
+            )
+        auto = self.config.autoencoder
+        step = auto.patch_size * 2 ** len(auto.widths)  # the U-Net halves the latents once more
+        if size % step:
+            raise TrainingStopped(
+                f"{train} holds crops of {size} px: expected a multiple of {step}; align or render "
+                f"them again with --size {max(step, round(size / step) * step)}"
+            )
+
+    def _examples(
+        self, vae: Any, swap: SwapConfig, progress: StageProgress | None
+    ) -> tuple[Examples, Examples]:
+        train, held_out = self._latents(vae, swap, progress)
+        plans = (plan_of(some, self.examples.self_share) for some in (self.train, self.held_out))
+        share = self.examples.augment_share
+        online = OnlineEncoder(vae, swap, self.train, share) if share > 0 else None
+        return Examples(train, next(plans), online), Examples(held_out, next(plans))
+
     def _latents(
         self, vae: Any, swap: SwapConfig, progress: StageProgress | None
     ) -> tuple[LatentGroups, LatentGroups]:
@@ -238,7 +283,7 @@ class TeacherRun:
         for _, tensor in sorted(vae.state_dict().items()):
             digest.update(tensor.detach().float().contiguous().numpy().tobytes())
 
-        def encode(dataset: Dataset, name: str, flips: bool) -> LatentGroups:
+        def encode(dataset: Pictures, name: str, flips: bool) -> LatentGroups:
             return encode_dataset(
                 vae,
                 swap,
@@ -261,10 +306,22 @@ def _check_resolution(init: Checkpoint, path: Path, resolution_px: int) -> None:
         )
 
 
-def residual_deviation(groups: LatentGroups, samples: int = 4096) -> tuple[float, ...]:
-    """Per-channel deviation of truth - target inside the face mask, over random triplets."""
-    t = draw_triplets(Draw.of(0, 0).rng, len(groups), groups.identities, samples)
-    residual = (groups.latents[t.group, t.truth] - groups.latents[t.group, t.target]).float()
-    mask = groups.masks[t.group, t.truth].float()[:, None]
-    mean_square = (residual.square() * mask).sum((0, 2, 3)) / mask.sum()
+def residual_deviation(train: Examples, samples: int = 4096) -> tuple[float, ...]:
+    """Per-channel deviation of truth - target inside the face mask, over random examples.
+
+    Where no truth is known, the difference of two people's pictures gives the scale.
+
+    Raises:
+        TrainingStopped: every truth is its target.
+    """
+    batch = train.cached(Draw.of(0, 0), samples)
+    if not bool(batch.exact.all()):
+        batch = batch.pick(~batch.exact)
+    residual = (batch.wanted() - batch.target).half().float()
+    mean_square = (residual.square() * batch.mask).sum((0, 2, 3)) / batch.mask.sum()
+    if float(mean_square.min()) < 1e-8:
+        raise TrainingStopped(
+            "no truth differs from its target inside the face: expected swaps; check the triplets, "
+            "or lower --self-share"
+        )
     return tuple(round(float(v), 6) for v in mean_square.sqrt())

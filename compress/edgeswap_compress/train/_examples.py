@@ -1,0 +1,195 @@
+"""What a batch is made of, wherever its pictures come from.
+
+Three kinds of folders meet here: rendered groups with exact truths, a user's triplets, and crops
+that say no more than who is in them. Each brings pictures (`data.Pictures`) and a `Plan`: which
+pictures make an example. `Examples` holds the latents of all pictures and turns the plan's
+positions into a `Batch`; encoders, losses and evaluation see batches and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgeswap_compress._errors import InvalidSettings
+from edgeswap_compress.train._cache import LatentGroups
+from edgeswap_compress.train._loop import Draw
+from edgeswap_compress.train._online import OnlineEncoder
+from edgeswap_compress.train._unpaired import unpaired_weights
+
+Positions = NDArray[np.int64]  # (N,), group * P + place in the group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleConfig:
+    """How examples are drawn and varied.
+
+    Attributes:
+        augment_share: share of every batch whose pixels are augmented and encoded anew.
+        self_share: of labelled crops, share of the pairs in which source and target are one person.
+        structure_weight: weight of `structure_loss` on pairs without truth.
+    """
+
+    augment_share: float = 0.0
+    self_share: float = 0.3
+    structure_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("augment_share", "self_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Positions of a batch of examples; where ``exact`` fails, the truth's is the target's."""
+
+    source: Positions
+    target: Positions
+    truth: Positions
+    exact: NDArray[np.bool_]
+
+    def first(self, n: int) -> Places:
+        """The first n examples."""
+        return Places(self.source[:n], self.target[:n], self.truth[:n], self.exact[:n])
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """A retrieval task: whose is each query's face?
+
+    Attributes:
+        gallery, queries: positions.
+        answers: (Q,) number in the gallery of the query's person.
+    """
+
+    gallery: Positions
+    queries: Positions
+    answers: Positions
+
+
+class Plan(Protocol):
+    """Which pictures of a folder make an example.
+
+    ``groups`` counts mirrored groups too, which follow the others.
+    """
+
+    def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
+        """A batch at random."""
+        ...
+
+    def held_out(self, groups: int) -> Places:
+        """The examples a held-out set is judged by, always the same."""
+        ...
+
+    def same_person(
+        self, rng: np.random.Generator, groups: int, n: int
+    ) -> tuple[Positions, Positions]:
+        """About n pictures: pairs of one person, each pair of another."""
+        ...
+
+    def likeness(self, groups: int) -> Likeness:
+        """The retrieval that the identity encoder is judged by on a held-out set."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples in normalised latents.
+
+    Attributes:
+        source, target, truth: (N, C, S, S) float32.
+        mask: (N, 1, S, S) float32 in [0, 1], where the swap may change the target.
+        exact: (N,) bool; where it fails nobody knows the truth and the target stands in for it.
+    """
+
+    source: Tensor
+    target: Tensor
+    truth: Tensor
+    mask: Tensor
+    exact: Tensor
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def pick(self, which: Tensor | slice) -> Batch:
+        """Some of the examples."""
+        parts = (self.source, self.target, self.truth, self.mask, self.exact)
+        return Batch(*(part[which] for part in parts))
+
+    def weights(self, inside: float) -> Tensor:
+        """Loss weights (N, 1, S, S) of mean 1: 0.25 + ``inside`` x mask where there is a truth."""
+        known = 0.25 + inside * self.mask
+        weight = torch.where(self.exact.view(-1, 1, 1, 1), known, unpaired_weights(self.mask))
+        return weight / weight.mean()
+
+    def wanted(self) -> Tensor:
+        """(N, C, S, S) latents whose identity a swap should have: the truth's, or the source's."""
+        return torch.where(self.exact.view(-1, 1, 1, 1), self.truth, self.source)
+
+
+class Examples:
+    """Cached latents of a folder and the plan by which they make batches.
+
+    Args:
+        groups: latents and masks of all pictures.
+        plan: which of them make an example.
+        online: augments and encodes a share of each batch anew; None: all is cached.
+    """
+
+    def __init__(
+        self, groups: LatentGroups, plan: Plan, online: OnlineEncoder | None = None
+    ) -> None:
+        self._plan, self._online, self._groups = plan, online, len(groups)
+        self._latents, self._masks = groups.latents.flatten(0, 1), groups.masks.flatten(0, 1)
+
+    def batch(self, draw: Draw, n: int) -> Batch:
+        """n examples at random, a function of the draw alone."""
+        places, batch = self._drawn(draw, n)
+        if self._online is not None:
+            count = self._online.count(draw.rng, n)
+            some = places.first(count)
+            fresh = self._online.examples(draw.rng, some.source, some.target, some.truth)
+            for part, encoded in zip((batch.source, batch.target, batch.truth), fresh, strict=True):
+                part[:count] = encoded
+        return batch
+
+    def cached(self, draw: Draw, n: int) -> Batch:
+        """As `batch`, never augmented."""
+        return self._drawn(draw, n)[1]
+
+    def held_out(self, limit: int) -> Batch:
+        """The first examples of a held-out set."""
+        return self._at(self._plan.held_out(self._groups).first(limit))
+
+    def same_person(self, draw: Draw, n: int) -> tuple[Tensor, Tensor]:
+        """Latents of pairs of pictures of one person, each pair of another: (M, C, S, S) twice."""
+        pair = self._plan.same_person(draw.rng, self._groups, n)
+        first, second = (self._latents[where].float() for where in pair)
+        if self._online is not None:
+            count = self._online.count(draw.rng, len(first))
+            for part, where in zip((first, second), pair, strict=True):
+                part[:count] = self._online.pictures(draw.rng, where[:count])
+        return first, second
+
+    def likeness(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents of gallery and queries of the held-out retrieval, and its answers."""
+        task = self._plan.likeness(self._groups)
+        gallery, queries = self._latents[task.gallery], self._latents[task.queries]
+        return gallery, queries, torch.from_numpy(task.answers)
+
+    def _drawn(self, draw: Draw, n: int) -> tuple[Places, Batch]:
+        places = self._plan.draw(draw.rng, self._groups, n)
+        return places, self._at(places)
+
+    def _at(self, places: Places) -> Batch:
+        source, target, truth = (
+            self._latents[where].float() for where in (places.source, places.target, places.truth)
+        )
+        mask = torch.maximum(self._masks[places.target], self._masks[places.truth])
+        return Batch(source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact))

@@ -1,0 +1,75 @@
+"""Augmented pictures encoded while training goes on: endless variety for a share of a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgeswap_compress._latents import encode_crop
+from edgeswap_compress._swap_config import SwapConfig
+from edgeswap_compress.data import Pictures
+from edgeswap_compress.train._augment import Pixels, apply_look, augment_example, draw_look
+from edgeswap_compress.train._cache import to_tensor
+
+
+class OnlineEncoder:
+    """Reads pixels, augments and encodes them.
+
+    Args:
+        vae: trained autoencoder, frozen.
+        swap: its latents' shape.
+        pictures: of the folder; mirrored groups follow the others, as in the cache.
+        share: of every batch, in (0, 1].
+    """
+
+    def __init__(self, vae: Any, swap: SwapConfig, pictures: Pictures, share: float) -> None:
+        self._vae, self._swap, self._pictures, self._share = vae, swap, pictures, share
+        self._dtype = next(vae.parameters()).dtype
+
+    def count(self, rng: np.random.Generator, n: int) -> int:
+        """How many of n, the share's mean exactly."""
+        return min(n, int(self._share * n + rng.random()))
+
+    def examples(
+        self,
+        rng: np.random.Generator,
+        source: NDArray[np.int64],
+        target: NDArray[np.int64],
+        truth: NDArray[np.int64],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Augmented latents (N, C, S, S) of source, target and truth, see `augment_example`.
+
+        Args:
+            source, target, truth: (N,) positions.
+        """
+        changed = [
+            augment_example(rng, *(self._picture(int(where)) for where in row))
+            for row in zip(source, target, truth, strict=True)
+        ]
+        sources, targets, truths = self._encode(
+            [p for role in zip(*changed, strict=True) for p in role]
+        ).tensor_split(3)
+        return sources, targets, truths
+
+    def pictures(self, rng: np.random.Generator, positions: NDArray[np.int64]) -> Tensor:
+        """Latents (N, C, S, S) of pictures, each in a look of its own."""
+        return self._encode(
+            [apply_look(draw_look(rng), self._picture(int(where))) for where in positions]
+        )
+
+    def _picture(self, position: int) -> Pixels:
+        group, place = divmod(position, self._pictures.pictures)
+        mirrored, group = divmod(group, len(self._pictures))
+        picture: Pixels = self._pictures.images(group)[place]
+        return picture[:, ::-1] if mirrored else picture
+
+    @torch.no_grad()
+    def _encode(self, pictures: list[Pixels]) -> Tensor:
+        if not pictures:
+            return torch.empty(0, self._swap.latent_channels, *2 * (self._swap.latent_size,))
+        crops = to_tensor(np.stack(pictures)).to(self._dtype)
+        return encode_crop(self._vae, self._swap, crops).float()
