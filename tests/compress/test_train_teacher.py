@@ -12,8 +12,10 @@ import torch
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress._latents import encode_crop
+from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.train import _teacher
-from edgeswap_compress.train._cache import draw_triplets, held_out_triplets
+from edgeswap_compress.train._cache import draw_triplets, held_out_triplets, to_tensor
 from edgeswap_compress.train._config import (
     AutoencoderConfig,
     DenoiserConfig,
@@ -21,6 +23,7 @@ from edgeswap_compress.train._config import (
     IdentityConfig,
 )
 from edgeswap_compress.train._loop import Cadence
+from edgeswap_compress.train._losses import decoder_metric
 from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
 from edgeswap_runtime._errors import OutputExists
 
@@ -120,6 +123,37 @@ def test_a_run_goes_on_from_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
     assert [entry["stage"] for entry in after.swap.history] == ["train", "train"]
     with pytest.raises(TrainingStopped, match="other settings"):
         TeacherRun(Path("train"), Path("heldout"), config, tmp_path / "second" / "run")
+
+
+def test_a_run_grows_the_latents_of_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
+    first = train(tmp_path / "first")
+    wider = dataclasses.replace(CONFIG.autoencoder, latent_channels=6)
+    config = dataclasses.replace(CONFIG, autoencoder=wider, grow=True)
+    second = Checkpoint.load(train(tmp_path / "second", config, init=first))
+    assert second.swap.latent_channels == len(second.swap.residual_std) == 6
+    assert (tmp_path / "second" / "run" / "autoencoder").exists()
+    assert len(second.vae.config.latents_std) == 6
+    assert not np.allclose(second.swap.residual_std[4:], 1.0)
+
+
+def test_the_decoder_metric_is_what_pixels_see(noise_dataset: Any) -> None:
+    checkpoint = tiny_checkpoint()
+    pictures, masks = zip(
+        *((noise_dataset.images(g), noise_dataset.masks(g)) for g in range(4)), strict=True
+    )
+    crops = to_tensor(np.concatenate(pictures))
+    latents = encode_crop(checkpoint.vae, checkpoint.swap, crops).detach()
+    pooled = torch.nn.functional.interpolate(
+        torch.from_numpy(np.concatenate(masks)).float()[:, None] / 255, (4, 4), mode="area"
+    )
+    metric = decoder_metric(checkpoint.vae, checkpoint.swap, latents, pooled)
+    assert float(metric.diagonal().mean()) == pytest.approx(1.0)
+    assert torch.allclose(metric, metric.T)
+    assert float(torch.linalg.eigvalsh(metric).min()) > -1e-4
+    with torch.no_grad():  # a decoder that does not read a channel gives it no weight
+        checkpoint.vae.post_quant_conv.weight[:, 2] = 0.0
+        blind = decoder_metric(checkpoint.vae, checkpoint.swap, latents, pooled)
+    assert float(blind[2].abs().max()) < 1e-6
 
 
 def test_existing_output_is_refused_before_any_work(datasets: Any, tmp_path: Path) -> None:

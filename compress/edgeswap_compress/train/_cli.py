@@ -29,7 +29,9 @@ def command(argv: list[str]) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    config = TeacherConfig(**_stages(args), dtype=args.dtype, seed=args.seed)
+    config = TeacherConfig(
+        **_stages(args), dtype=args.dtype, seed=args.seed, grow=args.init is not None and args.grow
+    )
     examples = ExampleConfig(
         augment_share=args.augment,
         self_share=args.self_share,
@@ -68,7 +70,8 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
     autoencoder = FitConfig(
         samples=args.autoencoder_samples,
         batch_size=24,
-        learning_rate=1.5e-3,
+        learning_rate=1.5e-3 if args.init is None else 1e-3,
+        hold=0.2 if args.init is None else 0.3,
         betas=(0.9, 0.99),
         weight_decay=1e-4,
         ema_decay=0.995,
@@ -95,7 +98,11 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
         "autoencoder": AutoencoderConfig(fit=autoencoder),
         "identity": IdentityConfig(fit=identity),
         "denoiser": DenoiserConfig(
-            fit=denoiser, guidance_scale=args.guidance_scale, one_step_share=args.one_step_share
+            fit=denoiser,
+            guidance_scale=args.guidance_scale,
+            one_step_share=args.one_step_share,
+            terminal_share=args.terminal_share,
+            metric_share=args.metric_share,
         ),
     }
 
@@ -114,6 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, required=True, help="folder that holds the run's state")
     parser.add_argument(
         "--init", type=Path, metavar="CHECKPOINT", help="go on from its weights, in a new run"
+    )
+    parser.add_argument(
+        "--grow",
+        action="store_true",
+        help="with --init: widen its latents to 16 channels and train its autoencoder on",
     )
     parser.add_argument("--autoencoder-samples", type=int, default=120_000)
     parser.add_argument("--identity-samples", type=int, default=200_000)
@@ -145,6 +157,15 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.5,
         help="of aligned crops: how firmly pose and light are kept where no truth is known (0.5)",
+    )
+    parser.add_argument(
+        "--terminal-share", type=float, default=0.35, help="share of samples at t = T after that"
+    )
+    parser.add_argument(
+        "--metric-share",
+        type=float,
+        default=0.5,
+        help="share of the loss that weighs errors as the decoder shows them, 0 to 1",
     )
     parser.add_argument("--guidance-scale", type=float, default=1.5, help="stored as the default")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")

@@ -89,6 +89,7 @@ class DenoiserConfig:
         identity_weight: weight of the latent-space identity loss.
         identity_noise: largest deviation of the noise on what that loss looks at.
         mask_weight: weight of the loss inside the inner-face mask, against 0.25 outside.
+        metric_share: share of the v-loss that is measured as pixels would, see `decoder_metric`.
     """
 
     fit: FitConfig
@@ -103,5 +104,6 @@ class DenoiserConfig:
     identity_weight: float = 0.5
     identity_noise: float = 0.3
     mask_weight: float = 3.0
+    metric_share: float = 0.5
     guidance_scale: float = 1.5
     default_steps: int = 25

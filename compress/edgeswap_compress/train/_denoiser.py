@@ -82,6 +82,7 @@ class DenoiserObjective:
         held_out: Examples,
         judge: SourceConditioner | None = None,
         structure_weight: float = 0.0,
+        metric: Tensor | None = None,
     ) -> None:
         unet.set_attn_processor(AttnProcessor())  # faster than fused attention at these sizes
         self.module = Denoiser(unet, conditioner)
@@ -90,6 +91,10 @@ class DenoiserObjective:
         self._structure_weight = structure_weight
         self._identity = LatentIdentityLoss(judge or conditioner)
         self._dtype = next(unet.parameters()).dtype
+        share = 0.0 if metric is None else config.metric_share
+        self._metric = (1.0 - share) * torch.eye(swap.latent_channels)
+        if metric is not None:
+            self._metric += share * metric
         alphas = scheduler.alphas_cumprod.float()
         self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
         self._terminal = len(alphas) - 1
@@ -134,7 +139,9 @@ class DenoiserObjective:
             self.module.unet, swap, self._cast(noisy), steps, self._cast(target), condition
         ).float()
         weights = batch.weights(config.mask_weight)
-        loss = ((output - velocity).square() * weights).mean()
+        error = output - velocity
+        paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
+        loss = (paid * weights).mean()
         parts = {"v_loss": float(loss.detach())}
         predicted = sample_to_latents(swap, a * noisy - s * output, target)
         if self._structure_weight > 0:

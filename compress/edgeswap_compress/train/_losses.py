@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from edgeswap_compress._conditioner import SourceConditioner
+from edgeswap_compress._latents import decode_latents
+from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.train._cache import LatentGroups, TripletDraw
 
 
@@ -21,6 +24,37 @@ def mask_weights(data: LatentGroups, t: TripletDraw, inside: float) -> Tensor:
     mask = torch.maximum(data.masks[t.group, t.target], data.masks[t.group, t.truth]).float()
     weight = 0.25 + inside * mask[:, None]
     return weight / weight.mean()
+
+
+@torch.no_grad()
+def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) -> Tensor:
+    """What errors of the diffusion sample cost in pixels inside the face: (C, C), of mean trace 1.
+
+    The pull-back of the pixel metric through the decoder, JᵀJ (cf. 1710.11379), averaged over
+    places: channel i of some latents is disturbed by one smooth random field, which changes the
+    pixels by d_i; the entry (i, j) is the mean of d_i d_j, in units of the sample's channels. A
+    squared error e is then worth eᵀ M e, where the plain loss counts all directions alike.
+
+    Args:
+        latents: (N, C, S, S) of pictures, normalised; a dozen are enough.
+        mask: (N, 1, S, S) in [0, 1], of their faces.
+    """
+    dtype = next(vae.parameters()).dtype
+    visible = F.interpolate(mask.float(), swap.resolution_px).sqrt()
+    noise = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
+    field = 0.5 * F.avg_pool2d(noise, 5, 1, 2)  # deviation 0.1
+
+    def decode(disturbed: Tensor) -> Tensor:
+        return decode_latents(vae, swap, disturbed.to(dtype)).float() * visible
+
+    still, changes = decode(latents), []
+    for channel, scale in enumerate(swap.residual_std):
+        disturbed = latents.clone()
+        disturbed[:, channel : channel + 1] += scale * field
+        changes.append((decode(disturbed) - still).flatten())
+    together = torch.stack(changes)
+    metric = together @ together.T
+    return metric / metric.diagonal().mean()
 
 
 def fine_scale(crops: Tensor) -> Tensor:

@@ -24,8 +24,10 @@ from edgeswap_compress.train._cache import LatentGroups, encode_dataset, latent_
 from edgeswap_compress.train._config import AutoencoderConfig, DenoiserConfig, IdentityConfig
 from edgeswap_compress.train._denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train._examples import ExampleConfig, Examples
+from edgeswap_compress.train._grow import grow_latents
 from edgeswap_compress.train._identity import IdentityObjective
 from edgeswap_compress.train._loop import Cadence, Draw, Objective, fit
+from edgeswap_compress.train._losses import decoder_metric
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._plans import plan_of, truths_known
 from edgeswap_compress.train._processes import processes
@@ -54,6 +56,8 @@ class TeacherConfig:
     Attributes:
         dtype: compute dtype of the modules; master weights are float32 always.
         seed: of the modules' initial weights.
+        grow: where a run goes on from a checkpoint, give its latents the channels of
+            ``autoencoder`` (see `grow_latents`) and train its autoencoder on.
     """
 
     autoencoder: AutoencoderConfig
@@ -61,6 +65,7 @@ class TeacherConfig:
     denoiser: DenoiserConfig
     dtype: str = "bfloat16"
     seed: int = 0
+    grow: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -75,9 +80,10 @@ class TeacherRun:
         train, held_out: folders, of any kind that `open_pictures` knows.
         config: fixed for the life of the folder; a different one is refused.
         folder: made if missing, continued if there.
-        init: checkpoint folder to go on from: its autoencoder is kept as it is, its conditioner
-            and U-Net are where the denoiser starts. The identity encoder is trained anew, as the
-            judge of the identity loss: a fresh one has not been gamed yet.
+        init: checkpoint folder to go on from: its autoencoder is kept as it is (but see
+            ``TeacherConfig.grow``), its conditioner and U-Net are where the denoiser starts. The
+            identity encoder is trained anew, as the judge of the identity loss: a fresh one has
+            not been gamed yet.
         examples: how they are drawn and augmented; as they come when None.
     """
 
@@ -99,6 +105,8 @@ class TeacherRun:
         wanted: dict[str, Any] = {"config": config.to_json(), "dataset": self.train.digest}
         if self.init is not None and init is not None:
             _check_resolution(self.init, init, self._resolution)
+            if config.grow:
+                self.init = grow_latents(self.init, config.autoencoder.latent_channels, config.seed)
             wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
         if self.examples != ExampleConfig():
             wanted["examples"] = dataclasses.asdict(self.examples)
@@ -145,10 +153,8 @@ class TeacherRun:
                 progress=report,
             )
 
-        if self.init is None:
-            vae = self._prepare(
-                lambda: build_autoencoder(self.config.autoencoder, self._resolution), 0
-            )
+        if self.init is None or self.config.grow:
+            vae = self._autoencoder()
             objective: Objective = AutoencoderObjective(
                 vae,
                 self.config.autoencoder,
@@ -158,7 +164,7 @@ class TeacherRun:
             )
             if not run("autoencoder", objective, self.config.autoencoder):
                 return None
-            swap = self._swap_config()
+            swap = self._swap_config() if self.init is None else self.init.swap
             latent_statistics(vae.eval(), swap, self.train)
         else:
             vae, swap = convert(self.init.vae, self.dtype), self.init.swap
@@ -168,8 +174,9 @@ class TeacherRun:
         objective = IdentityObjective(encoder, self.config.identity, train, held_out)
         if not run("identity", objective, self.config.identity):
             return None
-        if self.init is None:
+        if self.init is None or self.config.grow:
             swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
+        if self.init is None:
             conditioner = encoder
             unet = self._prepare(lambda: build_denoiser(self.config.denoiser, swap, conditioner), 2)
             scheduler, plan = noise_scheduler(), None
@@ -180,6 +187,7 @@ class TeacherRun:
         known = truths_known(self.train)
         if not known:  # which trains one step alone, see `DenoiserObjective`
             swap = dataclasses.replace(swap, default_steps=1)
+        sight = train.cached(Draw.of(self.config.seed, 0), 16)
         objective = DenoiserObjective(
             unet,
             conditioner,
@@ -190,6 +198,7 @@ class TeacherRun:
             held_out,
             judge=encoder,
             structure_weight=0.0 if known else self.examples.structure_weight,
+            metric=decoder_metric(vae, swap, sight.target, sight.mask),
         )
         if not run("denoiser", objective, self.config.denoiser):
             return None
@@ -201,6 +210,14 @@ class TeacherRun:
         )
         with processes().main_first():
             return trained.save(out) if processes().main else out
+
+    def _autoencoder(self) -> Any:
+        """The autoencoder to train: a new one, or what grew from the checkpoint's."""
+        if self.init is not None:
+            return convert(self.init.vae.train(), self.dtype)
+        return self._prepare(
+            lambda: build_autoencoder(self.config.autoencoder, self._resolution), 0
+        )
 
     def _curves(self) -> dict[str, list[dict[str, float]]]:
         """Held-out figures of each stage over the samples it had seen, for the history."""
