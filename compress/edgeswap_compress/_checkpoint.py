@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
@@ -27,6 +27,9 @@ MODULES: dict[str, type[Any]] = {
     "vae": AutoencoderKL,
     "conditioner": SourceConditioner,
 }
+"""Folder -> what it holds, unless its config names one of ``OTHER_KINDS``."""
+
+OTHER_KINDS: dict[tuple[str, Any], type[Any]] = {("vae", "AutoencoderTiny"): AutoencoderTiny}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +38,8 @@ class Checkpoint:
 
     Attributes:
         unet: denoiser; its config is the unpruned one where ``plan`` is not None.
-        vae: autoencoder of space-to-depth pictures.
+        vae: autoencoder of space-to-depth pictures: an AutoencoderKL, or an AutoencoderTiny whose
+            own latents are the normalised ones.
         conditioner: source encoder.
         scheduler: noise schedule and prediction type the denoiser was trained with.
         swap: everything diffusers' configs do not say.
@@ -86,8 +90,9 @@ class Checkpoint:
     def write_into(self, folder: Path) -> None:
         """Write the checkpoint's files into an existing folder (stages that add files use this)."""
         index: dict[str, Any] = {"_class_name": "SwapPipeline"}
-        for name, kind in MODULES.items():
+        for name in MODULES:
             module = getattr(self, name)
+            kind = type(module)
             target = folder / name
             target.mkdir()
             config = {"_class_name": kind.__name__, **_public(dict(module.config))}
@@ -184,7 +189,10 @@ def _load_module(
     plan: PruningPlan | None,
     dtype: torch.dtype,
 ) -> Any:
-    config = _public(_read_json(folder / "config.json"))
+    raw = _read_json(folder / "config.json")
+    config, kind = _public(raw), OTHER_KINDS.get((folder.name, raw.get("_class_name")), kind)
+    if kind is AutoencoderTiny:
+        config.pop("block_out_channels", None)  # diffusers writes it and warns of reading it
     try:
         with torch.device("meta"):
             module = kind.from_config(config)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from edgeswap_compress._checkpoint import MODULES, WEIGHTS_NAME, Checkpoint, verify_checkpoint
+from edgeswap_compress._latents import works_normalised
 from edgeswap_compress._macs import count_macs
 from edgeswap_runtime._atomic import sha256_file
 
@@ -61,6 +62,7 @@ def _macs(checkpoint: Checkpoint) -> dict[str, int]:
     swap, vae = checkpoint.swap, checkpoint.vae
     patches = torch.zeros(1, vae.config.in_channels, *[swap.resolution_px // swap.patch_size] * 2)
     latents = torch.zeros(1, swap.latent_channels, swap.latent_size, swap.latent_size)
+    argument = "x" if works_normalised(vae) else "sample"
     tokens, vector = checkpoint.conditioner(latents)
     inputs = {
         "sample": torch.cat([latents] * len(swap.input_channels), dim=1),
@@ -72,8 +74,8 @@ def _macs(checkpoint: Checkpoint) -> dict[str, int]:
         "tokens": int(tokens.shape[1]),
         "unet": count_macs(checkpoint.unet, inputs),
         "conditioner": count_macs(checkpoint.conditioner, {"source_latents": latents}),
-        "encoder": count_macs(vae.encoder, {"sample": patches}),
-        "decoder": count_macs(vae.decoder, {"sample": latents}),
+        "encoder": count_macs(vae.encoder, {argument: patches}),
+        "decoder": count_macs(vae.decoder, {argument: latents}),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +15,11 @@ from edgeswap_compress._swap_config import SwapConfig
 
 def _per_channel(values: Any, like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+
+
+def works_normalised(vae: Any) -> bool:
+    """Whether an autoencoder's own latents are the normalised ones: a distilled tiny one's are."""
+    return isinstance(vae, AutoencoderTiny)
 
 
 def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
@@ -26,6 +32,8 @@ def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
         (N, C, S, S), each channel of about zero mean and unit variance over the training data.
     """
     patches = F.pixel_unshuffle(crop, swap.patch_size)
+    if works_normalised(vae):
+        return vae.encode(patches).latents
     latents = vae.encode(patches).latent_dist.mean
     mean = _per_channel(vae.config.latents_mean, latents)
     return (latents - mean) / _per_channel(vae.config.latents_std, latents)
@@ -33,8 +41,10 @@ def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
 
 def decode_latents(vae: Any, swap: SwapConfig, latents: Tensor) -> Tensor:
     """Crops (N, 3, R, R) in [-1, 1] from normalised latents (N, C, S, S)."""
-    mean = _per_channel(vae.config.latents_mean, latents)
-    patches = vae.decode(latents * _per_channel(vae.config.latents_std, latents) + mean).sample
+    if not works_normalised(vae):
+        mean = _per_channel(vae.config.latents_mean, latents)
+        latents = latents * _per_channel(vae.config.latents_std, latents) + mean
+    patches = vae.decode(latents).sample
     return F.pixel_shuffle(patches, swap.patch_size).clamp(-1.0, 1.0)
 
 
@@ -120,5 +130,6 @@ def guided(
         torch.cat([target_latents, target_latents]),
         both,
     )
-    unconditional, conditional = output.chunk(2)
+    count = sample.shape[0]  # chunk(2) would fix a batch that an export leaves free
+    unconditional, conditional = output[:count], output[count:]
     return unconditional + guidance_scale * (conditional - unconditional)

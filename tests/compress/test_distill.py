@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
@@ -20,7 +21,7 @@ from edgeswap_compress.distill._trajectories import student_timesteps
 from edgeswap_runtime._errors import OutputExists
 
 CONFIG = DistillConfig(
-    minutes=0.05, targets=64, batch_size=16, teacher_steps=2, truth_weight=0.0,
+    samples=16 * 120, targets=64, batch_size=16, teacher_steps=2, truth_weight=0.0,
     identity_weight=0.0, learning_rate=2e-3, dtype="float32",
 )  # fmt: skip
 
@@ -66,9 +67,6 @@ def test_a_continued_distillation_ends_in_the_same_weights(
 ) -> None:
     whole = run(teacher, tmp_path / "whole")
     parts = tmp_path / "parts"
-    (parts / "run").mkdir(parents=True)
-    fixed = (tmp_path / "whole" / "run" / "fit.json").read_bytes()  # the same number of steps
-    (parts / "run" / "fit.json").write_bytes(fixed)
     real = _distill.fit
     calls = []
 
@@ -93,12 +91,28 @@ def test_a_continued_distillation_ends_in_the_same_weights(
 
 
 def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, truth_weight=0.5, identity_weight=0.5, steps=2)
+    config = dataclasses.replace(
+        CONFIG, samples=320, truth_weight=0.5, identity_weight=0.5, steps=2
+    )
     run(teacher, tmp_path, config)
     lines = (tmp_path / "run" / "fit" / "metrics.jsonl").read_text().splitlines()
     row = json.loads(lines[-1])
     assert {"to_teacher", "to_truth", "to_teacher_identity", "to_truth_identity"} <= set(row)
     assert row["fixed_to_truth"] > 0
+    with Image.open(tmp_path / "run" / "preview.png") as sheet:
+        assert sheet.size == (5 * 24, 8 * 24)
+
+
+def test_minutes_become_a_number_of_steps_that_a_continued_run_keeps(
+    teacher: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(CONFIG, samples=None, minutes=0.001)
+    run(teacher, tmp_path, config)
+    steps = json.loads((tmp_path / "run" / "fit.json").read_text())["steps"]
+    assert steps >= 10
+    history = Checkpoint.load(tmp_path / "student").swap.history[-1]["config"]
+    assert history["samples"] == steps * config.batch_size
+    assert history["figures"]["step"] == steps
 
 
 def test_several_steps_are_learned_where_they_will_be_asked(teacher: Path) -> None:
@@ -123,7 +137,7 @@ def test_a_student_of_another_latent_space_is_refused(teacher: Path, tmp_path: P
 
 
 def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) -> None:
-    run(teacher, tmp_path)
+    run(teacher, tmp_path, dataclasses.replace(CONFIG, samples=16))
     with pytest.raises(TrainingStopped, match="another distillation"):
         distill(
             teacher,
@@ -143,6 +157,11 @@ def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) 
         ({"minutes": 0.0}, "more than 0 minutes"),
         ({"targets": 4}, "at least 32 targets"),
         ({"truth_weight": 2.0}, "expected 0 to 1"),
+        ({"method": "magic"}, "expected one of trajectory, progressive, lcm, dmd2"),
+        ({"method": "progressive", "teacher_steps": 6}, "2, 4, 8, ... times --steps"),
+        ({"method": "progressive", "teacher_steps": 1}, "2, 4, 8, ... times --steps"),
+        ({"fine_weight": -1.0}, "fine_weight -1.0: expected 0 or more"),
+        ({"critic_updates": 0}, "critic_updates 0: expected 1 or more"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

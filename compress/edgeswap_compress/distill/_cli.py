@@ -7,74 +7,143 @@ import json
 import time
 from pathlib import Path
 
-from edgeswap_compress.distill._config import DistillConfig
+from edgeswap_compress.distill._config import METHODS, DistillConfig
 
 
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     args = _parser().parse_args(argv)
+    config = _config(args)
     import torch
 
     from edgeswap_compress._defaults import calibration_dataset
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.distill._distill import distill
+    from edgeswap_compress.train._loop import Cadence
+    from edgeswap_compress.train._processes import processes
     from edgeswap_compress.train._trackers import open_tracker
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    config = DistillConfig(
-        steps=args.steps,
-        minutes=args.minutes,
-        teacher_steps=args.teacher_steps,
-        teacher_guidance=args.teacher_guidance,
-        targets=args.targets,
-        truth_weight=args.truth_weight,
-        batch_size=args.batch_size,
-        seed=args.seed,
-    )
     run = args.run or args.out.with_name(args.out.name + ".run")
+    cadence = Cadence(
+        save_s=args.save_every,
+        evaluate_s=args.evaluate_every,
+        stop_after_s=None if args.stop_after is None else args.stop_after * 60.0,
+    )
+    data = args.data or calibration_dataset()
+    where = {"data": data, "run": run, "held_out": args.held_out, "cadence": cadence}
+    inputs = (args.teacher, args.student, args.out)
+    if not processes().main:  # the first process tells
+        distill(*inputs, config, **where)
+        return 0
     tracker = open_tracker(args.tracker, run / "tracker")
     begun = time.monotonic()
     with stage_progress() as report:
-        out = distill(
-            args.teacher,
-            args.student,
-            args.out,
-            config,
-            data=args.data or calibration_dataset(),
-            run=run,
-            tracker=tracker,
-            progress=report,
-        )
+        out = distill(*inputs, config, **where, tracker=tracker, progress=report)
     if tracker is not None:
         tracker.close()
     seconds = time.monotonic() - begun
     if args.json:
-        print(json.dumps({"checkpoint": str(out), "run": str(run), "seconds": seconds}))
+        path = None if out is None else str(out)
+        print(json.dumps({"checkpoint": path, "run": str(run), "seconds": seconds}))
+    elif out is None:
+        print(f"stopped early; the same command continues {run}")
     else:
         print(f"wrote {out} after {seconds / 60:.1f} minutes; {run} can be removed")
     return 0
 
 
+def _config(args: argparse.Namespace) -> DistillConfig:
+    return DistillConfig(
+        method=args.method,
+        steps=args.steps,
+        minutes=args.minutes,
+        samples=args.samples,
+        teacher_steps=args.teacher_steps or max(METHODS[args.method], args.steps),
+        teacher_guidance=args.teacher_guidance,
+        targets=args.targets,
+        truth_weight=args.truth_weight,
+        identity_weight=args.identity_weight,
+        judge_samples=args.judge_samples,
+        fine_weight=args.fine_weight,
+        feature_weight=args.feature_weight,
+        critic_updates=args.critic_updates,
+        adversarial_weight=args.adversarial_weight,
+        patience=args.patience,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        optimiser=args.optimiser,
+        dtype=args.dtype,
+        seed=args.seed,
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeswap distill",
-        description="Teach a student (the teacher itself or a pruned one) to swap in few steps.",
+        description="Teach a student (the teacher itself or a pruned one) to swap in few steps "
+        "without guidance. Stop it at any time; the same command goes on.",
     )
     parser.add_argument("teacher", type=Path, help="checkpoint that answers")
-    parser.add_argument("student", type=Path, help="checkpoint to start from")
+    parser.add_argument(
+        "student", type=Path, help="checkpoint to start from: the teacher again or a pruned one"
+    )
     parser.add_argument("out", type=Path, help="checkpoint folder to write")
+    parser.add_argument("--method", choices=list(METHODS), default="trajectory")
     parser.add_argument("--steps", type=int, default=1, help="sampling steps of the student")
-    parser.add_argument("--minutes", type=float, default=10.0, help="time for the fitting")
-    parser.add_argument("--data", type=Path, default=None, help="dataset (default: packaged)")
-    parser.add_argument("--run", type=Path, default=None, help="state folder (default: OUT.run)")
-    parser.add_argument("--teacher-steps", type=int, default=4)
-    parser.add_argument("--teacher-guidance", type=float, default=None)
-    parser.add_argument("--targets", type=int, default=1024, help="teacher trajectories")
-    parser.add_argument("--truth-weight", type=float, default=0.5, help="0: teacher, 1: truth")
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--tracker", choices=("none", "tensorboard", "wandb"), default="none")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--data", type=Path, help="dataset (default: the small packaged one)")
+    parser.add_argument("--held-out", type=Path, metavar="DATASET", help="for figures and preview")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=10.0, help="time for the fitting")
+    length.add_argument("--samples", type=int, help="instead: training samples in all")
+    parser.add_argument("--run", type=Path, help="state folder (default: OUT.run)")
+    _add_teacher(parser)
+    _add_terms(parser)
+    _add_fitting(parser)
     return parser
+
+
+def _add_teacher(parser: argparse.ArgumentParser) -> None:
+    teacher = parser.add_argument_group("teacher")
+    defaults = ", ".join(f"{method} {steps}" for method, steps in METHODS.items())
+    teacher.add_argument("--teacher-steps", type=int, metavar="N", help=f"(default: {defaults})")
+    teacher.add_argument("--teacher-guidance", type=float, metavar="G", help="(default: its own)")
+    teacher.add_argument("--targets", type=int, default=1024, help="trajectories to cache")
+
+
+def _add_terms(parser: argparse.ArgumentParser) -> None:
+    terms = parser.add_argument_group("loss terms")
+    terms.add_argument("--truth-weight", type=float, default=0.5, help="0: teacher, 1: truth")
+    terms.add_argument("--identity-weight", type=float, default=0.5)
+    terms.add_argument(
+        "--judge-samples", type=int, default=0, metavar="N",
+        help="train a fresh identity encoder for that loss (default 0: the teacher's own)",
+    )  # fmt: skip
+    terms.add_argument(
+        "--fine-weight", type=float, default=0.0, help="energy of the finest scale, decoded"
+    )
+    terms.add_argument(
+        "--feature-weight", type=float, default=0.0, help="the teacher's block outputs"
+    )
+    terms.add_argument("--critic-updates", type=int, default=5, help="dmd2: for one of the student")
+    terms.add_argument("--adversarial-weight", type=float, default=0.1, help="dmd2")
+
+
+def _add_fitting(parser: argparse.ArgumentParser) -> None:
+    fitting = parser.add_argument_group("fitting")
+    fitting.add_argument("--batch-size", type=int, default=32)
+    fitting.add_argument("--learning-rate", type=float, default=5e-4)
+    fitting.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
+    fitting.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    fitting.add_argument("--seed", type=int, default=0)
+    fitting.add_argument(
+        "--patience", type=int, default=0, metavar="N",
+        help="end after N evaluations without a better distance to the truth (default 0: never)",
+    )  # fmt: skip
+    fitting.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    fitting.add_argument("--tracker", choices=("none", "tensorboard", "wandb"), default="none")
+    fitting.add_argument("--save-every", type=float, default=60.0, metavar="SECONDS")
+    fitting.add_argument("--evaluate-every", type=float, default=60.0, metavar="SECONDS")
+    fitting.add_argument("--stop-after", type=float, metavar="MINUTES")
+    fitting.add_argument("--json", action="store_true", help="print one JSON object")

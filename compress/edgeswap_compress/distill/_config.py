@@ -6,46 +6,83 @@ from dataclasses import dataclass
 
 from edgeswap_compress._errors import InvalidSettings
 
+METHODS = {"trajectory": 4, "progressive": 8, "lcm": 40, "dmd2": 4}
+"""Method -> steps of the teacher unless asked otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillConfig:
     """How a student learns from its teacher.
 
     Attributes:
+        method: one of ``METHODS``; each has a module with its source.
         steps: sampling steps of the student; it evaluates the U-Net once a step.
         minutes: wall time of the fitting; the number of samples is fixed from a short timing.
-        teacher_steps: DDIM steps of the teacher's trajectories; a multiple of ``steps``.
+        samples: that number itself; ``minutes`` is then of no use.
+        teacher_steps: DDIM steps of the teacher. trajectory: of the cached trajectories;
+            progressive: where the halving begins; lcm: the solver's grid; dmd2: in figures and
+            previews alone. A multiple of ``steps``.
         teacher_guidance: guidance scale of those; None takes the teacher's own default.
-        targets: number of trajectories, computed once and cached.
-        truth_weight: weight of the regression to the exact truth against the teacher's result.
-        identity_weight: weight of the latent-space identity loss.
+        targets: number of trajectories, computed once and cached (trajectory).
+        truth_weight: 0 learns from the teacher alone, 1 from the exact truth alone.
+        identity_weight, identity_noise: of the latent-space identity loss, as in training.
+        judge_samples: to train a fresh encoder for that loss on; 0 takes the teacher's conditioner.
+        fine_weight: of the finest scale's energy in the decoded swap, so that a blur does not win.
+        feature_weight: of matching the teacher's block outputs, for pruned students.
         mask_weight: as in training.
-        batch_size, learning_rate, seed: of the fitting.
+        critic_updates: steps of critic and discriminator for one of the student (dmd2).
+        adversarial_weight: of the discriminator's verdict (dmd2); 0 leaves the discriminator out.
+        patience: evaluations without a better figure after which the fitting ends; 0 never.
+        batch_size, learning_rate, optimiser, seed: of the fitting.
     """
 
+    method: str = "trajectory"
     steps: int = 1
     minutes: float = 10.0
+    samples: int | None = None
     teacher_steps: int = 4
     teacher_guidance: float | None = None
     targets: int = 1024
     truth_weight: float = 0.5
     identity_weight: float = 0.5
+    identity_noise: float = 0.3
+    judge_samples: int = 0
+    fine_weight: float = 0.0
+    feature_weight: float = 0.0
     mask_weight: float = 3.0
+    critic_updates: int = 5
+    adversarial_weight: float = 0.1
+    patience: int = 0
     batch_size: int = 32
     learning_rate: float = 5e-4
+    optimiser: str = "adamw"
     dtype: str = "bfloat16"
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InvalidSettings(f"method '{self.method}': expected one of {', '.join(METHODS)}")
         if self.steps < 1 or self.teacher_steps % self.steps:
             raise InvalidSettings(
                 f"{self.teacher_steps} teacher steps cannot teach {self.steps}: expected a "
                 "multiple of --steps; give another --teacher-steps"
             )
-        if self.minutes <= 0 or self.targets < self.batch_size:
+        halvings = self.teacher_steps // self.steps
+        if self.method == "progressive" and (halvings < 2 or halvings & (halvings - 1)):
+            raise InvalidSettings(
+                f"{self.teacher_steps} teacher steps cannot be halved down to {self.steps}: "
+                "expected 2, 4, 8, ... times --steps; give another --teacher-steps"
+            )
+        if self.minutes <= 0 or (self.method == "trajectory" and self.targets < self.batch_size):
             raise InvalidSettings(
                 f"{self.minutes} minutes on {self.targets} targets: expected more than 0 minutes "
                 f"and at least {self.batch_size} targets"
             )
         if not 0.0 <= self.truth_weight <= 1.0:
             raise InvalidSettings(f"truth weight {self.truth_weight}: expected 0 to 1")
+        for name in ("identity_weight", "identity_noise", "fine_weight", "feature_weight",
+                     "adversarial_weight", "judge_samples", "patience"):  # fmt: skip
+            if getattr(self, name) < 0:
+                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
+        if self.critic_updates < 1:
+            raise InvalidSettings(f"critic_updates {self.critic_updates}: expected 1 or more")

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
-from edgeswap_compress._checkpoint import MODULES, WEIGHTS_NAME, Checkpoint
+from edgeswap_compress._checkpoint import Checkpoint, convert
+from edgeswap_compress._conditioner import SourceConditioner
 from edgeswap_compress._errors import InvalidCheckpoint, TrainingStopped
+from edgeswap_compress._latents import works_normalised
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._config import DistillConfig
-from edgeswap_compress.distill._objective import TrajectoryObjective
+from edgeswap_compress.distill._consistency import ConsistencyObjective
+from edgeswap_compress.distill._matching import MatchingObjective
+from edgeswap_compress.distill._preview import WithPreview
+from edgeswap_compress.distill._progressive import ProgressiveObjective
+from edgeswap_compress.distill._task import DistillInputs, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
-from edgeswap_compress.train._cache import encode_dataset
-from edgeswap_compress.train._config import FitConfig
+from edgeswap_compress.distill._trajectory import TrajectoryObjective
+from edgeswap_compress.train._cache import LatentGroups, encode_dataset
+from edgeswap_compress.train._config import FitConfig, IdentityConfig
+from edgeswap_compress.train._identity import IdentityObjective
 from edgeswap_compress.train._loop import Cadence, Draw, fit
+from edgeswap_compress.train._processes import processes
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
 from edgeswap_runtime._errors import OutputExists
+
+WATCHED = "fixed_to_truth"
+"""The figure that ``patience`` waits for."""
 
 
 def distill(
@@ -36,9 +49,11 @@ def distill(
     *,
     data: Path,
     run: Path,
+    held_out: Path | None = None,
+    cadence: Cadence | None = None,
     tracker: Tracker | None = None,
     progress: StageProgress | None = None,
-) -> Path:
+) -> Path | None:
     """Teach a student to do in ``config.steps`` evaluations what the teacher does in many.
 
     Args:
@@ -47,6 +62,11 @@ def distill(
         out: new checkpoint folder.
         data: rendered dataset; its pictures make the inputs and, where wanted, the truths.
         run: folder with caches and state; the same call continues a stopped run.
+        held_out: dataset for the figures and the preview; a part of ``data`` when None.
+        cadence: how often to save, evaluate and draw; when to stop early.
+
+    Returns:
+        ``out``, or None if the cadence stopped it early.
 
     Raises:
         OutputExists: ``out`` exists.
@@ -55,99 +75,192 @@ def distill(
     """
     if out.exists():
         raise OutputExists(out)
-    dtype = getattr(torch, config.dtype)
-    teacher, student = (Checkpoint.load(path).to(dtype) for path in (teacher_path, student_path))
-    _check_same_space(teacher, student)
-    for model in (teacher, student):
-        model.unet.set_attn_processor(AttnProcessor())
-    key = _key(teacher_path, student_path, data, config)
-    _claim(run, key)
-    objective = _objective(teacher, student, config, data, run, key, _reporter(progress))
-    settings = _fit_config(objective, config, run / "fit.json")
-    fit(
-        objective,
-        settings,
-        run / "fit",
-        cadence=Cadence(save_s=60.0, evaluate_s=60.0),
-        tracker=tracker,
-        progress=_reporter(progress)("distill"),
-    )
-    details = {**dataclasses.asdict(config), "samples": settings.samples, "teacher": key["teacher"]}
+    teacher, student = load_pair(teacher_path, student_path, config.dtype)
+    key = _key(teacher_path, student_path, data, held_out, config)
+    with processes().main_first():
+        claim(run, key)
+    report = reporter(progress)
+    cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
+    if config.patience:
+        cadence = dataclasses.replace(cadence, patience=config.patience, watch=WATCHED)
+    inputs = _inputs(teacher, student, config, data, held_out, run, key, report)
+    if config.judge_samples:
+        inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
+    samples = 0
+    for name, task in _tasks(inputs, run, key, report):
+        task.module.train()
+        settings = _fit_config(task, config, run / f"{name}.json")
+        objective = WithPreview(task, teacher, run / "preview.png")
+        done = fit(
+            objective,
+            settings,
+            run / name,
+            cadence=cadence,
+            tracker=tracker,
+            progress=report(name),
+        )
+        if not done:
+            return None
+        samples += settings.samples
+    details = {**dataclasses.asdict(config), "samples": samples, "teacher": key["teacher"],
+               "figures": last_figures(run / name / "metrics.jsonl")}  # fmt: skip
     swap = student.swap.with_stage(
         "distill", details, guidance_scale=1.0, default_steps=config.steps, default_sampler="ddim"
     )
-    return dataclasses.replace(student, swap=swap).save(out)
+    with processes().main_first():
+        taught = dataclasses.replace(student, swap=swap)
+        return taught.save(out) if processes().main else out
 
 
-def _objective(
+def _inputs(
     teacher: Checkpoint,
     student: Checkpoint,
     config: DistillConfig,
     data: Path,
+    held_out: Path | None,
     run: Path,
     key: dict[str, str],
     report: Callable[[str], Any],
-) -> TrajectoryObjective:
-    """Encode the data, let the teacher answer, and set the student its task."""
-    latents = encode_dataset(
-        teacher.vae,
-        teacher.swap,
-        read_dataset(data),
-        run / "latents.safetensors",
-        key["latents"],
-        progress=report("latents"),
+) -> DistillInputs:
+    """Encode the datasets, or read what was encoded."""
+
+    def encode(path: Path, name: str, flips: bool) -> LatentGroups:
+        dataset = read_dataset(path)
+        file, wanted = run / f"{name}.safetensors", f"{key['teacher']}-{dataset.digest}"
+        vae, swap = teacher.vae, teacher.swap
+        return encode_dataset(
+            vae, swap, dataset, file, wanted, flips=flips, progress=report("latents")
+        )
+
+    with processes().main_first():  # the others read the cache
+        groups = encode(data, "latents", True)
+        judged = groups if held_out is None else encode(held_out, "latents-heldout", False)
+    return DistillInputs(
+        student=student,
+        teacher=teacher,
+        data=groups,
+        held_out=judged,
+        judge=teacher.conditioner,
+        config=config,
     )
-    trajectories = teacher_trajectories(
-        teacher, latents, config, run / "trajectories", key["run"], report("trajectories")
-    )
-    objective = TrajectoryObjective(student, teacher, latents, trajectories, config)
-    objective.module.train()
-    return objective
 
 
-def _reporter(progress: StageProgress | None) -> Callable[[str], Any]:
+def _tasks(
+    inputs: DistillInputs, run: Path, key: dict[str, str], report: Callable[[str], Any]
+) -> Iterator[tuple[str, StudentTask]]:
+    """What is fitted one after the other, each from where the one before it has led."""
+    config = inputs.config
+    if config.method == "trajectory":
+        with processes().main_first():
+            trajectories = teacher_trajectories(
+                inputs.teacher,
+                inputs.data,
+                config,
+                run / "trajectories",
+                key["run"],
+                report("trajectories"),
+            )
+        yield "fit", TrajectoryObjective(inputs, trajectories)
+    elif config.method == "lcm":
+        yield "fit", ConsistencyObjective(inputs)
+    elif config.method == "dmd2":
+        yield "fit", MatchingObjective(inputs)
+    else:
+        steps, halving = config.teacher_steps // 2, inputs
+        while steps >= config.steps:
+            first = halving is inputs
+            task = ProgressiveObjective(halving, steps=steps, guided=first)
+            yield f"fit-{steps:03d}", task
+            known = copy.deepcopy(inputs.student)
+            halving = dataclasses.replace(inputs, teacher=known)
+            steps //= 2
+
+
+def _with_fresh_judge(
+    inputs: DistillInputs, run: Path, cadence: Cadence, progress: Any
+) -> DistillInputs:
+    """An identity encoder that nothing was trained against yet."""
+    settings: Any = inputs.teacher.conditioner.config
+    config = inputs.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        judge = SourceConditioner(**{k: v for k, v in settings.items() if not k.startswith("_")})
+    convert(judge.train(), getattr(torch, config.dtype))
+    wanted = FitConfig(
+        samples=config.judge_samples,
+        batch_size=min(192, config.judge_samples),
+        learning_rate=1e-3,
+        warmup_steps=50,
+        weight_decay=0.02,
+        ema_decay=0.99,
+        seed=config.seed,
+    )
+    objective = IdentityObjective(
+        judge,
+        IdentityConfig(fit=wanted, widths=tuple(settings.widths), vector_size=settings.vector_size),
+        inputs.data,
+        inputs.held_out,
+    )
+    whole = dataclasses.replace(cadence, stop_after_s=None, patience=0)
+    fit(objective, wanted, run, cadence=whole, progress=progress)
+    return dataclasses.replace(inputs, judge=judge)
+
+
+def load_pair(teacher: Path, student: Path, dtype: str) -> tuple[Checkpoint, Checkpoint]:
+    """Teacher and student in their compute dtype, checked to work in one latent space.
+
+    Raises:
+        InvalidCheckpoint: they do not, or one is damaged.
+    """
+    both = tuple(Checkpoint.load(path).to(getattr(torch, dtype)) for path in (teacher, student))
+    for model in both:
+        model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+    for name in ("latent_channels", "latent_size", "prediction_target", "residual_std"):
+        expected, found = (getattr(model.swap, name) for model in both)
+        if expected != found:
+            raise InvalidCheckpoint(f"student's {name}", expected=expected, found=found)
+    if not any(works_normalised(model.vae) for model in both):
+        means = [dict(model.vae.config)["latents_mean"] for model in both]
+        if means[0] != means[1]:
+            raise InvalidCheckpoint(
+                "student's autoencoder", expected="the teacher's latent space", found="another"
+            )
+    return both[0], both[1]
+
+
+def reporter(progress: StageProgress | None) -> Callable[[str], Any]:
+    """Progress callbacks of named stages; silent ones for None."""
     if progress is None:
         return lambda name: None
     return lambda name: lambda done, total, text: progress(name, done, total, text)
 
 
-def _check_same_space(teacher: Checkpoint, student: Checkpoint) -> None:
-    for name in ("latent_channels", "latent_size", "prediction_target", "residual_std"):
-        expected, found = getattr(teacher.swap, name), getattr(student.swap, name)
-        if expected != found:
-            raise InvalidCheckpoint(f"student's {name}", expected=expected, found=found)
-    wanted = dict(teacher.vae.config)["latents_mean"]
-    if dict(student.vae.config)["latents_mean"] != wanted:
-        raise InvalidCheckpoint(
-            "student's autoencoder", expected="the teacher's latent space", found="another"
-        )
+def fingerprint(path: Path) -> str:
+    """Hash of a checkpoint: its swap.json lists the hash of every other file."""
+    return sha256_file(path / "swap.json")
 
 
-def _fingerprint(path: Path) -> str:
-    """Hash of a checkpoint's weights and swap config."""
-    digest = hashlib.sha256(sha256_file(path / "swap.json").encode())
-    for name in MODULES:
-        digest.update(sha256_file(path / name / WEIGHTS_NAME).encode())
-    return digest.hexdigest()
-
-
-def _key(teacher: Path, student: Path, data: Path, config: DistillConfig) -> dict[str, str]:
-    dataset = read_dataset(data).digest
-    fingerprint = _fingerprint(teacher)
+def _key(
+    teacher: Path, student: Path, data: Path, held_out: Path | None, config: DistillConfig
+) -> dict[str, str]:
+    """What a run folder belongs to."""
     inputs = {
-        "teacher": fingerprint,
-        "student": _fingerprint(student),
-        "dataset": dataset,
+        "teacher": fingerprint(teacher),
+        "student": fingerprint(student),
+        "dataset": read_dataset(data).digest,
+        "held_out": None if held_out is None else read_dataset(held_out).digest,
         "config": dataclasses.asdict(config),
     }
-    return {
-        "teacher": fingerprint,
-        "latents": f"{fingerprint}-{dataset}",
-        "run": hashlib.sha256(canonical_json(inputs)).hexdigest(),
-    }
+    run = hashlib.sha256(canonical_json(inputs)).hexdigest()
+    return {"teacher": fingerprint(teacher), "run": run}
 
 
-def _claim(run: Path, key: dict[str, str]) -> None:
+def claim(run: Path, key: dict[str, str]) -> None:
+    """Make a run folder this call's own.
+
+    Raises:
+        TrainingStopped: it is another's.
+    """
     run.mkdir(parents=True, exist_ok=True)
     file = run / "run.json"
     if not file.exists():
@@ -159,25 +272,48 @@ def _claim(run: Path, key: dict[str, str]) -> None:
         )
 
 
-def _fit_config(objective: TrajectoryObjective, config: DistillConfig, file: Path) -> FitConfig:
-    """Fix the number of samples from the speed of a few steps, once per run folder."""
-    if not file.exists():
-        for i in range(2):
-            objective.loss(Draw.of(config.seed, i), config.batch_size, 0.0)[0].backward()
-        begun, steps = time.monotonic(), 4
-        for i in range(steps):
-            objective.loss(Draw.of(config.seed, i), config.batch_size, 0.0)[0].backward()
-        objective.module.zero_grad(set_to_none=True)
-        # an optimiser step, saving and evaluation take about a fifth on top
-        step_s = 1.2 * (time.monotonic() - begun) / steps
-        write_json(file, {"steps": max(10, int(config.minutes * 60.0 / step_s))})
-    steps = int(json.loads(file.read_text())["steps"])
+def last_figures(log: Path) -> dict[str, float]:
+    """The last of each of a fit's metrics, rounded, for the history."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    figures: dict[str, float] = {}
+    for line in lines:  # not every line has every term
+        figures |= json.loads(line)
+    return {name: round(value, 6) for name, value in figures.items()}
+
+
+def _fit_config(task: StudentTask, config: DistillConfig, file: Path) -> FitConfig:
+    """The length is given, or fixed from the speed of a few steps, once per run folder."""
+    steps = (config.samples or 0) // config.batch_size
+    if config.samples is None:
+        with processes().main_first():
+            if not file.exists():
+                write_json(file, {"steps": _steps_in(task, config)})
+        steps = int(json.loads(file.read_text())["steps"])
     return FitConfig(
         samples=steps * config.batch_size,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
+        optimiser=config.optimiser,
         warmup_steps=min(50, max(1, steps // 10)),
         hold=0.4,
         ema_decay=0.995,
         seed=config.seed,
     )
+
+
+def _steps_in(task: StudentTask, config: DistillConfig) -> int:
+    """How many steps the minutes are enough for; a run of several halvings shares them."""
+    before = {name: tensor.clone() for name, tensor in task.module.named_buffers()}
+    begun, timed = 0.0, 5  # one round of critic and student
+    for i in range(2 + timed):
+        if i == 2:
+            begun = time.monotonic()
+        task.loss(Draw.of(config.seed, i), config.batch_size, 0.0)[0].backward()
+    # an optimiser step, saving and evaluation take about a fifth on top
+    step_s = 1.2 * (time.monotonic() - begun) / timed
+    task.module.zero_grad(set_to_none=True)
+    for name, tensor in task.module.named_buffers():
+        tensor.copy_(before[name])
+    ratio = config.teacher_steps // config.steps
+    shares = ratio.bit_length() - 1 if config.method == "progressive" else 1
+    return max(10, int(config.minutes * 60.0 / shares / step_s))

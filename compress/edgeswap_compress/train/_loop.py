@@ -66,11 +66,19 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cadence:
-    """How often a run saves and evaluates, and when it stops early (seconds of wall time)."""
+    """How often a run saves and evaluates, and when it stops early (seconds of wall time).
+
+    Attributes:
+        patience: evaluations in a row without a new lowest ``watch`` after which the training is
+            held to be complete; 0 never.
+        watch: name of that figure.
+    """
 
     save_s: float = 120.0
     evaluate_s: float = 180.0
     stop_after_s: float | None = None
+    patience: int = 0
+    watch: str = "loss"
 
 
 def fit(
@@ -96,7 +104,8 @@ def fit(
         folder: of this run: ``state.safetensors`` and ``metrics.jsonl``.
 
     Returns:
-        True when the training is complete, False when ``cadence.stop_after_s`` cut it short.
+        True when the training is complete or has stalled, False when ``cadence.stop_after_s`` cut
+        it short.
     """
     cadence, peers = cadence or Cadence(), processes()
     share = _share(config.batch_size, peers.count)
@@ -106,7 +115,8 @@ def fit(
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped = False
-    while step < config.steps and not stopped:
+    stalled = peers.any(log is not None and log.stalled(cadence))
+    while step < config.steps and not stopped and not stalled:
         draw = Draw.of(config.seed, step, peers.rank)
         loss, parts = objective.loss(draw, share, step / config.steps)
         loss.backward()
@@ -114,23 +124,24 @@ def fit(
         step += 1
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
-        figures = torch.tensor([float(stopped), float(loss.detach()), *parts.values()])
+        ends = [float(stopped), float(log is not None and log.stalled(cadence))]
+        figures = torch.tensor([*ends, float(loss.detach()), *parts.values()])
         peers.average([figures])
-        stopped = float(figures[0]) > 0  # all stop when one does
+        stopped, stalled = (bool(end > 0) for end in figures[:2])  # all stop when one does
         if log is None:
             continue
-        means = dict(zip(("loss", *parts), figures[1:].tolist(), strict=True))
+        means = dict(zip(("loss", *parts), figures[2:].tolist(), strict=True))
         log.add({"gradient_norm": norm, **means})
         if progress is not None:
             progress(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
             log.write(step, _evaluate_ema(objective, optimiser))
             evaluated = time.monotonic()
-        if now - saved > cadence.save_s or step == config.steps or stopped:
+        if now - saved > cadence.save_s or step == config.steps or stopped or stalled:
             _save(optimiser, folder / "state.safetensors", step, config)
             saved = time.monotonic()
     optimiser.use(optimiser.ema)
-    return step >= config.steps
+    return stalled or step >= config.steps
 
 
 def _share(batch_size: int, count: int) -> int:
@@ -187,6 +198,12 @@ class _Log:
                 line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step
             ]
             write_bytes(path, "".join(line + "\n" for line in kept).encode())
+        self._rows = [] if not path.exists() else [json.loads(line) for line in kept]
+
+    def stalled(self, cadence: Cadence) -> bool:
+        """Whether the last ``patience`` evaluations brought nothing better."""
+        found = [row[cadence.watch] for row in self._rows] if cadence.patience else []
+        return bool(found) and len(found) - 1 - found.index(min(found)) >= cadence.patience
 
     def add(self, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -209,6 +226,7 @@ class _Log:
         means = self._means()
         samples = step * self._config.batch_size
         row = {"step": step, "samples": samples, "images_per_s": self._rate(), **means, **figures}
+        self._rows.append(row)
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         if self._tracker is not None:

@@ -47,6 +47,12 @@ class Processes:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view(tensor.shape))
 
+    def any(self, holds: bool) -> bool:
+        """Whether something holds in one of the processes."""
+        found = torch.tensor([float(holds)])
+        self.average([found])
+        return bool(found > 0)
+
     @contextmanager
     def main_first(self) -> Iterator[None]:
         """The main process goes through the block, then the others: they find what it wrote."""

@@ -122,7 +122,7 @@ def _distil(teacher: Path, pruned: Path, folder: Path, config: DemoConfig, say: 
             say(f"distilling, {stage}: {done}/{total} {text}")
 
     settings = DistillConfig(minutes=config.minutes, targets=config.targets, truth_weight=0.25)
-    return distill(
+    out = distill(
         teacher,
         pruned,
         folder / "made-student",
@@ -131,6 +131,8 @@ def _distil(teacher: Path, pruned: Path, folder: Path, config: DemoConfig, say: 
         run=folder / "distill.run",
         progress=report,
     )
+    assert out is not None  # noqa: S101 without a cadence nothing cuts it short
+    return out
 
 
 def _time(

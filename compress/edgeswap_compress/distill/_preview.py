@@ -1,0 +1,64 @@
+"""A sheet of the student's swaps so far, beside the truth and the teacher's."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._latents import decode_latents, sample_to_latents
+from edgeswap_compress.distill._task import StudentTask
+from edgeswap_compress.train._loop import Draw
+from edgeswap_runtime._align import to_uint8
+from edgeswap_runtime._atomic import write_bytes
+
+ROWS = 8
+
+
+class WithPreview:
+    """An objective that also draws when it is evaluated.
+
+    Args:
+        task: what is fitted.
+        teacher: decodes the pictures.
+        file: .png, replaced each time: source, target, truth, teacher's swap and the student's.
+    """
+
+    def __init__(self, task: StudentTask, teacher: Checkpoint, file: Path) -> None:
+        self._task, self._teacher, self._file = task, teacher, file
+        self.module = task.module
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """The task's."""
+        return self._task.loss(draw, batch_size, done)
+
+    def evaluate(self) -> dict[str, float]:
+        """The task's figures, and the sheet."""
+        figures = self._task.evaluate()
+        self._write(self._task.swap_fixed())
+        return figures
+
+    @torch.no_grad()
+    def _write(self, found: Tensor) -> None:
+        batch, _, wanted = self._task.fixed()
+        swap, target = self._teacher.swap, batch.target[:ROWS]
+        samples = (batch.truth, wanted[0], found[0])
+        columns = [batch.source[:ROWS], target]
+        columns += [sample_to_latents(swap, x[:ROWS], target) for x in samples]
+        dtype = next(self._teacher.vae.parameters()).dtype
+        crops = [
+            decode_latents(self._teacher.vae, swap, x.to(dtype)).float().permute(0, 2, 3, 1)
+            for x in columns
+        ]
+        sheet = np.concatenate([np.concatenate(list(column.numpy())) for column in crops], axis=1)
+        buffer = io.BytesIO()
+        note = PngImagePlugin.PngInfo()
+        note.add_text("Description", "source, target, truth, teacher, student; generated faces")
+        picture = Image.fromarray(to_uint8((sheet + 1) * np.float32(127.5)))
+        picture.save(buffer, format="PNG", pnginfo=note)
+        write_bytes(self._file, buffer.getvalue())

@@ -1,0 +1,265 @@
+"""What all methods share: batches, evaluations, the terms that may join, and the figures."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._conditioner import SourceConditioner
+from edgeswap_compress._latents import (
+    decode_latents,
+    guided,
+    latents_to_sample,
+    predict,
+    sample_to_latents,
+)
+from edgeswap_compress.distill._config import DistillConfig
+from edgeswap_compress.distill._features import FeatureMatch, block_outputs
+from edgeswap_compress.distill._levels import NoiseLevels, sample, timesteps_of
+from edgeswap_compress.train._cache import LatentGroups, TripletDraw, draw_triplets
+from edgeswap_compress.train._denoiser import Denoiser
+from edgeswap_compress.train._loop import Draw
+from edgeswap_compress.train._losses import LatentIdentityLoss, fine_energy_loss, mask_weights
+
+FIXED_PAIRS = 32
+"""Triplets that the figures are measured on, each from two noises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillInputs:
+    """Everything a method learns from.
+
+    Attributes:
+        student: learns; its modules end with the result.
+        teacher: frozen.
+        data: latents in the teacher's space to draw from.
+        held_out: latents for the figures; may be ``data`` again.
+        judge: encoder of the identity loss.
+    """
+
+    student: Checkpoint
+    teacher: Checkpoint
+    data: LatentGroups
+    held_out: LatentGroups
+    judge: SourceConditioner
+    config: DistillConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Triplets of one draw.
+
+    Attributes:
+        triplets: their positions in ``data``.
+        target, source: (N, C, S, S) float32 latents.
+        truth: (N, C, S, S) float32, the exact clean sample.
+        weights: (N, 1, S, S) of the loss, mean 1.
+    """
+
+    triplets: TripletDraw
+    target: Tensor
+    source: Tensor
+    truth: Tensor
+    weights: Tensor
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+class StudentTask(ABC):
+    """Base of the objectives: subclasses give ``loss``."""
+
+    def __init__(self, inputs: DistillInputs) -> None:
+        student, self._teacher = inputs.student, inputs.teacher
+        for module in (self._teacher.unet, self._teacher.conditioner, student.vae):
+            module.requires_grad_(False)
+        self.module = Denoiser(student.unet, student.conditioner)
+        self._config, self._swap = inputs.config, inputs.student.swap
+        self._data, self._held_out, self._vae = inputs.data, inputs.held_out, student.vae
+        self.levels = NoiseLevels(inputs.student.scheduler)
+        self.timesteps = timesteps_of(inputs.student.scheduler, inputs.config.steps)
+        self._identity = LatentIdentityLoss(inputs.judge)
+        self._dtype = next(student.unet.parameters()).dtype
+        scale = inputs.config.teacher_guidance
+        self._scale = self._teacher.swap.guidance_scale if scale is None else scale
+        self._teacher_steps = inputs.config.teacher_steps
+        self._fixed: tuple[Batch, Tensor, Tensor] | None = None
+        if inputs.config.feature_weight > 0:
+            self.module.add_module("features", FeatureMatch(self._widths()))
+
+    @abstractmethod
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of one batch and its terms; ``done`` is the share of the fitting behind us."""
+
+    def batch(self, triplets: TripletDraw, data: LatentGroups | None = None) -> Batch:
+        """The latents of triplets of the training data, or of other data."""
+        data = data or self._data
+        target, truth, source = (
+            data.latents[triplets.group, place].float()
+            for place in (triplets.target, triplets.truth, triplets.source)
+        )
+        clean = latents_to_sample(self._swap, truth, target)
+        weights = mask_weights(data, triplets, self._config.mask_weight)
+        return Batch(triplets, target, source, clean, weights)
+
+    def draw(self, draw: Draw, n: int) -> Batch:
+        """Random triplets of the training data."""
+        return self.batch(draw_triplets(draw.rng, len(self._data), self._data.identities, n))
+
+    def cast(self, x: Tensor) -> Tensor:
+        """To the modules' dtype and memory order."""
+        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def student_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
+        """(N, C, S, S) float32, one evaluation of the student at timesteps (N,)."""
+        condition = self.module.conditioner.condition(self.cast(batch.source))
+        output = predict(
+            self.module.unet, self._swap, self.cast(x), steps, self.cast(batch.target), condition
+        )
+        return output.float()
+
+    @torch.no_grad()
+    def teacher_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
+        """(N, C, S, S) float32, the guided teacher at timesteps (N,)."""
+        teacher = self._teacher
+        condition = teacher.conditioner.condition(self.cast(batch.source))
+        output = guided(
+            teacher.unet,
+            teacher.conditioner,
+            teacher.swap,
+            self.cast(x),
+            steps,
+            self.cast(batch.target),
+            condition,
+            self._scale,
+        )
+        return output.float()
+
+    def student_clean(
+        self, batch: Batch, x: Tensor, steps: Tensor, parts: dict[str, float]
+    ) -> tuple[Tensor, Tensor]:
+        """The student's clean samples, and its features' distance to the teacher's where asked."""
+        if self._config.feature_weight == 0:
+            return self.levels.clean(x, self.student_velocity(batch, x, steps), steps), torch.zeros(
+                ()
+            )
+        teacher = self._teacher
+        with torch.no_grad(), block_outputs(teacher.unet) as wanted:
+            condition = teacher.conditioner.condition(self.cast(batch.source))
+            predict(
+                teacher.unet, self._swap, self.cast(x), steps, self.cast(batch.target), condition
+            )
+        with block_outputs(self.module.unet) as own:
+            velocity = self.student_velocity(batch, x, steps)
+        match = self.module.get_submodule("features")
+        distance = match(own, wanted)
+        parts["features"] = float(distance.detach())
+        return self.levels.clean(x, velocity, steps), self._config.feature_weight * distance
+
+    def regression(self, clean: Tensor, wanted: Tensor, batch: Batch) -> Tensor:
+        """Mean square distance, weighted towards the inner face."""
+        return ((clean - wanted).square() * batch.weights).mean()
+
+    def look(
+        self, clean: Tensor, batch: Batch, draw: Draw, parts: dict[str, float], prefix: str = ""
+    ) -> Tensor:
+        """Weighted identity and fine-energy terms of clean samples, against the truth's."""
+        config, total = self._config, torch.zeros(())
+        swapped, exact = (
+            sample_to_latents(self._swap, x, batch.target) for x in (clean, batch.truth)
+        )
+        if config.identity_weight > 0:
+            strength = torch.from_numpy(draw.rng.random((len(batch), 1, 1, 1))).float()
+            spoil = config.identity_noise * strength * draw.normal(exact)
+            identity = self._identity(swapped, exact, noise=spoil)
+            parts[f"{prefix}identity"] = float(identity.detach())
+            total = total + config.identity_weight * identity
+        if config.fine_weight > 0:
+            with torch.no_grad():
+                wanted = self._decode(exact)
+            output = self._decode(swapped)
+            weight = F.interpolate(batch.weights, size=output.shape[2:], mode="bilinear")
+            fine = fine_energy_loss(output, wanted, weight)
+            parts[f"{prefix}fine"] = float(fine.detach())
+            total = total + config.fine_weight * fine
+        return total
+
+    def joined(
+        self, own: Tensor, clean: Tensor, batch: Batch, draw: Draw, parts: dict[str, float]
+    ) -> Tensor:
+        """A method's own loss, mixed with the truth's and joined by what ``look`` adds."""
+        weight = self._config.truth_weight
+        total = (1.0 - weight) * own
+        if weight > 0:
+            truth = self.regression(clean, batch.truth, batch)
+            parts["to_truth"] = float(truth.detach())
+            total = total + weight * truth
+        return total + self.look(clean, batch, draw, parts)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        return decode_latents(self._vae, self._swap, self.cast(latents)).float()
+
+    @torch.no_grad()
+    def _widths(self) -> list[tuple[int, int]]:
+        """Channels of each block's output, student's and teacher's."""
+        batch = self.draw(Draw.of(0, 0), 1)
+        steps, found = torch.tensor([self.levels.terminal]), []
+        inputs = (self.cast(batch.truth), steps, self.cast(batch.target))
+        for model in (self.module, self._teacher):
+            with block_outputs(model.unet) as seen:
+                condition = model.conditioner.condition(self.cast(batch.source))
+                predict(model.unet, self._swap, *inputs, condition)
+            found.append([output.shape[1] for output in seen])
+        return list(zip(*found, strict=True))
+
+    @torch.no_grad()
+    def fixed(self) -> tuple[Batch, Tensor, Tensor]:
+        """Fixed triplets, two noises for each of them, and where those lead the teacher."""
+        if self._fixed is None:
+            data, draw = self._held_out, Draw.of(self._config.seed, 2**30)
+            t = draw_triplets(draw.rng, len(data), data.identities, FIXED_PAIRS)
+            batch = self.batch(t, data)
+            noise = torch.stack([draw.normal(batch.truth), draw.normal(batch.truth)])
+            steps = timesteps_of(self._teacher.scheduler, self._teacher_steps)
+            led = [
+                sample(self.levels, lambda x, t: self.teacher_velocity(batch, x, t), start, steps)
+                for start in noise
+            ]
+            self._fixed = batch, noise, torch.stack(led)
+        return self._fixed
+
+    @torch.no_grad()
+    def swap_fixed(self) -> Tensor:
+        """(2, F, C, S, S) the student's samples of the fixed triplets."""
+        batch, noise, _ = self.fixed()
+        led = [
+            sample(
+                self.levels, lambda x, t: self.student_velocity(batch, x, t), start, self.timesteps
+            )
+            for start in noise
+        ]
+        return torch.stack(led)
+
+    def evaluate(self) -> dict[str, float]:
+        """Whole samplings of the fixed triplets: distances to teacher and truth, and diversity.
+
+        ``fixed_diversity`` is the deviation from noise to noise inside the faces, over the
+        teacher's; near 0 every noise leads to the same swap.
+        """
+        batch, _, wanted = self.fixed()
+        found = self.swap_fixed()
+
+        def apart(a: Tensor, b: Tensor) -> float:
+            return float(((a - b).square() * batch.weights).mean())
+
+        return {
+            "fixed_to_teacher": apart(found, wanted),
+            "fixed_to_truth": apart(found, batch.truth),
+            "fixed_teacher_to_truth": apart(wanted, batch.truth),
+            "fixed_diversity": (apart(*found) / max(apart(*wanted), 1e-12)) ** 0.5,
+        }
