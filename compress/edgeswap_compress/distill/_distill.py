@@ -32,6 +32,7 @@ from edgeswap_compress.train._cache import LatentGroups, encode_dataset
 from edgeswap_compress.train._config import FitConfig, IdentityConfig
 from edgeswap_compress.train._identity import IdentityObjective
 from edgeswap_compress.train._loop import Cadence, Draw, fit
+from edgeswap_compress.train._plans import rendered
 from edgeswap_compress.train._processes import processes
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
@@ -198,8 +199,8 @@ def _with_fresh_judge(
     objective = IdentityObjective(
         judge,
         IdentityConfig(fit=wanted, widths=tuple(settings.widths), vector_size=settings.vector_size),
-        inputs.data,
-        inputs.held_out,
+        rendered(inputs.data),
+        rendered(inputs.held_out),
     )
     whole = dataclasses.replace(cadence, stop_after_s=None, patience=0)
     fit(objective, wanted, run, cadence=whole, progress=progress)
