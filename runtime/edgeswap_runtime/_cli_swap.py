@@ -36,6 +36,7 @@ def command(argv: list[str]) -> int:
         schedule=schedule,
         seed=options.seed,
         threads=options.threads,
+        precision=options.precision,
     ) as swapper:
         identity = swapper.identity(options.source)
         start_ns = time.perf_counter_ns()
@@ -115,8 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--steps", type=int, help="the schedule with this many steps")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
     parser.add_argument("--backend", default="ort", help=f"{', '.join(BACKENDS)} (default ort)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or tensorrt")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, tensorrt or gpu")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--precision", help="what openvino is to compute in: fp32, bf16 or fp16")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

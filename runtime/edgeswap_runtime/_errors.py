@@ -13,7 +13,9 @@
     │   ├── NewerSchema
     │   └── DamagedFile
     ├── BackendMissing             (ImportError)
-    └── DeviceNotGranted           (RuntimeError)
+    ├── EngineMissing              (LookupError)
+    ├── DeviceNotGranted           (RuntimeError)
+    └── PrecisionNotGranted        (RuntimeError)
     EdgeswapFailure                our own failure; the command line exits with 1
 
 Every message is one line: what happened, what was expected and found, what to type next.
@@ -161,10 +163,33 @@ class BackendMissing(EdgeswapError, ImportError):
         super().__init__(message)
 
 
+class EngineMissing(EdgeswapError, LookupError):
+    """A bundle holds no TensorRT engine for this graph, GPU and library version."""
+
+    def __init__(
+        self, bundle: Path | str, graph: str, *, wanted: str, held: str, make: str
+    ) -> None:
+        super().__init__(
+            f"{bundle} holds no engine of graph '{graph}' for {wanted}: it holds {held}; "
+            f"make one with {make}"
+        )
+
+
 class DeviceNotGranted(EdgeswapError, RuntimeError):
     """The backend did not give the device that was asked for. There is no silent fallback."""
 
-    def __init__(self, device: str, *, granted: Sequence[str], install: str) -> None:
+    def __init__(
+        self, device: str, *, granted: Sequence[str], install: str, by: str = "onnxruntime"
+    ) -> None:
         super().__init__(
-            f"device '{device}' was not granted, onnxruntime offers {', '.join(granted)}: {install}"
+            f"device '{device}' was not granted, {by} offers {', '.join(granted)}: {install}"
+        )
+
+
+class PrecisionNotGranted(EdgeswapError, RuntimeError):
+    """The backend does not compute in the precision that was asked for."""
+
+    def __init__(self, precision: str, *, granted: Sequence[str], by: str, hint: str) -> None:
+        super().__init__(
+            f"precision '{precision}' was not granted, {by} offers {', '.join(granted)}: {hint}"
         )

@@ -11,6 +11,7 @@ from typing import Any
 from edgeswap_runtime import _schema
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
 from edgeswap_runtime._errors import BadBundle, NewerSchema
+from edgeswap_runtime._plan import EngineEntry
 
 SCHEMA = 1
 KIND = "edgeswap-bundle"
@@ -184,6 +185,7 @@ class Manifest:
     evaluations_per_step: int = 1
     schedules: dict[str, Schedule]
     default_schedule: str
+    engines: dict[str, EngineEntry] = field(default_factory=dict)
     files: dict[str, FileEntry] = field(default_factory=dict)
     licences: tuple[Licence, ...] = ()
     quality: dict[str, Any] = field(default_factory=dict)
@@ -194,6 +196,7 @@ class Manifest:
     def __post_init__(self) -> None:
         _check_constants(self)
         _check_graphs(self)
+        _check_engines(self)
         if self.default_schedule not in self.schedules:
             raise _schema.SchemaError(
                 f"default_schedule '{self.default_schedule}' is none of {sorted(self.schedules)}"
@@ -309,4 +312,18 @@ def _check_graphs(manifest: Manifest) -> None:
         if manifest.files and graph.file not in manifest.files:
             raise _schema.SchemaError(
                 f"graphs.{name} names {graph.file}, which files does not list"
+            )
+
+
+def _check_engines(manifest: Manifest) -> None:
+    for key, entry in manifest.engines.items():
+        if key != entry.inputs.key:
+            raise _schema.SchemaError(
+                f"engines.{key} was made from inputs whose key is {entry.inputs.key}"
+            )
+        if entry.graph not in manifest.graphs:
+            raise _schema.SchemaError(f"engines.{key} is of an unknown graph '{entry.graph}'")
+        if manifest.files and entry.file not in manifest.files:
+            raise _schema.SchemaError(
+                f"engines.{key} names {entry.file}, which files does not list"
             )

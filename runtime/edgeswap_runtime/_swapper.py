@@ -22,6 +22,7 @@ from edgeswap_runtime._paste import paste
 from edgeswap_runtime._picture import read_picture, write_picture
 from edgeswap_runtime._refine import refine_face
 from edgeswap_runtime.backends import open_backend
+from edgeswap_runtime.backends._protocol import BackendRequest
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -82,27 +83,39 @@ class Swapper:
         schedule: str | None = None,
         seed: int = 0,
         threads: int | None = None,
+        precision: str | None = None,
     ) -> Swapper:
         """Open a bundle and the backend that runs it.
 
         Args:
             bundle: a bundle folder, whose hashes are then verified, or one already opened.
             backend: a name such as "ort", or a backend of your own, which stays yours to close.
-            device: what a named backend runs on: "cpu", "cuda", "tensorrt".
+            device: what a named backend runs on: "cpu", "cuda", "tensorrt", ...
             schedule: how many steps of which sampler, by name; the bundle's default when None.
             seed: of the noise.
             threads: CPU threads of a named backend; its own choice when None.
+            precision: what a named backend is to compute in, where it has a choice; the graphs'
+                own when None.
 
         Raises:
             BadBundle: the bundle is damaged, or not one.
             BackendMissing: no such backend, or it is not installed.
             DeviceNotGranted: the device is not there.
+            PrecisionNotGranted: the backend does not compute in that precision.
+            EngineMissing: the backend needs engines, and the bundle holds none that fit.
             InvalidRequest: no such schedule.
         """
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         if not isinstance(backend, str):
             return cls(opened, backend, schedule=schedule, seed=seed)
-        running = open_backend(backend, opened.graph_paths(), device=device, threads=threads)
+        request = BackendRequest(
+            graphs=opened.graph_paths(),
+            device=device,
+            threads=threads,
+            precision=precision,
+            bundle=opened,
+        )
+        running = open_backend(backend, request)
         try:
             swapper = cls(opened, running, schedule=schedule, seed=seed)
         except BaseException:

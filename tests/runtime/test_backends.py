@@ -16,13 +16,18 @@ from edgeswap_runtime._errors import (
     DeviceNotGranted,
     EdgeswapFailure,
     InvalidRequest,
+    PrecisionNotGranted,
 )
 from edgeswap_runtime.backends import BACKENDS, open_backend
 from edgeswap_runtime.backends._ort import OrtBackend
+from edgeswap_runtime.backends._protocol import BackendRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+NOTHING = BackendRequest(graphs={}, device="cpu")
 
 
 def _write(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any]) -> Path:
@@ -171,21 +176,30 @@ def test_threads_reach_the_session(graphs: dict[str, Path]) -> None:
 
 def test_unknown_backend() -> None:
     with pytest.raises(BackendMissing, match="there is no backend 'magic': expected one of"):
-        open_backend("magic", {}, device="cpu", threads=None)
+        open_backend("magic", NOTHING)
 
 
 def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(sys.modules, "edgeswap_runtime.backends._ort", raising=False)
     with pytest.raises(BackendMissing, match="backend 'ort' is not installed: python -m pip") as e:
-        open_backend("ort", {}, device="cpu", threads=None)
+        open_backend("ort", NOTHING)
     assert isinstance(e.value, EdgeswapError)
 
 
 def test_our_own_missing_module_is_no_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKENDS, "broken", ("edgeswap_runtime.backends._nowhere:open", "x"))
     with pytest.raises(ModuleNotFoundError, match="_nowhere"):
-        open_backend("broken", {}, device="cpu", threads=None)
+        open_backend("broken", NOTHING)
+
+
+def test_onnx_runtime_has_no_choice_of_precision() -> None:
+    request = BackendRequest(graphs={}, device="cpu", precision="bf16")
+    with pytest.raises(
+        PrecisionNotGranted,
+        match="precision 'bf16' was not granted, onnxruntime offers the graphs' own: leave it out",
+    ):
+        open_backend("ort", request)
 
 
 def test_the_fake_behaves_like_a_backend() -> None:

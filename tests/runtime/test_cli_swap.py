@@ -167,7 +167,7 @@ def test_a_picture_beyond_the_limit(
         (["--faces", "most"], "faces is 'most', expected 'largest'"),
         (["--schedule", "ten"], "has no schedule 'ten': expected one of noise, one, two"),
         (["--steps", "50"], "no schedule of 50 steps: expected of noise (3), one (1), two (2)"),
-        (["--backend", "magic"], "there is no backend 'magic': expected one of ort"),
+        (["--backend", "magic"], "there is no backend 'magic': expected one of openvino, ort"),
         (["--device", "npu"], "has no device 'npu': expected one of cpu, cuda, tensorrt"),
         (["--threads", "0"], "threads is 0, expected at least 1"),
         (["--out", "out.tga"], "cannot write out.tga: expected a name ending in .png"),

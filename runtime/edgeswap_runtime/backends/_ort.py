@@ -9,13 +9,20 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from edgeswap_runtime._errors import DeviceNotGranted, EdgeswapFailure, InvalidRequest
+from edgeswap_runtime._errors import (
+    DeviceNotGranted,
+    EdgeswapFailure,
+    InvalidRequest,
+    PrecisionNotGranted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from edgeswap_runtime.backends._protocol import BackendRequest
 
 _CUDA = (
     "CUDAExecutionProvider",
@@ -49,9 +56,20 @@ _ORT_ERRORS = (
 )
 
 
-def open_ort(graphs: Mapping[str, Path], *, device: str, threads: int | None) -> OrtBackend:
-    """What the table of backends names."""
-    return OrtBackend(graphs, device=device, threads=threads)
+def open_ort(request: BackendRequest) -> OrtBackend:
+    """What the table of backends names.
+
+    Raises:
+        PrecisionNotGranted: one was asked for; ONNX Runtime computes as the graphs state.
+    """
+    if request.precision is not None:
+        raise PrecisionNotGranted(
+            request.precision,
+            granted=["the graphs' own"],
+            by="onnxruntime",
+            hint="leave it out, or export the graphs so: edgeswap export --precision",
+        )
+    return OrtBackend(request.graphs, device=request.device, threads=request.threads)
 
 
 class OrtBackend:

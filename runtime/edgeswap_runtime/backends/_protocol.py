@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from edgeswap_runtime._bundle import Bundle
 
 BufferT = TypeVar("BufferT")
 
@@ -33,3 +37,22 @@ class Backend(Protocol[BufferT]):
 
     def close(self) -> None:
         """Give everything back; calling it again does nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendRequest:
+    """What a backend is to be opened with.
+
+    Attributes:
+        graphs: graph name -> ONNX file.
+        device: what the backend calls its device, such as "cpu" or "cuda".
+        threads: CPU threads per graph; the backend's own choice when None.
+        precision: what to compute in, such as "bf16"; the graphs' own when None.
+        bundle: where the graphs are from; what engines are found in.
+    """
+
+    graphs: Mapping[str, Path]
+    device: str
+    threads: int | None = None
+    precision: str | None = None
+    bundle: Bundle | None = None

@@ -1,0 +1,19 @@
+"""What can go wrong with engines.
+
+EdgeswapError                    the caller's mistake; exit code 2
+└── UnsupportedEngine (ValueError)   this graph, GPU, flavour or option does not go together
+EdgeswapFailure                  exit code 1
+└── EngineFailed                 TensorRT could not build or refit an engine; with its own words
+"""
+
+from __future__ import annotations
+
+from edgeswap_runtime._errors import EdgeswapError, EdgeswapFailure
+
+
+class UnsupportedEngine(EdgeswapError, ValueError):
+    """What was asked for cannot be, and can be told before anything is built."""
+
+
+class EngineFailed(EdgeswapFailure):
+    """TensorRT refused; the message holds what it logged."""

@@ -1,0 +1,99 @@
+"""A personalised student has the graph of the one it came from: its weights fit the same engine.
+
+Follows "Refitting an Engine" in NVIDIA's TensorRT documentation: an `OnnxParserRefitter` reads the
+new weights from the ONNX file, the `Refitter` puts them into the engine, which is written again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
+from edgeswap_runtime._bundle import Bundle
+from edgeswap_runtime._plan import EngineInputs
+from edgeswap_runtime.backends._trt_graph import deserialise, trt_logger
+
+
+def source_of(
+    bundle: Bundle, graph: str, wanted: EngineInputs, structure: str
+) -> tuple[str, Path, EngineInputs]:
+    """The engine of another bundle that can take a graph's weights.
+
+    Args:
+        bundle: the other one.
+        graph: name of the graph, in both.
+        wanted: what the new engine is to be made with.
+        structure: the new graph's hash without weights.
+
+    Returns:
+        its key, its plan, what it was made from.
+
+    Raises:
+        UnsupportedEngine: there is none, or none that can be refitted; saying which it is.
+    """
+    reasons = {}
+    for key, entry in sorted(bundle.manifest.engines.items()):
+        if entry.graph != graph:
+            continue
+        reason = _obstacle(entry.inputs, wanted)
+        if reason is None and entry.structure_sha256 != structure:
+            reason = "its graph is another one, not only its weights"
+        if reason is None:
+            return key, bundle.path / entry.file, entry.inputs
+        reasons[key[:12]] = reason
+    told = "; ".join(f"{key}: {reason}" for key, reason in reasons.items()) or "it holds none"
+    raise UnsupportedEngine(
+        f"no engine of {bundle.path} can take the weights of graph '{graph}' ({told}): build "
+        "engines anew, with --refittable for the next time"
+    )
+
+
+def _obstacle(old: EngineInputs, wanted: EngineInputs) -> str | None:
+    if (old.flavour, old.version) != (wanted.flavour, wanted.version):
+        return f"it is of {old.flavour} {old.version}, here is {wanted.flavour} {wanted.version}"
+    if not set(wanted.architectures) <= set(old.architectures):
+        return f"it is for {', '.join(old.architectures)}"
+    if not old.flags.get("refit"):
+        return "it was not built with --refittable"
+    return None
+
+
+def refit_plan(trt: Any, plan: Path, onnx: Path, name: str) -> Any:
+    """Read a plan, give it an ONNX file's weights, and write it again.
+
+    A driver must be known to be there.
+
+    Args:
+        trt: TensorRT's module.
+        plan: of an engine that was built refittable.
+        onnx: a graph of the same structure.
+        name: for messages.
+
+    Returns:
+        the new plan, bytes-like.
+
+    Raises:
+        EngineFailed: TensorRT refuses, with what it logged.
+    """
+    logger = trt_logger(trt)
+    runtime = trt.Runtime(logger)
+    engine = deserialise(runtime, logger, plan, name)
+    if not engine.refittable:
+        raise EngineFailed(f"{plan}, graph '{name}', is not refittable, against its record")
+    refitter = trt.Refitter(engine, logger)
+    parser = trt.OnnxParserRefitter(refitter, logger)
+    if not parser.refit_from_file(str(onnx)):
+        errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        raise EngineFailed(
+            f"TensorRT does not refit graph '{name}' from {onnx}: {errors or logger.drain()}"
+        )
+    missing = refitter.get_missing_weights()
+    if missing:
+        raise EngineFailed(
+            f"TensorRT wants weights of graph '{name}' that {onnx} does not have: "
+            f"{', '.join(sorted(missing)[:5])}"
+        )
+    if not refitter.refit_cuda_engine():
+        raise EngineFailed(f"TensorRT could not refit graph '{name}': {logger.drain()}")
+    return engine.serialize()

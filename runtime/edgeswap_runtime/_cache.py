@@ -1,0 +1,18 @@
+"""Where edgeswap keeps what can be made or fetched again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """`$EDGESWAP_CACHE`, else the user's cache folder of this platform; it need not exist yet."""
+    if chosen := os.environ.get("EDGESWAP_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "edgeswap"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "edgeswap"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgeswap"

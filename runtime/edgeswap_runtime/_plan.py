@@ -1,0 +1,153 @@
+"""TensorRT engines in a bundle: what each was made from, and which one fits this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_runtime import _schema
+from edgeswap_runtime._atomic import canonical_json
+from edgeswap_runtime._errors import EngineMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from edgeswap_runtime._bundle import Bundle
+
+RTX = "tensorrt-rtx"
+STANDARD = "tensorrt"
+AMPERE_PLUS = "ampere-plus"
+SAME_COMPUTE_CAPABILITY = "same-compute-capability"
+JETSONS = ("SM72", "SM87", "SM101", "SM110")
+"""Architectures of GPUs that share the CPU's memory: Xavier, Orin, Thor (and its first name)."""
+
+Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""Least, usual and largest shape of an input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInputs:
+    """All that decides what an engine computes and where it runs; its hash is the engine's key.
+
+    Attributes:
+        onnx: file name -> sha256, of the graph and of the file with its weights, if it has one.
+        flavour: "tensorrt-rtx" or "tensorrt".
+        version: of that library.
+        architectures: such as "SM86", that it was built for.
+        precision: of the graph, such as "fp16".
+        profiles: input with free sizes -> its optimisation profile.
+        flags: builder settings that differ from the library's defaults.
+        refitted_from: key of the engine whose weights were replaced, if this one was made so.
+    """
+
+    onnx: dict[str, str]
+    flavour: str
+    version: str
+    architectures: tuple[str, ...]
+    precision: str
+    profiles: dict[str, Shapes] = field(default_factory=dict)
+    flags: dict[str, Any] = field(default_factory=dict)
+    refitted_from: str | None = None
+
+    @property
+    def key(self) -> str:
+        """sha256 over every field, as canonical JSON: 64 hex digits."""
+        return hashlib.sha256(canonical_json(_schema.encode(self))).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEntry:
+    """One engine of a bundle.
+
+    Attributes:
+        graph: which graph it computes.
+        file: the plan's path in the bundle.
+        structure_sha256: of the graph without its weights' numbers; only a graph of the same
+            structure can lend an engine its weights.
+        inputs: what it was made from.
+    """
+
+    graph: str
+    file: str
+    structure_sha256: str
+    inputs: EngineInputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineTarget:
+    """What an engine must be made for to run here: flavour, library version, architecture."""
+
+    flavour: str
+    version: str
+    architecture: str
+
+    def __str__(self) -> str:
+        return f"{self.architecture} with {self.flavour} {self.version}"
+
+
+def onnx_hashes(files: Mapping[str, str], file: str) -> dict[str, str]:
+    """Of one graph: its file and its weights' file, if it has one, with their sha256.
+
+    Args:
+        files: path in the bundle -> sha256, of all files.
+        file: the graph's path in the bundle.
+    """
+    return {name: files[name] for name in (file, f"{file}.data") if name in files}
+
+
+def find_engine(bundle: Bundle, graph: str, target: EngineTarget) -> tuple[str, Path]:
+    """The engine of a graph that was made for this target, from exactly this bundle's graph.
+
+    Among several, one built for this architecture alone wins, then the one that takes the larger
+    inputs, then the first by key.
+
+    Returns:
+        its key, and its plan.
+
+    Raises:
+        EngineMissing: none fits; the message lists those that are there and why they do not.
+    """
+    files = {name: entry.sha256 for name, entry in bundle.manifest.files.items()}
+    hashes = onnx_hashes(files, bundle.manifest.graphs[graph].file)
+    entries = [(k, e) for k, e in sorted(bundle.manifest.engines.items()) if e.graph == graph]
+    fitting = [(k, e) for k, e in entries if _misfit(e.inputs, hashes, target) is None]
+    if fitting:
+        key, entry = min(fitting, key=lambda item: _rank(item[1].inputs))
+        return key, bundle.path / entry.file
+    held = "; ".join(
+        f"{', '.join(e.inputs.architectures)} with {e.inputs.flavour} {e.inputs.version}"
+        f" ({_misfit(e.inputs, hashes, target)})"
+        for _, e in entries
+    )
+    raise EngineMissing(
+        bundle.path, graph, wanted=str(target), held=held or "none", make=_command(bundle, target)
+    )
+
+
+def _misfit(inputs: EngineInputs, hashes: dict[str, str], target: EngineTarget) -> str | None:
+    """Why an engine cannot be used; None if it can."""
+    if inputs.flavour != target.flavour:
+        return "another flavour"
+    if inputs.onnx != hashes:
+        return "made from another graph"
+    if inputs.version != target.version:
+        return "another version"
+    if target.architecture in inputs.architectures:
+        return None
+    # https://docs.nvidia.com/deeplearning/tensorrt: not on Jetson, and not before Ampere.
+    beyond = inputs.flags.get("hardware_compatibility") == AMPERE_PLUS
+    if beyond and target.architecture not in JETSONS and int(target.architecture[2:]) >= 80:
+        return None
+    return "another architecture"
+
+
+def _rank(inputs: EngineInputs) -> tuple[int, int]:
+    largest = sum(shapes[2][0] for shapes in inputs.profiles.values() if shapes[2])
+    return len(inputs.architectures), -largest
+
+
+def _command(bundle: Bundle, target: EngineTarget) -> str:
+    where = f" --target {target.architecture}" if target.flavour == RTX else ""
+    return f"edgeswap engine {bundle.path} NEW_BUNDLE --flavour {target.flavour}{where}"

@@ -1,0 +1,217 @@
+"""OpenVINO: Intel, AMD and ARM processors, Intel GPUs and NPUs; bfloat16 where the CPU has it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openvino as ov
+
+from edgeswap_runtime._atomic import canonical_json, sha256_file
+from edgeswap_runtime._cache import cache_folder
+from edgeswap_runtime._errors import (
+    DeviceNotGranted,
+    EdgeswapFailure,
+    InvalidRequest,
+    PrecisionNotGranted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edgeswap_runtime.backends._protocol import BackendRequest
+
+PRECISIONS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP16")}
+"""What we call it -> OpenVINO's element type, and the capability that a device must state."""
+
+
+def open_openvino(request: BackendRequest) -> OpenVinoBackend:
+    """What the table of backends names."""
+    return OpenVinoBackend(
+        request.graphs,
+        device=request.device,
+        threads=request.threads,
+        precision=request.precision or "fp32",
+    )
+
+
+class OpenVinoBackend:
+    """Holds one compiled model and one inference request per graph.
+
+    Inputs and outputs are tensors that the requests share: nothing is copied between graphs.
+    **Output buffers belong to a graph's request: its next run overwrites what its last returned.**
+    What was compiled is kept in a folder of the user's cache that is named by a hash of the
+    graph, OpenVINO's version, the device, the precision and the thread count.
+
+    Args:
+        graphs: graph name -> ONNX file.
+        device: "cpu", "gpu" or "npu".
+        threads: CPU threads per graph; OpenVINO's own choice when None.
+        precision: "fp32", "bf16" or "fp16", what the floating-point part of every graph computes
+            in. INT8 layers of a quantised graph stay INT8. OpenVINO's own default would be bf16
+            wherever the CPU has it; here it is only taken when asked for.
+
+    Raises:
+        DeviceNotGranted: OpenVINO does not see the device.
+        PrecisionNotGranted: the device does not compute in it natively, or did not take it.
+        InvalidRequest: no such device or precision, a thread count below 1, or a graph that does
+            not load.
+    """
+
+    def __init__(
+        self,
+        graphs: Mapping[str, Path],
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        if device not in ("cpu", "gpu", "npu"):
+            raise InvalidRequest(
+                f"backend 'openvino' has no device '{device}': expected one of cpu, gpu, npu"
+            )
+        if precision not in PRECISIONS:
+            raise InvalidRequest(
+                f"backend 'openvino' has no precision '{precision}': expected one of "
+                f"{', '.join(PRECISIONS)}"
+            )
+        if threads is not None and threads < 1:
+            raise InvalidRequest(f"threads is {threads}, expected at least 1")
+        core = ov.Core()
+        self._device = device.upper()
+        _require_device(core, device)
+        _require_capability(core, self._device, precision)
+        settings = _settings(self._device, threads, precision)
+        self._requests: dict[str, ov.InferRequest] = {}
+        for name, path in graphs.items():
+            compiled = _compile(core, path, self._device, settings)
+            _require_taken(compiled, precision, self._device)
+            self._requests[name] = compiled.create_infer_request()
+
+    def upload(self, array: NDArray[Any]) -> ov.Tensor:
+        """Copy an array into a tensor of its own."""
+        tensor = ov.Tensor(ov.Type(array.dtype), ov.Shape(array.shape))
+        tensor.data[...] = array
+        return tensor
+
+    def run(self, graph: str, inputs: Mapping[str, ov.Tensor]) -> dict[str, ov.Tensor]:
+        """Run a graph to its end; see the class on how long the result holds.
+
+        Raises:
+            InvalidRequest: no such graph, or the backend is closed.
+            EdgeswapFailure: OpenVINO failed, with its own words.
+        """
+        if graph not in self._requests:
+            raise InvalidRequest(
+                f"there is no graph '{graph}': expected one of {sorted(self._requests)}"
+            )
+        request = self._requests[graph]
+        try:
+            for name, tensor in inputs.items():
+                request.set_tensor(name, tensor)
+            request.infer(share_inputs=True, share_outputs=True)
+            outputs = request.model_outputs
+            return {port.get_any_name(): request.get_tensor(port) for port in outputs}
+        except RuntimeError as error:
+            raise EdgeswapFailure(f"openvino failed in graph '{graph}': {_words(error)}") from error
+
+    def download(self, buffer: ov.Tensor) -> NDArray[Any]:
+        """Copy a buffer into a new array."""
+        return np.array(buffer.data)
+
+    def close(self) -> None:
+        """Drop requests and the models behind them."""
+        self._requests.clear()
+
+
+def executed_precisions(compiled: ov.CompiledModel) -> dict[str, int]:
+    """How many layers really compute in which precision, as OpenVINO states after compiling.
+
+    Returns:
+        OpenVINO's name, such as "bf16" -> number of layers.
+    """
+    counts: dict[str, int] = {}
+    for layer in compiled.get_runtime_model().get_ops():
+        facts = layer.get_rt_info()
+        if "runtimePrecision" in facts:
+            name = str(facts["runtimePrecision"].astype(str))
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _require_device(core: ov.Core, device: str) -> None:
+    # A machine with several GPUs names them GPU.0, GPU.1.
+    seen = [name.partition(".")[0].lower() for name in core.available_devices]
+    if device not in seen:
+        raise DeviceNotGranted(
+            device,
+            granted=sorted(set(seen)),
+            by="openvino",
+            install="install the driver for it, or take --device cpu",
+        )
+
+
+def _require_capability(core: ov.Core, device: str, precision: str) -> None:
+    able = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    if PRECISIONS[precision][1] not in able:
+        known = [name for name, (_, capability) in PRECISIONS.items() if capability in able]
+        raise PrecisionNotGranted(
+            precision,
+            granted=known,
+            by=f"openvino on this {device}",
+            hint="it has no instructions for the one asked for",
+        )
+
+
+def _settings(device: str, threads: int | None, precision: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision][0],
+    }
+    if device == "CPU":
+        settings["NUM_STREAMS"] = "1"
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+    return settings
+
+
+def _compile(core: ov.Core, path: Path, device: str, settings: dict[str, Any]) -> ov.CompiledModel:
+    inputs = {
+        "onnx": [sha256_file(file) for file in (path, path.with_name(f"{path.name}.data"))
+                 if file.is_file()],
+        "openvino": ov.get_version(),
+        "device": core.get_property(device, "FULL_DEVICE_NAME"),
+        "settings": settings,
+    }  # fmt: skip
+    key = hashlib.sha256(canonical_json(inputs)).hexdigest()
+    folder = cache_folder() / "openvino" / key
+    try:
+        model = core.read_model(path)
+        return core.compile_model(model, device, {**settings, "CACHE_DIR": str(folder)})
+    except RuntimeError as error:
+        raise InvalidRequest(f"openvino cannot load {path}: {_words(error)}") from error
+
+
+def _require_taken(compiled: ov.CompiledModel, precision: str, device: str) -> None:
+    """OpenVINO takes another precision without a word: read back what it will compute in."""
+    wanted = PRECISIONS[precision][0]
+    taken = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+    layers = executed_precisions(compiled) if device == "CPU" else {}
+    lower = set(layers) & {"f16", "bf16"}
+    if taken != wanted or (wanted == "f32" and lower):
+        names = {value[0]: name for name, value in PRECISIONS.items()}
+        found = sorted(lower) if taken == wanted else [taken]
+        raise PrecisionNotGranted(
+            precision,
+            granted=[names.get(name, name) for name in found],
+            by=f"openvino on this {device}",
+            hint="it took that one instead; ask for it by name",
+        )
+
+
+def _words(error: RuntimeError) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,47 @@
+"""TensorRT for RTX finishes its kernels on the GPU they run on: this keeps them for next time."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_runtime._atomic import canonical_json, write_bytes
+from edgeswap_runtime._cache import cache_folder
+
+if TYPE_CHECKING:
+    from edgeswap_runtime.backends._cuda import Gpu
+
+
+class RtxCache:
+    """The kernels compiled for one engine on one GPU with one driver, as a file.
+
+    Args:
+        key: the engine's.
+        gpu: what it runs on.
+        cuda: the module `cuda.bindings.runtime`.
+    """
+
+    def __init__(self, key: str, gpu: Gpu, cuda: Any) -> None:
+        driver = cuda.cudaDriverGetVersion()[1]
+        inputs = {"engine": key, "gpu": gpu.name, "architecture": gpu.architecture,
+                  "driver": driver}  # fmt: skip
+        name = hashlib.sha256(canonical_json(inputs)).hexdigest()
+        self.file = cache_folder() / "tensorrt_rtx" / f"{name}.cache"
+        self._cache: Any = None
+        self._before = b""
+
+    def attach(self, config: Any) -> None:
+        """Give a runtime configuration what was kept; TensorRT for RTX checks it by itself."""
+        self._cache = config.create_runtime_cache()
+        if self.file.is_file():
+            self._before = self.file.read_bytes()
+            self._cache.deserialize(self._before)
+        config.set_runtime_cache(self._cache)
+
+    def save(self) -> None:
+        """Keep what was compiled since, if anything was."""
+        now = bytes(self._cache.serialize())
+        if now != self._before:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(self.file, now)
+            self._before = now
