@@ -17,15 +17,26 @@ if TYPE_CHECKING:
 
 _CHECKPOINT_FILE = "swap.json"
 _CHECKPOINT_COMMAND = "edgeswap_compress._inspect:command"
+_PLAN_COMMAND = "edgeswap_compress.prune._cli_inspect:command"
 
 
 def inspect(argv: list[str]) -> int:
-    """Show a bundle's or a checkpoint's parts, sizes, conditioning and history."""
+    """Show a bundle's or a checkpoint's parts, sizes, conditioning and history; or a plan."""
     parser = argparse.ArgumentParser(prog="edgeswap inspect", description=inspect.__doc__)
-    parser.add_argument("path", type=Path, help="a bundle or a checkpoint")
+    parser.add_argument("path", type=Path, help="a bundle, a checkpoint or a pruning.json")
     parser.add_argument("--verify", action="store_true", help="check every hash too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw a plan, .png")
     options = parser.parse_args(argv)
+    if options.path.suffix == ".json" and options.path.is_file():
+        if options.verify:
+            raise InvalidRequest(f"{options.path} states no hashes: leave --verify out")
+        return _cli.run(_PLAN_COMMAND, argv, name="inspect PLAN", extra="compress")
+    if options.picture is not None:
+        raise InvalidRequest(
+            f"--picture draws a pruning plan, and {options.path} is none: "
+            "name a pruned checkpoint's unet/pruning.json"
+        )
     if _is_checkpoint(options.path):
         return _cli.run(_CHECKPOINT_COMMAND, argv, name="inspect CHECKPOINT", extra="compress")
     bundle = Bundle.open(options.path, verify=options.verify)

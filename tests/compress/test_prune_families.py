@@ -20,6 +20,7 @@ from edgeswap_compress.prune._build import Survey, survey
 from edgeswap_compress.prune._choose import Aids, build_plan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._errors import UnsupportedModel
+from edgeswap_compress.prune._families import CONDITIONED, FAMILIES, PLAIN, tiny_unet
 from edgeswap_compress.prune._importance import IMPORTANCES
 from edgeswap_compress.prune._inputs import example_inputs
 from edgeswap_compress.prune._plan import PruningPlan
@@ -29,110 +30,13 @@ from edgeswap_compress.prune._sets import ChannelSet
 from edgeswap_compress.prune._trace import dependency_graph
 
 TOKENS = 5
-SIZES: dict[str, Any] = {"sample_size": 8, "block_out_channels": (32, 64), "norm_num_groups": 8}
-CONDITIONED: dict[str, Any] = {
-    **SIZES,
-    "in_channels": 4,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-    "layers_per_block": 1,
-    "cross_attention_dim": 16,
-    "attention_head_dim": 8,
-}
-SWAP: dict[str, Any] = {
-    **CONDITIONED,
-    "in_channels": 12,
-    "attention_head_dim": 4,
-    "class_embed_type": "projection",
-    "projection_class_embeddings_input_dim": 8,
-    "resnet_time_scale_shift": "scale_shift",
-    "use_linear_projection": True,
-}
-PLAIN: dict[str, Any] = {
-    **SIZES,
-    "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
-    "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
-    "layers_per_block": 1,
-    "attention_head_dim": 8,
-}
-THREE_LEVELS: dict[str, Any] = {
-    **PLAIN,
-    "block_out_channels": (32, 32, 64),
-    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-}
-
-FAMILIES: dict[str, tuple[type[Any], dict[str, Any]]] = {
-    "swap": (UNet2DConditionModel, SWAP),
-    "sd1": (
-        UNet2DConditionModel,
-        {
-            **CONDITIONED,
-            "layers_per_block": 2,
-            "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        },
-    ),
-    "sd2": (
-        UNet2DConditionModel,
-        {**CONDITIONED, "attention_head_dim": (2, 4), "use_linear_projection": True},
-    ),
-    "inpainting": (UNet2DConditionModel, {**CONDITIONED, "in_channels": 9}),
-    "sdxl": (
-        UNet2DConditionModel,
-        {
-            **CONDITIONED,
-            "attention_head_dim": (2, 4),
-            "transformer_layers_per_block": (1, 2),
-            "use_linear_projection": True,
-            "addition_embed_type": "text_time",
-            "addition_time_embed_dim": 8,
-            "projection_class_embeddings_input_dim": 80,
-        },
-    ),
-    "class conditional": (UNet2DConditionModel, {**CONDITIONED, "num_class_embeds": 10}),
-    "no mid block": (UNet2DConditionModel, {**CONDITIONED, "mid_block_type": None}),
-    "resnet mid block": (
-        UNet2DConditionModel,
-        {**CONDITIONED, "mid_block_type": "UNetMidBlock2D", "encoder_hid_dim": 12},
-    ),
-    "ddpm": (UNet2DModel, {**PLAIN, "layers_per_block": 2}),
-    "one head": (UNet2DModel, {**THREE_LEVELS, "attention_head_dim": None}),
-    "adm": (
-        UNet2DModel,
-        {
-            **PLAIN,
-            "down_block_types": ("ResnetDownsampleBlock2D", "AttnDownBlock2D"),
-            "up_block_types": ("AttnUpBlock2D", "ResnetUpsampleBlock2D"),
-            "resnet_time_scale_shift": "scale_shift",
-            "num_class_embeds": 5,
-        },
-    ),
-    "resnet resamplers": (
-        UNet2DModel,
-        {**THREE_LEVELS, "downsample_type": "resnet", "upsample_type": "resnet"},
-    ),
-    "fourier": (
-        UNet2DModel,
-        {**PLAIN, "time_embedding_type": "fourier", "add_attention": False},
-    ),
-    "a group a channel": (UNet2DModel, {**PLAIN, "norm_num_groups": 32}),
-}
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
 @cache
 def original(family: str) -> Any:
-    """Seeded, norms included, so that no two channels are alike. Callers copy before they cut."""
-    kind, config = FAMILIES[family]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        unet = kind(**config).eval()
-        for module in unet.modules():
-            if isinstance(module, nn.GroupNorm | nn.LayerNorm):
-                nn.init.normal_(module.weight)
-                nn.init.normal_(module.bias)
-    return unet
+    """Callers copy before they cut."""
+    return tiny_unet(family)
 
 
 @cache

@@ -137,7 +137,7 @@ def test_an_unreachable_ratio_says_what_is_reachable(whole: Path, tmp_path: Path
         ({"macs_ratio": float("nan")}, "macs_ratio must lie between 0 and 1, found nan"),
         (
             {"macs_ratio": 0.5, "importance": "luck"},
-            "there is no importance 'luck': expected one of magnitude, random, taylor, diff-pruning",
+            "there is no importance 'luck': expected one of magnitude, random, taylor, diff-pr",
         ),
         ({"macs_ratio": 0.5, "round_to": 0}, "round_to must be at least 1, found 0"),
         ({"macs_ratio": 0.5, "seed": -1}, "seed must be at least 0, found -1"),

@@ -60,7 +60,7 @@ def load_unet(folder: Path | str, *, dtype: torch.dtype | None = torch.float32) 
 def read_unet_folder(folder: Path | str, *, dtype: torch.dtype | None = None) -> UNetFolder:
     """Like `load_unet`, with the plan."""
     home = unet_home(Path(folder))
-    unet = _empty_unet(home / CONFIG_NAME)
+    unet = empty_unet(home / CONFIG_NAME)
     plan = None
     if (home / PLAN_NAME).exists():
         plan = PruningPlan.from_json(_read_json(home / PLAN_NAME))
@@ -114,8 +114,12 @@ def unet_home(folder: Path) -> Path:
     )
 
 
-def _empty_unet(path: Path) -> Any:
-    """The U-Net of a config, on the meta device."""
+def empty_unet(path: Path) -> Any:
+    """The U-Net of a config.json, on the meta device.
+
+    Raises:
+        BadFolder, UnsupportedModel: see `load_unet`.
+    """
     config = _read_json(path)
     name = config.get("_class_name")
     if not isinstance(name, str) or name not in CLASSES:
