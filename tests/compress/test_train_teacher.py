@@ -136,6 +136,16 @@ def test_a_run_grows_the_latents_of_a_checkpoint(datasets: Any, tmp_path: Path) 
     assert not np.allclose(second.swap.residual_std[4:], 1.0)
 
 
+def test_a_decoder_is_trained_on_while_latents_stay(datasets: Any, tmp_path: Path) -> None:
+    plain = Checkpoint.load(train(tmp_path / "plain"))
+    config = dataclasses.replace(CONFIG, decoder=fit_config(40, 8))
+    sharp = Checkpoint.load(train(tmp_path / "sharp", config))
+    for part, same in (("encoder", True), ("decoder", False)):
+        before, after = (getattr(model.vae, part).state_dict() for model in (plain, sharp))
+        assert all(torch.equal(before[key], after[key]) for key in before) is same, part
+    assert sharp.swap.history[0]["config"]["curves"]["decoder"][-1]["samples"] == 40
+
+
 def test_the_decoder_metric_is_what_pixels_see(noise_dataset: Any) -> None:
     checkpoint = tiny_checkpoint()
     pictures, masks = zip(

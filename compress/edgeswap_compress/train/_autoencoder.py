@@ -45,6 +45,7 @@ class AutoencoderObjective:
     2112.10752).
 
     Args:
+        module: what of it requires gradients is trained: all of it, or the decoder alone.
         augment_share: share of the pictures that are seen in a look of their own.
     """
 
@@ -58,6 +59,7 @@ class AutoencoderObjective:
     ) -> None:
         self.module, self._config, self._data = module, config, train
         self._augment_share = augment_share
+        self._encoder_learns = any(p.requires_grad for p in module.encoder.parameters())
         self._dtype = next(module.parameters()).dtype
         step = 1 + held_out.identities if held_out.pictures > 3 else 1
         count = min(len(held_out), 64 // len(range(0, held_out.pictures, step)))
@@ -69,7 +71,8 @@ class AutoencoderObjective:
 
     def _reconstruct(self, crops: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
         patches = F.pixel_unshuffle(crops, self._config.patch_size).to(self._dtype)
-        latents = self.module.encode(patches).latent_dist.mean
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._encoder_learns):
+            latents = self.module.encode(patches).latent_dist.mean
         if draw is not None:
             noisy = latents + self._config.latent_noise * draw.normal(latents).to(latents.dtype)
         else:

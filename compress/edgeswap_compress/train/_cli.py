@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,9 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
     )
     return {
         "autoencoder": AutoencoderConfig(fit=autoencoder),
+        "decoder": replace(autoencoder, samples=args.decoder_samples, learning_rate=1e-3)
+        if args.decoder_samples
+        else None,
         "identity": IdentityConfig(fit=identity),
         "denoiser": DenoiserConfig(
             fit=denoiser,
@@ -130,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--autoencoder-samples", type=int, default=120_000)
     parser.add_argument("--identity-samples", type=int, default=200_000)
     parser.add_argument("--denoiser-samples", type=int, default=200_000)
+    parser.add_argument(
+        "--decoder-samples",
+        type=int,
+        default=0,
+        help="train the decoder on at the end, for sharper skin, on so many pictures (0)",
+    )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of the denoiser, peak")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeswap_compress._errors import InvalidSettings
 
@@ -66,6 +66,16 @@ class AutoencoderConfig:
     norm_num_groups: int = 16
     latent_noise: float = 0.03
     fine_weight: float = 0.5
+
+    def sharper(self, fit: FitConfig) -> AutoencoderConfig:
+        """Settings for training the decoder on, on latents that stay as they are.
+
+        What it decodes later comes from a sampler, so there is more noise; and texture counts
+        four times as much.
+        """
+        return replace(
+            self, fit=fit, latent_noise=2 * self.latent_noise, fine_weight=4 * self.fine_weight
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

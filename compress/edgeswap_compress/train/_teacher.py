@@ -21,7 +21,12 @@ from edgeswap_compress._swap_config import FaceMask, SwapConfig
 from edgeswap_compress.data import Pictures, open_pictures
 from edgeswap_compress.train._autoencoder import AutoencoderObjective, build_autoencoder
 from edgeswap_compress.train._cache import LatentGroups, encode_dataset, latent_statistics
-from edgeswap_compress.train._config import AutoencoderConfig, DenoiserConfig, IdentityConfig
+from edgeswap_compress.train._config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    FitConfig,
+    IdentityConfig,
+)
 from edgeswap_compress.train._denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train._examples import ExampleConfig, Examples
 from edgeswap_compress.train._grow import grow_latents
@@ -45,6 +50,7 @@ HELD_OUT_FIGURES = {
         "held_out_identity_margin",
         "held_out_outside_rms",
     ),
+    "decoder": ("psnr_db", "psnr_face_db", "hf_ratio"),
 }
 """What each stage may report of the held-out set, and the checkpoint's history keeps."""
 
@@ -58,6 +64,7 @@ class TeacherConfig:
         seed: of the modules' initial weights.
         grow: where a run goes on from a checkpoint, give its latents the channels of
             ``autoencoder`` (see `grow_latents`) and train its autoencoder on.
+        decoder: where given, the decoder is trained on at the end, see `AutoencoderConfig.sharper`.
     """
 
     autoencoder: AutoencoderConfig
@@ -66,6 +73,7 @@ class TeacherConfig:
     dtype: str = "bfloat16"
     seed: int = 0
     grow: bool = False
+    decoder: FitConfig | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -202,6 +210,13 @@ class TeacherRun:
         )
         if not run("denoiser", objective, self.config.denoiser):
             return None
+        if self.config.decoder is not None:
+            sharper = self.config.autoencoder.sharper(self.config.decoder)
+            vae.decoder.requires_grad_(True).train()
+            objective = AutoencoderObjective(vae, sharper, self.train, self.held_out)
+            if not run("decoder", objective, sharper):
+                return None
+            vae.eval()
         details = {**self.config.to_json(), "dataset": self.train.digest, "curves": self._curves()}
         details["examples"] = dataclasses.asdict(self.examples)
         swap = swap.with_stage("train", details)
