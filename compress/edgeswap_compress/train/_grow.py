@@ -70,7 +70,8 @@ def grow_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Checkp
 
 def _like(module: Any, **changes: int) -> Any:
     settings = {k: v for k, v in dict(module.config).items() if not k.startswith("_")}
-    return type(module).from_config({**settings, **changes}).to(module.dtype)
+    fresh = type(module).from_config({**settings, **changes})
+    return nn.Module.to(fresh, module.dtype)  # diffusers' own would warn
 
 
 @torch.no_grad()
