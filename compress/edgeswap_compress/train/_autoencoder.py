@@ -61,13 +61,7 @@ class AutoencoderObjective:
         self._augment_share = augment_share
         self._encoder_learns = any(p.requires_grad for p in module.encoder.parameters())
         self._dtype = next(module.parameters()).dtype
-        step = 1 + held_out.identities if held_out.pictures > 3 else 1
-        count = min(len(held_out), 64 // len(range(0, held_out.pictures, step)))
-        groups = np.linspace(0, len(held_out) - 1, count).astype(int)
-        pictures = [held_out.images(int(g))[::step] for g in groups]
-        masks = [held_out.masks(int(g))[::step] for g in groups]
-        self._held_out = to_tensor(np.concatenate(pictures))
-        self._held_out_mask = torch.from_numpy(np.concatenate(masks)).float()[:, None] / 255.0
+        self._held_out, self._held_out_mask = held_out_crops(held_out)
 
     def _reconstruct(self, crops: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
         patches = F.pixel_unshuffle(crops, self._config.patch_size).to(self._dtype)
@@ -82,44 +76,75 @@ class AutoencoderObjective:
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Weighted reconstruction loss of random pictures, half of them mirrored."""
-        groups = draw.rng.integers(len(self._data), size=batch_size)
-        places = draw.rng.integers(self._data.pictures, size=batch_size)
-        pairs = list(zip(groups.tolist(), places.tolist(), strict=True))
-        pictures = np.stack([self._data.images(g)[p] for g, p in pairs])
-        for i in range(batch_size if self._augment_share > 0 else 0):
-            if draw.rng.random() < self._augment_share:
-                pictures[i] = apply_look(draw_look(draw.rng), pictures[i])
-        masks = np.stack([self._data.masks(g)[p] for g, p in pairs])
-        crops, mask = to_tensor(pictures), torch.from_numpy(masks).float()[:, None] / 255.0
-        if draw.rng.random() < 0.5:
-            crops, mask = crops.flip(3), mask.flip(3)
-        weight = 1.0 + 2.0 * mask
-        weight = weight / weight.mean()
+        crops, mask = draw_crops(self._data, draw, batch_size, self._augment_share)
         latents, output = self._reconstruct(crops, draw)
-        error = output - crops
-        pixel = (weight * (error.abs() + 0.5 * error.square())).mean()
-        across = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
-        down = (weight[:, :, 1:] * (error[:, :, 1:] - error[:, :, :-1]).abs()).mean()
-        scale = latents.float().square().mean()
-        loss = pixel + across + down + 1e-4 * scale
-        parts = {"pixel": float(pixel.detach())}
-        if self._config.fine_weight > 0:
-            fine = fine_energy_loss(output, crops, weight)
-            loss = loss + self._config.fine_weight * fine
-            parts["fine"] = float(fine.detach())
-        return loss, parts
+        loss, parts = reconstruction_loss(output, crops, mask, self._config.fine_weight)
+        return loss + 1e-4 * latents.float().square().mean(), parts
 
     def evaluate(self) -> dict[str, float]:
-        """PSNR over whole held-out crops and in the mask, dB of [-1, 1]; fine energy kept there."""
-        crops, mask = self._held_out, self._held_out_mask
+        """See `reconstruction_figures`."""
+        crops = self._held_out
         output = torch.cat([self._reconstruct(some, None)[1] for some in crops.split(32)])
-        output = output.clamp(-1, 1)
-        error = ((output - crops) / 2).square().mean(1, keepdim=True)
-        whole = error.mean((1, 2, 3))
-        face = (error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
-        kept, wanted = ((fine_scale(x).square() * mask).sum() for x in (output, crops))
-        return {
-            "psnr_db": float(-10 * torch.log10(whole).mean()),
-            "psnr_face_db": float(-10 * torch.log10(face).mean()),
-            "hf_ratio": float(kept / wanted),
-        }
+        return reconstruction_figures(output, crops, self._held_out_mask)
+
+
+def held_out_crops(held_out: Pictures) -> tuple[Tensor, Tensor]:
+    """About 64 pictures (N, 3, R, R) in [-1, 1] of a dataset, and their masks (N, 1, R, R)."""
+    step = 1 + held_out.identities if held_out.pictures > 3 else 1
+    count = min(len(held_out), 64 // len(range(0, held_out.pictures, step)))
+    groups = np.linspace(0, len(held_out) - 1, count).astype(int)
+    pictures = [held_out.images(int(g))[::step] for g in groups]
+    masks = [held_out.masks(int(g))[::step] for g in groups]
+    mask = torch.from_numpy(np.concatenate(masks)).float()[:, None] / 255.0
+    return to_tensor(np.concatenate(pictures)), mask
+
+
+def draw_crops(
+    data: Pictures, draw: Draw, n: int, augment_share: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Random pictures (N, 3, R, R) in [-1, 1] and masks (N, 1, R, R); half the batches mirrored."""
+    groups = draw.rng.integers(len(data), size=n)
+    places = draw.rng.integers(data.pictures, size=n)
+    pairs = list(zip(groups.tolist(), places.tolist(), strict=True))
+    pictures = np.stack([data.images(g)[p] for g, p in pairs])
+    for i in range(n if augment_share > 0 else 0):
+        if draw.rng.random() < augment_share:
+            pictures[i] = apply_look(draw_look(draw.rng), pictures[i])
+    masks = np.stack([data.masks(g)[p] for g, p in pairs])
+    crops, mask = to_tensor(pictures), torch.from_numpy(masks).float()[:, None] / 255.0
+    if draw.rng.random() < 0.5:
+        crops, mask = crops.flip(3), mask.flip(3)
+    return crops, mask
+
+
+def reconstruction_loss(
+    output: Tensor, crops: Tensor, mask: Tensor, fine_weight: float
+) -> tuple[Tensor, dict[str, float]]:
+    """L1, L2, gradient and fine-scale distance of pictures, three times as heavy in the face."""
+    weight = 1.0 + 2.0 * mask
+    weight = weight / weight.mean()
+    error = output - crops
+    pixel = (weight * (error.abs() + 0.5 * error.square())).mean()
+    across = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
+    down = (weight[:, :, 1:] * (error[:, :, 1:] - error[:, :, :-1]).abs()).mean()
+    loss = pixel + across + down
+    parts = {"pixel": float(pixel.detach())}
+    if fine_weight > 0:
+        fine = fine_energy_loss(output, crops, weight)
+        loss = loss + fine_weight * fine
+        parts["fine"] = float(fine.detach())
+    return loss, parts
+
+
+def reconstruction_figures(output: Tensor, crops: Tensor, mask: Tensor) -> dict[str, float]:
+    """PSNR over whole crops and in the mask, dB of [-1, 1]; fine energy kept there."""
+    output = output.clamp(-1, 1)
+    error = ((output - crops) / 2).square().mean(1, keepdim=True)
+    whole = error.mean((1, 2, 3))
+    face = (error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
+    kept, wanted = ((fine_scale(x).square() * mask).sum() for x in (output, crops))
+    return {
+        "psnr_db": float(-10 * torch.log10(whole).mean()),
+        "psnr_face_db": float(-10 * torch.log10(face).mean()),
+        "hf_ratio": float(kept / wanted),
+    }
