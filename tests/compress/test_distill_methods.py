@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress import Checkpoint, SwapPipeline
-from edgeswap_compress._latents import guided
+from edgeswap_compress._latents import guided, sample_to_latents
 from edgeswap_compress._schedulers import noise_scheduler
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.distill import _distill
@@ -30,7 +30,7 @@ from edgeswap_compress.train._loop import Draw
 
 PLAIN = DistillConfig(
     samples=64, batch_size=16, targets=16, truth_weight=0.0, identity_weight=0.0,
-    learning_rate=2e-3, dtype="float32",
+    learning_rate=2e-3, dtype="float32", metric_share=0.0,
 )  # fmt: skip
 
 
@@ -56,6 +56,8 @@ def inputs(groups: LatentGroups) -> DistillInputs:
         teacher=teacher,
         data=groups,
         held_out=groups,
+        own=groups,
+        own_held_out=groups,
         judge=teacher.conditioner,
         config=PLAIN,
     )
@@ -262,14 +264,15 @@ def test_truth_identity_features_and_fine_scale_join_every_method(
     pruned = prune(teacher, PruneConfig(macs_ratio=0.7), tmp_path / "pruned")
     config = config_of(
         method, truth_weight=0.5, identity_weight=0.5, feature_weight=0.1, fine_weight=0.1,
-        judge_samples=32, samples=32, critic_updates=1, steps=2,
+        metric_share=0.5, judge_samples=32, samples=32, critic_updates=1, steps=2,
     )  # fmt: skip
     out = run(teacher, tmp_path, config, pruned)
     folders = sorted((tmp_path / "run").glob("fit*/metrics.jsonl"))
     row = json.loads(folders[0].read_text().splitlines()[-1])
     prefix = "to_truth_" if method == "trajectory" else ""
     assert {"to_truth", "features", f"{prefix}identity", f"{prefix}fine"} <= set(row)
-    assert {"fixed_to_teacher", "fixed_to_truth", "fixed_diversity"} <= set(row)
+    fixed = {"to_teacher", "to_truth", "psnr_db", "hf_ratio", "diversity"}
+    assert {f"fixed_{name}" for name in fixed} <= set(row)
     student = Checkpoint.load(out)
     assert student.plan is not None and student.swap.default_steps == 2
     assert [entry["stage"] for entry in student.swap.history] == ["tiny", "prune", "distill"]
@@ -288,3 +291,43 @@ def test_at_truth_weight_one_the_teacher_has_no_say(inputs: DistillInputs) -> No
     total = task.joined(torch.tensor(5.0), batch.truth + 2.0, batch, draw, parts)
     assert float(total) == pytest.approx(4.0, rel=1e-5)
     assert parts == {"to_truth": pytest.approx(4.0, rel=1e-5)}
+
+
+def test_a_student_with_other_latents_of_its_own_learns_the_same_swap(
+    inputs: DistillInputs, groups: LatentGroups
+) -> None:
+    """The teacher answers for its own latents; the residual is told in the student's."""
+    generator = torch.Generator().manual_seed(1)
+    apart = 0.3 * torch.randn(groups.latents.shape, generator=generator)
+    own = LatentGroups((groups.latents.float() + apart).half(), groups.masks, 2)
+    task = ConsistencyObjective(dataclasses.replace(inputs, own=own, own_held_out=own))
+    same = ConsistencyObjective(inputs)
+    batch, other = task.draw(Draw.of(0, 0), 4), same.draw(Draw.of(0, 0), 4)
+    swap = inputs.teacher.swap
+    swapped = sample_to_latents(swap, batch.truth, batch.target)
+    assert torch.allclose(swapped, sample_to_latents(swap, other.truth, other.target), atol=1e-5)
+    assert float(batch.offset.abs().mean()) > 0.1 and float(other.offset.abs().max()) == 0
+    steps = torch.tensor([task.levels.terminal, 500, 200, 20])
+    noise = Draw.of(0, 1).normal(batch.truth)
+    x, y = (t.levels.add(b.truth, noise, steps) for t, b in ((task, batch), (same, other)))
+    found = task.levels.clean(x, task.teacher_velocity(batch, x, steps), steps)
+    wanted = same.levels.clean(y, same.teacher_velocity(other, y, steps), steps)
+    assert torch.allclose(
+        sample_to_latents(swap, found, batch.target),
+        sample_to_latents(swap, wanted, other.target),
+        atol=1e-3,
+    )
+
+
+def test_errors_cost_what_the_decoder_shows(inputs: DistillInputs) -> None:
+    """A share of 1 counts a direction by what it does to pixels, on average as the plain loss."""
+    config = dataclasses.replace(inputs.config, metric_share=1.0)
+    task = ConsistencyObjective(dataclasses.replace(inputs, config=config))
+    batch = task.draw(Draw.of(0, 0), 4)
+    costs = []
+    for channel in range(4):
+        error = torch.zeros_like(batch.truth)
+        error[:, channel] = 1.0
+        costs.append(float(task.regression(batch.truth + error, batch.truth, batch)))
+    assert sum(costs) == pytest.approx(1.0, rel=1e-4)
+    assert max(costs) > 1.5 * min(costs)

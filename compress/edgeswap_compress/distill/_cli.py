@@ -12,6 +12,10 @@ from edgeswap_compress.distill._config import METHODS, DistillConfig
 
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
+    if argv and argv[0] == "autoencoder":
+        from edgeswap_compress.distill._cli_autoencoder import command as autoencoder
+
+        return autoencoder(argv[1:])
     args = _parser().parse_args(argv)
     config = _config(args)
     import torch
@@ -67,6 +71,7 @@ def _config(args: argparse.Namespace) -> DistillConfig:
         identity_weight=args.identity_weight,
         judge_samples=args.judge_samples,
         fine_weight=args.fine_weight,
+        metric_share=args.metric_share,
         feature_weight=args.feature_weight,
         critic_updates=args.critic_updates,
         adversarial_weight=args.adversarial_weight,
@@ -84,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="edgeswap distill",
         description="Teach a student (the teacher itself or a pruned one) to swap in few steps "
         "without guidance. Stop it at any time; the same command goes on.",
+        epilog="edgeswap distill autoencoder --help: a small encoder and decoder.",
     )
     parser.add_argument("teacher", type=Path, help="checkpoint that answers")
     parser.add_argument(
@@ -122,6 +128,9 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     terms.add_argument(
         "--fine-weight", type=float, default=0.0, help="energy of the finest scale, decoded"
+    )
+    terms.add_argument(
+        "--metric-share", type=float, default=0.5, help="0: errors of latents, 1: as pixels show"
     )
     terms.add_argument(
         "--feature-weight", type=float, default=0.0, help="the teacher's block outputs"

@@ -28,6 +28,9 @@ class DistillConfig:
         identity_weight, identity_noise: of the latent-space identity loss, as in training.
         judge_samples: to train a fresh encoder for that loss on; 0 takes the teacher's conditioner.
         fine_weight: of the finest scale's energy in the decoded swap, so that a blur does not win.
+        fine_samples: of each batch that are decoded for it.
+        metric_share: share of the regressions that is measured as pixels would, see
+            ``decoder_metric``.
         feature_weight: of matching the teacher's block outputs, for pruned students.
         mask_weight: as in training.
         critic_updates: steps of critic and discriminator for one of the student (dmd2).
@@ -48,6 +51,8 @@ class DistillConfig:
     identity_noise: float = 0.3
     judge_samples: int = 0
     fine_weight: float = 0.0
+    fine_samples: int = 8
+    metric_share: float = 0.5
     feature_weight: float = 0.0
     mask_weight: float = 3.0
     critic_updates: int = 5
@@ -78,11 +83,13 @@ class DistillConfig:
                 f"{self.minutes} minutes on {self.targets} targets: expected more than 0 minutes "
                 f"and at least {self.batch_size} targets"
             )
-        if not 0.0 <= self.truth_weight <= 1.0:
-            raise InvalidSettings(f"truth weight {self.truth_weight}: expected 0 to 1")
+        for name in ("truth_weight", "metric_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
         for name in ("identity_weight", "identity_noise", "fine_weight", "feature_weight",
                      "adversarial_weight", "judge_samples", "patience"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
-        if self.critic_updates < 1:
-            raise InvalidSettings(f"critic_updates {self.critic_updates}: expected 1 or more")
+        for name in ("critic_updates", "fine_samples"):
+            if getattr(self, name) < 1:
+                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 1 or more")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from diffusers.models.attention_processor import AttnProcessor
 
 from edgeswap_compress._checkpoint import Checkpoint, convert
 from edgeswap_compress._conditioner import SourceConditioner
-from edgeswap_compress._errors import InvalidCheckpoint, TrainingStopped
+from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._latents import works_normalised
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
@@ -25,17 +23,18 @@ from edgeswap_compress.distill._consistency import ConsistencyObjective
 from edgeswap_compress.distill._matching import MatchingObjective
 from edgeswap_compress.distill._preview import WithPreview
 from edgeswap_compress.distill._progressive import ProgressiveObjective
+from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, steps_in
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill._trajectory import TrajectoryObjective
 from edgeswap_compress.train._cache import LatentGroups, encode_dataset
 from edgeswap_compress.train._config import FitConfig, IdentityConfig
 from edgeswap_compress.train._identity import IdentityObjective
-from edgeswap_compress.train._loop import Cadence, Draw, fit
+from edgeswap_compress.train._loop import Cadence, fit
 from edgeswap_compress.train._plans import rendered
 from edgeswap_compress.train._processes import processes
 from edgeswap_compress.train._trackers import Tracker
-from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
+from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._errors import OutputExists
 
 WATCHED = "fixed_to_truth"
@@ -84,7 +83,7 @@ def distill(
     cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
     if config.patience:
         cadence = dataclasses.replace(cadence, patience=config.patience, watch=WATCHED)
-    inputs = _inputs(teacher, student, config, data, held_out, run, key, report)
+    inputs = _inputs(teacher, student, config, data, held_out, run, report)
     if config.judge_samples:
         inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
     samples = 0
@@ -120,29 +119,44 @@ def _inputs(
     data: Path,
     held_out: Path | None,
     run: Path,
-    key: dict[str, str],
     report: Callable[[str], Any],
 ) -> DistillInputs:
-    """Encode the datasets, or read what was encoded."""
-
-    def encode(path: Path, name: str, flips: bool) -> LatentGroups:
-        dataset = read_dataset(path)
-        file, wanted = run / f"{name}.safetensors", f"{key['teacher']}-{dataset.digest}"
-        vae, swap = teacher.vae, teacher.swap
-        return encode_dataset(
-            vae, swap, dataset, file, wanted, flips=flips, progress=report("latents")
-        )
-
-    with processes().main_first():  # the others read the cache
-        groups = encode(data, "latents", True)
-        judged = groups if held_out is None else encode(held_out, "latents-heldout", False)
+    """Encode the datasets, or read what was encoded, with each of the autoencoders."""
+    found: dict[tuple[str, str], LatentGroups] = {}
+    for place, model in (("teacher", teacher), ("student", student)):
+        for name, path in (("latents", data), ("latents-heldout", held_out)):
+            if path is None:
+                found[place, name] = found[place, "latents"]
+            elif place == "student" and not works_normalised(student.vae):
+                found[place, name] = found["teacher", name]
+            else:
+                file = run / f"{place}-{name}.safetensors"
+                with processes().main_first():  # the others read the cache
+                    found[place, name] = _encode(model, path, file, name == "latents", report)
     return DistillInputs(
         student=student,
         teacher=teacher,
-        data=groups,
-        held_out=judged,
+        data=found["teacher", "latents"],
+        held_out=found["teacher", "latents-heldout"],
+        own=found["student", "latents"],
+        own_held_out=found["student", "latents-heldout"],
         judge=teacher.conditioner,
         config=config,
+    )
+
+
+def _encode(
+    model: Checkpoint, path: Path, file: Path, flips: bool, report: Callable[[str], Any]
+) -> LatentGroups:
+    dataset = read_dataset(path)
+    return encode_dataset(  # the run folder is one pair's, so the name says whose latents they are
+        model.vae,
+        model.swap,
+        dataset,
+        file,
+        dataset.digest,
+        flips=flips,
+        progress=report("latents"),
     )
 
 
@@ -229,18 +243,6 @@ def load_pair(teacher: Path, student: Path, dtype: str) -> tuple[Checkpoint, Che
     return both[0], both[1]
 
 
-def reporter(progress: StageProgress | None) -> Callable[[str], Any]:
-    """Progress callbacks of named stages; silent ones for None."""
-    if progress is None:
-        return lambda name: None
-    return lambda name: lambda done, total, text: progress(name, done, total, text)
-
-
-def fingerprint(path: Path) -> str:
-    """Hash of a checkpoint: its swap.json lists the hash of every other file."""
-    return sha256_file(path / "swap.json")
-
-
 def _key(
     teacher: Path, student: Path, data: Path, held_out: Path | None, config: DistillConfig
 ) -> dict[str, str]:
@@ -256,40 +258,13 @@ def _key(
     return {"teacher": fingerprint(teacher), "run": run}
 
 
-def claim(run: Path, key: dict[str, str]) -> None:
-    """Make a run folder this call's own.
-
-    Raises:
-        TrainingStopped: it is another's.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    file = run / "run.json"
-    if not file.exists():
-        write_json(file, key)
-    elif json.loads(file.read_text()) != key:
-        raise TrainingStopped(
-            f"{run} belongs to another distillation: expected the same teacher, student, data and "
-            "settings; name another --run folder"
-        )
-
-
-def last_figures(log: Path) -> dict[str, float]:
-    """The last of each of a fit's metrics, rounded, for the history."""
-    lines = log.read_text().splitlines() if log.exists() else []
-    figures: dict[str, float] = {}
-    for line in lines:  # not every line has every term
-        figures |= json.loads(line)
-    return {name: round(value, 6) for name, value in figures.items()}
-
-
 def _fit_config(task: StudentTask, config: DistillConfig, file: Path) -> FitConfig:
     """The length is given, or fixed from the speed of a few steps, once per run folder."""
     steps = (config.samples or 0) // config.batch_size
     if config.samples is None:
-        with processes().main_first():
-            if not file.exists():
-                write_json(file, {"steps": _steps_in(task, config)})
-        steps = int(json.loads(file.read_text())["steps"])
+        ratio = config.teacher_steps // config.steps
+        shares = ratio.bit_length() - 1 if config.method == "progressive" else 1
+        steps = steps_in(task, config.minutes / shares, config.batch_size, config.seed, file)
     return FitConfig(
         samples=steps * config.batch_size,
         batch_size=config.batch_size,
@@ -300,21 +275,3 @@ def _fit_config(task: StudentTask, config: DistillConfig, file: Path) -> FitConf
         ema_decay=0.995,
         seed=config.seed,
     )
-
-
-def _steps_in(task: StudentTask, config: DistillConfig) -> int:
-    """How many steps the minutes are enough for; a run of several halvings shares them."""
-    before = {name: tensor.clone() for name, tensor in task.module.named_buffers()}
-    begun, timed = 0.0, 5  # one round of critic and student
-    for i in range(2 + timed):
-        if i == 2:
-            begun = time.monotonic()
-        task.loss(Draw.of(config.seed, i), config.batch_size, 0.0)[0].backward()
-    # an optimiser step, saving and evaluation take about a fifth on top
-    step_s = 1.2 * (time.monotonic() - begun) / timed
-    task.module.zero_grad(set_to_none=True)
-    for name, tensor in task.module.named_buffers():
-        tensor.copy_(before[name])
-    ratio = config.teacher_steps // config.steps
-    shares = ratio.bit_length() - 1 if config.method == "progressive" else 1
-    return max(10, int(config.minutes * 60.0 / shares / step_s))

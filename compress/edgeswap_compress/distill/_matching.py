@@ -10,7 +10,6 @@ from torch import Tensor
 
 from edgeswap_compress._latents import predict
 from edgeswap_compress.distill._discriminator import Discriminator, frozen, hinge, verdict
-from edgeswap_compress.distill._features import block_outputs
 from edgeswap_compress.distill._task import Batch, DistillInputs, StudentTask
 from edgeswap_compress.train._loop import Draw
 
@@ -71,22 +70,23 @@ class MatchingObjective(StudentTask):
         return self.levels.add(clean, noise, at), noise, at
 
     def _critic_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
+        noisy, target = self.of_teacher(batch, x, steps), batch.teacher_target
         with torch.no_grad():
-            condition = self._teacher.conditioner.condition(self.cast(batch.source))
+            condition = self._teacher.conditioner.condition(self.cast(batch.teacher_source))
         output = predict(
-            self._critic, self._swap, self.cast(x), steps, self.cast(batch.target), condition
+            self._critic, self._swap, self.cast(noisy), steps, self.cast(target), condition
         )
-        return output.float()
+        return self.of_student(batch, output.float(), steps)
 
     def _critic_loss(
         self, batch: Batch, clean: Tensor, draw: Draw, parts: dict[str, float]
     ) -> Tensor:
         x, noise, steps = self._noised(clean, draw)
         wanted = self.levels.velocity(clean, noise, steps)
-        loss = self.regression(self._critic_velocity(batch, x, steps), wanted, batch)
+        loss = self.distance(self._critic_velocity(batch, x, steps), wanted, batch)
         parts["critic"] = float(loss.detach())
         if draw.step % self._config.critic_updates == 0:
-            theirs = self.regression(self.teacher_velocity(batch, x, steps), wanted, batch)
+            theirs = self.distance(self.teacher_velocity(batch, x, steps), wanted, batch)
             parts["critic_drift"] = parts["critic"] / max(float(theirs), 1e-9)
         return loss
 
@@ -100,7 +100,7 @@ class MatchingObjective(StudentTask):
             size = (clean - real).abs().mean((1, 2, 3), keepdim=True) + 1e-6
             wanted = clean - (fake - real) / size
             parts["matching"] = float(((fake - real) / size).abs().mean())
-        loss = 0.5 * self.regression(clean, wanted, batch)
+        loss = 0.5 * self.distance(clean, wanted, batch)
         if self._discriminator is not None:
             with frozen(self._discriminator):
                 real_looking = verdict(self._verdicts(batch, *self._noised(clean, draw)))
@@ -123,12 +123,7 @@ class MatchingObjective(StudentTask):
     def _verdicts(self, batch: Batch, x: Tensor, noise: Tensor, steps: Tensor) -> list[Tensor]:
         """The heads' verdicts on noised samples; gradients reach ``x``."""
         assert self._discriminator is not None  # noqa: S101 our callers look first
-        teacher = self._teacher
-        with torch.no_grad():
-            condition = teacher.conditioner.condition(self.cast(batch.source))
-        with block_outputs(teacher.unet) as seen, torch.set_grad_enabled(x.requires_grad):
-            predict(
-                teacher.unet, self._swap, self.cast(x), steps, self.cast(batch.target), condition
-            )
+        with torch.set_grad_enabled(x.requires_grad):
+            seen = self.teacher_blocks(batch, x, steps)
         found: list[Tensor] = self._discriminator(seen)
         return found

@@ -25,7 +25,7 @@ class WithPreview:
 
     Args:
         task: what is fitted.
-        teacher: decodes the pictures.
+        teacher: decodes the pictures, all but the student's own.
         file: .png, replaced each time: source, target, truth, teacher's swap and the student's.
     """
 
@@ -47,14 +47,14 @@ class WithPreview:
     def _write(self, found: Tensor) -> None:
         batch, _, wanted = self._task.fixed()
         swap, target = self._teacher.swap, batch.target[:ROWS]
-        samples = (batch.truth, wanted[0], found[0])
-        columns = [batch.source[:ROWS], target]
-        columns += [sample_to_latents(swap, x[:ROWS], target) for x in samples]
+        truth, taught, own = (
+            sample_to_latents(swap, x[:ROWS], target) for x in (batch.truth, wanted[0], found[0])
+        )
+        known = (batch.teacher_source[:ROWS], batch.teacher_target[:ROWS], truth, taught)
         dtype = next(self._teacher.vae.parameters()).dtype
-        crops = [
-            decode_latents(self._teacher.vae, swap, x.to(dtype)).float().permute(0, 2, 3, 1)
-            for x in columns
-        ]
+        decoded = [decode_latents(self._teacher.vae, swap, x.to(dtype)) for x in known]
+        decoded.append(self._task.decode(own))
+        crops = [column.float().permute(0, 2, 3, 1) for column in decoded]
         sheet = np.concatenate([np.concatenate(list(column.numpy())) for column in crops], axis=1)
         buffer = io.BytesIO()
         note = PngImagePlugin.PngInfo()

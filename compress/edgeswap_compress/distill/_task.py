@@ -21,13 +21,22 @@ from edgeswap_compress._latents import (
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._features import FeatureMatch, block_outputs
 from edgeswap_compress.distill._levels import NoiseLevels, sample, timesteps_of
+from edgeswap_compress.train._autoencoder import reconstruction_figures
 from edgeswap_compress.train._cache import LatentGroups, TripletDraw, draw_triplets
 from edgeswap_compress.train._denoiser import Denoiser
 from edgeswap_compress.train._loop import Draw
-from edgeswap_compress.train._losses import LatentIdentityLoss, fine_energy_loss, mask_weights
+from edgeswap_compress.train._losses import (
+    LatentIdentityLoss,
+    decoder_metric,
+    fine_energy_loss,
+    mask_weights,
+)
 
 FIXED_PAIRS = 32
 """Triplets that the figures are measured on, each from two noises."""
+
+METRIC_PICTURES = 16
+"""Pictures whose decoding tells what errors cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +46,10 @@ class DistillInputs:
     Attributes:
         student: learns; its modules end with the result.
         teacher: frozen.
-        data: latents in the teacher's space to draw from.
+        data: latents to draw from, encoded by the teacher's autoencoder.
         held_out: latents for the figures; may be ``data`` again.
+        own, own_held_out: the same pictures, encoded by the student's autoencoder; the same objects
+            where the student has the teacher's.
         judge: encoder of the identity loss.
     """
 
@@ -46,6 +57,8 @@ class DistillInputs:
     teacher: Checkpoint
     data: LatentGroups
     held_out: LatentGroups
+    own: LatentGroups
+    own_held_out: LatentGroups
     judge: SourceConditioner
     config: DistillConfig
 
@@ -54,18 +67,29 @@ class DistillInputs:
 class Batch:
     """Triplets of one draw.
 
+    A student with a small autoencoder sees other latents of the target than its teacher, and so
+    must add another residual to them. Samples are the student's throughout; ``offset`` is what the
+    same swap's sample is more for the student than for the teacher.
+
     Attributes:
         triplets: their positions in ``data``.
-        target, source: (N, C, S, S) float32 latents.
-        truth: (N, C, S, S) float32, the exact clean sample.
+        target, source: (N, C, S, S) float32 latents of the student's encoder.
+        teacher_target, teacher_source: of the teacher's.
+        truth: (N, C, S, S) float32, the exact clean sample: it leads to the teacher's latents.
+        offset: (N, C, S, S) float32; 0 where the autoencoders are one.
         weights: (N, 1, S, S) of the loss, mean 1.
+        mask: (N, 1, S, S) in [0, 1], the faces of target and truth.
     """
 
     triplets: TripletDraw
     target: Tensor
     source: Tensor
+    teacher_target: Tensor
+    teacher_source: Tensor
     truth: Tensor
+    offset: Tensor
     weights: Tensor
+    mask: Tensor
 
     def __len__(self) -> int:
         return len(self.target)
@@ -76,11 +100,14 @@ class StudentTask(ABC):
 
     def __init__(self, inputs: DistillInputs) -> None:
         student, self._teacher = inputs.student, inputs.teacher
-        for module in (self._teacher.unet, self._teacher.conditioner, student.vae):
+        for module in (self._teacher.unet, self._teacher.conditioner, self._teacher.vae):
             module.requires_grad_(False)
+        student.vae.requires_grad_(False)
         self.module = Denoiser(student.unet, student.conditioner)
         self._config, self._swap = inputs.config, inputs.student.swap
-        self._data, self._held_out, self._vae = inputs.data, inputs.held_out, student.vae
+        self._data = (inputs.data, inputs.own)
+        self._held_out = (inputs.held_out, inputs.own_held_out)
+        self._vae = student.vae
         self.levels = NoiseLevels(inputs.student.scheduler)
         self.timesteps = timesteps_of(inputs.student.scheduler, inputs.config.steps)
         self._identity = LatentIdentityLoss(inputs.judge)
@@ -89,6 +116,7 @@ class StudentTask(ABC):
         self._scale = self._teacher.swap.guidance_scale if scale is None else scale
         self._teacher_steps = inputs.config.teacher_steps
         self._fixed: tuple[Batch, Tensor, Tensor] | None = None
+        self._metric = self._measure()
         if inputs.config.feature_weight > 0:
             self.module.add_module("features", FeatureMatch(self._widths()))
 
@@ -96,20 +124,35 @@ class StudentTask(ABC):
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Loss of one batch and its terms; ``done`` is the share of the fitting behind us."""
 
-    def batch(self, triplets: TripletDraw, data: LatentGroups | None = None) -> Batch:
+    def batch(
+        self, triplets: TripletDraw, data: tuple[LatentGroups, LatentGroups] | None = None
+    ) -> Batch:
         """The latents of triplets of the training data, or of other data."""
-        data = data or self._data
+        known, own = data or self._data
+        t, swap = triplets, self._swap
         target, truth, source = (
-            data.latents[triplets.group, place].float()
-            for place in (triplets.target, triplets.truth, triplets.source)
+            known.latents[t.group, place].float() for place in (t.target, t.truth, t.source)
         )
-        clean = latents_to_sample(self._swap, truth, target)
-        weights = mask_weights(data, triplets, self._config.mask_weight)
-        return Batch(triplets, target, source, clean, weights)
+        mine = [own.latents[t.group, place].float() for place in (t.target, t.source)]
+        clean = latents_to_sample(swap, truth, mine[0])
+        return Batch(
+            triplets=t,
+            target=mine[0],
+            source=mine[1],
+            teacher_target=target,
+            teacher_source=source,
+            truth=clean,
+            offset=clean - latents_to_sample(swap, truth, target),
+            weights=mask_weights(known, t, self._config.mask_weight),
+            mask=torch.maximum(
+                known.masks[t.group, t.target], known.masks[t.group, t.truth]
+            ).float()[:, None],
+        )
 
     def draw(self, draw: Draw, n: int) -> Batch:
         """Random triplets of the training data."""
-        return self.batch(draw_triplets(draw.rng, len(self._data), self._data.identities, n))
+        known = self._data[0]
+        return self.batch(draw_triplets(draw.rng, len(known), known.identities, n))
 
     def cast(self, x: Tensor) -> Tensor:
         """To the modules' dtype and memory order."""
@@ -123,47 +166,84 @@ class StudentTask(ABC):
         )
         return output.float()
 
+    def of_teacher(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
+        """The teacher's noisy samples where the student's are x: a_t x offset less."""
+        signal, _ = self.levels.at(steps)
+        return x - signal * batch.offset
+
+    def of_student(self, batch: Batch, velocity: Tensor, steps: Tensor) -> Tensor:
+        """The velocity for the student where it is this for the teacher: s_t x offset less.
+
+        v = (a_t x_t - x_0) / s_t, and x_t has a_t x offset more, x_0 has offset more.
+        """
+        _, noise = self.levels.at(steps)
+        return velocity - noise * batch.offset
+
     @torch.no_grad()
     def teacher_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
         """(N, C, S, S) float32, the guided teacher at timesteps (N,)."""
         teacher = self._teacher
-        condition = teacher.conditioner.condition(self.cast(batch.source))
+        condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
         output = guided(
             teacher.unet,
             teacher.conditioner,
             teacher.swap,
-            self.cast(x),
+            self.cast(self.of_teacher(batch, x, steps)),
             steps,
-            self.cast(batch.target),
+            self.cast(batch.teacher_target),
             condition,
             self._scale,
         )
-        return output.float()
+        return self.of_student(batch, output.float(), steps)
+
+    def teacher_blocks(self, batch: Batch, x: Tensor, steps: Tensor) -> list[Tensor]:
+        """The teacher's block outputs at x, without guidance; gradients reach x."""
+        teacher = self._teacher
+        with torch.no_grad():
+            condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
+        noisy, target = self.of_teacher(batch, x, steps), batch.teacher_target
+        with block_outputs(teacher.unet) as seen:
+            predict(teacher.unet, self._swap, self.cast(noisy), steps, self.cast(target), condition)
+        return seen
 
     def student_clean(
         self, batch: Batch, x: Tensor, steps: Tensor, parts: dict[str, float]
     ) -> tuple[Tensor, Tensor]:
         """The student's clean samples, and its features' distance to the teacher's where asked."""
-        if self._config.feature_weight == 0:
-            return self.levels.clean(x, self.student_velocity(batch, x, steps), steps), torch.zeros(
-                ()
-            )
-        teacher = self._teacher
-        with torch.no_grad(), block_outputs(teacher.unet) as wanted:
-            condition = teacher.conditioner.condition(self.cast(batch.source))
-            predict(
-                teacher.unet, self._swap, self.cast(x), steps, self.cast(batch.target), condition
-            )
+        weight = self._config.feature_weight
+        if weight == 0:
+            velocity = self.student_velocity(batch, x, steps)
+            return self.levels.clean(x, velocity, steps), torch.zeros(())
+        with torch.no_grad():
+            wanted = self.teacher_blocks(batch, x, steps)
         with block_outputs(self.module.unet) as own:
             velocity = self.student_velocity(batch, x, steps)
         match = self.module.get_submodule("features")
         distance = match(own, wanted)
         parts["features"] = float(distance.detach())
-        return self.levels.clean(x, velocity, steps), self._config.feature_weight * distance
+        return self.levels.clean(x, velocity, steps), weight * distance
+
+    @torch.no_grad()
+    def _measure(self) -> Tensor:
+        """(C, C), what errors of the sample cost: as they are, and as the decoder shows them."""
+        share = self._config.metric_share
+        plain = torch.eye(self._swap.latent_channels)
+        if share == 0:
+            return plain
+        batch = self.draw(Draw.of(self._config.seed, 2**29), METRIC_PICTURES)
+        return (1.0 - share) * plain + share * decoder_metric(
+            self._vae, self._swap, batch.target, batch.mask
+        )
+
+    def distance(self, found: Tensor, wanted: Tensor, batch: Batch) -> Tensor:
+        """Mean square distance, weighted towards the inner face."""
+        return ((found - wanted).square() * batch.weights).mean()
 
     def regression(self, clean: Tensor, wanted: Tensor, batch: Batch) -> Tensor:
-        """Mean square distance, weighted towards the inner face."""
-        return ((clean - wanted).square() * batch.weights).mean()
+        """The same of clean samples, a share of it as pixels would see it (``decoder_metric``)."""
+        error = clean - wanted
+        paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
+        return (paid * batch.weights).mean()
 
     def look(
         self, clean: Tensor, batch: Batch, draw: Draw, parts: dict[str, float], prefix: str = ""
@@ -180,11 +260,7 @@ class StudentTask(ABC):
             parts[f"{prefix}identity"] = float(identity.detach())
             total = total + config.identity_weight * identity
         if config.fine_weight > 0:
-            with torch.no_grad():
-                wanted = self._decode(exact)
-            output = self._decode(swapped)
-            weight = F.interpolate(batch.weights, size=output.shape[2:], mode="bilinear")
-            fine = fine_energy_loss(output, wanted, weight)
+            fine = self._fine(swapped, exact, batch)
             parts[f"{prefix}fine"] = float(fine.detach())
             total = total + config.fine_weight * fine
         return total
@@ -201,7 +277,17 @@ class StudentTask(ABC):
             total = total + weight * truth
         return total + self.look(clean, batch, draw, parts)
 
-    def _decode(self, latents: Tensor) -> Tensor:
+    def _fine(self, swapped: Tensor, exact: Tensor, batch: Batch) -> Tensor:
+        """``fine_energy_loss`` of a part of the batch, because decoding is expensive."""
+        n = min(len(batch), self._config.fine_samples)
+        with torch.no_grad():
+            wanted = self.decode(exact[:n])
+        output = self.decode(swapped[:n])
+        weight = F.interpolate(batch.weights[:n], size=output.shape[2:], mode="bilinear")
+        return fine_energy_loss(output, wanted, weight)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Crops (N, 3, R, R) in [-1, 1], float32, by the student's decoder."""
         return decode_latents(self._vae, self._swap, self.cast(latents)).float()
 
     @torch.no_grad()
@@ -209,10 +295,10 @@ class StudentTask(ABC):
         """Channels of each block's output, student's and teacher's."""
         batch = self.draw(Draw.of(0, 0), 1)
         steps, found = torch.tensor([self.levels.terminal]), []
-        inputs = (self.cast(batch.truth), steps, self.cast(batch.target))
+        inputs = (self.cast(batch.truth), steps, self.cast(batch.teacher_target))
         for model in (self.module, self._teacher):
             with block_outputs(model.unet) as seen:
-                condition = model.conditioner.condition(self.cast(batch.source))
+                condition = model.conditioner.condition(self.cast(batch.teacher_source))
                 predict(model.unet, self._swap, *inputs, condition)
             found.append([output.shape[1] for output in seen])
         return list(zip(*found, strict=True))
@@ -221,9 +307,9 @@ class StudentTask(ABC):
     def fixed(self) -> tuple[Batch, Tensor, Tensor]:
         """Fixed triplets, two noises for each of them, and where those lead the teacher."""
         if self._fixed is None:
-            data, draw = self._held_out, Draw.of(self._config.seed, 2**30)
+            data, draw = self._held_out[0], Draw.of(self._config.seed, 2**30)
             t = draw_triplets(draw.rng, len(data), data.identities, FIXED_PAIRS)
-            batch = self.batch(t, data)
+            batch = self.batch(t, self._held_out)
             noise = torch.stack([draw.normal(batch.truth), draw.normal(batch.truth)])
             steps = timesteps_of(self._teacher.scheduler, self._teacher_steps)
             led = [
@@ -249,7 +335,8 @@ class StudentTask(ABC):
         """Whole samplings of the fixed triplets: distances to teacher and truth, and diversity.
 
         ``fixed_diversity`` is the deviation from noise to noise inside the faces, over the
-        teacher's; near 0 every noise leads to the same swap.
+        teacher's; near 0 every noise leads to the same swap. ``fixed_hf_ratio`` is the energy of
+        the finest scale inside the faces over the truth's, both decoded by the student's decoder.
         """
         batch, _, wanted = self.fixed()
         found = self.swap_fixed()
@@ -257,9 +344,16 @@ class StudentTask(ABC):
         def apart(a: Tensor, b: Tensor) -> float:
             return float(((a - b).square() * batch.weights).mean())
 
+        crops, exact = (
+            self.decode(sample_to_latents(self._swap, x, batch.target))
+            for x in (found[0], batch.truth)
+        )
+        figures = reconstruction_figures(crops, exact, F.interpolate(batch.mask, crops.shape[2:]))
         return {
             "fixed_to_teacher": apart(found, wanted),
             "fixed_to_truth": apart(found, batch.truth),
             "fixed_teacher_to_truth": apart(wanted, batch.truth),
+            "fixed_psnr_db": figures["psnr_face_db"],
+            "fixed_hf_ratio": figures["hf_ratio"],
             "fixed_diversity": (apart(*found) / max(apart(*wanted), 1e-12)) ** 0.5,
         }

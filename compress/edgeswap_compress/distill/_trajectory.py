@@ -42,7 +42,9 @@ class TrajectoryObjective(StudentTask):
         self, draw: Draw, pick: Tensor, level: Tensor, parts: dict[str, float]
     ) -> Tensor:
         batch, found = self.batch(take(self._triplets, pick)), self._trajectories
-        x, wanted = found.states[pick, level], found.results[pick]
+        signal, _ = self.levels.at(self.timesteps[level])
+        x = found.states[pick, level] + signal * batch.offset
+        wanted = found.results[pick] + batch.offset
         return self._learn("to_teacher", draw, batch, x, level, wanted, parts)
 
     def _on_truths(self, draw: Draw, level: Tensor, parts: dict[str, float]) -> Tensor:

@@ -1,0 +1,104 @@
+"""``edgeswap distill autoencoder``: a small encoder and decoder in the place of the large ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from edgeswap_compress.distill._small_autoencoder import SmallAutoencoderConfig
+
+SETTINGS = ("patch_size", "width", "encoder_blocks", "decoder_blocks", "minutes", "samples",
+            "batch_size", "learning_rate", "latent_noise", "latent_weight", "fine_weight",
+            "optimiser", "dtype", "seed")  # fmt: skip
+
+
+def command(argv: list[str]) -> int:
+    """Entry point; returns the exit code."""
+    args = _parser().parse_args(argv)
+    config = SmallAutoencoderConfig(**{name: getattr(args, name) for name in SETTINGS})
+    import torch
+
+    from edgeswap_compress._defaults import calibration_dataset
+    from edgeswap_compress._progress import stage_progress
+    from edgeswap_compress.distill._shrink import shrink_autoencoder
+    from edgeswap_compress.train._loop import Cadence
+    from edgeswap_compress.train._trackers import open_tracker
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    run = args.run or args.out.with_name(args.out.name + ".run")
+    tracker = open_tracker(args.tracker, run / "tracker")
+    begun = time.monotonic()
+    with stage_progress() as report:
+        out = shrink_autoencoder(
+            args.checkpoint,
+            args.out,
+            config,
+            data=args.data or calibration_dataset(),
+            run=run,
+            held_out=args.held_out,
+            cadence=Cadence(
+                save_s=args.save_every,
+                evaluate_s=args.evaluate_every,
+                stop_after_s=None if args.stop_after is None else args.stop_after * 60.0,
+            ),
+            tracker=tracker,
+            progress=report,
+        )
+    if tracker is not None:
+        tracker.close()
+    seconds = time.monotonic() - begun
+    if args.json:
+        path = None if out is None else str(out)
+        print(json.dumps({"checkpoint": path, "run": str(run), "seconds": seconds}))
+    elif out is None:
+        print(f"stopped early; the same command continues {run}")
+    else:
+        print(f"wrote {out} after {seconds / 60:.1f} minutes; {run} can be removed")
+        print(_figures(out))
+    return 0
+
+
+def _figures(out: Path) -> str:
+    from edgeswap_compress._checkpoint import Checkpoint
+
+    last = Checkpoint.load(out).swap.history[-1]["config"]
+    figures, macs = last["figures"], last["macs"]
+    rows = [
+        f"{name:8} {figures[f'{name}_psnr_face_db']:.2f} dB in the face, fine energy "
+        f"{figures[f'{name}_hf_ratio']:.3f}"
+        for name in ("large", "decoder", "both")
+    ]
+    size = f"{macs['encoder'] / 1e6:.1f} + {macs['decoder'] / 1e6:.1f} MMACs"
+    return "\n".join([*rows, f"encoder + decoder {size}"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    usual = SmallAutoencoderConfig()
+    parser = argparse.ArgumentParser(
+        prog="edgeswap distill autoencoder",
+        description="Distil a checkpoint's autoencoder into a small one with the same latents. "
+        "Do this before the denoiser is distilled, which then learns on the small encoder's.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path, help="checkpoint folder to write")
+    parser.add_argument("--data", type=Path, help="dataset (the small packaged one)")
+    parser.add_argument("--held-out", type=Path, metavar="DATASET", help="for the figures")
+    parser.add_argument("--run", type=Path, help="state folder (OUT.run)")
+    kinds = {"optimiser": str, "dtype": str, "samples": int}
+    for name in SETTINGS:
+        value = getattr(usual, name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=kinds.get(name, type(value)), default=value,
+            metavar="N", help=" ",
+        )  # fmt: skip
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--tracker", choices=("none", "tensorboard", "wandb"), default="none")
+    parser.add_argument("--save-every", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--evaluate-every", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--stop-after", type=float, metavar="MINUTES")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser

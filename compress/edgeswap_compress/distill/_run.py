@@ -1,0 +1,78 @@
+"""The run folder of a distillation: whose it is, and how long its fitting lasts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress._progress import StageProgress
+from edgeswap_compress.train._loop import Draw, Objective
+from edgeswap_compress.train._processes import processes
+from edgeswap_runtime._atomic import sha256_file, write_json
+
+
+def reporter(progress: StageProgress | None) -> Callable[[str], Any]:
+    """Progress callbacks of named stages; silent ones for None."""
+    if progress is None:
+        return lambda name: None
+    return lambda name: lambda done, total, text: progress(name, done, total, text)
+
+
+def fingerprint(path: Path) -> str:
+    """Hash of a checkpoint: its swap.json lists the hash of every other file."""
+    return sha256_file(path / "swap.json")
+
+
+def claim(run: Path, key: dict[str, str]) -> None:
+    """Make a run folder this call's own.
+
+    Raises:
+        TrainingStopped: it is another's.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    file = run / "run.json"
+    if not file.exists():
+        write_json(file, key)
+    elif json.loads(file.read_text()) != key:
+        raise TrainingStopped(
+            f"{run} belongs to another distillation: expected the same teacher, student, data and "
+            "settings; name another --run folder"
+        )
+
+
+def last_figures(log: Path) -> dict[str, float]:
+    """The last of each of a fit's metrics, rounded, for the history."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    figures: dict[str, float] = {}
+    for line in lines:  # not every line has every term
+        figures |= json.loads(line)
+    return {name: round(value, 6) for name, value in figures.items()}
+
+
+def steps_in(objective: Objective, minutes: float, batch_size: int, seed: int, file: Path) -> int:
+    """How many steps some minutes are enough for, measured once and kept in ``file``."""
+    with processes().main_first():
+        if not file.exists():
+            steps = max(10, int(minutes * 60.0 / _step_s(objective, batch_size, seed)))
+            write_json(file, {"steps": steps})
+    return int(json.loads(file.read_text())["steps"])
+
+
+def _step_s(objective: Objective, batch_size: int, seed: int) -> float:
+    """Seconds of a step; the module ends as it was."""
+    before = {name: tensor.clone() for name, tensor in objective.module.named_buffers()}
+    begun, timed = 0.0, 5  # one round of critic and student
+    for i in range(2 + timed):
+        if i == 2:
+            begun = time.monotonic()
+        objective.loss(Draw.of(seed, i), batch_size, 0.0)[0].backward()
+    # an optimiser step, saving and evaluation take about a fifth on top
+    step_s = 1.2 * (time.monotonic() - begun) / timed
+    objective.module.zero_grad(set_to_none=True)
+    for name, tensor in objective.module.named_buffers():
+        tensor.copy_(before[name])
+    return step_s

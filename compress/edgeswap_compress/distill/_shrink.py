@@ -1,0 +1,146 @@
+"""The stage that gives a checkpoint a small autoencoder in the place of its large one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgeswap_compress._checkpoint import Checkpoint, convert
+from edgeswap_compress._errors import InvalidCheckpoint
+from edgeswap_compress._latents import works_normalised
+from edgeswap_compress._macs import count_macs
+from edgeswap_compress._progress import StageProgress
+from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, steps_in
+from edgeswap_compress.distill._small_autoencoder import (
+    SmallAutoencoderConfig,
+    SmallAutoencoderObjective,
+    build_small_autoencoder,
+)
+from edgeswap_compress.train._config import FitConfig
+from edgeswap_compress.train._loop import Cadence, fit
+from edgeswap_compress.train._processes import processes
+from edgeswap_compress.train._trackers import Tracker
+from edgeswap_runtime._atomic import canonical_json
+from edgeswap_runtime._errors import OutputExists
+
+
+def shrink_autoencoder(
+    path: Path,
+    out: Path,
+    config: SmallAutoencoderConfig,
+    *,
+    data: Path,
+    run: Path,
+    held_out: Path | None = None,
+    cadence: Cadence | None = None,
+    tracker: Tracker | None = None,
+    progress: StageProgress | None = None,
+) -> Path | None:
+    """Distil a checkpoint's autoencoder into a small one that speaks the same latents.
+
+    Args:
+        path: checkpoint with a large autoencoder; its other modules are kept.
+        out: new checkpoint folder.
+        data: rendered dataset of pictures.
+        run: folder with the state; the same call continues a stopped run.
+        held_out: dataset for the figures; ``data`` when None.
+
+    Returns:
+        ``out``, or None if the cadence stopped it early.
+
+    Raises:
+        OutputExists: ``out`` exists.
+        InvalidCheckpoint: the autoencoder is a small one already.
+        TrainingStopped: the run folder belongs to another call.
+    """
+    if out.exists():
+        raise OutputExists(out)
+    checkpoint = Checkpoint.load(path)
+    if works_normalised(checkpoint.vae):
+        raise InvalidCheckpoint(
+            f"{path}: vae", expected="an AutoencoderKL to learn from", found="an AutoencoderTiny"
+        )
+    small = dataclasses.replace(checkpoint.swap, patch_size=config.patch_size)
+    module = build_small_autoencoder(config, checkpoint.swap)
+    pictures = read_dataset(data)
+    judged = pictures if held_out is None else read_dataset(held_out)
+    with processes().main_first():
+        claim(run, _key(path, pictures, judged, config))
+    dtype = getattr(torch, config.dtype)
+    convert(module.train(), dtype)
+    objective = SmallAutoencoderObjective(
+        module, config, convert(checkpoint.vae, dtype), checkpoint.swap, small, pictures, judged
+    )
+    report = reporter(progress)
+    settings = _fit_config(objective, config, run)
+    cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
+    done = fit(
+        objective,
+        settings,
+        run / "fit",
+        cadence=cadence,
+        tracker=tracker,
+        progress=report("autoencoder"),
+    )
+    if not done:
+        return None
+    convert(module.eval(), torch.float32)
+    details = {
+        **dataclasses.asdict(config),
+        "samples": settings.samples,
+        "macs": _macs(module, small),
+        "figures": last_figures(run / "fit" / "metrics.jsonl"),
+    }
+    result = Checkpoint.load(path)  # its other modules untouched
+    taught = dataclasses.replace(
+        result, vae=module, swap=small.with_stage("distill-autoencoder", details)
+    )
+    with processes().main_first():
+        return taught.save(out) if processes().main else out
+
+
+def _key(path: Path, data: Any, held_out: Any, config: SmallAutoencoderConfig) -> dict[str, str]:
+    inputs = {
+        "checkpoint": fingerprint(path),
+        "dataset": data.digest,
+        "held_out": held_out.digest,
+        "config": dataclasses.asdict(config),
+    }
+    return {"run": hashlib.sha256(canonical_json(inputs)).hexdigest()}
+
+
+def _fit_config(
+    objective: SmallAutoencoderObjective, config: SmallAutoencoderConfig, run: Path
+) -> FitConfig:
+    steps = (config.samples or 0) // config.batch_size
+    if config.samples is None:
+        steps = steps_in(
+            objective, config.minutes, config.batch_size, config.seed, run / "fit.json"
+        )
+    return FitConfig(
+        samples=steps * config.batch_size,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        optimiser=config.optimiser,
+        warmup_steps=min(100, max(1, steps // 10)),
+        hold=0.4,
+        weight_decay=1e-4,
+        ema_decay=0.995,
+        seed=config.seed,
+    )
+
+
+def _macs(module: Any, swap: Any) -> dict[str, int]:
+    """Multiply-accumulates of each half, for one crop."""
+    side = swap.resolution_px // swap.patch_size
+    patches = torch.zeros(1, module.config.in_channels, side, side)
+    latents = torch.zeros(1, swap.latent_channels, swap.latent_size, swap.latent_size)
+    return {
+        "encoder": count_macs(module.encoder, {"x": patches}),
+        "decoder": count_macs(module.decoder, {"x": latents}),
+    }

@@ -1,0 +1,176 @@
+"""A small encoder and decoder that work in a large autoencoder's latent space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgeswap_compress._errors import InvalidSettings
+from edgeswap_compress._latents import decode_latents, encode_crop
+from edgeswap_compress._swap_config import SwapConfig
+from edgeswap_compress.data import Pictures
+from edgeswap_compress.train._autoencoder import (
+    draw_crops,
+    held_out_crops,
+    reconstruction_figures,
+    reconstruction_loss,
+)
+from edgeswap_compress.train._loop import Draw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallAutoencoderConfig:
+    """Size and training of the small autoencoder.
+
+    Attributes:
+        patch_size: space-to-depth factor; the side over it is the latents' size times a power of 2.
+        width: channels of every layer.
+        encoder_blocks, decoder_blocks: residual blocks at the latents' size.
+        minutes: wall time of the fitting; the number of samples is fixed from a short timing.
+        samples: that number itself; ``minutes`` is then of no use.
+        latent_noise: largest deviation of the noise on the latents that are decoded, in theirs.
+        latent_weight: of the distance to the large encoder's latents.
+        fine_weight: of the energy of the finest scale, which keeps skin and hair crisp.
+    """
+
+    patch_size: int = 6
+    width: int = 64
+    encoder_blocks: int = 4
+    decoder_blocks: int = 5
+    minutes: float = 5.0
+    samples: int | None = None
+    batch_size: int = 24
+    learning_rate: float = 2e-3
+    optimiser: str = "muon"
+    latent_noise: float = 0.15
+    latent_weight: float = 0.2
+    fine_weight: float = 0.5
+    dtype: str = "bfloat16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("width", "encoder_blocks", "decoder_blocks", "patch_size", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 1 or more")
+        for name in ("latent_noise", "latent_weight", "fine_weight"):
+            if getattr(self, name) < 0:
+                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
+        if self.minutes <= 0:
+            raise InvalidSettings(f"{self.minutes} minutes: expected more than 0")
+
+
+def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) -> Any:
+    """An untrained AutoencoderTiny (TAESD's layers: convolutions and ReLU, no norms).
+
+    Args:
+        swap: of the checkpoint whose latents it shall have.
+
+    Raises:
+        InvalidSettings: patches of that size do not lead to the latents' size.
+    """
+    side = swap.resolution_px // config.patch_size
+    levels = (side // swap.latent_size).bit_length()
+    if (
+        swap.resolution_px % config.patch_size
+        or levels < 1
+        or swap.latent_size << (levels - 1) != side
+    ):
+        raise InvalidSettings(
+            f"patches of {config.patch_size} px in a crop of {swap.resolution_px} px: expected "
+            f"{swap.latent_size} patches a side, or 2, 4, ... times as many; try --patch-size "
+            f"{swap.resolution_px // swap.latent_size}"
+        )
+    pixels, widths = 3 * config.patch_size**2, (config.width,) * levels
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return AutoencoderTiny(
+            in_channels=pixels,
+            out_channels=pixels,
+            encoder_block_out_channels=widths,
+            decoder_block_out_channels=widths,
+            num_encoder_blocks=(1,) * (levels - 1) + (config.encoder_blocks,),
+            num_decoder_blocks=(config.decoder_blocks,) + (1,) * (levels - 1),
+            latent_channels=swap.latent_channels,
+        )
+
+
+class SmallAutoencoderObjective:
+    """Both halves learn at once, each from what it can know.
+
+    The encoder: the large encoder's normalised latents. The decoder: pictures from those latents
+    with some noise, so that it tolerates what a denoiser gives it; half of what it is compared with
+    is the picture itself, half the large decoder's version of it, which has no detail that the
+    latents do not hold. And both together: the picture again, from the small encoder's latents.
+
+    Args:
+        vae: the large autoencoder, frozen.
+        swap: its checkpoint's config.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        config: SmallAutoencoderConfig,
+        vae: Any,
+        swap: SwapConfig,
+        small: SwapConfig,
+        train: Pictures,
+        held_out: Pictures,
+    ) -> None:
+        self.module, self._config, self._data = module, config, train
+        self._vae, self._swap, self._small = vae.requires_grad_(False).eval(), swap, small
+        self._dtype = next(module.parameters()).dtype
+        self._crops, self._mask = held_out_crops(held_out)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        """Without the clamp of ``decode_latents``, which would stop gradients."""
+        patches = self.module.decode(latents.to(self._dtype)).sample
+        return F.pixel_shuffle(patches.float(), self._small.patch_size)
+
+    def _large(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """The large autoencoder's normalised latents and its version of the pictures."""
+        with torch.no_grad():
+            latents = encode_crop(self._vae, self._swap, crops.to(self._dtype))
+            return latents.float(), decode_latents(self._vae, self._swap, latents).float()
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of random pictures."""
+        config = self._config
+        crops, mask = draw_crops(self._data, draw, batch_size)
+        wanted, version = self._large(crops)
+        found = encode_crop(self.module, self._small, crops.to(self._dtype)).float()
+        apart = (found - wanted).square().mean()
+        strength = torch.from_numpy(draw.rng.random((batch_size, 1, 1, 1))).float()
+        noisy = wanted + config.latent_noise * strength * draw.normal(wanted)
+        goal = version if draw.step % 2 else crops
+        decoder, parts = reconstruction_loss(self._decode(noisy), goal, mask, config.fine_weight)
+        both, more = reconstruction_loss(self._decode(found), crops, mask, config.fine_weight)
+        parts |= {f"both_{name}": value for name, value in more.items()}
+        parts["latents"] = float(apart.detach())
+        return config.latent_weight * apart + decoder + both, parts
+
+    def evaluate(self) -> dict[str, float]:
+        """The halves and the whole against held-out pictures; the large one's figures beside them.
+
+        ``latents_gone`` is the share of the large encoder's variance that the small one misses.
+        """
+        found: dict[str, list[Tensor]] = {"large": [], "decoder": [], "both": []}
+        missed = total = 0.0
+        for crops in self._crops.split(32):
+            wanted, version = self._large(crops)
+            own = encode_crop(self.module, self._small, crops.to(self._dtype)).float()
+            missed += float((own - wanted).square().sum())
+            total += float(wanted.square().sum())
+            found["large"].append(version)
+            found["decoder"].append(self._decode(wanted))
+            found["both"].append(self._decode(own))
+        figures = {"latents_gone": missed / total}
+        for name, pictures in found.items():
+            each = reconstruction_figures(torch.cat(pictures), self._crops, self._mask)
+            figures |= {f"{name}_{key}": value for key, value in each.items()}
+        return figures
