@@ -107,6 +107,7 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
             one_step_share=args.one_step_share,
             terminal_share=args.terminal_share,
             metric_share=args.metric_share,
+            identity_weight=args.identity_weight,
         ),
     }
 
@@ -176,6 +177,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.5,
         help="share of the loss that weighs errors as the decoder shows them, 0 to 1",
+    )
+    parser.add_argument(
+        "--identity-weight", type=float, default=0.5, help="of the latent identity loss (0.5)"
     )
     parser.add_argument("--guidance-scale", type=float, default=1.5, help="stored as the default")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
