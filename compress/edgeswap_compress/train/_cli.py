@@ -175,11 +175,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--metric-share",
         type=float,
-        default=0.5,
+        default=0.0,
         help="share of the loss that weighs errors as the decoder shows them, 0 to 1",
     )
     parser.add_argument(
-        "--identity-weight", type=float, default=0.5, help="of the latent identity loss (0.5)"
+        "--identity-weight", type=float, default=1.0, help="of the latent identity loss (1)"
     )
     parser.add_argument("--guidance-scale", type=float, default=1.5, help="stored as the default")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")

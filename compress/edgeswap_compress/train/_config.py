@@ -111,9 +111,9 @@ class DenoiserConfig:
     one_step_share: float = 0.25
     terminal_share: float = 0.35
     condition_dropout: float = 0.1
-    identity_weight: float = 0.5
+    identity_weight: float = 1.0
     identity_noise: float = 0.3
     mask_weight: float = 3.0
-    metric_share: float = 0.5
+    metric_share: float = 0.0
     guidance_scale: float = 1.5
     default_steps: int = 25
