@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.precision import PRECISIONS
 from edgeswap_runtime._manifest import Manifest, read_manifest
 
@@ -25,9 +26,23 @@ def command(argv: list[str]) -> int:
     from edgeswap_export import ExportConfig, export  # torch: seconds, which --help need not wait
 
     config = ExportConfig.from_json(_settings(arguments))
+    from edgeswap_export._unet import NAME, export_unet, is_unet_folder
+
+    if is_unet_folder(arguments.checkpoint):
+        folder = export_unet(arguments.checkpoint, config, arguments.bundle, progress=_tell)
+        stated = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
+        print(json.dumps(stated) if arguments.json else _unet_table(folder, stated))
+        return 0
+    if arguments.triton is not None and config.batch is None:
+        raise UnsupportedExport("--triton needs a free batch: add --batch, such as 1:4:8")
     bundle = export(arguments.checkpoint, config, arguments.bundle, progress=_tell)
     manifest = read_manifest(bundle)
     print(json.dumps(_summary(bundle, manifest)) if arguments.json else _table(bundle, manifest))
+    if arguments.triton is not None:
+        from edgeswap_export.triton._repository import TritonConfig, docker_line, write_repository
+
+        folder = write_repository(bundle, TritonConfig(), arguments.triton)
+        print(docker_line(folder), file=sys.stderr if arguments.json else sys.stdout)
     return 0
 
 
@@ -62,7 +77,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="edgeswap export",
         description="Turn a checkpoint into a bundle and prove that both compute the same.",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="checkpoint folder")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="checkpoint folder, or a diffusers U-Net's",
+    )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder to make")
     parser.add_argument("--sampler", help="of the default schedule (default: the checkpoint's)")
     parser.add_argument("--steps", type=int, help="of the default schedule (default: likewise)")
@@ -85,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--single-file", action="store_true", help="write the whole swap as swap.onnx besides"
     )
+    parser.add_argument(
+        "--triton", type=Path, metavar="DIR",
+        help="write a Triton model repository besides, as edgeswap triton does",
+    )  # fmt: skip
     parser.add_argument("--name", help="the bundle's name (default: the checkpoint folder's)")
     parser.add_argument("--licence", help="SPDX licence of the weights (default: Apache-2.0)")
     parser.add_argument("--origin", help="where the weights come from, in a few words")
@@ -109,6 +133,16 @@ def _summary(bundle: Path, manifest: Manifest) -> dict[str, Any]:
         "default_schedule": manifest.default_schedule,
         "parity": manifest.parity,
     }
+
+
+def _unet_table(folder: Path, stated: dict[str, Any]) -> str:
+    size = sum(entry["bytes"] for entry in stated["files"].values()) / 1e6
+    told = stated["parity"]["graphs"]["denoise"]["output"]
+    kept = sum(len(names) for names in stated["islands"].values())
+    return (
+        f"{folder}: {stated['name']}, {stated['precision']}, {size:.1f} MB, {kept} layers kept in"
+        f" float32; differs from torch by {told['relative']:.1e} standard deviations at most"
+    )
 
 
 def _table(bundle: Path, manifest: Manifest) -> str:

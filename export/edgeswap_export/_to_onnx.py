@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -60,7 +61,7 @@ def to_onnx(
     strip(model, name)
     check(model, name)
     if free is not None:
-        _require_free(model, name, free)
+        require_free(model, name, free)
     return model
 
 
@@ -85,7 +86,7 @@ def torch_program(
                 opset_version=OPSET,
                 input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_shapes=None if free is None else _dimensions(inputs, free),
+                dynamic_shapes=None if free is None else _dimensions(module, inputs, free),
                 optimize=True,
                 verbose=False,
             )
@@ -94,21 +95,31 @@ def torch_program(
         raise GraphFailed(f"torch could not write graph '{name}': {first}") from error
 
 
-def _require_free(model: onnx.ModelProto, name: str, free: FreeSizes) -> None:
-    """torch fixes a size that its tracing compared with a number, and does not say so."""
+def require_free(model: onnx.ModelProto, name: str, free: FreeSizes) -> None:
+    """Hold a model's inputs against what was to stay free.
+
+    torch fixes a size that its tracing compared with a number, and does not say so.
+
+    Raises:
+        GraphFailed: It has fixed one.
+    """
     for value in model.graph.input:
         for axis, size in free.get(value.name, {}).items():
             if not value.type.tensor_type.shape.dim[axis].dim_param:
                 raise GraphFailed(f"graph '{name}': torch fixed the size '{size}' of {value.name}")
 
 
-def _dimensions(inputs: Mapping[str, Tensor], free: FreeSizes) -> tuple[Any, ...]:
-    """Per input, in order: axis -> torch's dimension of that name."""
+def _dimensions(
+    module: nn.Module, inputs: Mapping[str, Tensor], free: FreeSizes
+) -> tuple[Any, ...]:
+    """Per input, in order: axis -> torch's dimension of that name; one tuple for `*tensors`."""
     names = {name for axes in free.values() for name in axes.values()}
     known = {name: torch.export.Dim(name, min=1) for name in sorted(names)}
-    return tuple(
+    each = tuple(
         {axis: known[name] for axis, name in free.get(key, {}).items()} or None for key in inputs
     )
+    parameters = inspect.signature(module.forward).parameters.values()
+    return (each,) if any(p.kind is p.VAR_POSITIONAL for p in parameters) else each
 
 
 def strip(model: onnx.ModelProto, name: str) -> None:
@@ -169,6 +180,15 @@ def write_onnx(folder: Path, name: str, model: onnx.ModelProto) -> None:
     onnx.save_model(
         model, path, save_as_external_data=True, location=data, size_threshold=LARGE_BYTES
     )
+    check_file(path, name)
+
+
+def check_file(path: Path, name: str) -> None:
+    """Run onnx's checker, with full shape inference, on a file, its weights in it or beside it.
+
+    Raises:
+        GraphFailed: With the checker's first line.
+    """
     _checked(str(path), name)
 
 

@@ -1,4 +1,4 @@
-"""The one-file swap: what it computes, what it says of itself, and that it needs nothing of ours."""
+"""The one-file swap: what it computes, what it says of itself, and that it stands alone."""
 
 from __future__ import annotations
 
