@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from edgeswap_export._schedule import schedule_table
 from edgeswap_export._single_file import write_single_file
 from edgeswap_export._to_onnx import to_onnx, write_onnx
 from edgeswap_export.precision._convert import Converted
+from edgeswap_export.precision._layers import layer_types
 from edgeswap_runtime._atomic import new_folder
 from edgeswap_runtime._manifest import (
     Alignment,
@@ -101,7 +102,8 @@ def export(
         if config.single_file:
             progress(f"writing {SINGLE_FILE}")
             parity["single_file"] = write_single_file(folder, subject, sample, config.precision)
-        manifest = _manifest(Path(checkpoint_path), config, subject, converted, parity)
+        layers = {n: layer_types(onnx.load(folder / f"{n}.onnx")) for n in graphs}
+        manifest = _manifest(Path(checkpoint_path), config, subject, converted, layers, parity)
         write_manifest(folder, manifest)
     return Path(out)
 
@@ -122,11 +124,13 @@ def _manifest(
     config: ExportConfig,
     subject: Subject,
     converted: Mapping[str, Converted],
+    layers: Mapping[str, dict[str, int]],
     parity: dict[str, Any],
 ) -> Manifest:
     swap = subject.checkpoint.swap
     entries = {
-        n: _entry(n, graph, converted.get(n), config.batch) for n, graph in subject.graphs.items()
+        n: replace(_entry(n, graph, converted.get(n), config.batch), layers=layers[n])
+        for n, graph in subject.graphs.items()
     }
     licences = [Licence(what="swap model", licence=config.licence, origin=config.origin)]
     if config.detector:

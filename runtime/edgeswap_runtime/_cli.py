@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str, str | None]] = {
     "distill": ("edgeswap_compress.distill._cli:command", "teach it fewer steps", "compress"),
     "evaluate": ("edgeswap_compress.evaluate._cli:command", "measure a checkpoint", "compress"),
     "export": ("edgeswap_export._cli:command", "turn a checkpoint into a bundle", "export"),
+    "triton": ("edgeswap_export.triton._cli:command", "serve a bundle with Triton", "export"),
+    "build": ("edgeswap_export.recipe._cli:command", "the whole way by a recipe, resumable", "all"),
     "engine": ("edgeswap_export.engine._cli:command", "build TensorRT engines of a bundle", "rtx"),
 }
 """Name -> ("module:function", one line of help, the extra that brings its packages, if any)."""

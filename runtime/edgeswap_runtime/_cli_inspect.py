@@ -109,6 +109,7 @@ def _describe(bundle: Bundle) -> list[str]:
         lines += _describe_graph(manifest, name, graph)
     if DETECTOR not in manifest.graphs:
         lines.append(f"{DETECTOR:12}none: aligned crops only")
+    lines += _describe_engines(manifest)
     lines.append("")
     for name, schedule in sorted(manifest.schedules.items(), key=lambda item: item[1].steps):
         default = "  (default)" if name == manifest.default_schedule else ""
@@ -120,10 +121,51 @@ def _describe(bundle: Bundle) -> list[str]:
         f"licence     {item.what}: {item.licence}, {item.origin}" for item in manifest.licences
     ]
     lines += _describe_facts("quality", manifest.quality)
-    lines += _describe_facts("parity", manifest.parity)
+    lines += _describe_parity(manifest.parity)
     stages = [str(stage.get("stage", "?")) for stage in manifest.history if isinstance(stage, dict)]
     if stages:
         lines.append(f"history     {' -> '.join(stages)}")
+    return lines
+
+
+def _describe_engines(manifest: Manifest) -> list[str]:
+    """One line per engine: what it computes, where it runs, how large it is."""
+    lines = []
+    for key, entry in sorted(manifest.engines.items(), key=lambda item: (item[1].graph, item[0])):
+        made = entry.inputs
+        refitted = ", refitted" if made.refitted_from else ""
+        lines.append(
+            f"engine      {entry.graph}: {made.flavour} {made.version} for "
+            f"{','.join(made.architectures)}, {made.precision}{refitted}, "
+            f"{manifest.files[entry.file].bytes / 1e6:.2f} MB, {key[:12]}"
+        )
+    return lines or ["engine      none: edgeswap engine builds them"]
+
+
+def _describe_parity(parity: dict[str, Any]) -> list[str]:
+    """What was proven of the bundle: the worst output of each graph, the worst swap, the file."""
+    if not {"backend", "reference", "graphs", "swaps"} <= set(parity):
+        return _describe_facts("parity", parity)
+    lines = [f"parity      {parity['backend']} against {parity['reference']}"]
+    for name, outputs in sorted(parity["graphs"].items()):
+        worst = max(outputs.values(), key=lambda entry: float(entry["relative"]))
+        lines.append(
+            f"            {name}: {worst['relative']:.1e} standard deviations at most, "
+            f"{worst['max_abs']:.1e} absolute"
+        )
+    compared = {n: swap for n, swap in parity["swaps"].items() if isinstance(swap, dict)}
+    if compared:
+        name = max(compared, key=lambda n: float(compared[n]["max_abs"]))
+        lines.append(
+            f"            {len(compared)} schedules: swaps differ by "
+            f"{compared[name]['max_abs']:.1e} of a range of 2 at most ({name})"
+        )
+    if "single_file" in parity:
+        single = parity["single_file"]
+        lines.append(
+            f"            {single['file']}: {single['max_abs']:.1e} from the graphs, "
+            f"schedule {single['schedule']}"
+        )
     return lines
 
 
@@ -137,8 +179,16 @@ def _describe_facts(title: str, facts: dict[str, Any]) -> list[str]:
 
 
 def _describe_graph(manifest: Manifest, name: str, graph: Graph) -> list[str]:
-    size = manifest.files[graph.file].bytes / 1e6
+    held = [graph.file, f"{graph.file}.data"]  # the weights of a large one lie beside it
+    size = sum(manifest.files[file].bytes for file in held if file in manifest.files) / 1e6
     lines = [f"{name:12}{graph.file}, {graph.precision}, {size:.2f} MB"]
+    if graph.layers:
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(graph.layers.items()))
+        lines.append(f"            layers by weights: {told}")
+    for reason, names in sorted(graph.islands.items()):
+        lines.append(f"            {len(names)} nodes kept in float32: {reason}")
+    for axis, (least, usual, largest) in sorted(graph.free_sizes.items()):
+        lines.append(f"            {axis}: {least} to {largest}, usually {usual}")
     if name == DETECTOR:  # its 12 outputs would tell nobody anything
         return lines
     for arrow, tensors in (("<-", graph.inputs), ("->", graph.outputs)):

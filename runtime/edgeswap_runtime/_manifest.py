@@ -68,6 +68,7 @@ class Graph:
         islands: why nodes are in float32 nevertheless -> their names in the ONNX file.
         free_sizes: name of a free size in the shapes -> the least, the usual and the largest it
             was made for.
+        layers: element type of the weights, such as "float16" -> how many layers keep theirs so.
     """
 
     file: str
@@ -76,6 +77,7 @@ class Graph:
     outputs: tuple[Tensor, ...]
     islands: dict[str, tuple[str, ...]] = field(default_factory=dict)
     free_sizes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    layers: dict[str, int] = field(default_factory=dict)
 
     def input(self, name: str) -> Tensor:
         """The input of that name; KeyError if there is none."""

@@ -102,7 +102,7 @@ def test_stopped_early_it_says_how_to_go_on(
     assert found["checkpoint"] == str(folder / "student")
     history = Checkpoint.load(folder / "student").swap.history[-1]
     assert history["config"]["method"] == "dmd2"
-    assert {"critic_drift", "fixed_diversity", "verdict_gap"} <= set(history["config"]["figures"])
+    assert {"step", "fixed_diversity", "fixed_to_truth"} <= set(history["config"]["figures"])
 
 
 @pytest.fixture

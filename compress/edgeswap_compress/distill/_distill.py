@@ -103,7 +103,7 @@ def distill(
             return None
         samples += settings.samples
     details = {**dataclasses.asdict(config), "samples": samples, "teacher": key["teacher"],
-               "figures": last_figures(run / name / "metrics.jsonl")}  # fmt: skip
+               "figures": last_figures(run / name)}  # fmt: skip
     swap = student.swap.with_stage(
         "distill", details, guidance_scale=1.0, default_steps=config.steps, default_sampler="ddim"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress._progress import StageProgress
-from edgeswap_compress.train._loop import Draw, Objective
+from edgeswap_compress.train._loop import FIGURES, Draw, Objective
 from edgeswap_compress.train._processes import processes
 from edgeswap_runtime._atomic import sha256_file, write_json
 
@@ -44,12 +44,9 @@ def claim(run: Path, key: dict[str, str]) -> None:
         )
 
 
-def last_figures(log: Path) -> dict[str, float]:
-    """The last of each of a fit's metrics, rounded, for the history."""
-    lines = log.read_text().splitlines() if log.exists() else []
-    figures: dict[str, float] = {}
-    for line in lines:  # not every line has every term
-        figures |= json.loads(line)
+def last_figures(run: Path) -> dict[str, float]:
+    """A fit's last evaluation, rounded, for the history: the same whatever cut the run short."""
+    figures: dict[str, float] = json.loads((run / FIGURES).read_text())
     return {name: round(value, 6) for name, value in figures.items()}
 
 

@@ -94,7 +94,7 @@ def shrink_autoencoder(
         **dataclasses.asdict(config),
         "samples": settings.samples,
         "macs": _macs(module, small),
-        "figures": last_figures(run / "fit" / "metrics.jsonl"),
+        "figures": last_figures(run / "fit"),
     }
     result = Checkpoint.load(path)  # its other modules untouched
     taught = dataclasses.replace(

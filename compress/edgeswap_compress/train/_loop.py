@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from edgeswap_compress.train._config import FitConfig
 from edgeswap_compress.train._optimiser import MasterOptimiser
 from edgeswap_compress.train._processes import processes
 from edgeswap_compress.train._trackers import Tracker
-from edgeswap_runtime._atomic import write_bytes
+from edgeswap_runtime._atomic import write_bytes, write_json
+
+FIGURES = "figures.json"
+"""The last evaluation, in a run's folder."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -101,7 +105,8 @@ def fit(
     Args:
         objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
         config: length, batch, optimiser.
-        folder: of this run: ``state.safetensors`` and ``metrics.jsonl``.
+        folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json``, the last
+            evaluation without what depends on the machine's speed or on an interruption.
 
     Returns:
         True when the training is complete or has stalled, False when ``cadence.stop_after_s`` cut
@@ -229,6 +234,8 @@ class _Log:
         self._rows.append(row)
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
+        finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+        write_json(self._path.with_name(FIGURES), {"step": step, "samples": samples, **finite})
         if self._tracker is not None:
             self._tracker.log(step, {k: v for k, v in row.items() if k != "step"})
         self._last_evaluation = "".join(f" {k} {v:.4g}" for k, v in figures.items())

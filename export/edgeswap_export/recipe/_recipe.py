@@ -1,0 +1,159 @@
+"""The recipe: a TOML file with one table a stage, whose keys are that command's options."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import io
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeswap_export.recipe._errors import BadRecipe
+from edgeswap_export.recipe._stages import STAGES, parser_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_PLACES = ("0", "1", "2")
+"""Stand in for the folders that a stage is given, where only its options are looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRequest:
+    """One stage to run.
+
+    Attributes:
+        stage: a name in STAGES.
+        arguments: what its command is given besides folders.
+        inputs: the files and folders among the arguments, as they are written there.
+    """
+
+    stage: str
+    arguments: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A recipe, checked.
+
+    Attributes:
+        path: its file.
+        checkpoint: what it begins with.
+        stages: in the order of STAGES.
+    """
+
+    path: Path
+    checkpoint: Path
+    stages: tuple[StageRequest, ...]
+
+    @property
+    def folder(self) -> Path:
+        """What the paths in it are relative to."""
+        return self.path.resolve().parent
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Read a recipe and check every option of every stage before any work begins.
+
+    Raises:
+        BadRecipe: there is no such file, it is not TOML, or it says what no command understands.
+    """
+    file = Path(path)
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadRecipe(file, "there is no such file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRecipe(file, f"is not TOML: {error}") from error
+    checkpoint = raw.pop("checkpoint", None)
+    if not isinstance(checkpoint, str):
+        raise BadRecipe(
+            file, 'expected checkpoint = "FOLDER" at its top, what the build begins with'
+        )
+    if unknown := sorted(set(raw) - set(STAGES)):
+        near = difflib.get_close_matches(unknown[0], STAGES, n=1)
+        hint = f"did you mean [{near[0]}]?" if near else f"expected {_listed(STAGES)}"
+        raise BadRecipe(file, f"there is no stage [{unknown[0]}]: {hint}")
+    raw.setdefault("export", {})
+    stages: list[StageRequest] = []
+    for name in STAGES:
+        for table in _tables(file, name, raw.get(name, [])):
+            stages.append(_request(file, name, table))  # noqa: PERF401 three lines are clearer
+    start = file.resolve().parent / checkpoint
+    if not start.is_dir():
+        raise BadRecipe(file, f"checkpoint {checkpoint}: there is no folder {start}")
+    return Recipe(path=file, checkpoint=start, stages=tuple(stages))
+
+
+def _tables(file: Path, name: str, value: Any) -> list[dict[str, Any]]:
+    """One table, or several where the stage may run again on what it made."""
+    tables = value if isinstance(value, list) else [value]
+    if not all(isinstance(table, dict) for table in tables):
+        raise BadRecipe(file, f"{name} is {value!r}, expected a table [{name}]")
+    if len(tables) > 1 and not STAGES[name].repeats:
+        raise BadRecipe(file, f"[[{name}]] stands {len(tables)} times, expected [{name}] once")
+    return tables
+
+
+def _request(file: Path, name: str, table: Mapping[str, Any]) -> StageRequest:
+    parser = parser_of(name)
+    known = {key: action for action in parser._actions for key in action.option_strings}
+    taken = STAGES[name].taken
+    arguments: list[str] = []
+    inputs: list[str] = []
+    for key, value in table.items():
+        option = "--" + key.replace("_", "-")
+        if option.removeprefix("--") in taken:
+            raise BadRecipe(file, f"[{name}] {key} is not a recipe's to set: leave it out")
+        if option not in known or option in ("--help", "--json"):
+            options = [text.removeprefix("--") for text in known if text.startswith("--")]
+            near = difflib.get_close_matches(option.removeprefix("--"), options, n=1)
+            words = " ".join(STAGES[name].words)
+            hint = f"did you mean {near[0]}?" if near else f"edgeswap {words} --help lists them"
+            raise BadRecipe(file, f"[{name}] has no option {key}: {hint}")
+        arguments += _words(file, name, option, known[option], value)
+        if known[option].type is Path and option[2:] not in STAGES[name].writes:
+            inputs += [str(item) for item in (value if isinstance(value, list) else [value])]
+    _try(file, name, parser, arguments)
+    for given in inputs:
+        if not (file.resolve().parent / given).exists():
+            raise BadRecipe(file, f"[{name}] names {given}, which does not exist beside the recipe")
+    return StageRequest(stage=name, arguments=tuple(arguments), inputs=tuple(sorted(inputs)))
+
+
+def _words(file: Path, name: str, option: str, action: argparse.Action, value: Any) -> list[str]:
+    """An option as it would be typed."""
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise BadRecipe(file, f"[{name}] {option[2:]} is {value!r}, expected true or false")
+        return [option] if value else []
+    values = value if isinstance(value, list) else [value]
+    if any(isinstance(item, bool | dict | list) for item in values):
+        raise BadRecipe(file, f"[{name}] {option[2:]} is {value!r}, expected a number or a text")
+    if action.nargs in ("+", "*"):
+        return [option, *map(str, values)]
+    if isinstance(value, list) and not isinstance(action, argparse._AppendAction):
+        raise BadRecipe(file, f"[{name}] {option[2:]} is a list, expected one value")
+    return [f"{option}={item}" for item in values]
+
+
+def _try(file: Path, name: str, parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """Let the command's own parser judge the options."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parser.parse_args([*STAGES[name].positions(*_PLACES), *arguments])
+    except SystemExit as error:
+        last = said.getvalue().strip().splitlines()[-1]
+        raise BadRecipe(file, f"[{name}] {last.partition('error: ')[2] or last}") from error
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(f"[{name}]" for name in names)

@@ -1,0 +1,75 @@
+"""Polygraphy's linter, which runs every node by itself, finds nothing to say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeswap_export import ExportConfig, export
+
+pytest.importorskip("polygraphy")
+
+COMMAND = "from polygraphy.tools import main; main()"
+
+
+def lint(model: Path) -> dict[str, Any]:
+    """Run `polygraphy check lint`; it answers with its report."""
+    report = model.with_suffix(".lint.json")
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "check", "lint", str(model), "-o", str(report)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "POLYGRAPHY_AUTOINSTALL_DEPS": "0"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def bundles(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guided checkpoint in two precisions, with a file of the whole swap."""
+    folder = tmp_path_factory.mktemp("lint")
+    for precision in ("fp16", "int8"):
+        config = ExportConfig(
+            precision=precision,
+            calibration_swaps=2,
+            steps=2,
+            others=(),
+            detector=False,
+            single_file=True,
+        )
+        export(guided.checkpoint, config, folder / precision)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("precision", "graph"),
+    [
+        ("fp16", "swap"),
+        ("int8", "swap"),
+        *(
+            pytest.param(precision, graph, marks=pytest.mark.slow)
+            for precision in ("fp16", "int8")
+            for graph in ("encode", "identity", "denoise", "decode")
+        ),
+    ],
+)
+def test_graphs_pass(precision: str, graph: str, bundles: Path) -> None:
+    found = lint(bundles / precision / f"{graph}.onnx")
+    assert found["lint_entries"] == []
+    assert found["summary"]["failing"] == [] and len(found["summary"]["passing"]) > 50
+
+
+def test_float32_denoiser_passes(guided: Any, tmp_path: Path) -> None:
+    copy = tmp_path / "denoise.onnx"
+    copy.write_bytes((guided.bundle / "denoise.onnx").read_bytes())
+    found = lint(copy)
+    assert found["lint_entries"] == [] and found["summary"]["failing"] == []
