@@ -38,6 +38,12 @@ def tiny() -> ModuleType:
     return _load(Path(__file__).with_name("tiny_bundle.py"))
 
 
+@pytest.fixture(scope="session")
+def nvidia() -> ModuleType:
+    """The module fake_nvidia.py."""
+    return _load(Path(__file__).with_name("fake_nvidia.py"))
+
+
 @pytest.fixture
 def bundle_folder(tmp_path: Path, tiny: ModuleType) -> Path:
     """The tiny bundle, on disk, as ONNX."""
