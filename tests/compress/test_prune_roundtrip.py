@@ -44,7 +44,8 @@ from edgeswap_compress.prune import load_unet
 torch.set_num_threads(int(sys.argv[1]))
 torch.set_grad_enabled(False)
 for folder in map(Path, sys.stdin.read().splitlines()):
-    inputs = load_file(folder.with_suffix(".safetensors"))
+    stored = load_file(folder.with_suffix(".safetensors"))
+    inputs = {name: tensor.clone() for name, tensor in stored.items()}  # out of the mapped file
     added = {k.split(".")[1]: inputs.pop(k) for k in list(inputs) if "." in k}
     if added:
         inputs["added_cond_kwargs"] = added

@@ -24,7 +24,7 @@ def expanded(unet: Any, plan: PruningPlan) -> Any:
         plan: of that U-Net.
     """
     whole = empty_original(unet)
-    whole = whole.to_empty(device="cpu").to(next(unet.parameters()).dtype)
+    nn.Module.to(whole.to_empty(device="cpu"), next(unet.parameters()).dtype)
     whole.load_state_dict(
         {name: torch.zeros_like(tensor) for name, tensor in whole.state_dict().items()}
     )

@@ -67,7 +67,11 @@ def read_unet_folder(folder: Path | str, *, dtype: torch.dtype | None = None) ->
         apply_plan(unet, plan)
     state = read_weights(home, unet)
     if dtype is not None:
-        state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+        # Copied even where the dtype is right: products of matrices that lie in a mapped file at
+        # odd addresses may round otherwise than those of the U-Net that was saved.
+        state = {
+            k: v.to(dtype, copy=True) if v.is_floating_point() else v for k, v in state.items()
+        }
     unet.load_state_dict(state, strict=True, assign=True)
     for name, buffer in unet.named_buffers():
         if buffer.is_meta:

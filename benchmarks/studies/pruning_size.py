@@ -1,0 +1,149 @@
+"""How long does pruning a U-Net of the size of Stable Diffusion 1.5's take, and how much memory?
+
+The inpainting U-Net of Stable Diffusion 1.5 (9 input channels, 860 M parameters) is made with
+random float16 weights on disk. Then, in a fresh process, it is planned by magnitude, cut and saved
+by `edgeswap prune`, and in another one the result is loaded again. Each row is wall time and the
+process's peak resident memory. The bars for pruning are 90 s and 8 GB on two cores.
+
+    python benchmarks/studies/pruning_size.py --folder /tmp/size
+    python benchmarks/studies/pruning_size.py --width 64 --folder /tmp/small    # a tenth, to try it
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+WIDTH = 320
+BARS = {"seconds": 90.0, "peak_rss_gb": 8.0}
+
+
+def main() -> int:
+    """Make the U-Net where it is missing, prune it, load it, print the table."""
+    args = parse()
+    if args.step is not None:
+        row = {"make": make, "prune": prune, "load": load}[args.step](args)
+        print(json.dumps(row))
+        return 0
+    if not (args.folder / "unet").is_dir():
+        in_a_fresh_process("make")
+    rows = [in_a_fresh_process(step) for step in ("prune", "load")]
+    print(json.dumps(rows) if args.json else "\n".join(table(rows)))
+    return 0 if all("failed" not in row for row in rows) else 1
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="the U-Net is kept in it")
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the first level's channels")
+    parser.add_argument("--macs-ratio", type=float, default=0.5)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--step", choices=("make", "prune", "load"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def in_a_fresh_process(step: str) -> dict[str, Any]:
+    """One step by itself, so that its peak memory is its own."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--step", step]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return {"step": step, "failed": last}
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def make(args: argparse.Namespace) -> dict[str, Any]:
+    """The U-Net of stable-diffusion-inpainting, with random weights of the usual size."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    width = args.width
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(
+            sample_size=64,
+            in_channels=9,
+            out_channels=4,
+            block_out_channels=(width, 2 * width, 4 * width, 4 * width),
+            cross_attention_dim=768,
+            attention_head_dim=8,
+        )
+    unet = torch.nn.Module.to(unet, dtype=torch.float16).to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in unet.parameters():
+            parameter.normal_(std=0.02, generator=generator)
+    unet.save_pretrained(args.folder / "unet")
+    return {"step": "make", "parameters": sum(p.numel() for p in unet.parameters())}
+
+
+def prune(args: argparse.Namespace) -> dict[str, Any]:
+    """Plan by magnitude, cut, save; the clock runs from the import of torch to the last byte."""
+    begun = time.perf_counter()
+    import shutil
+
+    from edgeswap_compress.prune import PruneConfig
+    from edgeswap_compress.prune import prune as prune_stage
+    from edgeswap_compress.prune._stage import read_plan
+
+    out = args.folder / "pruned"
+    shutil.rmtree(out, ignore_errors=True)
+    config = PruneConfig(
+        macs_ratio=args.macs_ratio, importance="magnitude", by="width", scope="share",
+        resample=False, samples=0,
+    )  # fmt: skip
+    prune_stage(args.folder / "unet", config, out)
+    row = measured("prune", begun)
+    stats = read_plan(out / "pruning.json").stats
+    return row | ({} if stats is None else stats.to_json())
+
+
+def load(args: argparse.Namespace) -> dict[str, Any]:
+    """Load what was saved, every tensor checked, in the dtype on disk."""
+    begun = time.perf_counter()
+    from edgeswap_compress.prune import load_unet
+
+    unet = load_unet(args.folder / "pruned", dtype=None)
+    found = {"parameters": sum(p.numel() for p in unet.parameters())}
+    return measured("load", begun) | found
+
+
+def measured(step: str, begun: float) -> dict[str, Any]:
+    """Wall time since `begun`, and this process's peak resident memory so far."""
+    seconds = time.perf_counter() - begun
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return {"step": step, "seconds": seconds, "peak_rss_gb": peak_gb}
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """The rows as text."""
+    lines = [f"{'step':<8}{'seconds':>9}{'peak RSS':>11}"]
+    for row in rows:
+        if "failed" in row:
+            lines.append(f"{row['step']:<8}failed: {row['failed']}")
+            continue
+        lines.append(f"{row['step']:<8}{row['seconds']:>9.1f}{row['peak_rss_gb']:>8.2f} GB")
+    first = rows[0]
+    if "failed" not in first:
+        met = all(first[key] < bar for key, bar in BARS.items())
+        lines += [
+            f"{first['parameters_before'] / 1e6:.0f} M parameters -> "
+            f"{first['parameters_after'] / 1e6:.0f} M, MACs "
+            f"{first['macs_after'] / first['macs_before']:.3f} of before",
+            f"bars for pruning: {BARS['seconds']:.0f} s and {BARS['peak_rss_gb']:.0f} GB, "
+            f"{'met' if met else 'missed'}",
+        ]
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
