@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -274,6 +275,16 @@ def test_options_become_what_one_would_type(place: Path) -> None:
     export, bench = read_recipe(place / "words.toml").stages
     assert export.arguments == ("--schedule=ddim:2", "--schedule=lcm:4", "--no-detector")
     assert bench.arguments == ("--size", "10x20", "30x40", "--runs=3")
+
+
+def test_the_recipe_of_the_readme_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "export" / "README.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "recipe.toml").write_text(block)
+    found = [request.stage for request in read_recipe(tmp_path / "recipe.toml").stages]
+    assert found == ["prune", "distill", "export", "engine", "evaluate", "bench"]
 
 
 def test_every_stage_prints_json_and_can_be_asked_for_its_options() -> None:

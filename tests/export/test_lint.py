@@ -18,6 +18,10 @@ pytest.importorskip("polygraphy")
 COMMAND = "from polygraphy.tools import main; main()"
 
 
+FOLDING = "can't constant fold"
+"""ONNX Runtime would like to compute a step's timestep beforehand, and has no float16 kernel."""
+
+
 def lint(model: Path) -> dict[str, Any]:
     """Run `polygraphy check lint`; it answers with its report."""
     report = model.with_suffix(".lint.json")
@@ -64,7 +68,7 @@ def bundles(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_graphs_pass(precision: str, graph: str, bundles: Path) -> None:
     found = lint(bundles / precision / f"{graph}.onnx")
-    assert found["lint_entries"] == []
+    assert [e for e in found["lint_entries"] if FOLDING not in e["message"]] == []
     assert found["summary"]["failing"] == [] and len(found["summary"]["passing"]) > 50
 
 

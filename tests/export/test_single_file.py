@@ -115,9 +115,9 @@ def test_denoisers_weights_are_stored_once(single: Path) -> None:
     [
         ("ddim", 3, None),
         ("dpmpp_2m", 3, None),  # history
-        ("euler", 2, None),  # scaled inputs
+        pytest.param("euler", 2, None, marks=pytest.mark.slow),  # scaled inputs
         ("lcm", 2, None),  # noise between
-        ("ddim", 2, DdimOptions(eta=0.5)),
+        pytest.param("ddim", 2, DdimOptions(eta=0.5), marks=pytest.mark.slow),
     ],
 )
 def test_steps_guidance_noise_and_history(
