@@ -39,13 +39,17 @@ def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
     return (latents - mean) / _per_channel(vae.config.latents_std, latents)
 
 
-def decode_latents(vae: Any, swap: SwapConfig, latents: Tensor) -> Tensor:
-    """Crops (N, 3, R, R) in [-1, 1] from normalised latents (N, C, S, S)."""
+def decode_latents(vae: Any, swap: SwapConfig, latents: Tensor, *, clamp: bool = True) -> Tensor:
+    """Crops (N, 3, R, R) in [-1, 1] from normalised latents (N, C, S, S).
+
+    ``clamp`` stops the gradients of what lies outside; a loss does without it.
+    """
     if not works_normalised(vae):
         mean = _per_channel(vae.config.latents_mean, latents)
         latents = latents * _per_channel(vae.config.latents_std, latents) + mean
     patches = vae.decode(latents).sample
-    return F.pixel_shuffle(patches, swap.patch_size).clamp(-1.0, 1.0)
+    crops = F.pixel_shuffle(patches, swap.patch_size)
+    return crops.clamp(-1.0, 1.0) if clamp else crops
 
 
 def sample_to_latents(swap: SwapConfig, sample: Tensor, target_latents: Tensor) -> Tensor:

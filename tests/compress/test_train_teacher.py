@@ -146,6 +146,16 @@ def test_a_decoder_is_trained_on_while_latents_stay(datasets: Any, tmp_path: Pat
     assert sharp.swap.history[0]["config"]["curves"]["decoder"][-1]["samples"] == 40
 
 
+def test_a_decoder_is_trained_on_predictions(datasets: Any, tmp_path: Path) -> None:
+    plain = Checkpoint.load(train(tmp_path / "plain"))
+    config = dataclasses.replace(CONFIG, swap_decoder=fit_config(40, 8))
+    sharp = Checkpoint.load(train(tmp_path / "sharp", config))
+    for name, same in (("unet", True), ("conditioner", True), ("vae", False)):
+        before, after = (getattr(model, name).state_dict() for model in (plain, sharp))
+        assert all(torch.equal(before[key], after[key]) for key in before) is same, name
+    assert sharp.swap.history[0]["config"]["curves"]["swap-decoder"][-1]["samples"] == 40
+
+
 def test_the_decoder_metric_is_what_pixels_see(noise_dataset: Any) -> None:
     checkpoint = tiny_checkpoint()
     pictures, masks = zip(

@@ -31,7 +31,7 @@ from edgeswap_compress.train._config import (
 from edgeswap_compress.train._examples import Batch, ExampleConfig, Examples
 from edgeswap_compress.train._loop import Cadence, Draw
 from edgeswap_compress.train._plans import LabelledPlan, TripletPlan, plan_of
-from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun, residual_deviation
+from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -188,8 +188,8 @@ def test_identity_moves_to_the_source_where_no_truth_is_known(
     train(data, tmp_path, config, held_out=few, examples=ExampleConfig(self_share=0.1))
     rows = curve(tmp_path, "denoiser")
     margins = [row["held_out_identity_margin"] for row in rows]
-    assert margins[0] < -0.3  # it begins as the target
-    assert margins[-1] > margins[0] + 0.2
+    assert margins[0] < -0.1  # it begins as the target
+    assert margins[-1] > margins[0] + 0.12
     assert rows[-1]["held_out_outside_rms"] < 0.5
 
 

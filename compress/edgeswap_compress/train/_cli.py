@@ -97,9 +97,8 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
     )
     return {
         "autoencoder": AutoencoderConfig(fit=autoencoder),
-        "decoder": replace(autoencoder, samples=args.decoder_samples, learning_rate=1e-3)
-        if args.decoder_samples
-        else None,
+        "decoder": _decoder(autoencoder, args.decoder_samples),
+        "swap_decoder": _decoder(autoencoder, args.swap_decoder_samples),
         "identity": IdentityConfig(fit=identity),
         "denoiser": DenoiserConfig(
             fit=denoiser,
@@ -110,6 +109,10 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
             identity_weight=args.identity_weight,
         ),
     }
+
+
+def _decoder(autoencoder: FitConfig, samples: int) -> FitConfig | None:
+    return replace(autoencoder, samples=samples, learning_rate=1e-3) if samples else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,6 +143,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         help="train the decoder on at the end, for sharper skin, on so many pictures (0)",
+    )
+    parser.add_argument(
+        "--swap-decoder-samples",
+        type=int,
+        default=0,
+        help="then train it on the denoiser's predictions, for sharper swaps, on so many (0)",
     )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")

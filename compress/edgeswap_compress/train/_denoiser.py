@@ -158,6 +158,32 @@ class DenoiserObjective:
             parts["identity_loss"] = float(identity.detach())
         return loss, parts
 
+    @torch.no_grad()
+    def predicted(self, batch: Batch, draw: Draw | None, terminal_share: float = 1.0) -> Tensor:
+        """Clean latents (N, C, S, S) that the denoiser predicts of a batch from one noise each.
+
+        Args:
+            draw: of noise and times; None draws the same noise for every call.
+            terminal_share: of the batch predicted from pure noise, the rest at random times.
+        """
+        draw = draw or Draw.of(0, 0)
+        clean = latents_to_sample(self._swap, batch.truth, batch.target)
+        early = draw.rng.random(len(batch)) < terminal_share
+        steps = torch.from_numpy(
+            np.where(early, self._terminal, draw.rng.integers(self._terminal, size=len(batch)))
+        )
+        a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
+        noisy = a * clean + s * draw.normal(clean)
+        output = predict(
+            self.module.unet,
+            self._swap,
+            self._cast(noisy),
+            steps,
+            self._cast(batch.target),
+            self._condition(batch.source, None),
+        ).float()
+        return sample_to_latents(self._swap, a * noisy - s * output, batch.target)
+
     def evaluate(self) -> dict[str, float]:
         """Held-out figures, of the examples with a truth and of those without."""
         batch = self._held_out.held_out(384)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress._errors import InvalidSettings
+from edgeswap_compress._errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.train._cache import LatentGroups
 from edgeswap_compress.train._loop import Draw
 from edgeswap_compress.train._online import OnlineEncoder
@@ -163,9 +163,18 @@ class Examples:
         """As `batch`, never augmented."""
         return self._drawn(draw, n)[1]
 
+    def placed(self, draw: Draw, n: int) -> tuple[Places, Batch]:
+        """As `cached`, and where in the folder the examples are."""
+        return self._drawn(draw, n)
+
     def held_out(self, limit: int) -> Batch:
         """The first examples of a held-out set."""
-        return self._at(self._plan.held_out(self._groups).first(limit))
+        return self.held_out_placed(limit)[1]
+
+    def held_out_placed(self, limit: int) -> tuple[Places, Batch]:
+        """As `held_out`, and where in the folder they are."""
+        places = self._plan.held_out(self._groups).first(limit)
+        return places, self._at(places)
 
     def same_person(self, draw: Draw, n: int) -> tuple[Tensor, Tensor]:
         """Latents of pairs of pictures of one person, each pair of another: (M, C, S, S) twice."""
@@ -193,3 +202,24 @@ class Examples:
         )
         mask = torch.maximum(self._masks[places.target], self._masks[places.truth])
         return Batch(source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact))
+
+
+def residual_deviation(train: Examples, samples: int = 4096) -> tuple[float, ...]:
+    """Per-channel deviation of truth - target inside the face mask, over random examples.
+
+    Where no truth is known, the difference of two people's pictures gives the scale.
+
+    Raises:
+        TrainingStopped: every truth is its target.
+    """
+    batch = train.cached(Draw.of(0, 0), samples)
+    if not bool(batch.exact.all()):
+        batch = batch.pick(~batch.exact)
+    residual = (batch.wanted() - batch.target).half().float()
+    mean_square = (residual.square() * batch.mask).sum((0, 2, 3)) / batch.mask.sum()
+    if float(mean_square.min()) < 1e-8:
+        raise TrainingStopped(
+            "no truth differs from its target inside the face: expected swaps; check the triplets, "
+            "or lower --self-share"
+        )
+    return tuple(round(float(v), 6) for v in mean_square.sqrt())

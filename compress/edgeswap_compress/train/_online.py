@@ -16,6 +16,14 @@ from edgeswap_compress.train._augment import Pixels, apply_look, augment_example
 from edgeswap_compress.train._cache import to_tensor
 
 
+def pixels_at(pictures: Pictures, position: int) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Picture (S, S, 3) and mask (S, S) at a position; mirrored groups follow the others."""
+    group, place = divmod(position, pictures.pictures)
+    mirrored, group = divmod(group, len(pictures))
+    picture, mask = pictures.images(group)[place], pictures.masks(group)[place]
+    return (picture[:, ::-1], mask[:, ::-1]) if mirrored else (picture, mask)
+
+
 class OnlineEncoder:
     """Reads pixels, augments and encodes them.
 
@@ -62,10 +70,7 @@ class OnlineEncoder:
         )
 
     def _picture(self, position: int) -> Pixels:
-        group, place = divmod(position, self._pictures.pictures)
-        mirrored, group = divmod(group, len(self._pictures))
-        picture: Pixels = self._pictures.images(group)[place]
-        return picture[:, ::-1] if mirrored else picture
+        return pixels_at(self._pictures, position)[0]
 
     @torch.no_grad()
     def _encode(self, pictures: list[Pixels]) -> Tensor:

@@ -27,8 +27,9 @@ from edgeswap_compress.train._config import (
     FitConfig,
     IdentityConfig,
 )
+from edgeswap_compress.train._decoder import SwapDecoderObjective
 from edgeswap_compress.train._denoiser import DenoiserObjective, build_denoiser
-from edgeswap_compress.train._examples import ExampleConfig, Examples
+from edgeswap_compress.train._examples import ExampleConfig, Examples, residual_deviation
 from edgeswap_compress.train._grow import grow_latents
 from edgeswap_compress.train._identity import IdentityObjective
 from edgeswap_compress.train._loop import Cadence, Draw, Objective, fit
@@ -51,8 +52,17 @@ HELD_OUT_FIGURES = {
         "held_out_outside_rms",
     ),
     "decoder": ("psnr_db", "psnr_face_db", "hf_ratio"),
+    "swap-decoder": ("psnr_db", "psnr_face_db", "hf_ratio"),
 }
 """What each stage may report of the held-out set, and the checkpoint's history keeps."""
+
+
+Run = Callable[[str, Objective, FitConfig], None]
+"""Fits an objective as the stage of that name."""
+
+
+class _StoppedEarly(Exception):
+    """A stage was cut short by the cadence; nothing went wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +74,8 @@ class TeacherConfig:
         seed: of the modules' initial weights.
         grow: where a run goes on from a checkpoint, give its latents the channels of
             ``autoencoder`` (see `grow_latents`) and train its autoencoder on.
-        decoder: where given, the decoder is trained on at the end, see `AutoencoderConfig.sharper`.
+        decoder: where given, the decoder is trained on at the end, see `AutoencoderConfig.sharper`,
+        swap_decoder: where given, then on the denoiser's predictions, see `SwapDecoderObjective`.
     """
 
     autoencoder: AutoencoderConfig
@@ -74,6 +85,7 @@ class TeacherConfig:
     seed: int = 0
     grow: bool = False
     decoder: FitConfig | None = None
+    swap_decoder: FitConfig | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -150,81 +162,113 @@ class TeacherRun:
         if out.exists():
             raise OutputExists(out)
 
-        def run(name: str, objective: Objective, settings: Any) -> bool:
+        def run(name: str, objective: Objective, settings: FitConfig) -> None:
             report = None if progress is None else lambda i, n, text: progress(name, i, n, text)
-            return fit(
+            if not fit(
                 objective,
-                settings.fit,
+                settings,
                 self.folder / name,
                 cadence=cadence,
                 tracker=tracker,
                 progress=report,
-            )
+            ):
+                raise _StoppedEarly
 
-        if self.init is None or self.config.grow:
-            vae = self._autoencoder()
-            objective: Objective = AutoencoderObjective(
-                vae,
-                self.config.autoencoder,
-                self.train,
-                self.held_out,
-                self.examples.augment_share,
-            )
-            if not run("autoencoder", objective, self.config.autoencoder):
-                return None
-            swap = self._swap_config() if self.init is None else self.init.swap
-            latent_statistics(vae.eval(), swap, self.train)
-        else:
-            vae, swap = convert(self.init.vae, self.dtype), self.init.swap
-        vae.eval().requires_grad_(False)
-        train, held_out = self._examples(vae, swap, progress)
-        encoder = self._prepare(lambda: self._encoder(swap), 1)
-        objective = IdentityObjective(encoder, self.config.identity, train, held_out)
-        if not run("identity", objective, self.config.identity):
+        try:
+            trained = self._stages(run, progress)
+        except _StoppedEarly:
             return None
+        with processes().main_first():
+            return trained.save(out) if processes().main else out
+
+    def _stages(self, run: Run, progress: StageProgress | None) -> Checkpoint:
+        """All stages in order; ``run`` goes on with each, and raises where it is stopped early."""
+        vae, swap = self._autoencoded(run)
+        train, held_out = self._examples(vae, swap, progress)
+        judge = self._prepare(lambda: self._encoder(swap), 1)
+        identity = IdentityObjective(judge, self.config.identity, train, held_out)
+        run("identity", identity, self.config.identity.fit)
         if self.init is None or self.config.grow:
             swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
-        if self.init is None:
-            conditioner = encoder
-            unet = self._prepare(lambda: build_denoiser(self.config.denoiser, swap, conditioner), 2)
-            scheduler, plan = noise_scheduler(), None
-        else:
-            conditioner = convert(self.init.conditioner.train(), self.dtype)
-            unet = convert(self.init.unet.train(), self.dtype)
-            scheduler, plan = self.init.scheduler, self.init.plan
+        start = self._start(vae, swap, judge)
         known = truths_known(self.train)
         if not known:  # which trains one step alone, see `DenoiserObjective`
-            swap = dataclasses.replace(swap, default_steps=1)
+            start.swap = dataclasses.replace(swap, default_steps=1)
         sight = train.cached(Draw.of(self.config.seed, 0), 16)
-        objective = DenoiserObjective(
-            unet,
-            conditioner,
-            scheduler,
-            swap,
+        denoiser = DenoiserObjective(
+            start.unet,
+            start.conditioner,
+            start.scheduler,
+            start.swap,
             self.config.denoiser,
             train,
             held_out,
-            judge=encoder,
+            judge=judge,
             structure_weight=0.0 if known else self.examples.structure_weight,
             metric=decoder_metric(vae, swap, sight.target, sight.mask),
         )
-        if not run("denoiser", objective, self.config.denoiser):
-            return None
-        if self.config.decoder is not None:
-            sharper = self.config.autoencoder.sharper(self.config.decoder)
-            vae.decoder.requires_grad_(True).train()
-            objective = AutoencoderObjective(vae, sharper, self.train, self.held_out)
-            if not run("decoder", objective, sharper):
-                return None
-            vae.eval()
+        run("denoiser", denoiser, self.config.denoiser.fit)
+        self._sharpen(run, start, denoiser, (train, held_out) if known else None)
         details = {**self.config.to_json(), "dataset": self.train.digest, "curves": self._curves()}
         details["examples"] = dataclasses.asdict(self.examples)
-        swap = swap.with_stage("train", details)
-        trained = Checkpoint(
-            unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler, swap=swap, plan=plan
+        start.swap = start.swap.with_stage("train", details)
+        return start
+
+    def _autoencoded(self, run: Run) -> tuple[Any, SwapConfig]:
+        """The trained autoencoder, frozen, and the settings of its latents."""
+        if self.init is not None and not self.config.grow:
+            vae, swap = convert(self.init.vae, self.dtype), self.init.swap
+        else:
+            vae, config = self._autoencoder(), self.config.autoencoder
+            share = self.examples.augment_share
+            objective = AutoencoderObjective(vae, config, self.train, self.held_out, share)
+            run("autoencoder", objective, config.fit)
+            swap = self._swap_config() if self.init is None else self.init.swap
+            latent_statistics(vae.eval(), swap, self.train)
+        vae.eval().requires_grad_(False)
+        return vae, swap
+
+    def _start(self, vae: Any, swap: SwapConfig, encoder: SourceConditioner) -> Checkpoint:
+        """Where the denoiser's training begins: the trained encoder is its conditioner at first."""
+        if self.init is None:
+            return Checkpoint(
+                unet=self._prepare(lambda: build_denoiser(self.config.denoiser, swap, encoder), 2),
+                vae=vae,
+                conditioner=encoder,
+                scheduler=noise_scheduler(),
+                swap=swap,
+            )
+        return dataclasses.replace(
+            self.init,
+            unet=convert(self.init.unet.train(), self.dtype),
+            vae=vae,
+            conditioner=convert(self.init.conditioner.train(), self.dtype),
+            swap=swap,
         )
-        with processes().main_first():
-            return trained.save(out) if processes().main else out
+
+    def _sharpen(
+        self,
+        run: Run,
+        trained: Checkpoint,
+        denoiser: DenoiserObjective,
+        examples: tuple[Examples, Examples] | None,
+    ) -> None:
+        """The decoder's further stages; the second needs examples with truths."""
+        config, vae = self.config, trained.vae
+        if config.decoder is not None:
+            sharper = config.autoencoder.sharper(config.decoder)
+            vae.decoder.requires_grad_(True).train()
+            objective: Objective = AutoencoderObjective(vae, sharper, self.train, self.held_out)
+            run("decoder", objective, sharper.fit)
+        if config.swap_decoder is not None and examples is not None:
+            sharper = config.autoencoder.sharper(config.swap_decoder)
+            vae.decoder.requires_grad_(True).train()
+            train, held_out = (examples[0], self.train), (examples[1], self.held_out)
+            objective = SwapDecoderObjective(
+                vae, trained.swap, sharper.fine_weight, denoiser, train, held_out
+            )
+            run("swap-decoder", objective, sharper.fit)
+        vae.eval()
 
     def _autoencoder(self) -> Any:
         """The autoencoder to train: a new one, or what grew from the checkpoint's."""
@@ -336,24 +380,3 @@ def _check_resolution(init: Checkpoint, path: Path, resolution_px: int) -> None:
             f"{path} swaps crops of {init.swap.resolution_px} px, the dataset's are "
             f"{resolution_px} px: expected the same; render with --size {init.swap.resolution_px}"
         )
-
-
-def residual_deviation(train: Examples, samples: int = 4096) -> tuple[float, ...]:
-    """Per-channel deviation of truth - target inside the face mask, over random examples.
-
-    Where no truth is known, the difference of two people's pictures gives the scale.
-
-    Raises:
-        TrainingStopped: every truth is its target.
-    """
-    batch = train.cached(Draw.of(0, 0), samples)
-    if not bool(batch.exact.all()):
-        batch = batch.pick(~batch.exact)
-    residual = (batch.wanted() - batch.target).half().float()
-    mean_square = (residual.square() * batch.mask).sum((0, 2, 3)) / batch.mask.sum()
-    if float(mean_square.min()) < 1e-8:
-        raise TrainingStopped(
-            "no truth differs from its target inside the face: expected swaps; check the triplets, "
-            "or lower --self-share"
-        )
-    return tuple(round(float(v), 6) for v in mean_square.sqrt())
