@@ -28,7 +28,12 @@ from edgeswap_compress.train._config import (
     FitConfig,
     IdentityConfig,
 )
-from edgeswap_compress.train._examples import Batch, ExampleConfig, Examples
+from edgeswap_compress.train._examples import (
+    Batch,
+    ExampleConfig,
+    Examples,
+    residual_deviation,
+)
 from edgeswap_compress.train._loop import Cadence, Draw
 from edgeswap_compress.train._plans import LabelledPlan, TripletPlan, plan_of
 from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
