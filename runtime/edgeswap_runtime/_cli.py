@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str | None]] = {
     "train": ("edgeswap_compress.train._cli:command", "train a teacher", "compress"),
     "prune": ("edgeswap_compress.prune._cli:command", "cut a checkpoint's U-Net", "compress"),
     "distill": ("edgeswap_compress.distill._cli:command", "teach it fewer steps", "compress"),
+    "personalise": ("edgeswap_compress.personalise._cli:command", "teach it a person", "compress"),
     "evaluate": ("edgeswap_compress.evaluate._cli:command", "measure a checkpoint", "compress"),
     "export": ("edgeswap_export._cli:command", "turn a checkpoint into a bundle", "export"),
     "triton": ("edgeswap_export.triton._cli:command", "serve a bundle with Triton", "export"),

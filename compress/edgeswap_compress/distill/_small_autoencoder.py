@@ -88,7 +88,7 @@ def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) ->
     pixels, widths = 3 * config.patch_size**2, (config.width,) * levels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return AutoencoderTiny(
+        module = AutoencoderTiny(
             in_channels=pixels,
             out_channels=pixels,
             encoder_block_out_channels=widths,
@@ -97,15 +97,18 @@ def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) ->
             num_decoder_blocks=(config.decoder_blocks,) + (1,) * (levels - 1),
             latent_channels=swap.latent_channels,
         )
+    with torch.no_grad():
+        module.decoder.layers[-1].bias.fill_(0.5)  # it counts from 0 to 1: begin at mid-grey
+    return module
 
 
 class SmallAutoencoderObjective:
     """Both halves learn at once, each from what it can know.
 
-    The encoder: the large encoder's normalised latents. The decoder: pictures from those latents
-    with some noise, so that it tolerates what a denoiser gives it; half of what it is compared with
-    is the picture itself, half the large decoder's version of it, which has no detail that the
-    latents do not hold. And both together: the picture again, from the small encoder's latents.
+    The encoder: the large encoder's normalised latents, in every step. The decoder, in turns:
+    pictures from the large encoder's latents with some noise, so that it tolerates what a denoiser
+    gives it; and pictures from the small encoder's latents, which teaches both what the other
+    makes of its work.
 
     Args:
         vae: the large autoencoder, frozen.
@@ -132,27 +135,26 @@ class SmallAutoencoderObjective:
         patches = self.module.decode(latents.to(self._dtype)).sample
         return F.pixel_shuffle(patches.float(), self._small.patch_size)
 
-    def _large(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """The large autoencoder's normalised latents and its version of the pictures."""
-        with torch.no_grad():
-            latents = encode_crop(self._vae, self._swap, crops.to(self._dtype))
-            return latents.float(), decode_latents(self._vae, self._swap, latents).float()
+    @torch.no_grad()
+    def _large(self, crops: Tensor) -> Tensor:
+        """The large encoder's normalised latents."""
+        return encode_crop(self._vae, self._swap, crops.to(self._dtype)).float()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Loss of random pictures."""
         config = self._config
         crops, mask = draw_crops(self._data, draw, batch_size)
-        wanted, version = self._large(crops)
+        wanted = self._large(crops)
         found = encode_crop(self.module, self._small, crops.to(self._dtype)).float()
         apart = (found - wanted).square().mean()
-        strength = torch.from_numpy(draw.rng.random((batch_size, 1, 1, 1))).float()
-        noisy = wanted + config.latent_noise * strength * draw.normal(wanted)
-        goal = version if draw.step % 2 else crops
-        decoder, parts = reconstruction_loss(self._decode(noisy), goal, mask, config.fine_weight)
-        both, more = reconstruction_loss(self._decode(found), crops, mask, config.fine_weight)
-        parts |= {f"both_{name}": value for name, value in more.items()}
-        parts["latents"] = float(apart.detach())
-        return config.latent_weight * apart + decoder + both, parts
+        name, latents = "both", found
+        if draw.step % 2 == 0:
+            strength = torch.from_numpy(draw.rng.random((batch_size, 1, 1, 1))).float()
+            noise = config.latent_noise * strength * draw.normal(wanted)
+            name, latents = "decoder", wanted + noise
+        loss, parts = reconstruction_loss(self._decode(latents), crops, mask, config.fine_weight)
+        terms = {f"{name}_{key}": value for key, value in parts.items()}
+        return config.latent_weight * apart + loss, {**terms, "latents": float(apart.detach())}
 
     def evaluate(self) -> dict[str, float]:
         """The halves and the whole against held-out pictures; the large one's figures beside them.
@@ -162,7 +164,8 @@ class SmallAutoencoderObjective:
         found: dict[str, list[Tensor]] = {"large": [], "decoder": [], "both": []}
         missed = total = 0.0
         for crops in self._crops.split(32):
-            wanted, version = self._large(crops)
+            wanted = self._large(crops)
+            version = decode_latents(self._vae, self._swap, wanted.to(self._dtype)).float()
             own = encode_crop(self.module, self._small, crops.to(self._dtype)).float()
             missed += float((own - wanted).square().sum())
             total += float(wanted.square().sum())

@@ -1,0 +1,144 @@
+"""How much faster is the student in the runtime than its teacher, whole swaps of aligned crops?
+
+In turns, one crop at a time on the CPU: the teacher in the reference torch pipeline at its default
+steps, in bfloat16 and in float32 (the faster counts); the teacher exported and run by our runtime
+on ONNX Runtime; the student exported and run there. Once with the source new at every swap, as the
+pipeline has it, and once with the source known, as in a video. And the share of encoder and decoder
+in the student's swap.
+
+    python benchmarks/studies/end_to_end.py --teacher T --student S
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from distillation_timing import SwapTiming, bundle_of, time_swaps
+
+from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
+from edgeswap_compress.train._cache import to_tensor
+from edgeswap_runtime import Swapper
+
+TORCH = ("teacher, torch bfloat16", "teacher, torch float32")
+EXPORTED, STUDENT = "teacher, runtime", "student, runtime"
+
+
+def torch_swap(
+    path: Path, dtype: str, target: np.ndarray, source: np.ndarray
+) -> Callable[[], None]:
+    """One swap in the reference pipeline, at the checkpoint's default steps."""
+    checkpoint = Checkpoint.load(path).to(getattr(torch, dtype))
+    pipeline = SwapPipeline.from_checkpoint(checkpoint)
+    crops = to_tensor(target[None]), to_tensor(source[None])
+    generator = torch.Generator().manual_seed(0)
+    return lambda: pipeline(*crops, generator=generator) and None
+
+
+def runtime_swap(swapper: Swapper, target: np.ndarray, source: np.ndarray) -> Callable[[], None]:
+    """One swap in the runtime of a source it has not seen."""
+    return lambda: swapper.swap_crop(target, swapper.identity_of_crops([source])) is None
+
+
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """Medians in milliseconds, ratios, and the share of the ends."""
+    steps = {
+        path: Checkpoint.load(path).swap.default_steps for path in (args.teacher, args.student)
+    }
+    bundles = {
+        EXPORTED: bundle_of(args.teacher, steps[args.teacher], folder / "teacher"),
+        STUDENT: bundle_of(args.student, steps[args.student], folder / "student"),
+    }
+    size = Checkpoint.load(args.teacher).swap.resolution_px
+    target, source = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    with contextlib.ExitStack() as stack:
+        swaps = {name: torch_swap(args.teacher, name.split()[-1], target, source) for name in TORCH}
+        for name, path in bundles.items():
+            swapper = stack.enter_context(Swapper.open(path, backend="ort", threads=args.threads))
+            swaps[name] = runtime_swap(swapper, target, source)
+        new = in_turns(swaps, args.rounds)
+    known = time_swaps(bundles, args.rounds, args.threads)
+    fastest = min(new[name] for name in TORCH)
+    return {
+        "rounds": args.rounds,
+        "threads": args.threads or torch.get_num_threads(),
+        "steps": {"teacher": steps[args.teacher], "student": steps[args.student]},
+        "new_source_ms": new,
+        "known_source_ms": {name: timing.swap_ms for name, timing in known.items()},
+        "times_torch": fastest / new[STUDENT],
+        "times_torch_known": fastest / known[STUDENT].swap_ms,
+        "times_exported": new[EXPORTED] / new[STUDENT],
+        "times_exported_known": known[EXPORTED].swap_ms / known[STUDENT].swap_ms,
+        "student_stages_ms": stages(known[STUDENT]),
+        "share_of_ends": known[STUDENT].share_of_ends,
+    }
+
+
+def in_turns(
+    swaps: dict[str, Callable[[], None]], rounds: int, warm_up: int = 2
+) -> dict[str, float]:
+    """Median milliseconds of each, one after the other in every round."""
+    spent: dict[str, list[float]] = {name: [] for name in swaps}
+    for turn in range(warm_up + rounds):
+        for name, swap in swaps.items():
+            begun = time.perf_counter_ns()
+            swap()
+            if turn >= warm_up:
+                spent[name].append((time.perf_counter_ns() - begun) / 1e6)
+    return {name: statistics.median(times) for name, times in spent.items()}
+
+
+def stages(timing: SwapTiming) -> dict[str, float]:
+    """The parts of a swap."""
+    return {name: getattr(timing, f"{name}_ms") for name in ("encode", "denoise", "decode")}
+
+
+def main() -> int:
+    """Measure and print."""
+    args = _arguments()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = measure(args, args.keep or Path(scratch))
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    new, known = found["new_source_ms"], found["known_source_ms"]
+    print(f"{'median ms of a swap':28}{'new source':>12}{'known source':>14}")
+    for name in (*TORCH, EXPORTED, STUDENT):
+        other = f"{known[name]:14.2f}" if name in known else f"{'':>14}"
+        print(f"{name:28}{new[name]:12.2f}{other}")
+    print(f"times the faster torch pipeline: {found['times_torch']:.1f}, "
+          f"source known {found['times_torch_known']:.1f} (wanted: 100)")  # fmt: skip
+    print(f"times the exported teacher:      {found['times_exported']:.1f}, "
+          f"source known {found['times_exported_known']:.1f} (wanted: 40)")  # fmt: skip
+    parts = ", ".join(f"{k} {v:.2f} ms" for k, v in found["student_stages_ms"].items())
+    print(f"student: {parts}; encoder + decoder {100 * found['share_of_ends']:.1f} % (wanted: 35)")
+    print(f"{found['rounds']} rounds in turns, {found['threads']} threads, steps {found['steps']}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("teacher", "student"):
+        parser.add_argument(f"--{name}", type=Path, default=default_checkpoint(name))
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the exported bundles here")
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

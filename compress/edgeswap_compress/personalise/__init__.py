@@ -1,0 +1,1 @@
+"""Personalisation: a finished student learns one consenting person from a handful of photos."""

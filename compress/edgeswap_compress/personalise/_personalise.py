@@ -1,0 +1,116 @@
+"""The personalisation stage: a student and photos in, a student that knows the person out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._errors import InvalidCheckpoint
+from edgeswap_compress._progress import StageProgress
+from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter
+from edgeswap_compress.personalise._config import PersonaliseConfig
+from edgeswap_compress.personalise._lora import fuse
+from edgeswap_compress.personalise._objective import PersonaliseObjective
+from edgeswap_compress.personalise._photos import disguise, read_crops
+from edgeswap_compress.train._cache import encode_dataset
+from edgeswap_compress.train._config import FitConfig
+from edgeswap_compress.train._loop import Cadence, fit
+from edgeswap_runtime._atomic import canonical_json
+from edgeswap_runtime._errors import OutputExists
+
+
+def personalise(
+    student_path: Path,
+    photos: Path,
+    out: Path,
+    config: PersonaliseConfig,
+    *,
+    data: Path,
+    run: Path,
+    aligned: bool = False,
+    cadence: Cadence | None = None,
+    progress: StageProgress | None = None,
+) -> Path | None:
+    """Teach a finished student one consenting person.
+
+    Args:
+        student_path: checkpoint that needs no guidance.
+        photos: folder of about five photos of the person, or of aligned crops.
+        out: new checkpoint folder.
+        data: rendered dataset, for the faces in the disguises and for prior preservation.
+        run: folder with the state; the same call continues a stopped run.
+        aligned: whether the photos are aligned crops of the student's size.
+
+    Returns:
+        ``out``, or None if the cadence stopped it early.
+
+    Raises:
+        OutputExists: ``out`` exists.
+        InvalidCheckpoint: the checkpoint needs guidance.
+        UnusablePictures: a photo shows no face, or a crop has the wrong size.
+        TrainingStopped: the run folder belongs to another call.
+    """
+    if out.exists():
+        raise OutputExists(out)
+    student = Checkpoint.load(student_path).to(getattr(torch, config.dtype))
+    if student.swap.guidance_scale != 1.0:
+        raise InvalidCheckpoint(
+            f"{student_path}: guidance_scale",
+            expected="1.0, a student (edgeswap distill makes one)",
+            found=student.swap.guidance_scale,
+        )
+    student.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+    report, dataset = reporter(progress), read_dataset(data)
+    crops = read_crops(photos, student.swap.resolution_px, aligned, run)
+    pixels = hashlib.sha256(crops.numpy().tobytes()).hexdigest()
+    claim(run, _key(student_path, dataset.digest, pixels, config))
+    file = run / "latents.safetensors"
+    others = encode_dataset(
+        student.vae, student.swap, dataset, file, dataset.digest, progress=report("latents")
+    )
+    person = disguise(student, crops, others, config.others, config.seed)
+    objective = PersonaliseObjective(student, config, person, others)
+    settings = FitConfig(
+        samples=config.samples,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup_steps=min(20, max(1, config.samples // config.batch_size // 5)),
+        hold=0.4,
+        weight_decay=0.0,
+        ema_decay=0.99,
+        seed=config.seed,
+    )
+    done = fit(objective, settings, run / "fit", cadence=cadence, progress=report("fit"))
+    if not done:
+        return None
+    student.to(torch.float32)
+    fuse(student.unet, objective.adapted)
+    details = {
+        **dataclasses.asdict(config),
+        "photos": len(crops),
+        "adapted_layers": len(objective.adapted),
+        "figures": last_figures(run / "fit"),
+    }
+    swap = student.swap.with_stage("personalise", details)
+    return dataclasses.replace(_kept(student_path, student), swap=swap).save(out)
+
+
+def _kept(path: Path, student: Checkpoint) -> Checkpoint:
+    """The student's U-Net beside the other modules as they were on disk."""
+    return dataclasses.replace(Checkpoint.load(path), unet=student.unet)
+
+
+def _key(student: Path, data: str, photos: str, config: PersonaliseConfig) -> dict[str, str]:
+    inputs = {
+        "student": fingerprint(student),
+        "dataset": data,
+        "photos": photos,
+        "config": dataclasses.asdict(config),
+    }
+    return {"run": hashlib.sha256(canonical_json(inputs)).hexdigest()}

@@ -1,0 +1,155 @@
+"""A small autoencoder that speaks a large one's latents, and a student that sees through it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from edgeswap_compress import Checkpoint
+from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
+from edgeswap_compress._latents import encode_crop, works_normalised
+from edgeswap_compress._tiny import tiny_checkpoint
+from edgeswap_compress.distill import _distill, _shrink
+from edgeswap_compress.distill._config import DistillConfig
+from edgeswap_compress.distill._distill import distill
+from edgeswap_compress.distill._shrink import shrink_autoencoder
+from edgeswap_compress.distill._small_autoencoder import (
+    SmallAutoencoderConfig,
+    build_small_autoencoder,
+)
+from edgeswap_compress.train._cache import to_tensor
+from edgeswap_compress.train._loop import Cadence
+from edgeswap_runtime._cli import main
+from edgeswap_runtime._errors import OutputExists
+
+CONFIG = SmallAutoencoderConfig(
+    patch_size=6, width=16, encoder_blocks=1, decoder_blocks=1, samples=24 * 60, dtype="float32"
+)
+
+
+@pytest.fixture(autouse=True)
+def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (_distill, _shrink):
+        monkeypatch.setattr(module, "read_dataset", lambda path: noise_dataset)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return tiny_checkpoint().save(tmp_path / "large")
+
+
+def shrink(path: Path, folder: Path, config: SmallAutoencoderConfig = CONFIG, **more: Any) -> Any:
+    return shrink_autoencoder(
+        path, folder / "small", config, data=Path(), run=folder / "run", **more
+    )
+
+
+def test_the_small_encoder_learns_the_large_ones_latents(
+    checkpoint: Path, tmp_path: Path, noise_dataset: Any
+) -> None:
+    out = shrink(checkpoint, tmp_path)
+    large, small = Checkpoint.load(checkpoint), Checkpoint.load(out)
+    assert works_normalised(small.vae) and small.swap.patch_size == 6
+    crops = to_tensor(noise_dataset.images(0))
+    wanted = encode_crop(large.vae, large.swap, crops).detach()
+    untrained = build_small_autoencoder(CONFIG, large.swap)
+
+    @torch.no_grad()
+    def missed(vae: Any) -> float:
+        return float((encode_crop(vae, small.swap, crops) - wanted).square().mean())
+
+    assert missed(small.vae) < 0.5 * missed(untrained)
+    for name in ("unet", "conditioner"):
+        first, second = (getattr(c, name).state_dict() for c in (large, small))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+    entry = small.swap.history[-1]
+    assert entry["stage"] == "distill-autoencoder"
+    assert entry["config"]["macs"]["decoder"] > 0
+    assert {"large_psnr_face_db", "both_hf_ratio", "latents_gone"} <= set(
+        entry["config"]["figures"]
+    )
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, samples=24 * 12)
+    whole = shrink(checkpoint, tmp_path / "whole", config)
+    parts = tmp_path / "parts"
+    assert shrink(checkpoint, parts, config, cadence=Cadence(stop_after_s=0.0)) is None
+    assert not (parts / "small").exists()
+    again = shrink(checkpoint, parts, config)
+    first, second = (Checkpoint.load(path).vae.state_dict() for path in (whole, again))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_student_learns_behind_the_small_encoder(checkpoint: Path, tmp_path: Path) -> None:
+    """Its own latents of the target are not the teacher's; the swap is the teacher's still."""
+    small = shrink(checkpoint, tmp_path)
+    config = DistillConfig(
+        samples=16 * 80, targets=64, batch_size=16, teacher_steps=2, truth_weight=0.0,
+        identity_weight=0.0, learning_rate=2e-3, dtype="float32",
+    )  # fmt: skip
+    run = tmp_path / "distill"
+    out = distill(checkpoint, small, tmp_path / "student", config, data=Path(), run=run)
+    assert out is not None
+    student = Checkpoint.load(out)
+    assert works_normalised(student.vae)
+    assert (run / "student-latents.safetensors").exists()
+    last = json.loads((run / "fit" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["fixed_to_teacher"] < 0.8 * last["fixed_teacher_to_truth"]
+
+
+def test_the_command_tells_what_was_gained(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["distill", "autoencoder", str(checkpoint), str(tmp_path / "small"), "--samples",
+                 "48", "--width", "16", "--encoder-blocks", "1", "--decoder-blocks", "1", "--dtype",
+                 "float32"]  # fmt: skip
+    assert main([*arguments, "--stop-after", "0"]) == 0
+    assert "the same command continues" in capsys.readouterr().out
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert "dB in the face" in told and "MMACs" in told
+    assert main(arguments) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_what_it_refuses(checkpoint: Path, tmp_path: Path) -> None:
+    short = dataclasses.replace(CONFIG, samples=24)
+    small = shrink(checkpoint, tmp_path, short)
+    with pytest.raises(InvalidCheckpoint, match="AutoencoderKL to learn from"):
+        shrink(small, tmp_path / "again", short)
+    with pytest.raises(OutputExists):
+        shrink(checkpoint, tmp_path, short)
+    with pytest.raises(TrainingStopped, match="another distillation"):
+        shrink_autoencoder(
+            checkpoint,
+            tmp_path / "other",
+            dataclasses.replace(short, seed=3),
+            data=Path(),
+            run=tmp_path / "run",
+        )
+
+
+@pytest.mark.parametrize("patch", [5, 9, 48])
+def test_patches_must_lead_to_the_latents_size(patch: int) -> None:
+    config = dataclasses.replace(CONFIG, patch_size=patch)
+    with pytest.raises(InvalidSettings, match="try --patch-size 6"):
+        build_small_autoencoder(config, tiny_checkpoint().swap)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 0}, "width 0: expected 1 or more"),
+        ({"latent_noise": -1.0}, "latent_noise -1.0: expected 0 or more"),
+        ({"minutes": 0.0}, "expected more than 0"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSettings, match=message):
+        SmallAutoencoderConfig(**settings)
