@@ -255,6 +255,12 @@ class FakeParserError:
     def node(self) -> int:
         return 7
 
+    def node_operator(self) -> str:
+        return "Conv"
+
+    def node_name(self) -> str:
+        return "first"
+
 
 class FakeParser:
     _trt: FakeTensorRt

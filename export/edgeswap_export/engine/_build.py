@@ -107,7 +107,10 @@ def _parse(trt: Any, network: Any, logger: Any, request: PlanRequest) -> None:
     if parser.parse_from_file(str(request.onnx)):
         return
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    said = "; ".join(f"{error.desc()} (node {error.node()})" for error in errors)
+    said = "; ".join(
+        f"{error.desc()} (node {error.node()} {error.node_operator()} {error.node_name()})"
+        for error in errors
+    )
     raise EngineFailed(
         f"TensorRT {trt.__version__} does not take graph '{request.name}' of {request.onnx}: "
         f"{' '.join((said or logger.drain()).split())}"
