@@ -38,13 +38,22 @@ def _describe(report: dict[str, Any]) -> list[str]:
         for device in gpu["devices"]
     ]
     for name, found in report["backends"].items():
-        providers = ", ".join(found.get("providers", []))
         version = found["version"] or "not installed"
-        lines.append(f"{name:13}{version}{f' ({providers})' if providers else ''}")
+        told = _can(found) if found["version"] else ""
+        lines.append(f"{name:13}{version}{f' ({told})' if told else ''}")
     have = [extra for extra, complete in report["extras"].items() if complete]
     lines.append(f"extras      {', '.join(have) or 'none complete'}")
     lines += [f"missing     {tip['missing']}: {tip['type']}" for tip in report["advice"]]
     return lines
+
+
+def _can(found: dict[str, Any]) -> str:
+    """What an installed library offers here."""
+    if "engines" in found:
+        return f"engines: {found['engines']}"
+    if "devices" in found:
+        return f"{', '.join(found['devices'])}; CPU in {', '.join(found['precisions'])}"
+    return ", ".join(found.get("providers", []))
 
 
 def _gigabytes(count: int | None) -> str:

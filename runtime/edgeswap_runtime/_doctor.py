@@ -38,6 +38,9 @@ _DISTRIBUTIONS = {
 
 _EXTRAS = {
     "ort": ("onnxruntime",),
+    "openvino": ("openvino",),
+    "trt": ("cuda.bindings",),
+    "rtx": ("tensorrt_rtx", "cuda.bindings"),
     "data": ("moderngl", "scipy", "rich"),
     "compress": ("torch", "diffusers", "torch_pruning", "safetensors", "rich"),
     "export": ("torch", "diffusers", "onnx", "onnxscript", "onnxruntime"),
@@ -79,6 +82,8 @@ def examine() -> dict[str, Any]:
         "backends": backends(),
         "extras": {extra: not missing_modules(names) for extra, names in _EXTRAS.items()},
     }
+    for name in ("tensorrt", "tensorrt_rtx"):
+        report["backends"][name]["engines"] = engines(name, report)
     report["advice"] = advise(report)
     return report
 
@@ -146,7 +151,7 @@ def gpu() -> dict[str, Any]:
 
 
 def backends() -> dict[str, dict[str, Any]]:
-    """Inference libraries: version or None; for ONNX Runtime also the providers it was built with.
+    """Inference libraries: version or None; ONNX Runtime's providers, OpenVINO's devices.
 
     A provider in the list is not yet one that works: opening a bundle on a device reads back what
     was granted.
@@ -161,7 +166,19 @@ def backends() -> dict[str, dict[str, Any]]:
     found["onnxruntime"]["providers"] = (
         _ort_providers() if not missing_modules(("onnxruntime",)) else []
     )
+    found["openvino"] |= _openvino_facts() if not missing_modules(("openvino",)) else {}
     return found
+
+
+def engines(backend: str, report: dict[str, Any]) -> str:
+    """What a TensorRT backend can do here, in a few words."""
+    if report["backends"][backend]["version"] is None:
+        return "none"
+    if report["gpu"]["devices"]:
+        return "builds and runs"
+    status = report["gpu"]["status"]
+    ahead = "builds ahead of time, " if backend == "tensorrt_rtx" else ""
+    return f"{ahead}runs none: {status}"
 
 
 def missing_modules(names: tuple[str, ...]) -> list[str]:
@@ -193,6 +210,10 @@ def advise(report: dict[str, Any]) -> list[dict[str, str]]:
         )
     if has_gpu and missing_modules(("cuda", "cuda.bindings")):
         advice.append(_tip("asking CUDA about the GPU", "python -m pip install 'edgeswap[trt]'"))
+    if report["jetson"] and report["backends"]["tensorrt"]["version"] is None:
+        advice.append(_tip("TensorRT", "sudo apt-get install python3-libnvinfer"))
+    if report["gpu"]["devices"] and not report["extras"]["rtx"] and not report["jetson"]:
+        advice.append(_tip("TensorRT for RTX", "python -m pip install 'edgeswap[rtx]'"))
     uses = {
         "data": "edgeswap data",
         "compress": "edgeswap train, prune, distill, evaluate",
@@ -214,6 +235,20 @@ def _ort_providers() -> list[str]:
     except ImportError:  # installed, but a library it needs is not
         return []
     return list(onnxruntime.get_available_providers())
+
+
+def _openvino_facts() -> dict[str, Any]:
+    """Devices, and the precisions that the CPU computes in natively."""
+    try:
+        from edgeswap_runtime.backends._openvino import PRECISIONS, ov
+    except ImportError:
+        return {"devices": [], "precisions": []}
+    core = ov.Core()
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return {
+        "devices": [str(name).lower() for name in core.available_devices],
+        "precisions": [name for name, (_, needs) in PRECISIONS.items() if needs in able],
+    }
 
 
 def _version(distribution: str) -> str | None:

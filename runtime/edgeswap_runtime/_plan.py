@@ -38,7 +38,8 @@ class EngineInputs:
         architectures: such as "SM86", that it was built for.
         precision: of the graph, such as "fp16".
         profiles: input with free sizes -> its optimisation profile.
-        flags: builder settings that differ from the library's defaults.
+        flags: builder settings that differ from ours, which are the library's but for TF32, which
+            is off.
         refitted_from: key of the engine whose weights were replaced, if this one was made so.
     """
 

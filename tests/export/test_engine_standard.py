@@ -74,7 +74,7 @@ def test_names_and_signatures_of_every_version(
     engines = Bundle.open(out).manifest.engines
     assert {entry.inputs.version for entry in engines.values()} == {fakes.trt.__version__}
     for facts in fakes.trt.built:
-        assert facts["typed"] and facts["flags"] == ["REFIT"]
+        assert facts["typed"] and facts["flags"] == ["REFIT"] and facts["cleared"] == "TF32"
         assert facts["pools"] == {"WORKSPACE": 512 << 20}
         assert facts["builder_optimization_level"] == 2
         assert facts["hardware_compatibility_level"] == "AMPERE_PLUS"
@@ -87,6 +87,14 @@ def test_names_and_signatures_of_every_version(
         with Swapper.open(out, backend=backend, device=device) as swapper:
             swapped.append(swapper.swap_crop(crop, swapper.identity_of_crops([crop])))
     np.testing.assert_array_equal(*swapped)
+
+
+def test_tf32_is_only_taken_when_asked_for(
+    install: Callable[..., Any], plain: Exported, tmp_path: Path
+) -> None:
+    fakes = install(VERSIONS[2])
+    engine(plain.bundle, replace(HERE, graphs=("encode",), tf32=True), tmp_path / "out")
+    assert "cleared" not in fakes.trt.built[0]
 
 
 def test_a_profile_runs_any_batch_within_it(

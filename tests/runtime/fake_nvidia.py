@@ -310,6 +310,9 @@ class FakeConfig:
     def set_flag(self, flag: FakeEnum) -> None:
         self._facts["flags"].append(flag.name)
 
+    def clear_flag(self, flag: FakeEnum) -> None:
+        self._facts["cleared"] = flag.name
+
     def set_memory_pool_limit(self, pool: FakeEnum, pool_size: int) -> None:
         self._facts["pools"][pool.name] = pool_size
 

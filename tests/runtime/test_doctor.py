@@ -106,10 +106,13 @@ def test_without_cuda_bindings_nothing_is_started(monkeypatch: pytest.MonkeyPatc
 
 def test_advice_says_what_to_type() -> None:
     report = {
-        "backends": {"onnxruntime": {"version": None, "providers": []}},
-        "gpu": {"driver": "550.1", "devices": []},
+        "backends": {
+            "onnxruntime": {"version": None, "providers": []},
+            "tensorrt": {"version": None},
+        },
+        "gpu": {"driver": "550.1", "devices": [{"name": "RTX"}]},
         "jetson": None,
-        "extras": {"ort": False, "data": True, "compress": False, "export": True},
+        "extras": {"ort": False, "data": True, "compress": False, "export": True, "rtx": False},
     }
     advice = _doctor.advise(report)
     typed = [tip["type"] for tip in advice]
@@ -117,10 +120,37 @@ def test_advice_says_what_to_type() -> None:
     assert any("onnxruntime-gpu" in line for line in typed)
     assert "python -m pip install 'edgeswap[compress]'" in typed
     assert not any("edgeswap[data]" in line for line in typed)
-    report["backends"] = {"onnxruntime": {"version": "1", "providers": ["CUDAExecutionProvider"]}}
+    assert "python -m pip install 'edgeswap[rtx]'" in typed
+    report["jetson"] = "R36"
+    typed = [tip["type"] for tip in _doctor.advise(report)]
+    assert "sudo apt-get install python3-libnvinfer" in typed
+    assert "python -m pip install 'edgeswap[rtx]'" not in typed
+    report["jetson"] = None
+    report["backends"] = {
+        "onnxruntime": {"version": "1", "providers": ["CUDAExecutionProvider"]},
+        "tensorrt": {"version": None},
+    }
     report["extras"] = {"ort": True, "data": True, "compress": True, "export": True}
     report["gpu"] = {"driver": None, "devices": []}
     assert _doctor.advise(report) == []
+
+
+def test_what_tensorrt_can_do_here() -> None:
+    def told(backend: str, version: str | None, devices: list[Any]) -> str:
+        gpu = {"devices": devices, "status": "cudaErrorInsufficientDriver"}
+        report = {"backends": {backend: {"version": version}}, "gpu": gpu}
+        return _doctor.engines(backend, report)
+
+    assert told("tensorrt", None, []) == "none"
+    assert told("tensorrt", "10.3.0", [{}]) == "builds and runs"
+    assert told("tensorrt", "10.3.0", []) == "runs none: cudaErrorInsufficientDriver"
+    assert told("tensorrt_rtx", "1.7", []).startswith("builds ahead of time, runs none: cudaErr")
+
+
+def test_openvinos_devices_and_precisions() -> None:
+    pytest.importorskip("openvino")
+    found = _doctor.backends()["openvino"]
+    assert "cpu" in found["devices"] and "fp32" in found["precisions"]
 
 
 def test_missing_modules_are_found_without_importing_them() -> None:

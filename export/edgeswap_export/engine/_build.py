@@ -30,7 +30,7 @@ class PlanRequest:
         profiles: input with free sizes -> least, usual and largest shape.
         targets: architectures to build ahead of time for; empty is the GPU at hand.
         flags: what differs from the builder's defaults, as in the engine's key: "refit",
-            "hardware_compatibility", "workspace_bytes", "optimization_level".
+            "tf32", "hardware_compatibility", "workspace_bytes", "optimization_level".
         timing_cache: file to keep kernel timings in, or None.
     """
 
@@ -123,6 +123,9 @@ def _configure(trt: Any, config: Any, request: PlanRequest) -> None:
         config.num_compute_capabilities = len(request.targets)
         for index, target in enumerate(request.targets):
             config.set_compute_capability(getattr(trt.ComputeCapability, target), index)
+    if not flags.get("tf32"):
+        # On by default in every version: float32 would be float32 in name only.
+        config.clear_flag(trt.BuilderFlag.TF32)
     if flags.get("refit"):
         config.set_flag(trt.BuilderFlag.REFIT)
     if "workspace_bytes" in flags:

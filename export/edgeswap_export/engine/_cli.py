@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,26 @@ def command(argv: list[str]) -> int:
     """
     arguments = _parser().parse_args(argv)
     before = time.perf_counter()
-    out = engine(arguments.bundle, _config(arguments), arguments.out, progress=_tell)
+    with _stdout_to_stderr():
+        out = engine(arguments.bundle, _config(arguments), arguments.out, progress=_tell)
     spent_s = time.perf_counter() - before
     manifest = read_manifest(out)
     report = {"bundle": str(out), "seconds": spent_s, "engines": _summary(manifest)}
     print(json.dumps(report) if arguments.json else _table(out, manifest))
     return 0
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """TensorRT for RTX prints some warnings past its logger, into what is the report's place."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _config(arguments: argparse.Namespace) -> EngineConfig:
@@ -48,6 +65,7 @@ def _config(arguments: argparse.Namespace) -> EngineConfig:
         refittable=arguments.refittable,
         workspace_mib=arguments.workspace_mib,
         optimization_level=arguments.optimization_level,
+        tf32=arguments.tf32,
         timing_cache=not arguments.no_timing_cache,
         refit=None if arguments.refit is None else str(arguments.refit),
     )
@@ -101,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--optimization-level", type=int, metavar="0..5", help="(default: TensorRT's own)"
+    )
+    parser.add_argument(
+        "--tf32", action="store_true", help="let float32 products be rounded to TensorFloat-32"
     )
     parser.add_argument("--no-timing-cache", action="store_true", help="measure every kernel again")
     parser.add_argument(

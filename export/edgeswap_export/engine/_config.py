@@ -37,6 +37,7 @@ class EngineConfig:
         workspace_mib: most working memory a layer may take while building; TensorRT's own limit
             when None, or a quarter of all memory where the GPU shares the CPU's.
         optimization_level: 0 (fastest build) to 5; TensorRT's own default when None.
+        tf32: let float32 products be rounded to TensorFloat-32 (10 bits) on GPUs that have it.
         timing_cache: keep measured kernel times in the user's cache, for the next build.
         refit: a bundle whose engines are to be given this bundle's weights, instead of building.
 
@@ -52,6 +53,7 @@ class EngineConfig:
     refittable: bool = False
     workspace_mib: int | None = None
     optimization_level: int | None = None
+    tf32: bool = False
     timing_cache: bool = True
     refit: str | None = None
 

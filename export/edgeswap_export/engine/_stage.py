@@ -180,6 +180,8 @@ def _inputs(
     flags: dict[str, Any] = {}
     if config.refittable:
         flags["refit"] = True
+    if config.tf32:
+        flags["tf32"] = True
     if config.hardware_compatibility is not None:
         flags["hardware_compatibility"] = config.hardware_compatibility
     if config.optimization_level is not None:
