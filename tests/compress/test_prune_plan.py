@@ -52,8 +52,31 @@ cuts = st.one_of(
     st.builds(LayerCut, out=st.none(), inp=axes()),
 )
 names = st.text(min_size=1, max_size=12)
+stats = st.builds(
+    PlanStats,
+    importance=st.sampled_from(["magnitude", "taylor"]),
+    seed=st.integers(0, 9),
+    round_to=st.integers(1, 64),
+    macs_ratio=st.floats(0.01, 0.99),
+    macs_before=st.integers(1, 10**12),
+    macs_after=st.integers(1, 10**12),
+    parameters_before=st.integers(1, 10**10),
+    parameters_after=st.integers(1, 10**10),
+    target=st.none() | st.sampled_from(["params", "latency"]),
+    scope=st.none() | st.just("global"),
+    resampled=st.none() | st.lists(st.text(max_size=4), max_size=2).map(tuple),
+    predicted_loss=st.none() | st.floats(0, 10),
+    latency_ratio=st.none() | st.floats(0.01, 2),
+)
+# names that never lie within one another, so that any of them may be dropped
+dropped = st.dictionaries(
+    st.integers(0, 99).map(lambda number: f"gone-{number}"),
+    st.sampled_from(["identity", "shortcut", "layer"]),
+    max_size=3,
+)
 plans = st.builds(
     PruningPlan,
+    dropped=dropped,
     layers=st.dictionaries(names, cuts, max_size=4),
     heads=st.dictionaries(
         names,
@@ -61,7 +84,7 @@ plans = st.builds(
         max_size=2,
     ),
     groups=st.dictionaries(names, st.integers(1, 64), max_size=2),
-    stats=st.none() | st.just(STATS),
+    stats=st.none() | stats,
 )
 
 

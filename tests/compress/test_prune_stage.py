@@ -196,6 +196,25 @@ def test_the_command_prints_a_table_and_replays_a_plan(
         ([], "one of the arguments --macs-ratio --params-ratio --latency-ratio --plan is required"),
         (["--macs-ratio", "0.5", "--latency-runs", "-1"], "--latency-runs must be at least 0"),
         (["--plan", "no.json"], "no.json: there is no such file"),
+        (["--plan", "p.json", "--by", "both"], "--by is of no use with --plan, which replays"),
+        (
+            ["--macs-ratio", "0.5", "--latency-table", "t.json"],
+            "--latency-table is of no use without --latency-ratio",
+        ),
+        (
+            ["--macs-ratio", "0.5", "--held-out", "x"],
+            "--held-out is of no use without --recover-minutes",
+        ),
+        (
+            ["--macs-ratio", "0.5", "--params-ratio", "0.5"],
+            "not allowed with argument --macs-ratio",
+        ),
+        (["--macs-ratio", "0.5", "--importance", "taylor"], "name a rendered dataset with --data"),
+        (["--macs-ratio", "0.5", "--resample", "--rounds", "2"], "expected --rounds 1 with --resa"),
+        (["--macs-ratio", "0.5", "--by", "luck"], "by 'luck': expected one of width, depth, both"),
+        (["--macs-ratio", "0.5", "--scope", "x"], "scope 'x': expected one of share, uniform, "),
+        (["--macs-ratio", "0.5", "--samples", "-1"], "samples must be at least 0, found -1"),
+        (["--macs-ratio", "0.5", "--recover-minutes", "1"], "recovery learns from rendered tripl"),
     ],
 )
 def test_bad_arguments_exit_with_2_and_write_nothing(

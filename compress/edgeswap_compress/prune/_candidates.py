@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,12 @@ def joined(
 
 def lost_layers(unet: nn.Module, dropped: Mapping[str, DropKind]) -> tuple[str, ...]:
     """Names of the layers whose weights go with dropped modules."""
+    layers = dict.fromkeys(name.rpartition(".")[0] for name, _ in unet.named_parameters())
+    return tuple(filter(goes_with(dropped), layers))
+
+
+def goes_with(dropped: Mapping[str, DropKind]) -> Callable[[str], bool]:
+    """Whether a module, by its name, is gone when these are dropped."""
     gone = tuple(f"{name}." for name in dropped)
     gone += tuple(
         f"{name.replace('.resnets.', '.attentions.')}."
@@ -77,8 +83,7 @@ def lost_layers(unet: nn.Module, dropped: Mapping[str, DropKind]) -> tuple[str, 
         if kind == "layer"
     )
     kept = {f"{name}.conv_shortcut" for name, kind in dropped.items() if kind == "shortcut"}
-    layers = dict.fromkeys(name.rpartition(".")[0] for name, _ in unet.named_parameters())
-    return tuple(layer for layer in layers if f"{layer}.".startswith(gone) and layer not in kept)
+    return lambda name: f"{name}.".startswith(gone) and name not in kept
 
 
 def _pairs(unet: Any) -> list[dict[str, DropKind]]:

@@ -10,12 +10,11 @@ import numpy as np
 from torch import Tensor
 
 from edgeswap_compress.prune._build import Survey, survey, width_plan
-from edgeswap_compress.prune._candidates import depth_candidates, joined
+from edgeswap_compress.prune._candidates import depth_candidates, goes_with, joined
 from edgeswap_compress.prune._config import PruneConfig
-from edgeswap_compress.prune._costs import cost_model
 from edgeswap_compress.prune._depth import without
 from edgeswap_compress.prune._errors import PruningError, UnreachableTarget
-from edgeswap_compress.prune._inputs import DEFAULT_TOKENS, example_inputs
+from edgeswap_compress.prune._inputs import DEFAULT_TOKENS
 from edgeswap_compress.prune._plan import DropKind, PruningPlan
 from edgeswap_compress.prune._protect import protected_layers
 from edgeswap_compress.prune._replay import Earlier, pruned_copy
@@ -167,12 +166,10 @@ def _greedy(
     Candidates are measured alone. One that would overshoot the target is passed over.
     """
     wanted = probe.outputs(unet)
-    inputs = example_inputs(unet.config, tokens=aids.tokens)
 
     def cost(dropped: Mapping[str, DropKind]) -> float:
-        twin = without(known.twin, dropped)
-        bare = replace(known, costs=cost_model(twin, inputs, ()))
-        return float(aids.goal(bare, config).cost(np.zeros(0, dtype=np.int64)))
+        left = replace(known, costs=known.costs.without(goes_with(dropped)))
+        return float(aids.goal(left, config).cost(known.costs.sizes))
 
     goal = aids.goal(known, config)
     target, whole = goal.ratio * goal.whole, cost({})

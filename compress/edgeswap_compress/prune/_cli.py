@@ -23,7 +23,7 @@ def command(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if args.latency_runs is not None and args.latency_runs < 0:
         parser.error("--latency-runs must be at least 0")
-    _check_plan_alone(parser, args)
+    _check_used(parser, args)
     import torch
 
     from edgeswap_compress._progress import stage_progress
@@ -75,12 +75,23 @@ def _stopped(args: argparse.Namespace, run: Path | None) -> int:
     return 0
 
 
-def _check_plan_alone(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """A plan says everything: what else was asked for would be ignored."""
+def _check_used(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuses what would be ignored."""
+    recovers = args.recover_minutes != 0 or args.recover_samples is not None
     if args.plan is None:
+        for option, given, used in (
+            ("--latency-table", args.latency_table, args.latency_ratio is not None),
+            ("--held-out", args.held_out, recovers),
+            ("--stop-after", args.stop_after, recovers),
+        ):
+            if given is not None and not used:
+                need = "--latency-ratio" if option == "--latency-table" else "--recover-minutes"
+                parser.error(f"{option} is of no use without {need}")
         return
+    # a plan says everything
     chosen = ("importance", "by", "scope", "resample", "round_to", "protect", "rounds",
-              "recover_minutes", "recover_samples", "latency_table")  # fmt: skip
+              "recover_minutes", "recover_samples", "latency_table", "held_out",
+              "stop_after", "run")  # fmt: skip
     for name in chosen:
         if getattr(args, name) != parser.get_default(name):
             option = "--" + name.replace("_", "-")

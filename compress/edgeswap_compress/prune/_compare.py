@@ -10,13 +10,16 @@ import torch
 from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._macs import count_macs, count_parameters
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.prune._apply import apply_plan
 from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._inputs import example_inputs
 from edgeswap_compress.prune._latency import interleaved_ms
 from edgeswap_compress.prune._measured import seeded_inputs
 from edgeswap_compress.prune._ort_timing import interleaved_medians_ms, open_session
 from edgeswap_compress.prune._probe import Probe
 from edgeswap_compress.prune._samples import Model, is_large, probe_of, token_count
 from edgeswap_compress.prune._stage import open_model
+from edgeswap_compress.prune._twin import empty_original
 
 RUNS = 15
 
@@ -48,14 +51,16 @@ def compare(
     loaded = {"before": open_model(before), "after": open_model(after)}
     if latency_runs is None:
         latency_runs = 0 if is_large(loaded["before"]) else RUNS
-    unets = {name: torch.nn.Module.float(model.unet) for name, model in loaded.items()}
-    inputs = seeded_inputs(unets["before"], token_count(loaded["before"]))
-    timed = _timed(unets, inputs, latency_runs)
     probe = _probe(loaded["before"], before, samples, data)
+    unets = {name: model.unet for name, model in loaded.items()}
+    tokens = token_count(loaded["before"])
+    if latency_runs or probe is not None:
+        unets = {name: torch.nn.Module.float(unet) for name, unet in unets.items()}
+    timed = _timed(unets, tokens, latency_runs)
     facts: dict[str, Any] = {
         name: {
             "parameters": count_parameters(unet),
-            "macs": count_macs(unet, inputs),
+            "macs": _macs(loaded[name], tokens),
             "latency_torch_ms": timed["torch"].get(name),
             "latency_ort_ms": timed["ort"].get(name),
             "loss": _loss(probe, unet),
@@ -72,9 +77,18 @@ def compare(
     return facts
 
 
-def _timed(unets: dict[str, Any], inputs: dict[str, Any], runs: int) -> dict[str, dict[str, float]]:
+def _macs(model: Model, tokens: int) -> int:
+    """Counted on a weightless double."""
+    double = empty_original(model.unet)
+    if model.plan is not None:
+        apply_plan(double, model.plan)
+    return count_macs(double, example_inputs(model.unet.config, tokens=tokens))
+
+
+def _timed(unets: dict[str, Any], tokens: int, runs: int) -> dict[str, dict[str, float]]:
     if not runs:
         return {"torch": {}, "ort": {}}
+    inputs = seeded_inputs(unets["before"], tokens)
     sessions = {name: open_session(unet, kwargs=inputs) for name, unet in unets.items()}
     return {
         "torch": interleaved_ms(unets, inputs, runs=runs),

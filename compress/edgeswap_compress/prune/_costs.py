@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -46,6 +46,16 @@ class Bill:
         totals: Integers = self.entries(lost).sum(axis=-1)
         return totals
 
+    def without(self, gone: Callable[[str], bool]) -> Bill:
+        """The entries of layers that are not gone."""
+        stay = [not gone(layer) for layer in self.layers]
+        return Bill(
+            layers=tuple(name for name, stays in zip(self.layers, stay, strict=True) if stays),
+            rates=self.rates[stay],
+            lengths=self.lengths[:, stay],
+            losses=self.losses[:, stay],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CostModel:
@@ -62,6 +72,14 @@ class CostModel:
     def parameters(self, widths: ArrayLike) -> Integers:
         """Number of parameters: (...) from the width of each set, (..., sets)."""
         return self.parameters_bill.total(self.sizes - np.asarray(widths, dtype=np.int64))
+
+    def without(self, gone: Callable[[str], bool]) -> CostModel:
+        """What is left when some layers are dropped, which changes no other layer's cost."""
+        return CostModel(
+            sizes=self.sizes,
+            macs_bill=self.macs_bill.without(gone),
+            parameters_bill=self.parameters_bill.without(gone),
+        )
 
 
 def cost_model(twin: nn.Module, inputs: Mapping[str, Any], sets: Sequence[ChannelSet]) -> CostModel:

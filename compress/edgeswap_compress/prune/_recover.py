@@ -24,6 +24,7 @@ from edgeswap_compress.train._losses import LatentIdentityLoss, mask_weights
 TERMINAL_SHARE = 0.35  # of the samples at t = T, as in the teacher's training
 DROPPED_SHARE = 0.1  # of the samples without a source, for guidance (2207.12598)
 MASK_WEIGHT, IDENTITY_NOISE = 3.0, 0.3  # as in training
+FITTED, RIDGE = 32, 1e-4  # samples that regressors begin with, and their regularisation
 FIGURES = 128  # triplets that the figures are measured on
 
 
@@ -96,7 +97,7 @@ class RecoverObjective:
         self._train, self._held_out = data.train, data.held_out
         self._identity = LatentIdentityLoss(teacher.conditioner)
         if config.feature_weight > 0:
-            self.module.add_module("features", FeatureMatch(self._widths()))
+            self.module.add_module("features", self._feature_match())
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Loss of a batch of random triplets."""
@@ -178,11 +179,37 @@ class RecoverObjective:
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def _widths(self) -> list[tuple[int, int]]:
-        """Channels of each block's output, the pruned U-Net's and the teacher's."""
-        lesson, found = self._lesson(self._train, Draw.of(0, 0), 1), []
+    def _feature_match(self) -> FeatureMatch:
+        """Regressors that begin at the least squares of a batch, not at random.
+
+        A pruned block's outputs are still nearly the teacher's, so the match tells at once what
+        the pruning took away, where it would first have to learn which channel is which.
+        """
+        lesson, found = self._lesson(self._train, Draw.of(0, 2**29), FITTED), []
         for unet in (self.module.unet, self._teacher):
             with block_outputs(unet) as seen:
                 self._answer(unet, lesson)
-            found.append([output.shape[1] for output in seen])
-        return list(zip(*found, strict=True))
+            found.append(seen)
+        own, wanted = found
+        widths = [(a.shape[1], b.shape[1]) for a, b in zip(own, wanted, strict=True)]
+        match = FeatureMatch(widths)
+        regressors: Any = match.regressors
+        for regressor, mine, theirs in zip(regressors, own, wanted, strict=True):
+            weight, bias = _least_squares(_rows(mine), _rows(theirs))
+            regressor.weight.copy_(weight[..., None, None])
+            regressor.bias.copy_(bias)
+        return match
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N H W, C) float64."""
+    return maps.double().movedim(1, -1).flatten(0, 2)
+
+
+def _least_squares(given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (B, A) and bias (B,) of the linear map from rows (n, A) to rows (n, B), ridged."""
+    ones = torch.cat([given, given.new_ones(len(given), 1)], 1)
+    gram = ones.T @ ones
+    gram.diagonal().add_(RIDGE * gram.diagonal().mean())
+    solution = torch.linalg.solve(gram, ones.T @ wanted).T
+    return solution[:, :-1], solution[:, -1]
