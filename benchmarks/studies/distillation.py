@@ -39,7 +39,7 @@ TEACHER = "teacher-25"
 TERMS: dict[str, dict[str, Any]] = {
     "truth": {"truth_weight": 0.0},
     "identity": {"identity_weight": 0.0},
-    "fine": {"fine_weight": 0.0},
+    "decoder": {"decoder_share": 0.0},
     "metric": {"metric_share": 0.0},
 }
 """Loss term -> what leaves it out."""
@@ -75,7 +75,8 @@ class Study:
     """The folder with the finished rows."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.folder = args, args.out
+        self.args = args
+        self.folder: Path = args.out
         self._evaluation: Evaluation | None = None
 
     def make(self, name: str, plan: Plan) -> None:
@@ -126,7 +127,7 @@ class Study:
 
     def _small(self) -> Path:
         """The pruned checkpoint with a small autoencoder."""
-        out: Path = self.folder / "small"
+        out = self.folder / "small"
         if not out.exists():
             config = SmallAutoencoderConfig(minutes=self.args.minutes, samples=self.args.samples)
             data = {"data": self.args.data, "held_out": self.args.held_out}

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,21 +36,21 @@ EXPORTED, STUDENT = "teacher, runtime", "student, runtime"
 
 def torch_swap(
     path: Path, dtype: str, target: np.ndarray, source: np.ndarray
-) -> Callable[[], None]:
+) -> Callable[[], object]:
     """One swap in the reference pipeline, at the checkpoint's default steps."""
     checkpoint = Checkpoint.load(path).to(getattr(torch, dtype))
     pipeline = SwapPipeline.from_checkpoint(checkpoint)
     crops = to_tensor(target[None]), to_tensor(source[None])
     generator = torch.Generator().manual_seed(0)
-    return lambda: pipeline(*crops, generator=generator) and None
+    return lambda: pipeline(*crops, generator=generator)
 
 
-def runtime_swap(swapper: Swapper, target: np.ndarray, source: np.ndarray) -> Callable[[], None]:
+def runtime_swap(swapper: Swapper, target: np.ndarray, source: np.ndarray) -> Callable[[], object]:
     """One swap in the runtime of a source it has not seen."""
-    return lambda: swapper.swap_crop(target, swapper.identity_of_crops([source])) is None
+    return lambda: swapper.swap_crop(target, swapper.identity_of_crops([source]))
 
 
-def measure(args: argparse.Namespace, folder: Path) -> dict[str, object]:
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Medians in milliseconds, ratios, and the share of the ends."""
     steps = {
         path: Checkpoint.load(path).swap.default_steps for path in (args.teacher, args.student)
@@ -84,7 +85,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, object]:
 
 
 def in_turns(
-    swaps: dict[str, Callable[[], None]], rounds: int, warm_up: int = 2
+    swaps: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2
 ) -> dict[str, float]:
     """Median milliseconds of each, one after the other in every round."""
     spent: dict[str, list[float]] = {name: [] for name in swaps}

@@ -14,7 +14,7 @@ from PIL import Image
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
 from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_compress.distill import _distill
+from edgeswap_compress.distill import _distill, _lessons
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._distill import distill
 from edgeswap_compress.distill._trajectories import student_timesteps
@@ -23,6 +23,7 @@ from edgeswap_runtime._errors import OutputExists
 CONFIG = DistillConfig(
     samples=16 * 120, targets=64, batch_size=16, teacher_steps=2, truth_weight=0.0,
     identity_weight=0.0, learning_rate=2e-3, dtype="float32",
+    decoder_share=0.0,
 )  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def test_a_continued_distillation_ends_in_the_same_weights(
 ) -> None:
     whole = run(teacher, tmp_path / "whole")
     parts = tmp_path / "parts"
-    real = _distill.fit
+    real = _lessons.fit
     calls = []
 
     def killed(*args: Any, **kwargs: Any) -> bool:
@@ -78,7 +79,7 @@ def test_a_continued_distillation_ends_in_the_same_weights(
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(_distill, "fit", killed)
+    monkeypatch.setattr(_lessons, "fit", killed)
     with pytest.raises(KeyboardInterrupt):
         run(teacher, parts)
     assert not (parts / "student").exists()
@@ -101,6 +102,23 @@ def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path:
     assert row["fixed_to_truth"] > 0
     with Image.open(tmp_path / "run" / "preview.png") as sheet:
         assert sheet.size == (5 * 24, 8 * 24)
+
+
+def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, samples=16 * 40, decoder_share=0.5)
+    plain = run(teacher, tmp_path / "plain", dataclasses.replace(config, decoder_share=0.0))
+    out = run(teacher, tmp_path, config)
+    before, after = Checkpoint.load(plain), Checkpoint.load(out)
+    for name in ("unet", "conditioner"):
+        first, second = (getattr(c, name).state_dict() for c in (before, after))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+    first, second = before.vae.state_dict(), after.vae.state_dict()
+    changed = {key.split(".")[0] for key in first if not torch.equal(first[key], second[key])}
+    assert changed == {"decoder"}
+    lines = (tmp_path / "run" / "decoder" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["psnr_face_db"] > 0
+    figures = after.swap.history[-1]["config"]["figures"]
+    assert {"fixed_to_truth", "decoder_psnr_face_db", "decoder_hf_ratio"} <= set(figures)
 
 
 def test_minutes_become_a_number_of_steps_that_a_continued_run_keeps(
@@ -160,6 +178,7 @@ def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) 
         ({"method": "magic"}, "expected one of trajectory, progressive, lcm, dmd2"),
         ({"method": "progressive", "teacher_steps": 6}, "2, 4, 8, ... times --steps"),
         ({"method": "progressive", "teacher_steps": 1}, "2, 4, 8, ... times --steps"),
+        ({"decoder_share": 1.0}, "expected 0 or more, less than 1"),
         ({"fine_weight": -1.0}, "fine_weight -1.0: expected 0 or more"),
         ({"critic_updates": 0}, "critic_updates 0: expected 1 or more"),
     ],

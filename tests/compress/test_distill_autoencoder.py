@@ -91,7 +91,7 @@ def test_a_student_learns_behind_the_small_encoder(checkpoint: Path, tmp_path: P
     small = shrink(checkpoint, tmp_path)
     config = DistillConfig(
         samples=16 * 80, targets=64, batch_size=16, teacher_steps=2, truth_weight=0.0,
-        identity_weight=0.0, learning_rate=2e-3, dtype="float32",
+        identity_weight=0.0, learning_rate=2e-3, dtype="float32", decoder_share=0.0,
     )  # fmt: skip
     run = tmp_path / "distill"
     out = distill(checkpoint, small, tmp_path / "student", config, data=Path(), run=run)

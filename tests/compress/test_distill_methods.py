@@ -31,6 +31,7 @@ from edgeswap_compress.train._loop import Draw
 PLAIN = DistillConfig(
     samples=64, batch_size=16, targets=16, truth_weight=0.0, identity_weight=0.0,
     learning_rate=2e-3, dtype="float32", metric_share=0.0,
+    decoder_share=0.0,
 )  # fmt: skip
 
 

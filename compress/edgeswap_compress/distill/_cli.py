@@ -75,6 +75,8 @@ def _config(args: argparse.Namespace) -> DistillConfig:
         feature_weight=args.feature_weight,
         critic_updates=args.critic_updates,
         adversarial_weight=args.adversarial_weight,
+        decoder_share=args.decoder_share,
+        decoder_fine_weight=args.decoder_fine_weight,
         patience=args.patience,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
@@ -134,6 +136,13 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
     )
     terms.add_argument(
         "--feature-weight", type=float, default=0.0, help="the teacher's block outputs"
+    )
+    terms.add_argument(
+        "--decoder-share", type=float, default=0.2,
+        help="of the time, for the decoder to learn from the student's own swaps",
+    )  # fmt: skip
+    terms.add_argument(
+        "--decoder-fine-weight", type=float, default=2.0, help="energy of the finest scale, then"
     )
     terms.add_argument("--critic-updates", type=int, default=5, help="dmd2: for one of the student")
     terms.add_argument("--adversarial-weight", type=float, default=0.1, help="dmd2")

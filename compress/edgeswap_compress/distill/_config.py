@@ -35,6 +35,9 @@ class DistillConfig:
         mask_weight: as in training.
         critic_updates: steps of critic and discriminator for one of the student (dmd2).
         adversarial_weight: of the discriminator's verdict (dmd2); 0 leaves the discriminator out.
+        decoder_share: share of the minutes or samples for the last lesson: the student's decoder
+            learns to show its swaps as sharp as the truths; 0 leaves the decoder as it is.
+        decoder_fine_weight: of the finest scale's energy in that lesson.
         patience: evaluations without a better figure after which the fitting ends; 0 never.
         batch_size, learning_rate, optimiser, seed: of the fitting.
     """
@@ -57,6 +60,8 @@ class DistillConfig:
     mask_weight: float = 3.0
     critic_updates: int = 5
     adversarial_weight: float = 0.1
+    decoder_share: float = 0.2
+    decoder_fine_weight: float = 2.0
     patience: int = 0
     batch_size: int = 32
     learning_rate: float = 5e-4
@@ -83,11 +88,16 @@ class DistillConfig:
                 f"{self.minutes} minutes on {self.targets} targets: expected more than 0 minutes "
                 f"and at least {self.batch_size} targets"
             )
+        if not 0.0 <= self.decoder_share < 1.0:
+            raise InvalidSettings(
+                f"decoder_share {self.decoder_share}: expected 0 or more, less than 1"
+            )
         for name in ("truth_weight", "metric_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
         for name in ("identity_weight", "identity_noise", "fine_weight", "feature_weight",
-                     "adversarial_weight", "judge_samples", "patience"):  # fmt: skip
+                     "adversarial_weight", "decoder_fine_weight", "judge_samples",
+                     "patience"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
         for name in ("critic_updates", "fine_samples"):

@@ -20,10 +20,10 @@ from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._consistency import ConsistencyObjective
+from edgeswap_compress.distill._lessons import Fitted, Lessons, trained, trained_module
 from edgeswap_compress.distill._matching import MatchingObjective
-from edgeswap_compress.distill._preview import WithPreview
 from edgeswap_compress.distill._progressive import ProgressiveObjective
-from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, steps_in
+from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill._trajectory import TrajectoryObjective
@@ -86,30 +86,37 @@ def distill(
     inputs = _inputs(teacher, student, config, data, held_out, run, report)
     if config.judge_samples:
         inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
-    samples = 0
-    for name, task in _tasks(inputs, run, key, report):
-        task.module.train()
-        settings = _fit_config(task, config, run / f"{name}.json")
-        objective = WithPreview(task, teacher, run / "preview.png")
-        done = fit(
-            objective,
-            settings,
-            run / name,
-            cadence=cadence,
-            tracker=tracker,
-            progress=report(name),
-        )
-        if not done:
+    lessons = Lessons(teacher, config, run, cadence, tracker, report)
+    fitted = lessons.fit(_tasks(inputs, run, key, report))
+    if fitted is None:
+        return None
+    if config.decoder_share > 0:
+        pictures = read_dataset(data), read_dataset(data if held_out is None else held_out)
+        if not lessons.sharpen(fitted.task, student, pictures):
             return None
-        samples += settings.samples
-    details = {**dataclasses.asdict(config), "samples": samples, "teacher": key["teacher"],
-               "figures": last_figures(run / name)}  # fmt: skip
+    with processes().main_first():
+        taught = _taught(student_path, config, fitted, run, key) if processes().main else None
+        return out if taught is None else taught.save(out)
+
+
+def _taught(
+    path: Path, config: DistillConfig, fitted: Fitted, run: Path, key: dict[str, str]
+) -> Checkpoint:
+    """The student with what it has learned, and how."""
+    student, figures = trained(path, fitted.folder), last_figures(fitted.folder)
+    if config.decoder_share > 0:
+        trained_module(student.vae, run / "decoder")
+        figures |= {f"decoder_{k}": v for k, v in last_figures(run / "decoder").items()}
+    details = {
+        **dataclasses.asdict(config),
+        "samples": fitted.samples,
+        "teacher": key["teacher"],
+        "figures": figures,
+    }
     swap = student.swap.with_stage(
         "distill", details, guidance_scale=1.0, default_steps=config.steps, default_sampler="ddim"
     )
-    with processes().main_first():
-        taught = dataclasses.replace(student, swap=swap)
-        return taught.save(out) if processes().main else out
+    return dataclasses.replace(student, swap=swap)
 
 
 def _inputs(
@@ -256,22 +263,3 @@ def _key(
     }
     run = hashlib.sha256(canonical_json(inputs)).hexdigest()
     return {"teacher": fingerprint(teacher), "run": run}
-
-
-def _fit_config(task: StudentTask, config: DistillConfig, file: Path) -> FitConfig:
-    """The length is given, or fixed from the speed of a few steps, once per run folder."""
-    steps = (config.samples or 0) // config.batch_size
-    if config.samples is None:
-        ratio = config.teacher_steps // config.steps
-        shares = ratio.bit_length() - 1 if config.method == "progressive" else 1
-        steps = steps_in(task, config.minutes / shares, config.batch_size, config.seed, file)
-    return FitConfig(
-        samples=steps * config.batch_size,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        optimiser=config.optimiser,
-        warmup_steps=min(50, max(1, steps // 10)),
-        hold=0.4,
-        ema_decay=0.995,
-        seed=config.seed,
-    )

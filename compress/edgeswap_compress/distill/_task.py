@@ -18,6 +18,7 @@ from edgeswap_compress._latents import (
     predict,
     sample_to_latents,
 )
+from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._features import FeatureMatch, block_outputs
 from edgeswap_compress.distill._levels import NoiseLevels, sample, timesteps_of
@@ -119,6 +120,11 @@ class StudentTask(ABC):
         self._metric = self._measure()
         if inputs.config.feature_weight > 0:
             self.module.add_module("features", FeatureMatch(self._widths()))
+
+    @property
+    def swap_config(self) -> SwapConfig:
+        """The student's."""
+        return self._swap
 
     @abstractmethod
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:

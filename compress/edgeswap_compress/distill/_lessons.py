@@ -1,0 +1,144 @@
+"""What a student is taught, one lesson after the other, and what of it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress.data import Pictures
+from edgeswap_compress.distill._config import DistillConfig
+from edgeswap_compress.distill._decoder import DecoderObjective
+from edgeswap_compress.distill._preview import WithPreview
+from edgeswap_compress.distill._run import steps_in
+from edgeswap_compress.distill._task import StudentTask
+from edgeswap_compress.train._config import FitConfig
+from edgeswap_compress.train._loop import Cadence, fit
+from edgeswap_compress.train._trackers import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The last task, with the fitted student in it; its folder; samples seen by all tasks."""
+
+    task: StudentTask
+    folder: Path
+    samples: int
+
+
+class Lessons:
+    """Fits the tasks of a method, then the decoder.
+
+    Args:
+        run: folder of all lessons' states.
+        report: name of a lesson -> its progress.
+    """
+
+    def __init__(
+        self,
+        teacher: Checkpoint,
+        config: DistillConfig,
+        run: Path,
+        cadence: Cadence,
+        tracker: Tracker | None,
+        report: Callable[[str], Any],
+    ) -> None:
+        self._teacher, self._config, self._run = teacher, config, run
+        self._cadence, self._tracker, self._report = cadence, tracker, report
+
+    def fit(self, tasks: Iterable[tuple[str, StudentTask]]) -> Fitted | None:
+        """All tasks in turn; None if the cadence stopped one."""
+        samples, last = 0, None
+        for name, task in tasks:
+            task.module.train()
+            objective = WithPreview(task, self._teacher, self._run / "preview.png")
+            settings = self._settings(task, name)
+            if not self._fit(objective, settings, name, self._cadence):
+                return None
+            samples += settings.samples
+            last = Fitted(task, self._run / name, samples)
+        return last
+
+    def sharpen(
+        self, task: StudentTask, student: Checkpoint, pictures: tuple[Pictures, Pictures]
+    ) -> bool:
+        """Let the decoder learn from the fitted student's swaps; False if the cadence stopped it.
+
+        Args:
+            pictures: of the training data and of the held-out data.
+        """
+        config = self._config
+        task.module.eval()
+        objective = DecoderObjective(task, student.vae, *pictures, config.decoder_fine_weight)
+        if config.samples is None:
+            minutes, file = config.minutes * config.decoder_share, self._run / "decoder.json"
+            steps = steps_in(objective, minutes, config.batch_size, config.seed, file)
+        else:
+            steps = max(1, int(config.samples * config.decoder_share) // config.batch_size)
+        settings = FitConfig(
+            samples=steps * config.batch_size,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            warmup_steps=min(50, max(1, steps // 10)),
+            weight_decay=1e-4,
+            ema_decay=0.99,
+            seed=config.seed,
+        )
+        whole = dataclasses.replace(self._cadence, patience=0)
+        return self._fit(objective, settings, "decoder", whole)
+
+    def _fit(self, objective: Any, settings: FitConfig, name: str, cadence: Cadence) -> bool:
+        return fit(
+            objective,
+            settings,
+            self._run / name,
+            cadence=cadence,
+            tracker=self._tracker,
+            progress=self._report(name),
+        )
+
+    def _settings(self, task: StudentTask, name: str) -> FitConfig:
+        """The length is given, or fixed from the speed of a few steps, once per run folder."""
+        config = self._config
+        steps = (config.samples or 0) // config.batch_size
+        if config.samples is None:
+            ratio = config.teacher_steps // config.steps
+            shares = ratio.bit_length() - 1 if config.method == "progressive" else 1
+            minutes = config.minutes * (1.0 - config.decoder_share) / shares
+            file = self._run / f"{name}.json"
+            steps = steps_in(task, minutes, config.batch_size, config.seed, file)
+        return FitConfig(
+            samples=steps * config.batch_size,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            optimiser=config.optimiser,
+            warmup_steps=min(50, max(1, steps // 10)),
+            hold=0.4,
+            ema_decay=0.995,
+            seed=config.seed,
+        )
+
+
+def trained(path: Path, run: Path) -> Checkpoint:
+    """A student with the weights of a fit; what did not learn is as it is on disk."""
+    student = Checkpoint.load(path)
+    for name in ("unet", "conditioner"):
+        trained_module(getattr(student, name), run, f"{name}.")
+    return student
+
+
+@torch.no_grad()
+def trained_module(module: Any, run: Path, prefix: str = "") -> Any:
+    """A float32 module with the averaged weights of a fit, which are float32 too; returns it."""
+    with safe_open(run / "state.safetensors", framework="pt") as file:
+        learned = set(file.keys())
+        for name, parameter in module.named_parameters():
+            if f"ema.{prefix}{name}" in learned:
+                parameter.copy_(file.get_tensor(f"ema.{prefix}{name}"))
+    return module
