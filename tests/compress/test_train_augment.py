@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -209,34 +210,61 @@ CONFIG = TeacherConfig(
 )
 
 
+def train(
+    folder: Path,
+    share: float,
+    config: TeacherConfig = CONFIG,
+    stop_after_s: float | None = None,
+) -> Path | None:
+    examples = ExampleConfig(augment_share=share)
+    run = TeacherRun(Path("a"), Path("b"), config, folder / "run", examples=examples)
+    cadence = Cadence(save_s=0.0, stop_after_s=stop_after_s)
+    return run.execute(folder / "checkpoint", cadence=cadence)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "checkpoint" / "unet" / "diffusion_pytorch_model.safetensors")
+
+
 def test_an_augmented_run_continues_on_the_same_curve(
     noise_dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_teacher, "open_pictures", lambda path: noise_dataset)
-
-    def train(name: str, share: float, stop_after_s: float | None = None) -> Path | None:
-        run = TeacherRun(
-            Path("train"),
-            Path("heldout"),
-            CONFIG,
-            tmp_path / name / "run",
-            examples=ExampleConfig(augment_share=share),
-        )
-        cadence = Cadence(save_s=0.0, stop_after_s=stop_after_s)
-        return run.execute(tmp_path / name / "checkpoint", cadence=cadence)
-
-    def weights(folder: Path | None) -> dict[str, torch.Tensor]:
-        assert folder is not None
-        return load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
-
-    whole, parts, stops = train("whole", 0.5), None, 0
-    while parts is None:
-        parts = train("parts", 0.5, stop_after_s=0.02)
+    whole, parts, plain = (tmp_path / name for name in ("whole", "parts", "plain"))
+    train(whole, 0.5)
+    stops = 0
+    while train(parts, 0.5, stop_after_s=0.02) is None:
         stops += 1
     assert stops > 2
-    first, second, plain = weights(whole), weights(parts), weights(train("plain", 0.0))
+    first, second = weights(whole), weights(parts)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert any(not torch.equal(first[name], plain[name]) for name in first)
+    train(plain, 0.0)
+    assert any(not torch.equal(first[name], other) for name, other in weights(plain).items())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_two_runs_of_fifty_iterations_agree_bit_for_bit(
+    share: float, noise_dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every stage; weights, moments, averages and the means of all losses."""
+    monkeypatch.setattr(_teacher, "open_pictures", lambda path: noise_dataset)
+    stages = ("autoencoder", "identity", "denoiser")
+    fit = fit_config(400)
+    config = dataclasses.replace(
+        CONFIG, **{name: dataclasses.replace(getattr(CONFIG, name), fit=fit) for name in stages}
+    )
+    for name in ("one", "other"):
+        train(tmp_path / name, share, config)
+    for stage in stages:
+        one, other = (tmp_path / name / "run" / stage for name in ("one", "other"))
+        rows = [json.loads((place / "metrics.jsonl").read_text()) for place in (one, other)]
+        for row in rows:
+            del row["images_per_s"]
+        assert rows[0] == rows[1]
+        assert rows[0]["step"] == 50
+        states = [load_file(place / "state.safetensors") for place in (one, other)]
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_augmentation_is_off_by_default() -> None:

@@ -1,0 +1,157 @@
+"""What does on-line augmentation cost a training step, and what would cached variants cost instead?
+
+The packaged teacher trains on the packaged dataset, from cached latents, with a share of every
+batch augmented in pixels and encoded anew. Steps of all shares are timed in turn in one process, so
+that a busy machine slows them alike. The alternative, encoding more augmented variants of every
+picture beforehand, costs disk, memory and time in proportion to their number; its row says how much
+one variant of a dataset of 3072 groups would take.
+
+    python benchmarks/studies/augmentation_cost.py [--rounds 9] [--batch-size 32] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgeswap_compress import Checkpoint, default_checkpoint
+from edgeswap_compress._checkpoint import convert
+from edgeswap_compress._defaults import calibration_dataset
+from edgeswap_compress._latents import encode_crop
+from edgeswap_compress.data import open_pictures
+from edgeswap_compress.train._augment import augment_example
+from edgeswap_compress.train._cache import encode_dataset, to_tensor
+from edgeswap_compress.train._config import DenoiserConfig, FitConfig
+from edgeswap_compress.train._denoiser import DenoiserObjective
+from edgeswap_compress.train._examples import Examples
+from edgeswap_compress.train._loop import Draw
+from edgeswap_compress.train._online import OnlineEncoder
+from edgeswap_compress.train._plans import plan_of
+
+SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
+GROUPS = 3072
+BATCH = 96
+
+
+def main() -> int:
+    """Time, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    report = measure(arguments.rounds, arguments.batch_size)
+    print(json.dumps(report) if arguments.json else table(report))
+    return 0
+
+
+def measure(rounds: int, batch_size: int) -> dict[str, Any]:
+    """Medians of everything, in milliseconds, and what the cache of one variant takes."""
+    checkpoint, dataset = Checkpoint.load(default_checkpoint("teacher")), calibration()
+    vae = convert(checkpoint.vae, torch.bfloat16).eval().requires_grad_(False)
+    with tempfile.TemporaryDirectory() as folder:
+        groups = encode_dataset(vae, checkpoint.swap, dataset, Path(folder) / "cache", "study")
+    plan = plan_of(dataset, 0.0)
+    objective = DenoiserObjective(
+        convert(checkpoint.unet.train(), torch.bfloat16),
+        convert(checkpoint.conditioner.train(), torch.bfloat16),
+        checkpoint.scheduler,
+        checkpoint.swap,
+        DenoiserConfig(fit=FitConfig(samples=batch_size, batch_size=batch_size)),
+        Examples(groups, plan),
+        Examples(groups, plan),
+    )
+    mixes = {
+        share: Examples(
+            groups, plan, OnlineEncoder(vae, checkpoint.swap, dataset, share) if share else None
+        )
+        for share in SHARES
+    }
+
+    def step(share: float, number: int) -> None:
+        objective._train = mixes[share]
+        objective.loss(Draw.of(0, number), batch_size, 0.5)[0].backward()
+        objective.module.zero_grad()
+
+    pictures = np.concatenate([dataset.images(group) for group in range(len(dataset))])
+    some = pictures[np.arange(BATCH) % len(pictures)]
+
+    def encode(_: int) -> None:
+        with torch.no_grad():
+            encode_crop(vae, checkpoint.swap, to_tensor(some).to(torch.bfloat16))
+
+    def augment(number: int) -> None:
+        rng = np.random.default_rng(number)
+        for i in range(0, BATCH, 3):
+            augment_example(rng, some[i], some[i + 1], some[i + 2])
+
+    jobs: dict[str, Callable[[int], None]] = {"encode": encode, "augment": augment}
+    for share in SHARES:
+        jobs[f"step {share}"] = lambda number, share=share: step(share, number)
+    found = interleaved(jobs, rounds)
+    latents = groups.latents[0, 0]
+    variant_bytes = GROUPS * dataset.pictures * latents.numel() * latents.element_size()
+    prepared_s = (found["encode"] + found["augment"]) / BATCH / 1000 * GROUPS * dataset.pictures
+    return {
+        "batch_size": batch_size,
+        "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "encode_ms_a_picture": found["encode"] / BATCH,
+        "augment_ms_a_picture": found["augment"] / BATCH,
+        "step_ms": {str(share): found[f"step {share}"] for share in SHARES},
+        "variant_gb": variant_bytes / 1e9,
+        "variant_minutes": prepared_s / 60,
+    }
+
+
+def calibration() -> Any:
+    """The packaged dataset."""
+    return open_pictures(calibration_dataset())
+
+
+def interleaved(jobs: dict[str, Callable[[int], None]], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each job; all are run once before, then in turn."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for number in range(rounds + 1):
+        for name, job in jobs.items():
+            begun = time.perf_counter_ns()
+            job(number)
+            if number:
+                times[name].append((time.perf_counter_ns() - begun) / 1e6)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as text."""
+    steps, batch = report["step_ms"], report["batch_size"]
+    lines = [
+        f"batch {batch}, {report['threads']} threads, medians of {report['rounds']} rounds",
+        "",
+        "| share augmented | ms a step | samples/s | time against none |",
+        "|---|---|---|---|",
+    ]
+    for share, ms in steps.items():
+        lines.append(f"| {share} | {ms:.0f} | {1000 * batch / ms:.1f} | {ms / steps['0.0']:.2f} |")
+    lines += [
+        "",
+        f"encoding {report['encode_ms_a_picture']:.2f} ms, augmenting "
+        f"{report['augment_ms_a_picture']:.2f} ms a picture",
+        f"one cached variant of {GROUPS} groups: {report['variant_gb']:.2f} GB, "
+        f"{report['variant_minutes']:.1f} minutes",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
