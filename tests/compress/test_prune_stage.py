@@ -14,7 +14,7 @@ import torch
 import edgeswap_compress.prune as public
 from edgeswap_compress import Checkpoint
 from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_compress.prune import PruneConfig, prune
+from edgeswap_compress.prune import PruneConfig, _block_latency, _measured, prune
 from edgeswap_compress.prune._errors import (
     AlreadyPruned,
     BadPlan,
@@ -186,6 +186,39 @@ def test_the_command_prints_a_table_and_replays_a_plan(
     )
     assert lines[4] == "latency was not measured: --latency-runs N measures it"
     assert lines[-1] == f"wrote {out}"
+
+
+def test_the_command_aims_at_a_latency_and_keeps_the_table(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured: list[int] = []
+
+    def medians_ms(sessions: Any, *, runs: int) -> dict[Any, float]:
+        """A block's shapes stand for its time."""
+        measured.append(len(sessions))
+        return {
+            key: float(sum(torch.empty(shape).numel() for _, shape in key[1])) if key else 5e5
+            for key in sessions
+        }
+
+    def ratio(before: Any, after: Any, *, tokens: int) -> float:
+        assert tokens == token_count(Checkpoint.load(whole))
+        counts = [sum(p.numel() for p in unet.parameters()) for unet in (after, before)]
+        return counts[0] / counts[1]
+
+    monkeypatch.setattr(_block_latency, "interleaved_medians_ms", medians_ms)
+    monkeypatch.setattr(_measured, "latency_ratio", ratio)
+    table, outs = tmp_path / "table.json", [tmp_path / "one", tmp_path / "two"]
+    for out in outs:
+        arguments = ["prune", str(whole), str(out), "--latency-ratio", "0.6", "--round-to", "4"]
+        arguments += ["--latency-table", str(table), "--latency-runs", "0", "--json"]
+        assert main(arguments) == 0
+        plan = json.loads(capsys.readouterr().out)["plan"]
+        assert plan["latency_ratio"] == pytest.approx(0.6, rel=0.05)
+        assert plan["target"] == "latency"
+    assert len(measured) == 1 and table.exists()
+    one, two = (read_plan(out / "unet" / "pruning.json") for out in outs)
+    assert one == two
 
 
 @pytest.mark.parametrize(
