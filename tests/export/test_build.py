@@ -270,9 +270,11 @@ def test_missing_recipe(tmp_path: Path) -> None:
 def test_options_become_what_one_would_type(place: Path) -> None:
     (place / "words.toml").write_text(
         'checkpoint = "tiny"\n[export]\nschedule = ["ddim:2", "lcm:4"]\nsingle-file = false\n'
-        'no_detector = true\n[bench]\nsize = ["10x20", "30x40"]\nruns = 3\n'
+        "no_detector = true\n[prune]\nmacs-ratio = 0.5\nresample = false\n"
+        '[bench]\nsize = ["10x20", "30x40"]\nruns = 3\n'
     )
-    export, bench = read_recipe(place / "words.toml").stages
+    prune, export, bench = read_recipe(place / "words.toml").stages
+    assert prune.arguments == ("--macs-ratio=0.5", "--no-resample")
     assert export.arguments == ("--schedule=ddim:2", "--schedule=lcm:4", "--no-detector")
     assert bench.arguments == ("--size", "10x20", "30x40", "--runs=3")
 

@@ -26,19 +26,25 @@ LEVELS = {
 }
 
 
-def open_session(model: onnx.ModelProto | str, level: str = "all") -> ort.InferenceSession:
+def open_session(
+    model: onnx.ModelProto | str, level: str = "all", lean: bool = False
+) -> ort.InferenceSession:
     """A session on one thread of the processor, so that every run sums in the same order.
 
     Args:
         model: in memory, or the path of a file (with its external data beside it).
         level: of graph optimisation, a key of LEVELS. "basic" is all that float8 can take; "none"
             keeps every rounding of an emulated graph.
+        lean: spare memory instead of time: no second copy of the weights in a kernel's order.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = LEVELS[level]
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = 4
+    if lean:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        options.enable_cpu_mem_arena = False
     source = model if isinstance(model, str) else model.SerializeToString()
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

@@ -133,6 +133,8 @@ def _words(file: Path, name: str, option: str, action: argparse.Action, value: A
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise BadRecipe(file, f"[{name}] {option[2:]} is {value!r}, expected true or false")
+        if isinstance(action, argparse.BooleanOptionalAction):
+            return [option if value else f"--no-{option[2:]}"]
         return [option] if value else []
     values = value if isinstance(value, list) else [value]
     if any(isinstance(item, bool | dict | list) for item in values):
