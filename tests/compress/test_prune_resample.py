@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from edgeswap_compress.prune._build import survey, width_plan
+from edgeswap_compress.prune._build import scores_of, survey, width_plan
 from edgeswap_compress.prune._choose import Aids, build_plan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._families import tiny_unet
@@ -38,7 +38,8 @@ def plan_of(unet: Any, config: PruneConfig) -> PruningPlan:
     known = replace(known, costs=survey_costs(unet, known.sets))
     floor = float(known.costs.macs([chosen.size // 2 for chosen in known.sets]))
     goal = replace(Aids().goal(known, config), ratio=floor / known.macs)
-    return width_plan(unet, config, known, goal, scope="uniform")
+    scores = scores_of(unet, config, known)
+    return width_plan(config, known, goal, scores, scope="uniform")
 
 
 def survey_costs(unet: Any, sets: Any) -> Any:

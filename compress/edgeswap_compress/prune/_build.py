@@ -23,7 +23,7 @@ from edgeswap_compress.prune._probe import Probe
 from edgeswap_compress.prune._protect import protected_layers
 from edgeswap_compress.prune._replay import Earlier
 from edgeswap_compress.prune._search import Goal, search_widths
-from edgeswap_compress.prune._sets import ChannelSet
+from edgeswap_compress.prune._sets import ChannelSet, Scores
 from edgeswap_compress.prune._skips import check_drops
 from edgeswap_compress.prune._trace import trace
 from edgeswap_compress.prune._twin import meta_twin
@@ -93,35 +93,55 @@ def survey(
     )
 
 
-def width_plan(
+def scores_of(
     unet: Any,
     config: PruneConfig,
     known: Survey,
+    *,
+    probe: Probe | None = None,
+    earlier: Earlier | None = None,
+) -> dict[str, Scores]:
+    """Importance of every channel in the depth that was surveyed.
+
+    Args:
+        unet: with weights, in its original shape or in what `earlier` left of it; not changed.
+        config: its importance and seed are used.
+        known: of the U-Net in its original shape.
+        probe: samples, for importances that need them.
+        earlier: what the U-Net has lost already.
+
+    Raises:
+        PruningError: the importance needs samples.
+    """
+    pruned = None if earlier is None else earlier.plan
+    left = without(unet, known.dropped) if pruned is None and known.dropped else unet
+    return score(left, known.sets, config.importance, config.seed, probe=probe, pruned=pruned)
+
+
+def width_plan(
+    config: PruneConfig,
+    known: Survey,
     goal: Goal,
+    scores: Mapping[str, Scores],
     *,
     scope: str,
-    probe: Probe | None = None,
     earlier: Earlier | None = None,
 ) -> PruningPlan:
     """A plan that reaches a goal by widths, in the depth that was surveyed.
 
     Args:
-        unet: with weights, in its original shape or in what `earlier` left of it; not changed.
-        config: its importance, alignment and seed are used.
+        config: its alignment is used, and what it says goes into the stats.
         known: of the U-Net in its original shape.
         goal: cost of `known`'s sets.
+        scores: from `scores_of`.
         scope: as in `PruneConfig`, but not "best".
-        probe: samples, for importances that need them.
         earlier: what the U-Net has lost already; the plan keeps none of it.
 
     Raises:
         UnreachableTarget: no aligned plan comes within 5 % of the goal.
-        PruningError: the importance needs samples.
     """
     sets, costs = known.sets, known.costs
     pruned = None if earlier is None else earlier.plan
-    left = without(unet, known.dropped) if pruned is None and known.dropped else unet
-    scores = score(left, sets, config.importance, config.seed, probe=probe, pruned=pruned)
     reached = None if pruned is None else [_reached(chosen, pruned) for chosen in sets]
     widths = search_widths(
         sets, scores, goal, scope=scope, round_to=config.round_to, at_most=reached

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from edgeswap_compress.prune._build import Survey, survey, width_plan
+from edgeswap_compress.prune._build import Survey, scores_of, survey, width_plan
 from edgeswap_compress.prune._candidates import depth_candidates, goes_with, joined
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._depth import without
@@ -106,9 +107,9 @@ def build_plan(
             "dataset with --data, or use --by width and another --scope than best"
         )
     tried = [
-        _width_plan_or_why(unet, config, depth, scope, aids, earlier)
+        entry
         for depth in _depths(whole, config, known, aids)
-        for scope in (SCOPES if config.scope == "best" else (config.scope,))
+        for entry in _width_plans(unet, config, depth, aids, earlier)
     ]
     plans = [entry for entry in tried if isinstance(entry, PruningPlan)]
     if not plans:
@@ -120,13 +121,21 @@ def build_plan(
     return min(judged, key=lambda entry: entry[0])[1]
 
 
-def _width_plan_or_why(
-    unet: Any, config: PruneConfig, known: Survey, scope: str, aids: Aids, earlier: Earlier | None
-) -> PruningPlan | UnreachableTarget:
-    """One of several plans that are tried; that one cannot be had may not stop the others."""
+def _width_plans(
+    unet: Any, config: PruneConfig, known: Survey, aids: Aids, earlier: Earlier | None
+) -> Iterator[PruningPlan | UnreachableTarget]:
+    """A plan for each scope that is asked for, or why there is none."""
     goal = aids.goal(known, config)
+    scores = scores_of(unet, config, known, probe=aids.probe, earlier=earlier)
+    for scope in SCOPES if config.scope == "best" else (config.scope,):
+        make = partial(width_plan, config, known, goal, scores, scope=scope, earlier=earlier)
+        yield _plan_or_why(make)
+
+
+def _plan_or_why(make: Callable[[], PruningPlan]) -> PruningPlan | UnreachableTarget:
+    """That one of several plans cannot be had may not stop the others."""
     try:
-        return width_plan(unet, config, known, goal, scope=scope, probe=aids.probe, earlier=earlier)
+        return make()
     except UnreachableTarget as error:
         return error
 
