@@ -7,16 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from edgeswap_compress import Checkpoint
+from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
+from edgeswap_compress._inspect import describe
 from edgeswap_compress._latents import encode_crop, works_normalised
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.distill import _distill, _shrink
 from edgeswap_compress.distill._config import DistillConfig
-from edgeswap_compress.distill._distill import distill
+from edgeswap_compress.distill._distill import distill, load_student
 from edgeswap_compress.distill._shrink import shrink_autoencoder
 from edgeswap_compress.distill._small_autoencoder import (
     SmallAutoencoderConfig,
@@ -86,7 +88,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: P
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_a_student_learns_behind_the_small_encoder(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lent", [False, True])
+def test_a_student_learns_behind_the_small_encoder(
+    checkpoint: Path, tmp_path: Path, lent: bool
+) -> None:
     """Its own latents of the target are not the teacher's; the swap is the teacher's still."""
     small = shrink(checkpoint, tmp_path)
     config = DistillConfig(
@@ -94,13 +99,42 @@ def test_a_student_learns_behind_the_small_encoder(checkpoint: Path, tmp_path: P
         identity_weight=0.0, learning_rate=2e-3, dtype="float32", decoder_share=0.0,
     )  # fmt: skip
     run = tmp_path / "distill"
-    out = distill(checkpoint, small, tmp_path / "student", config, data=Path(), run=run)
+    start, autoencoder = (checkpoint, small) if lent else (small, None)
+    out = distill(
+        checkpoint, start, tmp_path / "student", config, data=Path(), run=run,
+        autoencoder=autoencoder,
+    )  # fmt: skip
     assert out is not None
     student = Checkpoint.load(out)
-    assert works_normalised(student.vae)
+    assert works_normalised(student.vae) and student.swap.patch_size == 6
+    stages = [entry["stage"] for entry in student.swap.history]
+    assert stages == ["tiny", "distill-autoencoder", "distill"]
     assert (run / "student-latents.safetensors").exists()
     last = json.loads((run / "fit" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["fixed_to_teacher"] < 0.8 * last["fixed_teacher_to_truth"]
+
+
+@pytest.mark.parametrize("patch", [3, 6])
+def test_a_bundle_swaps_with_the_small_autoencoder_as_torch_does(
+    checkpoint: Path, tmp_path: Path, patch: int
+) -> None:
+    from edgeswap_export import ExportConfig, export
+    from edgeswap_runtime import Swapper
+
+    small = shrink(checkpoint, tmp_path, dataclasses.replace(CONFIG, samples=24, patch_size=patch))
+    assert describe(small)["macs"]["decoder"] > 0
+    export(small, ExportConfig(steps=1, others=(), detector=False), tmp_path / "bundle")
+    rng = np.random.default_rng(0)
+    target, source = rng.integers(0, 255, (2, 24, 24, 3), dtype=np.uint8)
+    noise = rng.normal(size=(1, 4, 4, 4)).astype(np.float32)
+    with Swapper.open(tmp_path / "bundle") as swapper:
+        found = swapper.swap_crop(target, swapper.identity_of_crops([source]), noise=noise)
+    wanted = SwapPipeline.from_checkpoint(Checkpoint.load(small))(
+        to_tensor(target[None]), to_tensor(source[None]), noise=torch.from_numpy(noise),
+        num_inference_steps=1,
+    ).crops[0]  # fmt: skip
+    apart = (wanted.permute(1, 2, 0).numpy() + 1) * 127.5 - found
+    assert np.abs(apart).max() <= 1.0  # the runtime rounds to whole grey levels
 
 
 def test_the_command_tells_what_was_gained(
@@ -123,6 +157,12 @@ def test_what_it_refuses(checkpoint: Path, tmp_path: Path) -> None:
     small = shrink(checkpoint, tmp_path, short)
     with pytest.raises(InvalidCheckpoint, match="AutoencoderKL to learn from"):
         shrink(small, tmp_path / "again", short)
+    with pytest.raises(InvalidCheckpoint, match="edgeswap distill autoencoder makes one"):
+        load_student(checkpoint, checkpoint)
+    other = tiny_checkpoint()
+    other.swap = dataclasses.replace(other.swap, latent_size=8)
+    with pytest.raises(InvalidCheckpoint, match="channels and size of the latents"):
+        load_student(other.save(tmp_path / "other-latents"), small)
     with pytest.raises(OutputExists):
         shrink(checkpoint, tmp_path, short)
     with pytest.raises(TrainingStopped, match="another distillation"):

@@ -100,6 +100,8 @@ def test_the_person_is_learned_and_the_consent_kept(
     assert entry["config"]["consent"] == CONSENT and entry["config"]["photos"] == 3
     first, second = before.unet.state_dict(), after.unet.state_dict()
     assert list(first) == list(second)  # fused: no adapter is left
+    untouched = [key for key in first if key.endswith("bias")]  # adapters are of weights
+    assert all(torch.equal(first[key], second[key]) for key in untouched)
     changes = [
         torch.linalg.matrix_rank((second[key] - first[key]).flatten(1), rtol=1e-2)
         for key in first
@@ -160,6 +162,12 @@ def test_photos_are_cut_by_the_detector_unless_they_are_crops(
     monkeypatch.setattr(_photos, "align_photos", cut)
     crops = _photos.read_crops(photos, 24, False, tmp_path / "run")
     assert asked == [photos] and crops.shape == (1, 3, 24, 24)
+    _photos.read_crops(photos, 24, False, tmp_path / "run")
+    assert asked == [photos]  # they are kept
+    (photos / "0.png").unlink()
+    _photos.read_crops(photos, 24, False, tmp_path / "run")
+    assert asked == [photos, photos]
+    Image.new("RGB", (24, 24)).save(photos / "0.png")
     assert _photos.read_crops(photos, 24, True, tmp_path / "run").shape == (3, 3, 24, 24)
 
 

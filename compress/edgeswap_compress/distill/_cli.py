@@ -36,7 +36,8 @@ def command(argv: list[str]) -> int:
         stop_after_s=None if args.stop_after is None else args.stop_after * 60.0,
     )
     data = args.data or calibration_dataset()
-    where = {"data": data, "run": run, "held_out": args.held_out, "cadence": cadence}
+    where = {"data": data, "run": run, "held_out": args.held_out, "cadence": cadence,
+             "autoencoder": args.autoencoder}  # fmt: skip
     inputs = (args.teacher, args.student, args.out)
     if not processes().main:  # the first process tells
         distill(*inputs, config, **where)
@@ -98,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         "student", type=Path, help="checkpoint to start from: the teacher again or a pruned one"
     )
     parser.add_argument("out", type=Path, help="checkpoint folder to write")
+    parser.add_argument(
+        "--autoencoder", type=Path, metavar="CHECKPOINT",
+        help="give the student this one's small autoencoder",
+    )  # fmt: skip
     parser.add_argument("--method", choices=list(METHODS), default="trajectory")
     parser.add_argument("--steps", type=int, default=1, help="sampling steps of the student")
     parser.add_argument("--data", type=Path, help="dataset (default: the small packaged one)")

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def distill(
     data: Path,
     run: Path,
     held_out: Path | None = None,
+    autoencoder: Path | None = None,
     cadence: Cadence | None = None,
     tracker: Tracker | None = None,
     progress: StageProgress | None = None,
@@ -63,6 +65,7 @@ def distill(
         data: rendered dataset; its pictures make the inputs and, where wanted, the truths.
         run: folder with caches and state; the same call continues a stopped run.
         held_out: dataset for the figures and the preview; a part of ``data`` when None.
+        autoencoder: checkpoint whose small autoencoder the student gets; its own when None.
         cadence: how often to save, evaluate and draw; when to stop early.
 
     Returns:
@@ -75,8 +78,9 @@ def distill(
     """
     if out.exists():
         raise OutputExists(out)
-    teacher, student = load_pair(teacher_path, student_path, config.dtype)
-    key = _key(teacher_path, student_path, data, held_out, config)
+    start = partial(load_student, student_path, autoencoder)
+    teacher, student = load_pair(teacher_path, start(), config.dtype)
+    key = _key(teacher_path, (student_path, autoencoder), data, held_out, config)
     with processes().main_first():
         claim(run, key)
     report = reporter(progress)
@@ -95,15 +99,15 @@ def distill(
         if not lessons.sharpen(fitted.task, student, pictures):
             return None
     with processes().main_first():
-        taught = _taught(student_path, config, fitted, run, key) if processes().main else None
+        taught = _taught(start(), config, fitted, run, key) if processes().main else None
         return out if taught is None else taught.save(out)
 
 
 def _taught(
-    path: Path, config: DistillConfig, fitted: Fitted, run: Path, key: dict[str, str]
+    start: Checkpoint, config: DistillConfig, fitted: Fitted, run: Path, key: dict[str, str]
 ) -> Checkpoint:
-    """The student with what it has learned, and how."""
-    student, figures = trained(path, fitted.folder), last_figures(fitted.folder)
+    """The student as it began, with what it has learned, and how."""
+    student, figures = trained(start, fitted.folder), last_figures(fitted.folder)
     if config.decoder_share > 0:
         trained_module(student.vae, run / "decoder")
         figures |= {f"decoder_{k}": v for k, v in last_figures(run / "decoder").items()}
@@ -228,13 +232,41 @@ def _with_fresh_judge(
     return dataclasses.replace(inputs, judge=judge)
 
 
-def load_pair(teacher: Path, student: Path, dtype: str) -> tuple[Checkpoint, Checkpoint]:
+def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
+    """A student as it begins: as it is on disk, or with another checkpoint's small autoencoder.
+
+    Raises:
+        InvalidCheckpoint: that one's autoencoder is not small, or has latents of another shape.
+    """
+    student = Checkpoint.load(path)
+    if autoencoder is None:
+        return student
+    other = Checkpoint.load(autoencoder)
+    if not works_normalised(other.vae):
+        raise InvalidCheckpoint(
+            f"{autoencoder}: vae",
+            expected="a small autoencoder (edgeswap distill autoencoder makes one)",
+            found=type(other.vae).__name__,
+        )
+    shapes = [(c.swap.latent_channels, c.swap.latent_size) for c in (student, other)]
+    if shapes[0] != shapes[1]:
+        raise InvalidCheckpoint(
+            f"{autoencoder}: channels and size of the latents", expected=shapes[0], found=shapes[1]
+        )
+    made = [entry for entry in other.swap.history if entry["stage"] == "distill-autoencoder"]
+    swap = dataclasses.replace(
+        student.swap, patch_size=other.swap.patch_size, history=(*student.swap.history, *made[-1:])
+    )
+    return dataclasses.replace(student, vae=other.vae, swap=swap)
+
+
+def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoint, Checkpoint]:
     """Teacher and student in their compute dtype, checked to work in one latent space.
 
     Raises:
         InvalidCheckpoint: they do not, or one is damaged.
     """
-    both = tuple(Checkpoint.load(path).to(getattr(torch, dtype)) for path in (teacher, student))
+    both = tuple(model.to(getattr(torch, dtype)) for model in (Checkpoint.load(teacher), student))
     for model in both:
         model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
     for name in ("latent_channels", "latent_size", "prediction_target", "residual_std"):
@@ -251,12 +283,16 @@ def load_pair(teacher: Path, student: Path, dtype: str) -> tuple[Checkpoint, Che
 
 
 def _key(
-    teacher: Path, student: Path, data: Path, held_out: Path | None, config: DistillConfig
+    teacher: Path,
+    student: tuple[Path, Path | None],
+    data: Path,
+    held_out: Path | None,
+    config: DistillConfig,
 ) -> dict[str, str]:
     """What a run folder belongs to."""
     inputs = {
         "teacher": fingerprint(teacher),
-        "student": fingerprint(student),
+        "student": [None if path is None else fingerprint(path) for path in student],
         "dataset": read_dataset(data).digest,
         "held_out": None if held_out is None else read_dataset(held_out).digest,
         "config": dataclasses.asdict(config),

@@ -125,9 +125,8 @@ class Lessons:
         )
 
 
-def trained(path: Path, run: Path) -> Checkpoint:
-    """A student with the weights of a fit; what did not learn is as it is on disk."""
-    student = Checkpoint.load(path)
+def trained(student: Checkpoint, run: Path) -> Checkpoint:
+    """A float32 student with the weights of a fit; what did not learn is as it was."""
     for name in ("unet", "conditioner"):
         trained_module(getattr(student, name), run, f"{name}.")
     return student

@@ -14,7 +14,9 @@ from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._latents import works_normalised
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress._progress import StageProgress
+from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill._lessons import trained_module
 from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, steps_in
 from edgeswap_compress.distill._small_autoencoder import (
     SmallAutoencoderConfig,
@@ -76,32 +78,35 @@ def shrink_autoencoder(
     objective = SmallAutoencoderObjective(
         module, config, convert(checkpoint.vae, dtype), checkpoint.swap, small, pictures, judged
     )
-    report = reporter(progress)
-    settings = _fit_config(objective, config, run)
-    cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
     done = fit(
         objective,
-        settings,
+        _fit_config(objective, config, run),
         run / "fit",
-        cadence=cadence,
+        cadence=cadence or Cadence(save_s=60.0, evaluate_s=60.0),
         tracker=tracker,
-        progress=report("autoencoder"),
+        progress=reporter(progress)("autoencoder"),
     )
     if not done:
         return None
+    with processes().main_first():
+        return _shrunk(path, module, small, config, run).save(out) if processes().main else out
+
+
+def _shrunk(
+    path: Path, module: Any, small: SwapConfig, config: SmallAutoencoderConfig, run: Path
+) -> Checkpoint:
+    """The checkpoint with the fitted autoencoder, its other modules untouched."""
     convert(module.eval(), torch.float32)
+    trained_module(module, run / "fit")
+    figures = last_figures(run / "fit")
     details = {
         **dataclasses.asdict(config),
-        "samples": settings.samples,
+        "samples": int(figures["samples"]),
         "macs": _macs(module, small),
-        "figures": last_figures(run / "fit"),
+        "figures": figures,
     }
-    result = Checkpoint.load(path)  # its other modules untouched
-    taught = dataclasses.replace(
-        result, vae=module, swap=small.with_stage("distill-autoencoder", details)
-    )
-    with processes().main_first():
-        return taught.save(out) if processes().main else out
+    swap = small.with_stage("distill-autoencoder", details)
+    return dataclasses.replace(Checkpoint.load(path), vae=module, swap=swap)
 
 
 def _key(path: Path, data: Any, held_out: Any, config: SmallAutoencoderConfig) -> dict[str, str]:

@@ -49,10 +49,24 @@ def adapt(module: nn.Module, rank: int, seed: int) -> list[str]:
 
 
 def fuse(module: nn.Module, names: list[str]) -> None:
-    """Add the adapters to the weights they adapt, and forget them.
-
-    The sum is made in float32 from the module's own dtype.
-    """
+    """Add the adapters to the weights they adapt, and forget them."""
     for name in names:
         layer = module.get_submodule(name)
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+
+
+@torch.no_grad()
+def copy_originals(module: nn.Module, exact: nn.Module, names: list[str]) -> None:
+    """Give an adapted module back its weights as they were before they were rounded.
+
+    Args:
+        module: adapted, float32.
+        exact: the same module without adapters.
+        names: of the adapted layers.
+    """
+    own = dict(module.named_parameters())
+    for name, parameter in exact.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        adapted = kind == "weight" and layer in names
+        target = f"{layer}.parametrizations.weight.original" if adapted else name
+        own[target].copy_(parameter)

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
-from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._checkpoint import Checkpoint, convert
 from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill._lessons import trained_module
 from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter
 from edgeswap_compress.personalise._config import PersonaliseConfig
-from edgeswap_compress.personalise._lora import fuse
+from edgeswap_compress.personalise._lora import copy_originals, fuse
 from edgeswap_compress.personalise._objective import PersonaliseObjective
 from edgeswap_compress.personalise._photos import disguise, read_crops
 from edgeswap_compress.train._cache import encode_dataset
@@ -76,7 +77,14 @@ def personalise(
     )
     person = disguise(student, crops, others, config.others, config.seed)
     objective = PersonaliseObjective(student, config, person, others)
-    settings = FitConfig(
+    done = fit(objective, _fit_config(config), run / "fit", cadence=cadence, progress=report("fit"))
+    if not done:
+        return None
+    return _personal(student_path, student, objective, config, len(crops), run).save(out)
+
+
+def _fit_config(config: PersonaliseConfig) -> FitConfig:
+    return FitConfig(
         samples=config.samples,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -86,24 +94,29 @@ def personalise(
         ema_decay=0.99,
         seed=config.seed,
     )
-    done = fit(objective, settings, run / "fit", cadence=cadence, progress=report("fit"))
-    if not done:
-        return None
-    student.to(torch.float32)
-    fuse(student.unet, objective.adapted)
+
+
+def _personal(
+    path: Path,
+    student: Checkpoint,
+    objective: PersonaliseObjective,
+    config: PersonaliseConfig,
+    photos: int,
+    run: Path,
+) -> Checkpoint:
+    """The student as it was on disk, with the adapters added to its U-Net, and the consent."""
+    kept = Checkpoint.load(path)
+    adapters = trained_module(convert(student.unet, torch.float32), run / "fit")
+    copy_originals(adapters, kept.unet, objective.adapted)
+    fuse(adapters, objective.adapted)
     details = {
         **dataclasses.asdict(config),
-        "photos": len(crops),
+        "photos": photos,
         "adapted_layers": len(objective.adapted),
         "figures": last_figures(run / "fit"),
     }
-    swap = student.swap.with_stage("personalise", details)
-    return dataclasses.replace(_kept(student_path, student), swap=swap).save(out)
-
-
-def _kept(path: Path, student: Checkpoint) -> Checkpoint:
-    """The student's U-Net beside the other modules as they were on disk."""
-    return dataclasses.replace(Checkpoint.load(path), unet=student.unet)
+    swap = kept.swap.with_stage("personalise", details)
+    return dataclasses.replace(kept, unet=adapters, swap=swap)
 
 
 def _key(student: Path, data: str, photos: str, config: PersonaliseConfig) -> dict[str, str]:

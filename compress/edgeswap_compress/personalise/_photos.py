@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from edgeswap_compress.data._folders import SUFFIXES, usual_mask
 from edgeswap_compress.distill._levels import NoiseLevels, sample, timesteps_of
 from edgeswap_compress.train._cache import LatentGroups, to_tensor
 from edgeswap_compress.train._loop import Draw
+from edgeswap_runtime._atomic import sha256_file
 from edgeswap_runtime._picture import read_picture
 
 
@@ -43,20 +45,21 @@ def read_crops(photos: Path, size_px: int, aligned: bool, run: Path) -> Tensor:
         photos: folder of photos of one person, or of aligned crops.
         size_px: R.
         aligned: whether they are crops already.
-        run: folder whose ``crops`` keeps what was cut.
+        run: folder that keeps what was cut.
 
     Raises:
         UnusablePictures: there is none, or a crop has another size.
         AssetMissing: photos are to be aligned and the detector has not been fetched.
     """
     folder = photos
-    if not aligned:
-        folder = run / "crops"
+    if not aligned and photos.is_dir():
+        folder = run / f"crops-{_digest(photos)}"
         if not folder.exists():
+            run.mkdir(parents=True, exist_ok=True)
             align_photos(photos, folder, size_px=size_px)
     if not folder.is_dir():
         raise UnusablePictures(f"{photos} is no folder: expected one that holds photos")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = _pictures(folder)
     pictures = [read_picture(file) for file in files]
     for file, picture in zip(files, pictures, strict=True):
         if picture.shape != (size_px, size_px, 3):
@@ -68,6 +71,16 @@ def read_crops(photos: Path, size_px: int, aligned: bool, run: Path) -> Tensor:
     if not pictures:
         raise UnusablePictures(f"{photos} holds no picture: expected about five of one person")
     return to_tensor(np.stack(pictures))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+
+
+def _digest(photos: Path) -> str:
+    """Stands for the files' contents."""
+    hashes = "".join(sha256_file(file) for file in _pictures(photos))
+    return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
 @torch.no_grad()
