@@ -6,7 +6,8 @@ random weights, and then, each in a fresh process:
 - exported to float16 by `edgeswap export` (torch, ONNX, onnx's checker, parity with torch);
 - loaded by ONNX Runtime and evaluated once at its own size, 64 x 64 latents and 77 tokens.
 
-Each row is wall time and the process's peak resident memory. The bars are 60 s and 9 GB each.
+Each row is wall time, processor time and the process's peak resident memory. The bars are 60 s and
+9 GB each; on a machine that does other work too, wall time says little and the load is told.
 
     python benchmarks/studies/export_size.py --folder /tmp/size
     python benchmarks/studies/export_size.py --width 64 --folder /tmp/small    # a tenth, to try it
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -115,6 +117,8 @@ def export(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "step": f"export to {arguments.precision}",
         "seconds": ended - begun,
+        "cpu_s": time.process_time(),
+        "load": os.getloadavg()[0] / (os.cpu_count() or 1),
         "peak_rss_gb": peak_rss_gb(),
         "bytes": sum(entry["bytes"] for entry in stated["files"].values()),
         "files": sorted(stated["files"]),
@@ -133,7 +137,7 @@ def load(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     session = ort.InferenceSession(
         folder / "onnx" / "denoise.onnx", providers=["CPUExecutionProvider"]
     )
-    loaded = time.perf_counter()
+    loaded, loaded_cpu_s = time.perf_counter(), time.process_time()
     feed = {
         value.name: np.zeros([n if isinstance(n, int) else 1 for n in value.shape], np.float32)
         for value in session.get_inputs()
@@ -143,6 +147,8 @@ def load(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "step": f"load in ONNX Runtime {ort.__version__}, {arguments.precision}",
         "seconds": loaded - begun,
+        "cpu_s": loaded_cpu_s,
+        "load": os.getloadavg()[0] / (os.cpu_count() or 1),
         "evaluation_s": evaluated - loaded,
         "peak_rss_gb": peak_rss_gb(),
         "finite": bool(np.isfinite(found).all()),
@@ -156,15 +162,17 @@ def peak_rss_gb() -> float:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """One line a step, its bars beside it, and where the time of the export went."""
-    lines = [f"{'step':<40}{'seconds':>9}{'peak GB':>9}  within {BARS['seconds']:.0f} s, 9 GB"]
+    lines = [
+        f"{'step':<40}{'seconds':>9}{'cpu s':>7}{'peak GB':>9}{'load':>6}  within {BARS['seconds']:.0f} s, 9 GB"
+    ]
     for row in rows:
         if "failed" in row:
             lines.append(f"{row['step']:<40}failed: {row['failed']}")
             continue
         within = all(row[name] <= bar for name, bar in BARS.items())
         lines.append(
-            f"{row['step']:<40}{row['seconds']:>9.1f}{row['peak_rss_gb']:>9.2f}"
-            f"  {'yes' if within else 'no'}"
+            f"{row['step']:<40}{row['seconds']:>9.1f}{row['cpu_s']:>7.1f}"
+            f"{row['peak_rss_gb']:>9.2f}{row['load']:>6.1f}  {'yes' if within else 'no'}"
         )
         for name, seconds in row.get("parts_s", {}).items():
             lines.append(f"  {name:<38}{seconds:>9.1f}")

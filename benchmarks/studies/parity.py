@@ -79,12 +79,8 @@ def main() -> int:
         "stated": {p: stated(folder / p) for p in precisions if p in UNRUN},
         "quality": {},
     }
-    for row in rows:
-        if arguments.limit and row in backends:
-            file = folder / f"quality-{row.name.replace(' ', '-')}-{arguments.limit}.json"
-            result["quality"][row.name] = kept(
-                file, lambda row=row: quality(arguments, row, backends[row])
-            )
+    if arguments.limit:
+        result["quality"] = quality(arguments, [row for row in rows if row in backends], backends)
     print(json.dumps(result) if arguments.json else table(result))
     return 0
 
@@ -212,20 +208,32 @@ def latency(folder: Path, backends: dict[Row, Any], runs: int) -> dict[str, dict
     return found
 
 
-def quality(arguments: argparse.Namespace, row: Row, backend: Any) -> dict[str, float]:
-    """The judges' figures of one row's swaps."""
+def quality(
+    arguments: argparse.Namespace, rows: list[Row], backends: dict[Row, Any]
+) -> dict[str, dict[str, float]]:
+    """Row -> the judges' figures of its swaps, all on the same triplets from the same noise."""
     from edgeswap_compress.data import read_dataset
     from edgeswap_compress.evaluate._evaluate import EvaluateConfig, Evaluation
     from edgeswap_compress.evaluate._models import Sampling, open_bundle
     from edgeswap_runtime import Bundle
 
-    config = EvaluateConfig(limit=arguments.limit, seeds=1)
-    evaluation = Evaluation(read_dataset(arguments.data), config)
-    bundle = Bundle.open(arguments.folder / row.precision)
-    with open_bundle(bundle, Sampling(), backend=backend) as model:
-        report = evaluation.judge(model).to_json()
-    names = ("psnr_face_db", "id_margin", "id_top1", "ssim_face")
-    return {name: report[name] for name in names if name in report}
+    evaluation: list[Evaluation] = []
+
+    def judged(row: Row) -> dict[str, float]:
+        if not evaluation:
+            config = EvaluateConfig(limit=arguments.limit, seeds=1)
+            evaluation.append(Evaluation(read_dataset(arguments.data), config))
+        bundle = Bundle.open(arguments.folder / row.precision)
+        with open_bundle(bundle, Sampling(), backend=backends[row]) as model:
+            report = evaluation[0].judge(model).to_json()
+        names = ("psnr_face_db", "id_margin", "ssim_face")
+        return {name: report[name] for name in names}
+
+    found = {}
+    for row in rows:
+        name = f"quality-{row.name.replace(' ', '-')}-{arguments.limit}.json"
+        found[row.name] = kept(arguments.folder / name, lambda row=row: judged(row))
+    return found
 
 
 def sizes(bundle: Path) -> dict[str, int]:
