@@ -162,9 +162,8 @@ def peak_rss_gb() -> float:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """One line a step, its bars beside it, and where the time of the export went."""
-    lines = [
-        f"{'step':<40}{'seconds':>9}{'cpu s':>7}{'peak GB':>9}{'load':>6}  within {BARS['seconds']:.0f} s, 9 GB"
-    ]
+    head = f"{'step':<40}{'seconds':>9}{'cpu s':>7}{'peak GB':>9}{'load':>6}"
+    lines = [f"{head}  within {BARS['seconds']:.0f} s, {BARS['peak_rss_gb']:.0f} GB"]
     for row in rows:
         if "failed" in row:
             lines.append(f"{row['step']:<40}failed: {row['failed']}")
