@@ -374,6 +374,32 @@ def test_an_output_that_exists_is_left_alone(bundle: Path, tmp_path: Path) -> No
         engine(bundle, RTX_86, tmp_path / "out")
 
 
+def test_it_needs_neither_torch_nor_onnx() -> None:
+    """A Jetson builds its own engines, and has no room for the training stack."""
+    script = (
+        "import sys; import edgeswap_export.engine._cli; "
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'diffusers', 'tensorrt_rtx'} & "
+        "set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
+
+
+def test_what_rtx_prints_past_its_logger_stays_out_of_the_report(
+    bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noisy(*arguments: Any, **options: Any) -> Path:
+        os.write(1, b"WARNING: in op x\n")
+        return bundle
+
+    monkeypatch.setattr("edgeswap_export.engine._cli.engine", noisy)
+    options = ["--flavour", "tensorrt-rtx", "--target", "SM86", "--json"]
+    assert main(["engine", str(bundle), str(tmp_path / "out"), *options]) == 0
+    told = capfd.readouterr()
+    assert json.loads(told.out)["engines"] == []
+    assert "WARNING: in op x" in told.err
+
+
 def test_structure_leaves_weights_out_and_shapes_in(tmp_path: Path) -> None:
     """As onnx itself reads it: only the numbers of float initialisers may differ."""
     first = _net(tmp_path / "first.onnx", onnx.TensorProto.FLOAT16)

@@ -629,6 +629,8 @@ class FakeCuda:
             if signatures and len(_parameters(signatures[0])) != len(args):
                 raise TypeError(f"{name}: {len(args)} arguments do not fit {signatures[0]}")
             if self.fails == name:
+                if name == "cudaStreamEndCapture":  # it ends, whatever became of the recording
+                    value(*args)
                 return (self.cudaError_t.cudaErrorMemoryAllocation, None)
             found = value(*args)
             return (self.cudaError_t.cudaSuccess, *(() if found is None else (found,)))

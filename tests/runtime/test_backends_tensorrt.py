@@ -136,6 +136,27 @@ def test_from_the_third_run_on_a_recording_is_launched(
     assert " ".join(fakes.cuda.log) == "copy compute copy launch copy launch copy launch"
 
 
+def test_an_engine_that_cannot_be_recorded_runs_all_the_same(
+    install: Callable[..., Any],
+    with_engines: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fakes = install(STANDARD[1])
+    backend = _open(fakes, with_engines(fakes), "encode")
+    values = np.random.default_rng(0).normal(size=(1, 3, 24, 24)).astype(np.float32)
+    fakes.cuda.fails = "cudaStreamEndCapture"
+    found = [
+        backend.download(
+            backend.run("encode", {"target": backend.upload(values)})["target_latents"]
+        )
+        for _ in range(3)
+    ]
+    assert "launch" not in fakes.cuda.log
+    np.testing.assert_array_equal(found[0], found[2])
+    assert caplog.messages[0].startswith("graph 'encode' runs without a CUDA graph: CUDA failed in")
+    assert len(caplog.messages) == 1
+
+
 def test_rtx_records_by_itself_and_keeps_its_kernels(
     install: Callable[..., Any], with_engines: Callable[..., Path], cache: Path
 ) -> None:

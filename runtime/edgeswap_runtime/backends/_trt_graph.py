@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     Place = tuple[int, tuple[int, ...], np.dtype[Any]]
     """Address on the device, shape, dtype."""
+
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def trt_logger(trt: Any) -> Any:
@@ -75,7 +79,6 @@ class _Shaped:
     outputs: dict[str, Place]
     runs: int = 0
     recorded: CudaGraph | None = None
-    sizes: list[tuple[int, int]] = field(default_factory=list)
 
 
 class TrtGraph:
@@ -109,6 +112,7 @@ class TrtGraph:
         self._engine = engine
         self._stream = stream
         self._cache = cache
+        self._recordable = cache is None
         self._context = _context(engine, trt, name, cache)
         self._context.set_device_memory(*scratch)
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
@@ -130,14 +134,11 @@ class TrtGraph:
         for name in self._inputs:
             address, shape, dtype = inputs[name]
             self._stream.copy_within(self._own[name][0], address, _bytes(shape, dtype))
+        if shaped.runs == 1 and self._recordable:
+            # The first run let TensorRT do what it does lazily; from now on it only enqueues.
+            shaped.recorded = self._record()
         if shaped.recorded is not None:
             shaped.recorded.launch()
-        elif shaped.runs == 1 and self._cache is None:
-            # The first run let TensorRT do what it does lazily; from now on it only enqueues.
-            with self._stream.capture() as recorded:
-                self._enqueue()
-            shaped.recorded = recorded
-            recorded.launch()
         else:
             self._enqueue()
         shaped.runs += 1
@@ -150,6 +151,18 @@ class TrtGraph:
         self._forget_recordings()
         self._shaped.clear()
         self._context = self._engine = None
+
+    def _record(self) -> CudaGraph | None:
+        """One run as a CUDA graph; None where the engine cannot be recorded: it is then enqueued
+        each time, which gives the same result more slowly."""
+        try:
+            with self._stream.capture() as recorded:
+                self._enqueue()
+        except EdgeswapFailure as error:
+            _LOGGER.warning("graph '%s' runs without a CUDA graph: %s", self._name, error)
+            self._recordable = False
+            return None
+        return recorded
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(self._stream.handle):
