@@ -97,13 +97,14 @@ def row(bundle: Path, precision: str, shape: str, target: str) -> dict[str, Any]
             break
         reports.append(json.loads(done.stdout))
     if len(reports) == 2:
-        plans = [{(e["key"], e["sha256"]) for e in report["engines"]} for report in reports]
+        plans = [{e["graph"]: e["sha256"] for e in report["engines"]} for report in reports]
         found |= {
             "version": reports[0]["engines"][0]["version"],
             "plans": len(plans[0]),
             "bytes": sum(e["bytes"] for e in reports[0]["engines"]),
             "seconds": min(report["seconds"] for report in reports),
             "identical": plans[0] == plans[1],
+            "differ": sorted(name for name in plans[0] if plans[0][name] != plans[1][name]),
         }
     kept.write_text(json.dumps(found))
     return found
@@ -124,7 +125,7 @@ def line(found: dict[str, Any]) -> str:
     head = f"{found['precision']:<5} {found['shape']:<12} {found['target']:<6}"
     if "refused" in found:
         return f"{head} refused ({found['exit_code']}): {found['refused'][:160]}"
-    same = "identical" if found["identical"] else "DIFFERENT"
+    same = "identical" if found["identical"] else f"DIFFERENT: {', '.join(found['differ'])}"
     size = found["bytes"] / 1e6
     return (
         f"{head} {found['plans']} plans {size:7.2f} MB {found['seconds']:6.1f} s  {same}, "

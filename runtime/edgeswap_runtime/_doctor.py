@@ -240,7 +240,9 @@ def _ort_providers() -> list[str]:
 def _openvino_facts() -> dict[str, Any]:
     """Devices, and the precisions that the CPU computes in natively."""
     try:
-        from edgeswap_runtime.backends._openvino import PRECISIONS, ov
+        import openvino as ov
+
+        from edgeswap_runtime.backends._openvino import PRECISIONS
     except ImportError:
         return {"devices": [], "precisions": []}
     core = ov.Core()
