@@ -262,7 +262,7 @@ def test_what_is_timed_are_both_unets_on_the_same_inputs(monkeypatch: pytest.Mon
         outputs.update({name: evaluate() for name, evaluate in sessions.items()})
         return {"before": 4.0, "after": 1.0}
 
-    monkeypatch.setattr(_measured, "interleaved_medians_ms", medians_ms)
+    monkeypatch.setattr(_measured, "interleaved_fast_ms", medians_ms)
     assert _measured.latency_ratio(unet(), smaller, tokens=TOKENS, runs=7) == 0.25
     with torch.no_grad():
         for name, model in (("before", unet()), ("after", smaller)):
