@@ -89,7 +89,7 @@ def test_a_full_disk_stops_the_run_and_keeps_its_last_state(tmp_path: Path) -> N
     assert process.returncode == 2
     assert "File too large" in message
     assert (run / STATE).read_bytes() == before
-    assert {path.name for path in run.iterdir()} <= {STATE, "metrics.jsonl"}
+    assert {path.name for path in run.iterdir()} <= {STATE, "metrics.jsonl", "figures.json"}
     finish(start(run))
 
 
