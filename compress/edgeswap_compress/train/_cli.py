@@ -135,62 +135,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --init: widen its latents to 16 channels and train its autoencoder on",
     )
-    parser.add_argument("--autoencoder-samples", type=int, default=120_000)
-    parser.add_argument("--identity-samples", type=int, default=200_000)
-    parser.add_argument("--denoiser-samples", type=int, default=200_000)
-    parser.add_argument(
-        "--decoder-samples",
-        type=int,
-        default=0,
-        help="train the decoder on at the end, for sharper skin, on so many pictures (0)",
-    )
-    parser.add_argument(
-        "--swap-decoder-samples",
-        type=int,
-        default=0,
-        help="then train it on the denoiser's predictions, for sharper swaps, on so many (0)",
-    )
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of the denoiser, peak")
-    parser.add_argument(
-        "--one-step-share",
-        type=float,
-        default=0.25,
-        help="share of the denoiser's training, at its start, at t = T alone",
-    )
-    parser.add_argument(
-        "--augment",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="share of each batch with changed colours, blur, noise, compression, occluders (0)",
-    )
-    parser.add_argument(
-        "--self-share",
-        type=float,
-        default=0.3,
-        help="of aligned crops: share of the pairs of one person, whose truth is known (0.3)",
-    )
-    parser.add_argument(
-        "--structure-weight",
-        type=float,
-        default=0.5,
-        help="of aligned crops: how firmly pose and light are kept where no truth is known (0.5)",
-    )
-    parser.add_argument(
-        "--terminal-share", type=float, default=0.35, help="share of samples at t = T after that"
-    )
-    parser.add_argument(
-        "--metric-share",
-        type=float,
-        default=0.0,
-        help="share of the loss that weighs errors as the decoder shows them, 0 to 1",
-    )
-    parser.add_argument(
-        "--identity-weight", type=float, default=1.0, help="of the latent identity loss (1)"
-    )
-    parser.add_argument("--guidance-scale", type=float, default=1.5, help="stored as the default")
+    _add_lengths(parser.add_argument_group("lengths, in samples"))
+    _add_denoiser(parser.add_argument_group("denoiser"))
+    _add_examples(parser.add_argument_group("examples"))
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
@@ -200,3 +147,68 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stop-after", type=float, default=None, metavar="MINUTES")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def _add_lengths(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--autoencoder-samples", type=int, default=120_000)
+    group.add_argument("--identity-samples", type=int, default=200_000)
+    group.add_argument("--denoiser-samples", type=int, default=200_000)
+    group.add_argument(
+        "--decoder-samples",
+        type=int,
+        default=0,
+        help="train the decoder on at the end, for sharper skin, on so many pictures (0)",
+    )
+    group.add_argument(
+        "--swap-decoder-samples",
+        type=int,
+        default=0,
+        help="then train it on the denoiser's predictions, for sharper swaps, on so many (0)",
+    )
+
+
+def _add_denoiser(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--batch-size", type=int, default=32)
+    group.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")
+    group.add_argument("--learning-rate", type=float, default=1e-3, help="of the denoiser, peak")
+    group.add_argument(
+        "--one-step-share",
+        type=float,
+        default=0.25,
+        help="share of the denoiser's training, at its start, at t = T alone",
+    )
+    group.add_argument(
+        "--terminal-share", type=float, default=0.35, help="share of samples at t = T after that"
+    )
+    group.add_argument(
+        "--metric-share",
+        type=float,
+        default=0.0,
+        help="share of the loss that weighs errors as the decoder shows them, 0 to 1",
+    )
+    group.add_argument(
+        "--identity-weight", type=float, default=1.0, help="of the latent identity loss (1)"
+    )
+    group.add_argument("--guidance-scale", type=float, default=1.5, help="stored as the default")
+
+
+def _add_examples(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--augment",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of each batch with changed colours, blur, noise, compression, occluders (0)",
+    )
+    group.add_argument(
+        "--self-share",
+        type=float,
+        default=0.3,
+        help="of aligned crops: share of the pairs of one person, whose truth is known (0.3)",
+    )
+    group.add_argument(
+        "--structure-weight",
+        type=float,
+        default=0.5,
+        help="of aligned crops: how firmly pose and light are kept where no truth is known (0.5)",
+    )

@@ -129,14 +129,13 @@ def fit(
         step += 1
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
-        ends = [float(stopped), float(log is not None and log.stalled(cadence))]
-        figures = torch.tensor([*ends, float(loss.detach()), *parts.values()])
+        stalled = log is not None and log.stalled(cadence)
+        figures = torch.tensor([stopped, stalled, float(loss.detach()), *parts.values()])
         peers.average([figures])
         stopped, stalled = (bool(end > 0) for end in figures[:2])  # all stop when one does
         if log is None:
             continue
-        means = dict(zip(("loss", *parts), figures[2:].tolist(), strict=True))
-        log.add({"gradient_norm": norm, **means})
+        log.add(dict(zip(("loss", *parts), figures[2:].tolist(), strict=True)) | {_NORM: norm})
         if progress is not None:
             progress(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
@@ -147,6 +146,9 @@ def fit(
             saved = time.monotonic()
     optimiser.use(optimiser.ema)
     return stalled or step >= config.steps
+
+
+_NORM = "gradient_norm"
 
 
 def _share(batch_size: int, count: int) -> int:

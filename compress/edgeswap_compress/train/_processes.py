@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ class Processes:
             from accelerate import PartialState
 
             self._state = PartialState(cpu=True)
+            # gloo's threads would end the process by a signal if they outlived the interpreter
+            atexit.register(torch.distributed.destroy_process_group)
             self.count, self.rank = self._state.num_processes, self._state.process_index
 
     @property
