@@ -100,17 +100,16 @@ def fit(
     a run that was killed and continued follows the same curve as one that was not. Processes
     launched together share each batch and average their gradients; the first of them writes.
 
-    Parameters without a gradient are left as they are in that step. Buffers are saved too.
+    Parameters without a gradient are left as they are in that step; buffers are saved too.
 
     Args:
         objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
         config: length, batch, optimiser.
-        folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json``, the last
-            evaluation without what depends on the machine's speed or on an interruption.
+        folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
+            evaluation without what depends on speed or interruptions).
 
     Returns:
-        True when the training is complete or has stalled, False when ``cadence.stop_after_s`` cut
-        it short.
+        True when complete or stalled, False when ``cadence.stop_after_s`` cut it short.
     """
     cadence, peers = cadence or Cadence(), processes()
     share = _share(config.batch_size, peers.count)
@@ -119,8 +118,7 @@ def fit(
     step = _restore(optimiser, folder / "state.safetensors", config)
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
-    stopped = False
-    stalled = peers.any(log is not None and log.stalled(cadence))
+    stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
     while step < config.steps and not stopped and not stalled:
         draw = Draw.of(config.seed, step, peers.rank)
         loss, parts = objective.loss(draw, share, step / config.steps)
@@ -135,7 +133,8 @@ def fit(
         stopped, stalled = (bool(end > 0) for end in figures[:2])  # all stop when one does
         if log is None:
             continue
-        log.add(dict(zip(("loss", *parts), figures[2:].tolist(), strict=True)) | {_NORM: norm})
+        means = zip(("loss", *parts), figures[2:].tolist(), strict=True)
+        log.add({"gradient_norm": norm, **dict(means)})
         if progress is not None:
             progress(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
@@ -146,9 +145,6 @@ def fit(
             saved = time.monotonic()
     optimiser.use(optimiser.ema)
     return stalled or step >= config.steps
-
-
-_NORM = "gradient_norm"
 
 
 def _share(batch_size: int, count: int) -> int:
