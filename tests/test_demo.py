@@ -15,6 +15,7 @@ from edgeswap_compress._errors import AssetMissing
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.data import asset, read_dataset
 from edgeswap_compress.distill import _distill
+from edgeswap_compress.prune import _stage
 from edgeswap_export.demo import _demo
 from edgeswap_export.demo._portraits import packaged_pairs
 from edgeswap_runtime._cli import main
@@ -49,7 +50,8 @@ def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "student": tiny_checkpoint(seed=1).save(tmp_path / "student"),
     }
     monkeypatch.setattr(_demo, "default_checkpoint", paths.__getitem__)
-    monkeypatch.setattr(_distill, "read_dataset", SmallFaces)
+    for stage in (_stage, _distill):
+        monkeypatch.setattr(stage, "read_dataset", SmallFaces)
     quick = partial(_demo.DemoConfig, macs_ratio=0.7, minutes=0.02, targets=32, rounds=1)
     monkeypatch.setattr(_demo, "DemoConfig", quick)
 

@@ -6,7 +6,7 @@ turns with the original: medians, p90 and n. The bars, at half of the MACs: a la
 0.58 of the original's; and a plan made for a latency is within 5 % of it.
 
     python benchmarks/studies/pruning_latency.py CHECKPOINT --out OUT
-    python benchmarks/studies/pruning_latency.py CHECKPOINT --out OUT --importance taylor --by both
+    python benchmarks/studies/pruning_latency.py CHECKPOINT --out OUT --importance magnitude
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._config import BEST, PruneConfig
+from edgeswap_compress.prune._errors import UnreachableTarget
 from edgeswap_compress.prune._measured import seeded_inputs
 from edgeswap_compress.prune._ort_timing import open_session
 from edgeswap_compress.prune._samples import token_count
@@ -48,7 +49,11 @@ def main() -> int:
         folders[name] = args.out / name.replace(" ", "-")
         if not folders[name].exists():
             files = PruneFiles(data=args.data, latencies=args.out / "latencies.json")
-            prune(args.checkpoint, config, folders[name], files=files)
+            try:
+                prune(args.checkpoint, config, folders[name], files=files)
+            except UnreachableTarget as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                return 2
     rows = timed(folders, args.runs)
     found = {
         "rows": rows,
@@ -124,9 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--macs-ratio", type=float, default=0.5)
     parser.add_argument("--latency-ratio", type=float, default=0.5)
-    parser.add_argument("--importance", default="magnitude")
-    parser.add_argument("--by", default="width")
-    parser.add_argument("--scope", default="share")
+    parser.add_argument("--importance", default=BEST["importance"])
+    parser.add_argument("--by", default=BEST["by"])
+    parser.add_argument("--scope", default=BEST["scope"])
     parser.add_argument("--round-to", type=int, default=8)
     parser.add_argument("--data", type=Path, help="to judge plans on (default: the packaged one)")
     parser.add_argument("--runs", type=int, default=100)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
@@ -116,9 +117,29 @@ def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path:
     changed = {key.split(".")[0] for key in first if not torch.equal(first[key], second[key])}
     assert changed == {"decoder"}
     lines = (tmp_path / "run" / "decoder" / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1])["psnr_face_db"] > 0
+    last = json.loads(lines[-1])
+    assert last["psnr_face_db"] > 0
+    assert {"fine", "adversarial", "discriminator", "verdict_gap"} <= set(last)
     figures = after.swap.history[-1]["config"]["figures"]
     assert {"fixed_to_truth", "decoder_psnr_face_db", "decoder_hf_ratio"} <= set(figures)
+
+
+def test_picture_discriminator_and_decoder_learn_against_each_other(
+    teacher: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(CONFIG, samples=16 * 8, decoder_share=0.5)
+    without = dataclasses.replace(config, decoder_adversarial_weight=0.0)
+    outs = [
+        run(teacher, tmp_path / name, c) for name, c in (("with", config), ("without", without))
+    ]
+    decoders = [Checkpoint.load(out).vae.state_dict() for out in outs]
+    assert any(not torch.equal(decoders[0][key], decoders[1][key]) for key in decoders[0])
+    names = [
+        set(load_file(tmp_path / name / "run" / "decoder" / "state.safetensors"))
+        for name in ("with", "without")
+    ]
+    assert any("discriminator.layers" in name for name in names[0])
+    assert not any("discriminator" in name for name in names[1])
 
 
 def test_minutes_become_a_number_of_steps_that_a_continued_run_keeps(

@@ -18,7 +18,12 @@ from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.distill import _distill
 from edgeswap_compress.distill._config import METHODS, DistillConfig
 from edgeswap_compress.distill._consistency import ConsistencyObjective
-from edgeswap_compress.distill._discriminator import Discriminator, frozen, hinge
+from edgeswap_compress.distill._discriminator import (
+    Discriminator,
+    PictureDiscriminator,
+    frozen,
+    hinge,
+)
 from edgeswap_compress.distill._distill import distill
 from edgeswap_compress.distill._features import FeatureMatch, block_outputs
 from edgeswap_compress.distill._levels import CLEAN, NoiseLevels, sample, timesteps_of
@@ -202,6 +207,36 @@ def test_the_discriminator_is_spectrally_normalised_and_can_be_passed_through() 
     assert all(p.grad is None for p in judge.parameters())
     assert all(float(f.grad.abs().sum()) > 0 for f in seen if f.grad is not None)
     assert all(p.requires_grad for p in judge.parameters())
+
+
+@pytest.mark.parametrize("side", [24, 27])
+def test_the_picture_discriminator_learns_what_a_blur_lacks(side: int) -> None:
+    judge = PictureDiscriminator(hidden=16)
+    generator = torch.Generator().manual_seed(0)
+    optimiser = torch.optim.Adam(judge.parameters(), 3e-3)
+    face = torch.zeros(8, 1, side, side)
+    face[:, :, : side // 2] = 1.0
+
+    def gap() -> tuple[Tensor, float]:
+        sharp = 0.1 * torch.randn(8, 3, side, side, generator=generator)
+        blurred = torch.nn.functional.avg_pool2d(sharp, 3, 1, 1)
+        real, fake = judge(sharp, face), judge(blurred, face)
+        return hinge([real], [fake]), float((real.mean() - fake.mean()).detach())
+
+    for _ in range(60):
+        loss, found = gap()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert found > 0.5
+    weight: Tensor = judge.get_submodule("layers.1").weight.detach()
+    assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1.0, abs=2e-2)
+    crops = torch.randn(8, 3, side, side, generator=generator)
+    beside = torch.where(face > 0, crops, crops + 1.0)
+    edge = torch.zeros_like(face)
+    edge[:, :, : side // 2 - 10] = 1.0  # further inside than a patch reaches
+    with torch.no_grad():
+        assert torch.allclose(judge(crops, edge), judge(beside, edge), atol=0.05)
 
 
 def test_features_of_a_narrower_student_are_compared(inputs: DistillInputs) -> None:

@@ -14,14 +14,17 @@ import torch
 import edgeswap_compress.prune as public
 from edgeswap_compress import Checkpoint
 from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_compress.prune import PruneConfig, _block_latency, _measured, prune
+from edgeswap_compress.prune import PruneConfig, _block_latency, _measured, _samples, prune
+from edgeswap_compress.prune._config import BEST
 from edgeswap_compress.prune._errors import (
     AlreadyPruned,
     BadPlan,
     PruningError,
     UnreachableTarget,
 )
+from edgeswap_compress.prune._folder import UNetFolder
 from edgeswap_compress.prune._inputs import example_inputs
+from edgeswap_compress.prune._samples import default_choice
 from edgeswap_compress.prune._stage import read_plan, replay, token_count
 from edgeswap_runtime._cli import main
 from edgeswap_runtime._errors import OutputExists
@@ -181,10 +184,11 @@ def test_the_command_prints_a_table_and_replays_a_plan(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["U-Net", "before", "after", "ratio"]
     assert [line.split()[0] for line in lines[1:3]] == ["parameters", "MACs"]
+    assert lines[3] == "chosen: importance magnitude, scope share, 0 modules dropped"
     assert (
-        lines[3] == "no samples, so no loss was predicted: --samples N takes noise, --data triplets"
+        lines[4] == "no samples, so no loss was predicted: --samples N takes noise, --data triplets"
     )
-    assert lines[4] == "latency was not measured: --latency-runs N measures it"
+    assert lines[5] == "latency was not measured: --latency-runs N measures it"
     assert lines[-1] == f"wrote {out}"
 
 
@@ -262,6 +266,37 @@ def test_bad_arguments_exit_with_2_and_write_nothing(
     assert message in captured.err
     assert captured.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("samples", [None, 0])
+def test_the_command_takes_the_best_choice_where_samples_judge_it(
+    samples: int | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unet = tiny_checkpoint().unet
+    unet.save_pretrained(tmp_path / "unet")
+    arguments = ["prune", str(tmp_path / "unet"), str(tmp_path / "out"), "--macs-ratio", "0.5"]
+    arguments += ["--latency-runs", "0"] + ([] if samples is None else ["--samples", str(samples)])
+    assert main(arguments) == 0
+    plan = read_plan(tmp_path / "out" / "pruning.json")
+    assert plan.stats is not None
+    wanted = BEST["importance"] if samples is None else PruneConfig(macs_ratio=0.5).importance
+    assert plan.stats.importance == wanted
+    assert f"chosen: importance {wanted}, " in capsys.readouterr().out
+    if samples is None:
+        assert plan.stats.predicted_loss is not None
+
+
+def test_large_networks_and_other_crops_are_not_judged_unasked(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = Checkpoint.load(whole)  # crops of 24 px, which the packaged dataset has none of
+    assert default_choice(checkpoint, samples=None, data=None) == {}
+    assert default_choice(checkpoint, samples=None, data=Path("faces")) == BEST
+    monkeypatch.setattr(_samples, "LARGE_MACS", 0)
+    bare = UNetFolder(unet=checkpoint.unet, plan=None)
+    assert default_choice(bare, samples=None, data=None) == {}
+    assert default_choice(bare, samples=4, data=None) == BEST
+    assert default_choice(bare, samples=0, data=None) == {}
 
 
 def test_everything_public_can_be_imported_and_is_sorted() -> None:

@@ -78,6 +78,7 @@ def _config(args: argparse.Namespace) -> DistillConfig:
         adversarial_weight=args.adversarial_weight,
         decoder_share=args.decoder_share,
         decoder_fine_weight=args.decoder_fine_weight,
+        decoder_adversarial_weight=args.decoder_adversarial_weight,
         patience=args.patience,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
@@ -147,8 +148,12 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
         help="of the time, for the decoder to learn from the student's own swaps",
     )  # fmt: skip
     terms.add_argument(
-        "--decoder-fine-weight", type=float, default=2.0, help="energy of the finest scale, then"
+        "--decoder-fine-weight", type=float, default=3.0, help="energy of the finest scale, then"
     )
+    terms.add_argument(
+        "--decoder-adversarial-weight", type=float, default=0.05,
+        help="of a discriminator of pictures, then",
+    )  # fmt: skip
     terms.add_argument("--critic-updates", type=int, default=5, help="dmd2: for one of the student")
     terms.add_argument("--adversarial-weight", type=float, default=0.1, help="dmd2")
 

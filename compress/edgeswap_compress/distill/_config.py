@@ -38,6 +38,8 @@ class DistillConfig:
         decoder_share: share of the minutes or samples for the last lesson: the student's decoder
             learns to show its swaps as sharp as the truths; 0 leaves the decoder as it is.
         decoder_fine_weight: of the finest scale's energy in that lesson.
+        decoder_adversarial_weight: of a discriminator's verdict on decoded pictures in that lesson;
+            0 leaves the discriminator out.
         patience: evaluations without a better figure after which the fitting ends; 0 never.
         batch_size, learning_rate, optimiser, seed: of the fitting.
     """
@@ -61,7 +63,8 @@ class DistillConfig:
     critic_updates: int = 5
     adversarial_weight: float = 0.1
     decoder_share: float = 0.2
-    decoder_fine_weight: float = 2.0
+    decoder_fine_weight: float = 3.0
+    decoder_adversarial_weight: float = 0.05
     patience: int = 0
     batch_size: int = 32
     learning_rate: float = 5e-4
@@ -96,8 +99,8 @@ class DistillConfig:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
         for name in ("identity_weight", "identity_noise", "fine_weight", "feature_weight",
-                     "adversarial_weight", "decoder_fine_weight", "judge_samples",
-                     "patience"):  # fmt: skip
+                     "adversarial_weight", "decoder_fine_weight", "decoder_adversarial_weight",
+                     "judge_samples", "patience"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
         for name in ("critic_updates", "fine_samples"):

@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeswap_compress._latents import decode_latents, sample_to_latents
 from edgeswap_compress.data import Pictures
+from edgeswap_compress.distill._discriminator import PictureDiscriminator, frozen, hinge
 from edgeswap_compress.distill._levels import sample
 from edgeswap_compress.distill._task import Batch, StudentTask
 from edgeswap_compress.train._autoencoder import reconstruction_figures, reconstruction_loss
 from edgeswap_compress.train._cache import TripletDraw, to_tensor
 from edgeswap_compress.train._loop import Draw
+
+VAE = "vae"
+"""Name of the autoencoder in the fitted module."""
 
 CLEAN_SHARE = 0.2
 """Of each batch, decoded from the truth's own latents, so that these stay what they were."""
@@ -24,14 +28,18 @@ class DecoderObjective:
     """Reconstruction of exact truths from the student's own swaps.
 
     Few steps regress to a mean, which is a blur wherever the truth is uncertain. The decoder sees
-    which latents those are: its pixel terms correct what is wrong on average, and its fine-scale
-    term gives texture back. Encoder and denoiser stay as they are, and no evaluation is added.
+    which latents those are: its pixel terms correct what is wrong on average, its fine-scale term
+    gives texture back, and a discriminator asks that it look like the truths' (the adversarial
+    term of ADD, 2311.17042, in pixels). Encoder and denoiser stay as they are, and no evaluation is
+    added.
 
     Args:
         task: of the fitted student; draws triplets and swaps them.
         vae: the student's autoencoder; its decoder alone learns.
         pictures, held_out: the pixels of ``task``'s data and of its held-out data.
         fine_weight: of the energy of the finest scale.
+        adversarial_weight: of the discriminator's verdict; 0 leaves the discriminator out.
+        seed: of the discriminator's weights.
     """
 
     def __init__(
@@ -40,11 +48,20 @@ class DecoderObjective:
         vae: Any,
         pictures: Pictures,
         held_out: Pictures,
+        *,
         fine_weight: float,
+        adversarial_weight: float,
+        seed: int,
     ) -> None:
         vae.requires_grad_(False)
         vae.decoder.requires_grad_(True)
-        self.module, self._task, self._fine_weight = vae, task, fine_weight
+        self.module, self._vae = nn.ModuleDict({VAE: vae}), vae
+        self._discriminator: PictureDiscriminator | None = None
+        if adversarial_weight > 0:
+            self._discriminator = PictureDiscriminator(seed=seed)
+            self.module["discriminator"] = self._discriminator
+        self._task, self._fine_weight = task, fine_weight
+        self._adversarial_weight = adversarial_weight
         self._pictures, self._held_out = pictures, held_out
         self._swap, self._dtype = task.swap_config, next(vae.parameters()).dtype
 
@@ -62,7 +79,25 @@ class DecoderObjective:
         clean = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
         found = torch.where(clean.view(-1, 1, 1, 1), batch.truth, own)
         crops, mask = truths(self._pictures, batch.triplets)
-        return reconstruction_loss(self._decode(found, batch), crops, mask, self._fine_weight)
+        output = self._decode(found, batch)
+        loss, parts = reconstruction_loss(output, crops, mask, self._fine_weight)
+        return loss + self._adversarial_loss(output, crops, mask, parts), parts
+
+    def _adversarial_loss(
+        self, output: Tensor, crops: Tensor, mask: Tensor, parts: dict[str, float]
+    ) -> Tensor:
+        """Losses of decoder and discriminator: the gradient of each reaches that one alone."""
+        judge = self._discriminator
+        if judge is None:
+            return torch.zeros(())
+        with frozen(judge):
+            real_looking = judge(output, mask).mean()
+        real, fake = judge(crops, mask), judge(output.detach(), mask)
+        lesson = hinge([real], [fake])
+        parts["adversarial"] = -float(real_looking.detach())
+        parts["discriminator"] = float(lesson.detach())
+        parts["verdict_gap"] = float((real.mean() - fake.mean()).detach())
+        return lesson - self._adversarial_weight * real_looking
 
     def evaluate(self) -> dict[str, float]:
         """Of the fixed triplets, against the truths' own pixels, see ``reconstruction_figures``."""
@@ -72,7 +107,7 @@ class DecoderObjective:
 
     def _decode(self, found: Tensor, batch: Batch) -> Tensor:
         latents = sample_to_latents(self._swap, found, batch.target).to(self._dtype)
-        return decode_latents(self.module, self._swap, latents, clamp=False).float()
+        return decode_latents(self._vae, self._swap, latents, clamp=False).float()
 
 
 def truths(pictures: Pictures, triplets: TripletDraw) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._consistency import ConsistencyObjective
+from edgeswap_compress.distill._decoder import VAE
 from edgeswap_compress.distill._lessons import Fitted, Lessons, trained, trained_module
 from edgeswap_compress.distill._matching import MatchingObjective
 from edgeswap_compress.distill._progressive import ProgressiveObjective
@@ -109,7 +110,7 @@ def _taught(
     """The student as it began, with what it has learned, and how."""
     student, figures = trained(start, fitted.folder), last_figures(fitted.folder)
     if config.decoder_share > 0:
-        trained_module(student.vae, run / "decoder")
+        trained_module(student.vae, run / "decoder", f"{VAE}.")
         figures |= {f"decoder_{k}": v for k, v in last_figures(run / "decoder").items()}
     details = {
         **dataclasses.asdict(config),

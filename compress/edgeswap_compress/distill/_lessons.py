@@ -75,7 +75,10 @@ class Lessons:
         """
         config = self._config
         task.module.eval()
-        objective = DecoderObjective(task, student.vae, *pictures, config.decoder_fine_weight)
+        objective = DecoderObjective(
+            task, student.vae, *pictures, fine_weight=config.decoder_fine_weight,
+            adversarial_weight=config.decoder_adversarial_weight, seed=config.seed,
+        )  # fmt: skip
         if config.samples is None:
             minutes, file = config.minutes * config.decoder_share, self._run / "decoder.json"
             steps = steps_in(objective, minutes, config.batch_size, config.seed, file)

@@ -5,15 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from edgeswap_compress.prune._config import (
-    BY,
-    IMPORTANCE,
-    RESAMPLE,
-    SCOPE,
-    PruneConfig,
-    RecoverConfig,
-)
+from edgeswap_compress.prune._config import BEST, PruneConfig, RecoverConfig
 from edgeswap_compress.prune._importance import IMPORTANCES
 
 
@@ -28,7 +22,7 @@ def command(argv: list[str]) -> int:
 
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.prune._compare import compare, table
-    from edgeswap_compress.prune._stage import PruneFiles, prune, read_plan, replay
+    from edgeswap_compress.prune._stage import PruneFiles, open_model, prune, read_plan, replay
     from edgeswap_compress.train._loop import Cadence
 
     if args.threads:
@@ -47,7 +41,7 @@ def command(argv: list[str]) -> int:
         with stage_progress() as report:
             done = prune(
                 args.checkpoint,
-                _config(args),
+                _config(args, open_model(args.checkpoint)),
                 args.out,
                 files=files,
                 recover=recover,
@@ -98,20 +92,22 @@ def _check_used(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
             parser.error(f"{option} is of no use with --plan, which replays the file as it is")
 
 
-def _config(args: argparse.Namespace) -> PruneConfig:
+def _config(args: argparse.Namespace, model: Any) -> PruneConfig:
+    from edgeswap_compress.prune._samples import default_choice
+
+    chosen = default_choice(model, samples=args.samples, data=args.data)
+    given = {name: getattr(args, name) for name in BEST if getattr(args, name) is not None}
     return PruneConfig(
         macs_ratio=args.macs_ratio,
         params_ratio=args.params_ratio,
         latency_ratio=args.latency_ratio,
-        importance=args.importance,
-        by=args.by,
-        scope=args.scope,
         resample=args.resample,
         round_to=args.round_to,
         protect=tuple(args.protect),
         samples=args.samples,
         rounds=args.rounds,
         seed=args.seed,
+        **{**chosen, **given},
     )
 
 
@@ -162,20 +158,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_argument_group("what goes")
+    choice.add_argument("--importance", help=f"{', '.join(IMPORTANCES)} {_default('importance')}")
+    choice.add_argument("--by", help=f"width, depth, or both: the best mixture {_default('by')}")
     choice.add_argument(
-        "--importance", default=IMPORTANCE, help=f"{', '.join(IMPORTANCES)} (default: {IMPORTANCE})"
+        "--scope",
+        help="how layers compare: share of importance, uniform, global, or best of these "
+        f"{_default('scope')}",
     )
     choice.add_argument(
-        "--by", default=BY,
-        help=f"width, depth, or both: the best mixture (default: {BY})",
-    )  # fmt: skip
-    choice.add_argument(
-        "--scope", default=SCOPE,
-        help="how layers compare: share of importance, uniform, global, or best of these "
-        f"(default: {SCOPE})",
-    )  # fmt: skip
-    choice.add_argument(
-        "--resample", action=argparse.BooleanOptionalAction, default=RESAMPLE,
+        "--resample", action="store_true",
         help="resample inner channels as functions of the channel instead of choosing some",
     )  # fmt: skip
     choice.add_argument(
@@ -194,6 +185,11 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         "--latency-table", type=Path, metavar="FILE",
         help="block latencies; measured and written where it does not exist",
     )  # fmt: skip
+
+
+def _default(name: str) -> str:
+    plain = PruneConfig.__dataclass_fields__[name].default
+    return f"(default: {BEST[name]}; without samples to judge plans on: {plain})"
 
 
 def _add_recovery(parser: argparse.ArgumentParser) -> None:

@@ -125,6 +125,7 @@ def _predictions(probe: Probe | None, unets: dict[str, Any], after: Model) -> di
         "samples": None if probe is None else sum(len(batch) for batch in probe.batches),
         "samples_origin": None if probe is None else probe.origin,
         "plan": None if stats is None else stats.to_json(),
+        "dropped": [] if after.plan is None else sorted(after.plan.dropped),
         "kind": "checkpoint" if isinstance(after, Checkpoint) else "unet",
     }
 
@@ -146,6 +147,13 @@ def table(facts: dict[str, Any]) -> list[str]:
         digits = 2 if unit else 4
         cells = (f"{value / scale:>9.{digits}f} {unit:<2}" for value in (before, after))
         lines.append(f"{label:<14}{''.join(cells)}{ratio:>8.3f}")
+    plan = facts["plan"]
+    if plan is not None:
+        dropped = len(facts["dropped"])
+        lines.append(
+            f"chosen: importance {plan['importance']}, scope {plan.get('scope') or 'share'}, "
+            f"{dropped} {'module' if dropped == 1 else 'modules'} dropped"
+        )
     predicted = facts["predicted_loss"]
     if predicted is not None:
         lines.append(f"predicted loss change: {predicted:+.4f} before any training")

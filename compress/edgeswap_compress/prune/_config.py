@@ -12,17 +12,17 @@ TargetName = Literal["macs", "params", "latency"]
 By = Literal["width", "depth", "both"]
 Scope = Literal["share", "uniform", "global", "best"]
 
-# How `edgeswap prune` chooses where nothing else is said: what benchmarks/studies/pruning.py finds
-# best on the default teacher.
-IMPORTANCE: Final = "magnitude"
-BY: Final = "width"
-SCOPE: Final = "share"
-RESAMPLE: Final = False
+BEST: Final[dict[str, str]] = {"importance": "taylor", "by": "both", "scope": "best"}
+"""How `edgeswap prune` chooses where nothing else is said and plans can be judged on samples: what
+benchmarks/studies/pruning.py finds best on the default teacher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneConfig:
     """What to prune to, and how to choose. Exactly one of the ratios is given.
+
+    The defaults are the choice that needs no samples; `best` is the one that was measured to
+    be best.
 
     Args:
         macs_ratio: in (0, 1), the U-Net's multiply-accumulates after / before; met within 5 %.
@@ -50,10 +50,10 @@ class PruneConfig:
     macs_ratio: float | None = None
     params_ratio: float | None = None
     latency_ratio: float | None = None
-    importance: str = IMPORTANCE
-    by: By = BY
-    scope: Scope = SCOPE
-    resample: bool = RESAMPLE
+    importance: str = "magnitude"
+    by: By = "width"
+    scope: Scope = "share"
+    resample: bool = False
     round_to: int = 8
     protect: tuple[str, ...] = ()
     samples: int | None = None
@@ -90,6 +90,11 @@ class PruneConfig:
                 f"resampling needs all of the original weights, so it cannot go in {self.rounds} "
                 "rounds: expected --rounds 1 with --resample"
             )
+
+    @classmethod
+    def best(cls, **settings: Any) -> PruneConfig:
+        """A config with `BEST`, where nothing else is said; its plans are judged on samples."""
+        return cls(**{**BEST, **settings})
 
     @property
     def target(self) -> TargetName:

@@ -8,7 +8,7 @@ from typing import Any
 from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._defaults import calibration_dataset
 from edgeswap_compress._macs import count_macs
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._config import BEST, PruneConfig
 from edgeswap_compress.prune._errors import PruningError
 from edgeswap_compress.prune._folder import UNetFolder, unet_home
 from edgeswap_compress.prune._importance import NEED_PROBE
@@ -39,6 +39,24 @@ def is_large(model: Model) -> bool:
     """Whether one evaluation of the U-Net costs more than `LARGE_MACS`."""
     inputs = example_inputs(model.unet.config, tokens=token_count(model))
     return count_macs(empty_original(model.unet), inputs) > LARGE_MACS
+
+
+def default_choice(model: Model, *, samples: int | None, data: Path | None) -> dict[str, str]:
+    """How to choose what goes where nobody says: `BEST`, or nothing where samples are missing.
+
+    They are where none are wanted, where a checkpoint's crops have another size than the packaged
+    dataset's and no other is named, and where a bare U-Net is large and nobody asks for samples.
+
+    Returns:
+        fields of a `PruneConfig`; none of them where its own defaults hold.
+    """
+    if samples == 0:
+        return {}
+    if isinstance(model, Checkpoint):
+        judged = data is not None or _packaged(model) is not None
+    else:
+        judged = samples is not None or not is_large(model)
+    return dict(BEST) if judged else {}
 
 
 def probe_of(

