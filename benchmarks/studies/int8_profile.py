@@ -2,8 +2,8 @@
 
 ONNX Runtime times every kernel of two bundles of one checkpoint, in float32 and in int8, on the
 same seeded inputs; the table sums them by kind of kernel, graph by graph. What int8 makes faster
-is multiplications; it leaves normalisations, activations and attention as they are, and adds kernels
-that quantise and dequantise between the two.
+is multiplications; it leaves normalisations, activations and attention as they are, and adds
+kernels that quantise and dequantise between the two.
 
     python benchmarks/studies/int8_profile.py --folder /tmp/parity      # of parity.py
     python benchmarks/studies/int8_profile.py --folder /tmp/parity --graph denoise --json
