@@ -124,6 +124,18 @@ def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path:
     assert {"fixed_to_truth", "decoder_psnr_face_db", "decoder_hf_ratio"} <= set(figures)
 
 
+def test_a_finished_students_decoder_learns_alone(teacher: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, samples=16 * 4, decoder_share=1.0)
+    out = run(teacher, tmp_path, config)
+    before, after = Checkpoint.load(teacher), Checkpoint.load(out)
+    first, second = (c.unet.state_dict() for c in (before, after))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    first, second = (c.vae.decoder.state_dict() for c in (before, after))
+    assert any(not torch.equal(first[key], second[key]) for key in first)
+    assert not (tmp_path / "run" / "fit").exists()
+    assert after.swap.history[-1]["config"]["samples"] == 0
+
+
 def test_picture_discriminator_and_decoder_learn_against_each_other(
     teacher: Path, tmp_path: Path
 ) -> None:
@@ -199,7 +211,7 @@ def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) 
         ({"method": "magic"}, "expected one of trajectory, progressive, lcm, dmd2"),
         ({"method": "progressive", "teacher_steps": 6}, "2, 4, 8, ... times --steps"),
         ({"method": "progressive", "teacher_steps": 1}, "2, 4, 8, ... times --steps"),
-        ({"decoder_share": 1.0}, "expected 0 or more, less than 1"),
+        ({"decoder_share": 1.5}, "decoder_share 1.5: expected 0 to 1"),
         ({"fine_weight": -1.0}, "fine_weight -1.0: expected 0 or more"),
         ({"critic_updates": 0}, "critic_updates 0: expected 1 or more"),
     ],

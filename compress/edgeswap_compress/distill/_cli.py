@@ -145,7 +145,8 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
     )
     terms.add_argument(
         "--decoder-share", type=float, default=0.2,
-        help="of the time, for the decoder to learn from the student's own swaps",
+        help="of the time, for the decoder to learn from the student's own swaps; 1: of a finished "
+        "student nothing but that",
     )  # fmt: skip
     terms.add_argument(
         "--decoder-fine-weight", type=float, default=3.0, help="energy of the finest scale, then"

@@ -36,7 +36,8 @@ class DistillConfig:
         critic_updates: steps of critic and discriminator for one of the student (dmd2).
         adversarial_weight: of the discriminator's verdict (dmd2); 0 leaves the discriminator out.
         decoder_share: share of the minutes or samples for the last lesson: the student's decoder
-            learns to show its swaps as sharp as the truths; 0 leaves the decoder as it is.
+            learns to show its swaps as sharp as the truths; 0 leaves the decoder as it is, 1
+            teaches a finished student nothing else.
         decoder_fine_weight: of the finest scale's energy in that lesson.
         decoder_adversarial_weight: of a discriminator's verdict on decoded pictures in that lesson;
             0 leaves the discriminator out.
@@ -91,11 +92,7 @@ class DistillConfig:
                 f"{self.minutes} minutes on {self.targets} targets: expected more than 0 minutes "
                 f"and at least {self.batch_size} targets"
             )
-        if not 0.0 <= self.decoder_share < 1.0:
-            raise InvalidSettings(
-                f"decoder_share {self.decoder_share}: expected 0 or more, less than 1"
-            )
-        for name in ("truth_weight", "metric_share"):
+        for name in ("truth_weight", "metric_share", "decoder_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
         for name in ("identity_weight", "identity_noise", "fine_weight", "feature_weight",

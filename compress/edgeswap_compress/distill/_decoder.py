@@ -12,7 +12,7 @@ from edgeswap_compress._latents import decode_latents, sample_to_latents
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._discriminator import PictureDiscriminator, frozen, hinge
 from edgeswap_compress.distill._levels import sample
-from edgeswap_compress.distill._task import Batch, StudentTask
+from edgeswap_compress.distill._task import Batch, Student
 from edgeswap_compress.train._autoencoder import reconstruction_figures, reconstruction_loss
 from edgeswap_compress.train._cache import TripletDraw, to_tensor
 from edgeswap_compress.train._loop import Draw
@@ -44,7 +44,7 @@ class DecoderObjective:
 
     def __init__(
         self,
-        task: StudentTask,
+        task: Student,
         vae: Any,
         pictures: Pictures,
         held_out: Pictures,

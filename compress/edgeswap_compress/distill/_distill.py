@@ -26,7 +26,7 @@ from edgeswap_compress.distill._lessons import Fitted, Lessons, trained, trained
 from edgeswap_compress.distill._matching import MatchingObjective
 from edgeswap_compress.distill._progressive import ProgressiveObjective
 from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter
-from edgeswap_compress.distill._task import DistillInputs, StudentTask
+from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill._trajectory import TrajectoryObjective
 from edgeswap_compress.train._cache import LatentGroups, encode_dataset
@@ -92,7 +92,10 @@ def distill(
     if config.judge_samples:
         inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
     lessons = Lessons(teacher, config, run, cadence, tracker, report)
-    fitted = lessons.fit(_tasks(inputs, run, key, report))
+    if config.decoder_share == 1.0:
+        fitted: Fitted | None = Fitted(Student(inputs), None, 0)
+    else:
+        fitted = lessons.fit(_tasks(inputs, run, key, report))
     if fitted is None:
         return None
     if config.decoder_share > 0:
@@ -108,7 +111,9 @@ def _taught(
     start: Checkpoint, config: DistillConfig, fitted: Fitted, run: Path, key: dict[str, str]
 ) -> Checkpoint:
     """The student as it began, with what it has learned, and how."""
-    student, figures = trained(start, fitted.folder), last_figures(fitted.folder)
+    student, figures = start, dict[str, float]()
+    if fitted.folder is not None:
+        student, figures = trained(start, fitted.folder), last_figures(fitted.folder)
     if config.decoder_share > 0:
         trained_module(student.vae, run / "decoder", f"{VAE}.")
         figures |= {f"decoder_{k}": v for k, v in last_figures(run / "decoder").items()}

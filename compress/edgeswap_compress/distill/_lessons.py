@@ -17,7 +17,7 @@ from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._decoder import DecoderObjective
 from edgeswap_compress.distill._preview import WithPreview
 from edgeswap_compress.distill._run import steps_in
-from edgeswap_compress.distill._task import StudentTask
+from edgeswap_compress.distill._task import Student, StudentTask
 from edgeswap_compress.train._config import FitConfig
 from edgeswap_compress.train._loop import Cadence, fit
 from edgeswap_compress.train._trackers import Tracker
@@ -25,10 +25,10 @@ from edgeswap_compress.train._trackers import Tracker
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The last task, with the fitted student in it; its folder; samples seen by all tasks."""
+    """The fitted student; the last task's folder, None where nothing was; samples of all tasks."""
 
-    task: StudentTask
-    folder: Path
+    task: Student
+    folder: Path | None
     samples: int
 
 
@@ -66,7 +66,7 @@ class Lessons:
         return last
 
     def sharpen(
-        self, task: StudentTask, student: Checkpoint, pictures: tuple[Pictures, Pictures]
+        self, task: Student, student: Checkpoint, pictures: tuple[Pictures, Pictures]
     ) -> bool:
         """Let the decoder learn from the fitted student's swaps; False if the cadence stopped it.
 

@@ -96,8 +96,8 @@ class Batch:
         return len(self.target)
 
 
-class StudentTask(ABC):
-    """Base of the objectives: subclasses give ``loss``."""
+class Student:
+    """A student beside its teacher: what both answer, what that costs, and the figures."""
 
     def __init__(self, inputs: DistillInputs) -> None:
         student, self._teacher = inputs.student, inputs.teacher
@@ -125,10 +125,6 @@ class StudentTask(ABC):
     def swap_config(self) -> SwapConfig:
         """The student's."""
         return self._swap
-
-    @abstractmethod
-    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of one batch and its terms; ``done`` is the share of the fitting behind us."""
 
     def batch(
         self, triplets: TripletDraw, data: tuple[LatentGroups, LatentGroups] | None = None
@@ -363,3 +359,11 @@ class StudentTask(ABC):
             "fixed_hf_ratio": figures["hf_ratio"],
             "fixed_diversity": (apart(*found) / max(apart(*wanted), 1e-12)) ** 0.5,
         }
+
+
+class StudentTask(Student, ABC):
+    """Base of the objectives: subclasses give ``loss``."""
+
+    @abstractmethod
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of one batch and its terms; ``done`` is the share of the fitting behind us."""
