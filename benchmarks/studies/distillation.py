@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from distillation_timing import bundle_of, macs_per_swap, time_swaps
+from distillation_timing import Run, bundle_of, macs_per_swap, time_swaps
 
 from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.data import read_dataset
@@ -144,11 +144,12 @@ class Study:
         found = json.loads(file.read_text()) if file.exists() else {}
         if set(found) == set(rows):
             return found
-        bundles = {
-            name: bundle_of(self._checkpoint(name, plan), plan.steps, self.folder / name / "bundle")
+        runs = {
+            name: Run(bundle=bundle_of(self._checkpoint(name, plan), plan.steps, folder / "bundle"))
             for name, plan in rows.items()
+            for folder in [self.folder / name]
         }
-        timings = time_swaps(bundles, self.args.rounds, self.args.threads)
+        timings = time_swaps(runs, self.args.rounds, self.args.threads)
         found = {name: t.to_json() for name, t in timings.items()}
         write_json(file, found)
         return found

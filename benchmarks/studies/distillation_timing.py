@@ -16,11 +16,27 @@ from edgeswap_runtime import Swapper
 from edgeswap_runtime._clock import StageClock
 
 
-def bundle_of(checkpoint: Path, steps: int, folder: Path) -> Path:
+def bundle_of(checkpoint: Path, steps: int, folder: Path, precision: str = "fp32") -> Path:
     """The checkpoint exported with one schedule of so many DDIM steps, unless it was before."""
     if not folder.exists():
-        export(checkpoint, ExportConfig(steps=steps, others=(), detector=False), folder)
+        config = ExportConfig(steps=steps, others=(), detector=False, precision=precision)
+        export(checkpoint, config, folder)
     return folder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A bundle on a backend, computing in a precision (the backend's own where None)."""
+
+    bundle: Path
+    backend: str = "ort"
+    precision: str | None = None
+
+    def open(self, threads: int | None) -> Swapper:
+        """The bundle, ready to swap."""
+        return Swapper.open(
+            self.bundle, backend=self.backend, precision=self.precision, threads=threads
+        )
 
 
 def macs_per_swap(checkpoint: Path, steps: int) -> dict[str, int]:
@@ -56,16 +72,13 @@ class SwapTiming:
 
 
 def time_swaps(
-    bundles: dict[str, Path], rounds: int, threads: int | None, warm_up: int = 3
+    runs: dict[str, Run], rounds: int, threads: int | None, warm_up: int = 3
 ) -> dict[str, SwapTiming]:
-    """Swap the same crop with every bundle on ONNX Runtime's CPU, in turns."""
+    """Swap the same crop with every run, in turns."""
     rng = np.random.default_rng(0)
-    laps: dict[str, list[dict[str, int]]] = {name: [] for name in bundles}
+    laps: dict[str, list[dict[str, int]]] = {name: [] for name in runs}
     with contextlib.ExitStack() as stack:
-        opened = {
-            name: stack.enter_context(Swapper.open(path, backend="ort", threads=threads))
-            for name, path in bundles.items()
-        }
+        opened = {name: stack.enter_context(run.open(threads)) for name, run in runs.items()}
         faces = {}
         for name, swapper in opened.items():
             size = swapper.resolution_px
