@@ -146,7 +146,9 @@ def study(args: argparse.Namespace) -> dict[str, Any]:
         Image.fromarray(photo).save(photos / f"{i}.png")
     out = args.out / "student"
     if not out.exists():
-        config = PersonaliseConfig(consent=CONSENT, samples=args.samples)
+        config = PersonaliseConfig(
+            consent=CONSENT, samples=args.samples, prior_weight=args.prior_weight
+        )
         with stage_progress() as report:
             personalise(
                 args.student, photos, out, config, data=args.data, run=args.out / "run",
@@ -208,6 +210,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=32, help="judged swaps to the person")
     parser.add_argument("--limit", type=int, default=256, help="judged pairs of others")
     parser.add_argument("--samples", type=int, default=4800, help="training samples")
+    parser.add_argument("--prior-weight", type=float, default=3.0)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()

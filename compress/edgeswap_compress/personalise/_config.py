@@ -26,7 +26,7 @@ class PersonaliseConfig:
     batch_size: int = 16
     learning_rate: float = 1e-3
     others: int = 24
-    prior_weight: float = 1.0
+    prior_weight: float = 3.0
     identity_weight: float = 0.5
     identity_noise: float = 0.3
     mask_weight: float = 3.0

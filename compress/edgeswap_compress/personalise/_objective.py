@@ -60,21 +60,34 @@ class PersonaliseObjective:
         half = batch_size if config.prior_weight == 0 else (batch_size + 1) // 2
         target, source, truth = self._photos(draw, half)
         clean = self._clean(self.module, draw, target, source, truth)
-        own = self._apart(clean, latents_to_sample(self._swap, truth, target))
-        parts["person"] = float(own.detach())
-        total = own
-        if config.identity_weight > 0:
-            swapped = sample_to_latents(self._swap, clean, target)
-            strength = torch.from_numpy(draw.rng.random((half, 1, 1, 1))).float()
-            spoil = config.identity_noise * strength * draw.normal(truth)
-            identity = self._identity(swapped, truth, noise=spoil)
-            parts["identity"] = float(identity.detach())
-            total = total + config.identity_weight * identity
+        wanted = latents_to_sample(self._swap, truth, target)
+        total = self._distance("person", draw, (clean, wanted), target, parts)
         if half < batch_size:
-            prior = self._prior(draw, batch_size - half)
-            parts["prior"] = float(prior.detach())
+            clean, wanted, target = self._prior(draw, batch_size - half)
+            prior = self._distance("prior", draw, (clean, wanted), target, parts)
             total = total + config.prior_weight * prior
         return total, parts
+
+    def _distance(
+        self,
+        name: str,
+        draw: Draw,
+        samples: tuple[Tensor, Tensor],
+        target: Tensor,
+        parts: dict[str, float],
+    ) -> Tensor:
+        """How far clean samples are from the wanted ones, and the faces that they make."""
+        config, (clean, wanted) = self._config, samples
+        total = self._apart(clean, wanted)
+        parts[name] = float(total.detach())
+        if config.identity_weight > 0:
+            found, right = (sample_to_latents(self._swap, x, target) for x in samples)
+            strength = torch.from_numpy(draw.rng.random((len(clean), 1, 1, 1))).float()
+            spoil = config.identity_noise * strength * draw.normal(right)
+            identity = self._identity(found, right, noise=spoil)
+            parts[f"{name}_identity"] = float(identity.detach())
+            total = total + config.identity_weight * identity
+        return total
 
     def _photos(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
         person, rng = self._person, draw.rng
@@ -91,12 +104,13 @@ class PersonaliseObjective:
         target, source, truth = (latents[t.group, x].float() for x in (t.target, t.source, t.truth))
         return target, source, truth
 
-    def _prior(self, draw: Draw, n: int) -> Tensor:
+    def _prior(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean samples of other people's swaps, what they were before, and the targets."""
         target, source, truth = self._triplets(draw, n)
         now, again = _twice(draw)
         with torch.no_grad():
             wanted = self._clean(self._before, now, target, source, truth)
-        return self._apart(self._clean(self.module, again, target, source, truth), wanted)
+        return self._clean(self.module, again, target, source, truth), wanted, target
 
     def _clean(
         self,
@@ -133,10 +147,11 @@ class PersonaliseObjective:
         wanted = latents_to_sample(self._swap, truth, target)
         after = self._clean(self.module, now, target, source, truth)
         before = self._clean(self._before, again, target, source, truth)
+        moved, kept, _ = self._prior(Draw.of(self._config.seed, 2**30 + 1), FIXED)
         return {
             "fixed_person": float(self._apart(after, wanted)),
             "fixed_person_before": float(self._apart(before, wanted)),
-            "fixed_others_moved": float(self._prior(Draw.of(self._config.seed, 2**30 + 1), FIXED)),
+            "fixed_others_moved": float(self._apart(moved, kept)),
         }
 
 
