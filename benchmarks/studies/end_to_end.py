@@ -101,10 +101,11 @@ def runs_of(args: argparse.Namespace, steps: dict[Path, int], folder: Path) -> d
 def in_turns(
     swaps: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2
 ) -> dict[str, float]:
-    """Median milliseconds of each, one after the other in every round."""
+    """Median milliseconds of each, one after the other in every round, an untimed one before it."""
     spent: dict[str, list[float]] = {name: [] for name in swaps}
     for turn in range(warm_up + rounds):
         for name, swap in swaps.items():
+            swap()  # the others' thread pools go to sleep
             begun = time.perf_counter_ns()
             swap()
             if turn >= warm_up:
