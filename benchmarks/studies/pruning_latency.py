@@ -15,7 +15,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,10 @@ import torch
 from edgeswap_compress.prune._config import BEST, PruneConfig
 from edgeswap_compress.prune._errors import UnreachableTarget
 from edgeswap_compress.prune._measured import seeded_inputs
-from edgeswap_compress.prune._ort_timing import open_session
+from edgeswap_compress.prune._ort_timing import in_turns_ms, open_session
 from edgeswap_compress.prune._samples import token_count
 from edgeswap_compress.prune._stage import PruneFiles, open_model, prune
 
-WARM_UP = 5
 MACS_BAR, TARGET_TOLERANCE = 0.58, 0.05
 
 
@@ -78,13 +76,7 @@ def timed(folders: dict[str, Path], runs: int) -> dict[str, dict[str, Any]]:
         name: open_session(torch.nn.Module.float(model.unet), kwargs=inputs)
         for name, model in models.items()
     }
-    times: dict[str, list[float]] = {name: [] for name in sessions}
-    for turn in range(WARM_UP + runs):
-        for name, evaluate in sessions.items():
-            begun = time.perf_counter_ns()
-            evaluate()
-            if turn >= WARM_UP:
-                times[name].append((time.perf_counter_ns() - begun) / 1e6)
+    times = in_turns_ms(sessions, runs)
     base = statistics.median(times["original"])
     rows = {}
     for name, model in models.items():

@@ -135,20 +135,23 @@ def interleaved_medians_ms(sessions: Mapping[Any, Session], *, runs: int) -> dic
         sessions: at least one.
         runs: timed evaluations of each, after 3 untimed ones.
     """
-    times_ms = _in_turns_ms(sessions, runs)
+    times_ms = in_turns_ms(sessions, runs)
     return {name: statistics.median(times) for name, times in times_ms.items()}
 
 
 def interleaved_fast_ms(sessions: Mapping[Any, Session], *, runs: int) -> dict[Any, float]:
     """The 10th percentile instead: what a session takes when nothing interrupts it."""
-    times_ms = _in_turns_ms(sessions, runs)
+    times_ms = in_turns_ms(sessions, runs)
     return {name: sorted(times)[len(times) // 10] for name, times in times_ms.items()}
 
 
-def _in_turns_ms(sessions: Mapping[Any, Session], runs: int) -> dict[Any, list[float]]:
+def in_turns_ms(sessions: Mapping[Any, Session], runs: int) -> dict[Any, list[float]]:
+    """Every timed evaluation. An untimed one goes before it: the threads of the session before wait
+    busily for more work, and would take the processor from this one."""
     times_ms: dict[Any, list[float]] = {name: [] for name in sessions}
     for turn in range(_WARM_UP + runs):
         for name, evaluate in sessions.items():
+            evaluate()
             begun = time.perf_counter_ns()
             evaluate()
             if turn >= _WARM_UP:
