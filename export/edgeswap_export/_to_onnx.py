@@ -23,8 +23,9 @@ OPSET = 18
 
 PRODUCER = "edgeswap"
 
-MAX_BYTES = 2**31 - 1
-"""What one protobuf file, and so one ONNX file with its weights inside, can hold."""
+MAX_BYTES = 2**30
+"""What one ONNX file holds with its weights inside. A protobuf could hold twice that, but writing
+one takes more than three times its size in memory."""
 
 GRAPH_BYTES = 1 << 24
 """Room for everything but the weights."""

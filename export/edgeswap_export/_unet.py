@@ -89,7 +89,7 @@ def export_unet(
         folder: a diffusers U-Net's folder, a pipeline's, or what `edgeswap prune` made of one.
         config: its name, precision (fp32 or fp16), batch, licence and origin are used; the rest
             belongs to swap checkpoints and has to be left alone.
-        out: the folder to make: denoise.onnx, with its weights beside it above 2 GB, and
+        out: the folder to make: denoise.onnx, with its weights beside it above 1 GB, and
             denoise.json, which states tensors, precision, hashes and parity.
         progress: called with one line per thing begun.
 
