@@ -26,8 +26,9 @@ from edgeswap_runtime._errors import OutputExists
 
 CONSENT = "Nobody (rendered), 2026-01-01, a test"
 CONFIG = PersonaliseConfig(
-    consent=CONSENT, samples=16 * 60, others=4, rank=4, learning_rate=5e-3, dtype="float32"
-)
+    consent=CONSENT, samples=16 * 60, others=4, rank=4, learning_rate=5e-3, dtype="float32",
+    prior_weight=1.0,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
