@@ -92,10 +92,7 @@ def distill(
     if config.judge_samples:
         inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
     lessons = Lessons(teacher, config, run, cadence, tracker, report)
-    if config.decoder_share == 1.0:
-        fitted: Fitted | None = Fitted(Student(inputs), None, 0)
-    else:
-        fitted = lessons.fit(_tasks(inputs, run, key, report))
+    fitted = _fitted(lessons, inputs, run, key, report)
     if fitted is None:
         return None
     if config.decoder_share > 0:
@@ -105,6 +102,19 @@ def distill(
     with processes().main_first():
         taught = _taught(start(), config, fitted, run, key) if processes().main else None
         return out if taught is None else taught.save(out)
+
+
+def _fitted(
+    lessons: Lessons,
+    inputs: DistillInputs,
+    run: Path,
+    key: dict[str, str],
+    report: Callable[[str], Any],
+) -> Fitted | None:
+    """The student after its method's lessons, or as it is where the decoder's lesson is all."""
+    if inputs.config.decoder_share == 1.0:
+        return Fitted(Student(inputs), None, 0)
+    return lessons.fit(_tasks(inputs, run, key, report))
 
 
 def _taught(

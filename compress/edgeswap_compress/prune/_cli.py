@@ -166,7 +166,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         f"{_default('scope')}",
     )
     choice.add_argument(
-        "--resample", action="store_true",
+        "--resample", action=argparse.BooleanOptionalAction, default=False,
         help="resample inner channels as functions of the channel instead of choosing some",
     )  # fmt: skip
     choice.add_argument(
