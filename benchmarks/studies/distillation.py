@@ -144,15 +144,14 @@ class Study:
         found = json.loads(file.read_text()) if file.exists() else {}
         if set(found) == set(rows):
             return found
-        runs = {
-            name: Run(bundle=bundle_of(self._checkpoint(name, plan), plan.steps, folder / "bundle"))
-            for name, plan in rows.items()
-            for folder in [self.folder / name]
-        }
+        runs = {name: Run(bundle=self._bundle(name, plan)) for name, plan in rows.items()}
         timings = time_swaps(runs, self.args.rounds, self.args.threads)
         found = {name: t.to_json() for name, t in timings.items()}
         write_json(file, found)
         return found
+
+    def _bundle(self, name: str, plan: Plan) -> Path:
+        return bundle_of(self._checkpoint(name, plan), plan.steps, self.folder / name / "bundle")
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """What is finished, timed."""

@@ -61,10 +61,14 @@ class SwapTiming:
     decode_ms: float
 
     @property
+    def ends_ms(self) -> float:
+        """Encoder and decoder."""
+        return self.encode_ms + self.decode_ms
+
+    @property
     def share_of_ends(self) -> float:
-        """Encoder's and decoder's part of the three stages."""
-        ends = self.encode_ms + self.decode_ms
-        return ends / (ends + self.denoise_ms)
+        """Their part of the three stages."""
+        return self.ends_ms / (self.ends_ms + self.denoise_ms)
 
     def to_json(self) -> dict[str, float]:
         """All of it, by name."""

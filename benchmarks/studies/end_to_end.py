@@ -14,10 +14,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ import torch
 from distillation_timing import Run, SwapTiming, bundle_of, time_swaps
 
 from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
+from edgeswap_compress.prune._latency import interleaved_medians_ms
 from edgeswap_compress.train._cache import to_tensor
 from edgeswap_runtime import Swapper
 
@@ -66,7 +65,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for name, run in runs.items():
             swapper = stack.enter_context(run.open(args.threads))
             swaps[name] = runtime_swap(swapper, target, source)
-        new = in_turns(swaps, args.rounds)
+        new = interleaved_medians_ms(swaps, runs=args.rounds)
     known = time_swaps(runs, args.rounds, args.threads)
     fastest = min(new[name] for name in TORCH)
     return {
@@ -80,7 +79,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "times_exported": new[EXPORTED] / new[STUDENT],
         "times_exported_known": known[EXPORTED].swap_ms / known[STUDENT].swap_ms,
         "student_stages_ms": stages(known[STUDENT]),
-        "share_of_ends": ends_ms(known[STUDENT]) / new[STUDENT],
+        "share_of_ends": known[STUDENT].ends_ms / new[STUDENT],
         "share_of_ends_known": known[STUDENT].share_of_ends,
     }
 
@@ -96,26 +95,6 @@ def runs_of(args: argparse.Namespace, steps: dict[Path, int], folder: Path) -> d
         OPENVINO: Run(bundle=student, backend="openvino", precision="bf16"),
         OPENVINO_INT8: Run(bundle=int8, backend="openvino", precision="bf16"),
     }
-
-
-def in_turns(
-    swaps: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2
-) -> dict[str, float]:
-    """Median milliseconds of each, one after the other in every round, an untimed one before it."""
-    spent: dict[str, list[float]] = {name: [] for name in swaps}
-    for turn in range(warm_up + rounds):
-        for name, swap in swaps.items():
-            swap()  # the others' thread pools go to sleep
-            begun = time.perf_counter_ns()
-            swap()
-            if turn >= warm_up:
-                spent[name].append((time.perf_counter_ns() - begun) / 1e6)
-    return {name: statistics.median(times) for name, times in spent.items()}
-
-
-def ends_ms(timing: SwapTiming) -> float:
-    """Encoder and decoder."""
-    return timing.encode_ms + timing.decode_ms
 
 
 def stages(timing: SwapTiming) -> dict[str, float]:

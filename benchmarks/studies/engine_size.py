@@ -6,8 +6,8 @@ TensorRT for RTX builds one plan for SM86, SM89 and SM120, in a fresh process th
 torch nor onnx. The row is wall time and the process's peak resident memory; the bars are 60 s and
 9 GB. Nothing here runs on a GPU.
 
-    python benchmarks/studies/engine_size.py --folder /tmp/size
-    python benchmarks/studies/engine_size.py --width 64 --folder /tmp/small    # a tenth, to try it
+    python benchmarks/studies/engine_size.py --folder size
+    python benchmarks/studies/engine_size.py --width 64 --folder small    # a tenth, to try it
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ RTX then builds all of its graphs for every GPU it knows, twice, each time in a 
 table says how large the plans are, how long one took, and whether both processes wrote the same
 bytes. What cannot be is tried too, and stands there with its message. Nothing runs on a GPU.
 
-    python benchmarks/studies/engines.py --folder /tmp/engines
-    python benchmarks/studies/engines.py --folder /tmp/engines --checkpoint my-student --json
+    python benchmarks/studies/engines.py --folder engines
+    python benchmarks/studies/engines.py --folder engines --checkpoint my-student --json
 
 Finished rows are kept in the folder, so that a run that was stopped goes on.
 """

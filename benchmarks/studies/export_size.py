@@ -9,8 +9,8 @@ random weights, and then, each in a fresh process:
 Each row is wall time, processor time and the process's peak resident memory. The bars are 60 s and
 9 GB each; on a machine that does other work too, wall time says little and the load is told.
 
-    python benchmarks/studies/export_size.py --folder /tmp/size
-    python benchmarks/studies/export_size.py --width 64 --folder /tmp/small    # a tenth, to try it
+    python benchmarks/studies/export_size.py --folder size
+    python benchmarks/studies/export_size.py --width 64 --folder small    # a tenth, to try it
 """
 
 from __future__ import annotations

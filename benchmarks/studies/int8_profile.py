@@ -5,8 +5,8 @@ same seeded inputs; the table sums them by kind of kernel, graph by graph. What 
 is multiplications; it leaves normalisations, activations and attention as they are, and adds
 kernels that quantise and dequantise between the two.
 
-    python benchmarks/studies/int8_profile.py --folder /tmp/parity      # of parity.py
-    python benchmarks/studies/int8_profile.py --folder /tmp/parity --graph denoise --json
+    python benchmarks/studies/int8_profile.py --folder parity      # of parity.py
+    python benchmarks/studies/int8_profile.py --folder parity --graph denoise --json
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ it was not calibrated with, in units of the output's standard deviation; the lat
 Runtime in float32, all of them timed in turns in one process; the size. For the whole swap: the
 same latency ratio, and the quality by `edgeswap evaluate`'s judges on held-out triplets.
 
-    python benchmarks/studies/parity.py --checkpoint CHECKPOINT --data HELDOUT --folder /tmp/parity
+    python benchmarks/studies/parity.py --checkpoint CHECKPOINT --data HELDOUT --folder parity
 
 Bars: fp16 costs at most 0.1 dB and int8 at most 0.5 dB of float32's PSNR inside the face; int8 is
 at least 1.5 times as fast as float32 in ONNX Runtime. Finished rows are kept in the folder.
@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,27 +183,22 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
 
 def latency(folder: Path, backends: dict[Row, Any], runs: int) -> dict[str, dict[str, float]]:
     """Row -> graph -> median in milliseconds; everything in turns, one round after the other."""
+    from edgeswap_compress.prune._latency import interleaved_medians_ms
     from edgeswap_runtime._manifest import read_manifest
 
-    taken: dict[tuple[Row, str], list[float]] = {}
+    calls = {}
     random = np.random.default_rng(0)
-    inputs = {}
     for row, backend in backends.items():
         manifest = read_manifest(folder / row.precision)
         for name in GRAPHS:
-            inputs[row, name] = {
+            buffers = {
                 tensor.name: backend.upload(random.standard_normal(tensor.shape).astype(np.float32))
                 for tensor in manifest.graphs[name].inputs
             }
-    for turn in range(runs + 5):
-        for (row, name), buffers in inputs.items():
-            begun = time.perf_counter_ns()
-            backends[row].run(name, buffers)
-            if turn >= 5:  # warm-up
-                taken.setdefault((row, name), []).append((time.perf_counter_ns() - begun) / 1e6)
+            calls[row, name] = partial(backend.run, name, buffers)
     found: dict[str, dict[str, float]] = {row.name: {} for row in backends}
-    for (row, name), samples in taken.items():
-        found[row.name][name] = statistics.median(samples)
+    for (row, name), median_ms in interleaved_medians_ms(calls, runs=runs).items():
+        found[row.name][name] = median_ms
     return found
 
 

@@ -199,6 +199,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
+    usual = PersonaliseConfig(consent=CONSENT)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -209,8 +210,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--person", type=int, default=1000, help="number of the portrait person")
     parser.add_argument("--pairs", type=int, default=32, help="judged swaps to the person")
     parser.add_argument("--limit", type=int, default=256, help="judged pairs of others")
-    parser.add_argument("--samples", type=int, default=4800, help="training samples")
-    parser.add_argument("--prior-weight", type=float, default=3.0)
+    parser.add_argument("--samples", type=int, default=usual.samples, help="training samples")
+    parser.add_argument("--prior-weight", type=float, default=usual.prior_weight)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()

@@ -22,8 +22,9 @@ import torch
 
 from edgeswap_compress.prune._config import BEST, PruneConfig
 from edgeswap_compress.prune._errors import UnreachableTarget
+from edgeswap_compress.prune._latency import in_turns_ms
 from edgeswap_compress.prune._measured import seeded_inputs
-from edgeswap_compress.prune._ort_timing import in_turns_ms, open_session
+from edgeswap_compress.prune._ort_timing import open_session
 from edgeswap_compress.prune._samples import token_count
 from edgeswap_compress.prune._stage import PruneFiles, open_model, prune
 
@@ -76,7 +77,7 @@ def timed(folders: dict[str, Path], runs: int) -> dict[str, dict[str, Any]]:
         name: open_session(torch.nn.Module.float(model.unet), kwargs=inputs)
         for name, model in models.items()
     }
-    times = in_turns_ms(sessions, runs)
+    times = in_turns_ms(sessions, runs=runs)
     base = statistics.median(times["original"])
     rows = {}
     for name, model in models.items():

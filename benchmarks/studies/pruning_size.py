@@ -5,8 +5,8 @@ random float16 weights on disk. Then, in a fresh process, it is planned by magni
 by `edgeswap prune`, and in another one the result is loaded again. Each row is wall time and the
 process's peak resident memory. The bars for pruning are 90 s and 8 GB on two cores.
 
-    python benchmarks/studies/pruning_size.py --folder /tmp/size
-    python benchmarks/studies/pruning_size.py --width 64 --folder /tmp/small    # a tenth, to try it
+    python benchmarks/studies/pruning_size.py --folder size
+    python benchmarks/studies/pruning_size.py --width 64 --folder small    # a tenth, to try it
 """
 
 from __future__ import annotations

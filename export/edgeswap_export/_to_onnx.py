@@ -27,9 +27,6 @@ MAX_BYTES = 2**30
 """What one ONNX file holds with its weights inside. A protobuf could hold twice that, but writing
 one takes more than three times its size in memory."""
 
-GRAPH_BYTES = 1 << 24
-"""Room for everything but the weights."""
-
 
 FreeSizes = Mapping[str, Mapping[int, str]]
 """Input name -> axis -> name of its free size; every other size is static."""
@@ -159,7 +156,7 @@ def check(model: onnx.ModelProto, name: str) -> None:
 def fits(model: onnx.ModelProto) -> bool:
     """Whether the model fits into one file, weights included."""
     weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    return weights <= MAX_BYTES - GRAPH_BYTES
+    return weights <= MAX_BYTES
 
 
 def write_onnx(folder: Path, name: str, model: onnx.ModelProto) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress._macs import count_macs
-from edgeswap_compress.prune import _measured, _ort_timing
+from edgeswap_compress.prune import _latency, _measured
 from edgeswap_compress.prune._block_latency import LatencyTable, measure_latencies
 from edgeswap_compress.prune._build import Survey, survey
 from edgeswap_compress.prune._candidates import depth_candidates, goes_with
@@ -273,7 +273,7 @@ def test_what_is_timed_are_both_unets_on_the_same_inputs(monkeypatch: pytest.Mon
 def test_medians_are_of_evaluations_in_turns_after_the_warm_up() -> None:
     calls: list[str] = []
     sessions = {name: (lambda name=name: calls.append(name)) for name in ("a", "b")}
-    found = _ort_timing.interleaved_medians_ms(sessions, runs=5)
+    found = _latency.interleaved_medians_ms(sessions, runs=5)
     assert calls == ["a", "a", "b", "b"] * 8 and found.keys() == sessions.keys()
     # each after an untimed one
     assert all(median_ms > 0 for median_ms in found.values())

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from edgeswap_compress.distill._config import METHODS, DistillConfig
 
+USUAL = DistillConfig()
+"""Whose defaults the options have."""
+
 
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
@@ -104,12 +107,14 @@ def _parser() -> argparse.ArgumentParser:
         "--autoencoder", type=Path, metavar="CHECKPOINT",
         help="give the student this one's small autoencoder",
     )  # fmt: skip
-    parser.add_argument("--method", choices=list(METHODS), default="trajectory")
-    parser.add_argument("--steps", type=int, default=1, help="sampling steps of the student")
+    parser.add_argument("--method", choices=list(METHODS), default=USUAL.method)
+    parser.add_argument(
+        "--steps", type=int, default=USUAL.steps, help="sampling steps of the student"
+    )
     parser.add_argument("--data", type=Path, help="dataset (default: the small packaged one)")
     parser.add_argument("--held-out", type=Path, metavar="DATASET", help="for figures and preview")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, default=10.0, help="time for the fitting")
+    length.add_argument("--minutes", type=float, default=USUAL.minutes, help="time for the fitting")
     length.add_argument("--samples", type=int, help="instead: training samples in all")
     parser.add_argument("--run", type=Path, help="state folder (default: OUT.run)")
     _add_teacher(parser)
@@ -123,51 +128,72 @@ def _add_teacher(parser: argparse.ArgumentParser) -> None:
     defaults = ", ".join(f"{method} {steps}" for method, steps in METHODS.items())
     teacher.add_argument("--teacher-steps", type=int, metavar="N", help=f"(default: {defaults})")
     teacher.add_argument("--teacher-guidance", type=float, metavar="G", help="(default: its own)")
-    teacher.add_argument("--targets", type=int, default=1024, help="trajectories to cache")
+    teacher.add_argument("--targets", type=int, default=USUAL.targets, help="trajectories to cache")
 
 
 def _add_terms(parser: argparse.ArgumentParser) -> None:
     terms = parser.add_argument_group("loss terms")
-    terms.add_argument("--truth-weight", type=float, default=0.5, help="0: teacher, 1: truth")
-    terms.add_argument("--identity-weight", type=float, default=0.5)
     terms.add_argument(
-        "--judge-samples", type=int, default=0, metavar="N",
+        "--truth-weight", type=float, default=USUAL.truth_weight, help="0: teacher, 1: truth"
+    )
+    terms.add_argument("--identity-weight", type=float, default=USUAL.identity_weight)
+    terms.add_argument(
+        "--judge-samples", type=int, default=USUAL.judge_samples, metavar="N",
         help="train a fresh identity encoder for that loss (default 0: the teacher's own)",
     )  # fmt: skip
     terms.add_argument(
-        "--fine-weight", type=float, default=0.0, help="energy of the finest scale, decoded"
+        "--fine-weight",
+        type=float,
+        default=USUAL.fine_weight,
+        help="energy of the finest scale, decoded",
     )
     terms.add_argument(
-        "--metric-share", type=float, default=0.5, help="0: errors of latents, 1: as pixels show"
+        "--metric-share",
+        type=float,
+        default=USUAL.metric_share,
+        help="0: errors of latents, 1: as pixels show",
     )
     terms.add_argument(
-        "--feature-weight", type=float, default=0.0, help="the teacher's block outputs"
+        "--feature-weight",
+        type=float,
+        default=USUAL.feature_weight,
+        help="the teacher's block outputs",
     )
     terms.add_argument(
-        "--decoder-share", type=float, default=0.2,
+        "--decoder-share", type=float, default=USUAL.decoder_share,
         help="of the time, for the decoder to learn from the student's own swaps; 1: of a finished "
         "student nothing but that",
     )  # fmt: skip
     terms.add_argument(
-        "--decoder-fine-weight", type=float, default=3.0, help="energy of the finest scale, then"
+        "--decoder-fine-weight",
+        type=float,
+        default=USUAL.decoder_fine_weight,
+        help="energy of the finest scale, then",
     )
     terms.add_argument(
-        "--decoder-adversarial-weight", type=float, default=0.05,
+        "--decoder-adversarial-weight", type=float, default=USUAL.decoder_adversarial_weight,
         help="of a discriminator of pictures, then",
     )  # fmt: skip
-    terms.add_argument("--critic-updates", type=int, default=5, help="dmd2: for one of the student")
-    terms.add_argument("--adversarial-weight", type=float, default=0.1, help="dmd2")
+    terms.add_argument(
+        "--critic-updates",
+        type=int,
+        default=USUAL.critic_updates,
+        help="dmd2: for one of the student",
+    )
+    terms.add_argument(
+        "--adversarial-weight", type=float, default=USUAL.adversarial_weight, help="dmd2"
+    )
 
 
 def _add_fitting(parser: argparse.ArgumentParser) -> None:
     fitting = parser.add_argument_group("fitting")
-    fitting.add_argument("--batch-size", type=int, default=32)
-    fitting.add_argument("--learning-rate", type=float, default=5e-4)
-    fitting.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
-    fitting.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
-    fitting.add_argument("--seed", type=int, default=0)
+    fitting.add_argument("--batch-size", type=int, default=USUAL.batch_size)
+    fitting.add_argument("--learning-rate", type=float, default=USUAL.learning_rate)
+    fitting.add_argument("--optimiser", choices=("adamw", "muon"), default=USUAL.optimiser)
+    fitting.add_argument("--dtype", choices=("bfloat16", "float32"), default=USUAL.dtype)
+    fitting.add_argument("--seed", type=int, default=USUAL.seed)
     fitting.add_argument(
-        "--patience", type=int, default=0, metavar="N",
+        "--patience", type=int, default=USUAL.patience, metavar="N",
         help="end after N evaluations without a better distance to the truth (default 0: never)",
     )  # fmt: skip
     fitting.add_argument("--threads", type=int, help="CPU threads (default: all)")

@@ -54,7 +54,7 @@ class Discriminator(nn.Module):
 
 
 class PictureDiscriminator(nn.Module):
-    """Says of each place of a picture whether a camera or a decoder made it.
+    """Says of each place of a picture whether it is a truth's or was decoded.
 
     Verdicts on patches of about 20 px a side (1611.07004, section 3.2.2), because what a blur lacks
     is local; the finest scale is shown besides, magnified. Every convolution is spectrally

@@ -23,12 +23,8 @@ from edgeswap_compress.prune._apply import apply_plan
 from edgeswap_compress.prune._build import Survey, plan_from_kept
 from edgeswap_compress.prune._costs import CostModel, Integers
 from edgeswap_compress.prune._errors import PruningError
-from edgeswap_compress.prune._ort_timing import (
-    Session,
-    interleaved_medians_ms,
-    open_session,
-    tensors_of,
-)
+from edgeswap_compress.prune._latency import interleaved_medians_ms
+from edgeswap_compress.prune._ort_timing import Session, open_session, tensors_of
 from edgeswap_compress.prune._search import Cost
 from edgeswap_runtime._atomic import write_json
 

@@ -22,7 +22,7 @@ def command(argv: list[str]) -> int:
 
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.prune._compare import compare, table
-    from edgeswap_compress.prune._stage import PruneFiles, open_model, prune, read_plan, replay
+    from edgeswap_compress.prune._stage import PruneFiles, prune, read_plan, replay
     from edgeswap_compress.train._loop import Cadence
 
     if args.threads:
@@ -41,7 +41,7 @@ def command(argv: list[str]) -> int:
         with stage_progress() as report:
             done = prune(
                 args.checkpoint,
-                _config(args, open_model(args.checkpoint)),
+                _config(args),
                 args.out,
                 files=files,
                 recover=recover,
@@ -92,11 +92,14 @@ def _check_used(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
             parser.error(f"{option} is of no use with --plan, which replays the file as it is")
 
 
-def _config(args: argparse.Namespace, model: Any) -> PruneConfig:
+def _config(args: argparse.Namespace) -> PruneConfig:
     from edgeswap_compress.prune._samples import default_choice
+    from edgeswap_compress.prune._stage import open_model
 
-    chosen = default_choice(model, samples=args.samples, data=args.data)
-    given = {name: getattr(args, name) for name in BEST if getattr(args, name) is not None}
+    choice: dict[str, Any] = {n: getattr(args, n) for n in BEST if getattr(args, n) is not None}
+    if len(choice) < len(BEST):  # only the model can say what the rest should be
+        model = open_model(args.checkpoint)
+        choice = default_choice(model, samples=args.samples, data=args.data) | choice
     return PruneConfig(
         macs_ratio=args.macs_ratio,
         params_ratio=args.params_ratio,
@@ -107,7 +110,7 @@ def _config(args: argparse.Namespace, model: Any) -> PruneConfig:
         samples=args.samples,
         rounds=args.rounds,
         seed=args.seed,
-        **{**chosen, **given},
+        **choice,
     )
 
 

@@ -13,9 +13,9 @@ from edgeswap_compress.data import read_dataset
 from edgeswap_compress.prune._apply import apply_plan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._inputs import example_inputs
-from edgeswap_compress.prune._latency import interleaved_ms
+from edgeswap_compress.prune._latency import interleaved_medians_ms, interleaved_ms
 from edgeswap_compress.prune._measured import seeded_inputs
-from edgeswap_compress.prune._ort_timing import interleaved_medians_ms, open_session
+from edgeswap_compress.prune._ort_timing import open_session
 from edgeswap_compress.prune._probe import Probe
 from edgeswap_compress.prune._samples import Model, is_large, probe_of, token_count
 from edgeswap_compress.prune._stage import open_model

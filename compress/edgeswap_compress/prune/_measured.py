@@ -13,7 +13,8 @@ from edgeswap_compress.prune._choose import Aids, build_plan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._errors import UnreachableTarget
 from edgeswap_compress.prune._inputs import example_inputs
-from edgeswap_compress.prune._ort_timing import interleaved_fast_ms, open_session
+from edgeswap_compress.prune._latency import interleaved_fast_ms
+from edgeswap_compress.prune._ort_timing import open_session
 from edgeswap_compress.prune._plan import PruningPlan
 from edgeswap_compress.prune._replay import Earlier, pruned_copy
 from edgeswap_compress.prune._search import TOLERANCE

@@ -1,11 +1,9 @@
-"""Modules as ONNX Runtime sessions on the CPU, timed side by side."""
+"""Modules as ONNX Runtime sessions on the CPU, for `_latency` to time."""
 
 from __future__ import annotations
 
 import logging
-import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 OPSET = 18  # the newest that JetPack 6 reads
-_WARM_UP = 3
 
 Session: TypeAlias = Callable[[], Any]
 """One evaluation."""
@@ -126,34 +123,3 @@ def open_session(
     # what no output needs is not there
     feed = {entry.name: given[entry.name] for entry in session.get_inputs()}
     return lambda: session.run(None, feed)[0]
-
-
-def interleaved_medians_ms(sessions: Mapping[Any, Session], *, runs: int) -> dict[Any, float]:
-    """Median latency of each session, timed in turns so that all see the same machine.
-
-    Args:
-        sessions: at least one.
-        runs: timed evaluations of each, after 3 untimed ones.
-    """
-    times_ms = in_turns_ms(sessions, runs)
-    return {name: statistics.median(times) for name, times in times_ms.items()}
-
-
-def interleaved_fast_ms(sessions: Mapping[Any, Session], *, runs: int) -> dict[Any, float]:
-    """The 10th percentile instead: what a session takes when nothing interrupts it."""
-    times_ms = in_turns_ms(sessions, runs)
-    return {name: sorted(times)[len(times) // 10] for name, times in times_ms.items()}
-
-
-def in_turns_ms(sessions: Mapping[Any, Session], runs: int) -> dict[Any, list[float]]:
-    """Every timed evaluation. An untimed one goes before it: the threads of the session before wait
-    busily for more work, and would take the processor from this one."""
-    times_ms: dict[Any, list[float]] = {name: [] for name in sessions}
-    for turn in range(_WARM_UP + runs):
-        for name, evaluate in sessions.items():
-            evaluate()
-            begun = time.perf_counter_ns()
-            evaluate()
-            if turn >= _WARM_UP:
-                times_ms[name].append((time.perf_counter_ns() - begun) / 1e6)
-    return times_ms
