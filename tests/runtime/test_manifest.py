@@ -101,8 +101,8 @@ def test_any_change_by_hand_is_noticed(bundle_folder: Path) -> None:
     [
         (lambda b: b.update(colour_order="BGR"), "colour_order is 'BGR', expected 'RGB'"),
         (lambda b: b.update(value_range=[0, 1]), "value_range is"),
-        (lambda b: b.update(resolution_px=0), "resolution_px is 0, expected at least 1"),
-        (lambda b: b.update(evaluations_per_step=3), "evaluations_per_step is 3, expected 1 or 2"),
+        (lambda b: b.update(resolution_px=0), "manifest.resolution_px is 0, expected 8 to 2 048"),
+        (lambda b: b.update(evaluations_per_step=3), "evaluations_per_step is 3, expected 1 to 2"),
         (lambda b: b.update(default_schedule="x"), r"default_schedule 'x' is none of \['noise'"),
         (lambda b: b.update(colour="x"), "manifest has an unknown field 'colour'"),
         (lambda b: b.pop("mask"), "manifest lacks the field 'mask'"),
@@ -129,7 +129,7 @@ def test_any_change_by_hand_is_noticed(bundle_folder: Path) -> None:
         ),
         (
             lambda b: b["schedules"]["one"].update(rows=[]),
-            "schedule 'ddim' has no rows",
+            "schedules.one.rows has 0 items, expected 1 to 1 000",
         ),
         (
             lambda b: b["schedules"]["one"]["rows"][0].update(output="1"),
