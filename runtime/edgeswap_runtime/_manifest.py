@@ -135,7 +135,8 @@ def read_manifest(bundle: Path) -> Manifest:
     if stated != actual:
         raise BadBundle(
             bundle,
-            f"{FILE_NAME} was changed: it states sha256 {str(stated)[:64]}, its content has {actual}",
+            f"{FILE_NAME} was changed: it states sha256 {str(stated)[:64]}, its content has "
+            f"{actual}",
         )
     try:
         manifest = _schema.decode(Manifest, body, "manifest")
