@@ -99,6 +99,17 @@ def several_pictures(source: object) -> list[object]:
     return pictures
 
 
+def require_several(crops: object) -> list[NDArray[np.uint8]]:
+    """A sequence of at least one crop, as a list; InvalidRequest otherwise, or for a bare crop."""
+    stacked = isinstance(crops, np.ndarray) and crops.ndim == 4
+    several = list(crops) if stacked or isinstance(crops, list | tuple) else []  # type: ignore[call-overload]
+    if not several:
+        raise InvalidRequest(
+            f"the crops are {_short(crops)}, expected a list of at least one array"
+        )
+    return several
+
+
 def require_faces(faces: object, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
     """Faces that a caller hands over.
 
@@ -133,6 +144,16 @@ def require_identity(identity: object) -> Identity:
     raise InvalidRequest(
         f"the identity is {_short(identity)}, expected what Swapper.identity gives"
     )
+
+
+def is_choice(faces: object) -> bool:
+    """True for a word or number that chooses faces, False for faces themselves."""
+    return not isinstance(faces, Sequence) or isinstance(faces, str)
+
+
+def name_of(picture: object) -> str:
+    """How to call a picture in messages."""
+    return str(picture) if is_path(picture) else "the picture"
 
 
 def _short(value: object) -> str:

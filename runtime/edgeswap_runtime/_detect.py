@@ -224,7 +224,7 @@ def _plausible(
     boxes: NDArray[np.float64], landmarks: NDArray[np.float64], size: tuple[int, ...]
 ) -> NDArray[np.bool_]:
     """Which faces have finite numbers within the input, or as far beyond it as it is large."""
-    numbers = np.concatenate([boxes, landmarks.reshape(len(boxes), -1)], axis=1)
+    numbers = np.concatenate([boxes, landmarks.reshape(len(boxes), 10)], axis=1)
     inside = (numbers >= -max(size)) & (numbers <= 2 * max(size))  # False for NaN
     return np.asarray(inside.all(1))
 

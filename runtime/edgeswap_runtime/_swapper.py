@@ -15,10 +15,13 @@ from edgeswap_runtime._align import similarity, to_uint8, warp
 from edgeswap_runtime._arguments import (
     as_path,
     as_rgb,
+    is_choice,
     is_path,
+    name_of,
     require_faces,
     require_identity,
     require_seed,
+    require_several,
     require_word,
     several_pictures,
 )
@@ -220,15 +223,12 @@ class Swapper:
             the faces, and how many there are in all.
 
         Raises:
-            NoFaceFound: fewer faces than asked for.
-            DetectorMissing: the bundle is for aligned crops only.
-            UnreadablePicture: a path that cannot be read.
-            InvalidRequest: `faces` or the array is not of the stated form.
+            EdgeswapError: as for `swap`.
         """
         choice, rgb = as_choice(faces), as_rgb(picture)
         with self._in_use():
             found = self._detect(rgb)
-            chosen = select_faces(found, choice, name or _name(picture))
+            chosen = select_faces(found, choice, name or name_of(picture))
             return tuple(self._refine(rgb, face) for face in chosen), len(found)
 
     def identity(
@@ -254,7 +254,7 @@ class Swapper:
             rgb = as_rgb(picture)
             with self._in_use():
                 with timed(clock, "detect"):
-                    (face,), _ = self.choose(rgb, name=_name(picture))
+                    (face,), _ = self.choose(rgb, name=name_of(picture))
                 with timed(clock, "align"):
                     crops.append(self._align(rgb, face)[0])
         return self.identity_of_crops(crops, clock=clock)
@@ -268,12 +268,9 @@ class Swapper:
             crops: each (R, R, 3) uint8, RGB, R = `resolution_px`.
             clock: times the stage identity.
         """
-        if isinstance(crops, np.ndarray) and crops.ndim == 3:
-            raise InvalidRequest("identity_of_crops takes a sequence of crops, found one crop")
-        if not len(crops):
-            raise InvalidRequest("identity_of_crops needs at least one crop, found none")
+        several = require_several(crops)
         with self._in_use():
-            return self._engine.identity(crops, clock=clock)
+            return self._engine.identity(several, clock=clock)
 
     def swap(
         self,
@@ -304,7 +301,7 @@ class Swapper:
             InvalidRequest: `faces` or the array is not of the stated form.
         """
         identity = require_identity(identity)
-        choice = as_choice(faces) if _is_choice(faces) else None
+        choice = as_choice(faces) if is_choice(faces) else None
         given = as_rgb(target)
         picture = np.asarray(given)
         with self._in_use():
@@ -312,7 +309,7 @@ class Swapper:
                 chosen = require_faces(faces, picture)
             else:
                 with timed(clock, "detect"):
-                    chosen, _ = self.choose(picture, choice, name=_name(target))
+                    chosen, _ = self.choose(picture, choice, name=name_of(target))
             swapped: NDArray[np.uint8] = picture.copy()
             for face in chosen:
                 with timed(clock, "align"):
@@ -401,12 +398,3 @@ class Swapper:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         matrix = similarity(face.landmarks_px, self._template)
         return warp(picture, matrix, self.resolution_px, each=self._pool.map), matrix
-
-
-def _is_choice(faces: object) -> bool:
-    """True for a word or number, False for faces themselves."""
-    return not isinstance(faces, Sequence) or isinstance(faces, str)
-
-
-def _name(picture: object) -> str:
-    return str(picture) if is_path(picture) else "the picture"
