@@ -174,8 +174,8 @@ def _decode(path: Path, image: Image.Image, file: BinaryIO, limit_px: int) -> Pi
     width, height = image.size
     if width * height > limit_px:
         raise PictureTooLarge(path, width_px=width, height_px=height, limit_px=limit_px)
-    exif = kept_exif(image)
     loaded = deep_colour(image, lambda: _open_header(path, file))
+    exif = kept_exif(image)
     profile = image.info.get("icc_profile") if image.mode in _RGB_MODES else None
     rgb, alpha = _to_rgb(_upright(loaded, image, path), path)
     if alpha is None:
@@ -293,6 +293,7 @@ def _open_header(path: Path, file: BinaryIO) -> Image.Image:
     `Image.open` would complain about large pictures in words of its own, and tries every format
     that any imported plugin registered.
     """
+    file.seek(0)
     prefix = file.read(16)
     if not prefix:
         raise UnreadablePicture(path, "the file is empty")

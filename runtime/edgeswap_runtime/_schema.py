@@ -106,7 +106,7 @@ def check_bounds(value: Any, where: str) -> None:
 def _decode(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        decoded = _decode(arguments[0], value, where)
+        decoded = _decode_plain(arguments[0], value, where)
         for bound in arguments[1:]:
             _check(bound, decoded, where)
         return decoded
