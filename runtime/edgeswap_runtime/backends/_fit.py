@@ -48,8 +48,8 @@ def require_fit(bundle: Bundle, loaded: Mapping[str, Ports]) -> None:
         loaded: graph name -> what the backend sees.
 
     Raises:
-        BadBundle: a name, element type or size differs; a size that either side leaves free is not
-            compared.
+        BadBundle: a name, element type or size differs. A size that the graph leaves free fits
+            any; one that the manifest calls free must be so in the graph's inputs.
     """
     for name, ports in loaded.items():
         graph = bundle.manifest.graphs[name]
@@ -58,7 +58,7 @@ def require_fit(bundle: Bundle, loaded: Mapping[str, Ports]) -> None:
             _require_names(bundle, f"{graph.file} {word}", stated, found)
             for tensor in stated:
                 port = next(port for port in found if tensor.name in port.names)
-                if not _fits(tensor, port):
+                if not _fits(tensor, port, free=word == "takes"):
                     sizes = "x".join(map(str, tensor.shape))
                     raise BadBundle(
                         bundle.path,
@@ -79,12 +79,13 @@ def _require_names(
         )
 
 
-def _fits(tensor: Tensor, port: Port) -> bool:
+def _fits(tensor: Tensor, port: Port, *, free: bool) -> bool:
+    """With `free`, a size that is stated as free must be free in the graph too."""
     return (
         tensor.dtype == port.dtype
         and len(tensor.shape) == len(port.shape)
         and all(
-            a == b or isinstance(a, str) or b is None
+            b is None or a == b or (isinstance(a, str) and not free)
             for a, b in zip(tensor.shape, port.shape, strict=True)
         )
     )
