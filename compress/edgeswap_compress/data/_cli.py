@@ -158,7 +158,8 @@ def _portrait(args: argparse.Namespace) -> int:
     numbers = [args.person, args.scene, 0 if args.worn is None else args.worn]
     if min(numbers) < 0 or max(numbers) >= 2**32 or not 32 <= args.size <= 2048:
         raise InvalidSettings(
-            f"numbers {numbers}, size {args.size}: expected numbers from 0 to 4294967295 and a size of 32 to 2048"
+            f"numbers {numbers}, size {args.size}: expected numbers from 0 to 4294967295 and a "
+            "size of 32 to 2048"
         )
     check_out(args.out, folder=False)
     if not args.out.parent.is_dir():
