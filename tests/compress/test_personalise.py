@@ -191,8 +191,8 @@ def test_without_consent_there_is_none(consent: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rank": 0}, "rank 0: expected 1 or more"),
-        ({"prior_weight": -1.0}, "prior_weight -1.0: expected 0 or more"),
+        ({"rank": 0}, "rank 0: expected 1 to 4096"),
+        ({"prior_weight": -1.0}, "prior_weight -1.0: expected 0 to 1000000"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
