@@ -19,6 +19,7 @@ from edgeswap_compress.distill import _distill, _lessons
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._distill import distill
 from edgeswap_compress.distill._trajectories import student_timesteps
+from edgeswap_compress.train._loop import Cadence
 from edgeswap_runtime._errors import OutputExists
 
 CONFIG = DistillConfig(
@@ -107,7 +108,8 @@ def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path:
 
 def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, samples=16 * 40, decoder_share=0.5)
-    plain = run(teacher, tmp_path / "plain", dataclasses.replace(config, decoder_share=0.0))
+    alone = dataclasses.replace(config, samples=16 * 20, decoder_share=0.0)
+    plain = run(teacher, tmp_path / "plain", alone)
     out = run(teacher, tmp_path, config)
     before, after = Checkpoint.load(plain), Checkpoint.load(out)
     for name in ("unet", "conditioner"):
@@ -166,6 +168,67 @@ def test_minutes_become_a_number_of_steps_that_a_continued_run_keeps(
     assert history["figures"]["step"] == steps
 
 
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"decoder_share": 0.25}, {"fit": 6, "decoder": 2}),
+        (
+            {"method": "progressive", "teacher_steps": 8, "decoder_share": 0.25},
+            {"fit-004": 2, "fit-002": 2, "fit-001": 2, "decoder": 2},
+        ),
+        ({"samples": 16, "decoder_share": 0.25}, {"fit": 1, "decoder": 1}),
+    ],
+)
+def test_samples_are_shared_by_all_lessons(
+    settings: dict[str, Any], steps: dict[str, int], teacher: Path, tmp_path: Path
+) -> None:
+    run(teacher, tmp_path, dataclasses.replace(CONFIG, **{"samples": 16 * 8, **settings}))
+    folders = [file.parent for file in (tmp_path / "run").glob("*/figures.json")]
+    found = {f.name: json.loads((f / "figures.json").read_text())["step"] for f in folders}
+    assert found == steps
+
+
+@pytest.mark.parametrize("method", ["trajectory", "progressive", "lcm", "dmd2"])
+def test_every_phase_tells_how_much_is_done(method: str, teacher: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        CONFIG, method=method, samples=16 * 4, targets=100, teacher_steps=4, decoder_share=0.5,
+        judge_samples=32,
+    )  # fmt: skip
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    def progress(stage: str, done: int, total: int, text: str) -> None:
+        told.setdefault(stage, []).append((done, total))
+
+    distill(
+        teacher, teacher, tmp_path / "student", config, data=Path(), run=tmp_path / "run",
+        progress=progress,
+    )  # fmt: skip
+    halvings = ["fit-002", "fit-001"] if method == "progressive" else ["fit"]
+    sampled = ["trajectories"] if method == "trajectory" else []
+    phases = ["checkpoints", "latents", "judge", *sampled, "figures", *halvings, "decoder",
+              "checkpoint"]  # fmt: skip
+    assert list(told) == phases
+    for stage in phases[1:-1]:
+        counts = [done for done, _ in told[stage]]
+        assert counts == sorted(counts) or stage == "figures"  # once for each halving
+        assert told[stage][-1][0] == told[stage][-1][1]
+    if sampled:  # 7 chunks of at most 16, each of 4 steps, and the end of each of two files
+        assert len(told["trajectories"]) == 7 * 4 + 2
+
+
+def test_a_run_goes_on_in_another_dtype(teacher: Path, tmp_path: Path) -> None:
+    """Another machine may be faster in another one; teacher and student stay the same."""
+    config = dataclasses.replace(CONFIG, samples=16 * 2, dtype="bfloat16")
+    for dtype, stop in (("bfloat16", 0.0), ("float32", None)):
+        out = distill(
+            teacher, teacher, tmp_path / "student", dataclasses.replace(config, dtype=dtype),
+            data=Path(), run=tmp_path / "run", cadence=Cadence(stop_after_s=stop),
+        )  # fmt: skip
+    assert out is not None
+    history = Checkpoint.load(out).swap.history[-1]["config"]
+    assert history["dtype"] == "bfloat16, float32" and history["figures"]["step"] == 2
+
+
 def test_several_steps_are_learned_where_they_will_be_asked(teacher: Path) -> None:
     config = dataclasses.replace(CONFIG, steps=2, teacher_steps=4)
     timesteps = student_timesteps(Checkpoint.load(teacher), config).tolist()
@@ -205,15 +268,16 @@ def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) 
     [
         ({"steps": 3, "teacher_steps": 4}, "multiple of --steps"),
         ({"steps": 0}, "multiple of --steps"),
-        ({"minutes": 0.0}, "more than 0 minutes"),
-        ({"targets": 4}, "at least 32 targets"),
-        ({"truth_weight": 2.0}, "expected 0 to 1"),
+        ({"minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
+        ({"samples": 31}, "31 samples make no batch: expected --samples of at least"),
+        ({"targets": 4}, "targets: expected at least the batch size, 32"),
+        ({"truth_weight": 2.0}, "truth_weight 2.0: expected 0 to 1"),
         ({"method": "magic"}, "expected one of trajectory, progressive, lcm, dmd2"),
         ({"method": "progressive", "teacher_steps": 6}, "2, 4, 8, ... times --steps"),
         ({"method": "progressive", "teacher_steps": 1}, "2, 4, 8, ... times --steps"),
         ({"decoder_share": 1.5}, "decoder_share 1.5: expected 0 to 1"),
-        ({"fine_weight": -1.0}, "fine_weight -1.0: expected 0 or more"),
-        ({"critic_updates": 0}, "critic_updates 0: expected 1 or more"),
+        ({"fine_weight": -1.0}, "fine_weight -1.0: expected 0 to 1000000"),
+        ({"critic_updates": 0}, "critic_updates 0: expected 1 to 1000"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._conditioner import Condition
+from edgeswap_compress._errors import InvalidSettings
 from edgeswap_compress._latents import decode_sample, encode_crop, guided
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
@@ -135,14 +136,14 @@ def graphs(checkpoint: Checkpoint) -> dict[str, Callable[[Arrays], Arrays]]:
 
 
 def test_a_checkpoint_says_what_it_is(folder: Path, checkpoint: Checkpoint) -> None:
-    with open_model(folder, Sampling()) as model:
+    with open_model(folder, Sampling(dtype="float32")) as model:
         facts = model.facts
     assert (facts.kind, facts.steps, facts.guidance) == ("checkpoint", 4, 1.5)
     assert (facts.sampler, facts.precision) == ("ddim", "float32")
     assert (facts.resolution_px, facts.latent_shape) == (24, (4, 4, 4))
     assert facts.landmarks_px == checkpoint.swap.landmarks_px
     assert facts.mask.radii_px == checkpoint.swap.mask.radii_px
-    with open_model(folder, Sampling(steps=2, guidance=1.0)) as model:
+    with open_model(folder, Sampling(steps=2, guidance=1.0, dtype="float32")) as model:
         assert (model.facts.steps, model.facts.guidance) == (2, 1.0)
 
 
@@ -161,7 +162,7 @@ def test_a_checkpoint_swaps_by_its_pipeline(folder: Path, crops: Any) -> None:
     from edgeswap_compress.train._cache import to_tensor
 
     targets, sources, noise = crops
-    with open_model(folder, Sampling(steps=2)) as model:
+    with open_model(folder, Sampling(steps=2, dtype="float32")) as model:
         swapped = model.swap(*crops)
         rebuilt = model.reconstruct(targets)
     pipeline = SwapPipeline.from_checkpoint(Checkpoint.load(folder))
@@ -192,7 +193,7 @@ def test_bundle_and_checkpoint_give_the_same_swaps(
     folder: Path, checkpoint: Checkpoint, crops: Any, guidance: float | None
 ) -> None:
     bundle = Bundle(path=Path("tiny"), manifest=manifest(checkpoint))
-    with open_model(folder, Sampling(steps=1, guidance=guidance)) as model:
+    with open_model(folder, Sampling(steps=1, guidance=guidance, dtype="float32")) as model:
         in_torch = model.swap(*crops)
         facts = model.facts
     backend = FakeBackend(graphs(checkpoint))
@@ -267,9 +268,9 @@ def test_a_damaged_bundle_is_told_by_the_runtime(tmp_path: Path) -> None:
         ({"steps": 1001}, "steps 1001: expected 1 to 1000"),
         ({"guidance": 0.5}, r"guidance 0.5: expected 1.0 \(none\) or more"),
         ({"guidance": float("nan")}, "guidance nan"),
-        ({"dtype": "float16"}, "dtype 'float16': expected one of bfloat16, float32"),
+        ({"dtype": "float16"}, "dtype 'float16': expected one of auto, float32, bfloat16"),
     ],
 )
 def test_impossible_sampling(sampling: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidEvaluation, match=message):
+    with pytest.raises((InvalidEvaluation, InvalidSettings), match=message):
         Sampling(**sampling)

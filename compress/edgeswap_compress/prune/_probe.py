@@ -73,15 +73,6 @@ class Probe:
         return ((self.output(unet, batch, steps) - wanted).square() * batch.weights).mean()
 
     @torch.no_grad()
-    def mean_loss(self, unet: Any) -> float:
-        """The loss over all batches at `steps`."""
-        losses = [
-            float(self.loss(unet, batch, self.steps(number)))
-            for number, batch in enumerate(self.batches)
-        ]
-        return sum(losses) / len(losses)
-
-    @torch.no_grad()
     def outputs(self, unet: Any) -> list[Tensor]:
         """What the U-Net predicts for each batch at `steps`."""
         return [

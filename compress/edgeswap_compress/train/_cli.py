@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgeswap_compress._errors import DatasetMissing, InvalidSettings
+from edgeswap_compress.data._shards import MANIFEST
+from edgeswap_compress.fit.checks import (
+    OPTIMISERS,
+    RUN_BYTES,
+    SHARE,
+    WEIGHT,
+    check_checkpoint,
+    check_dataset,
+    check_habits,
+    check_out,
+    check_range,
+    check_run,
+    check_seed,
+)
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 from edgeswap_compress.train._config import (
     AutoencoderConfig,
     DenoiserConfig,
@@ -19,6 +36,8 @@ from edgeswap_compress.train._config import (
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     args = _parser().parse_args(argv)
+    stages = _stages(args)
+    _check(args)
     import torch
 
     from edgeswap_compress._progress import stage_progress
@@ -30,8 +49,9 @@ def command(argv: list[str]) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    print(dtype_line(args.dtype), file=sys.stderr)
     config = TeacherConfig(
-        **_stages(args), dtype=args.dtype, seed=args.seed, grow=args.init is not None and args.grow
+        **stages, dtype=args.dtype, seed=args.seed, grow=args.init is not None and args.grow
     )
     examples = ExampleConfig(
         augment_share=args.augment,
@@ -64,6 +84,25 @@ def command(argv: list[str]) -> int:
     else:
         print(f"wrote {checkpoint}")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Check everything that is known before the work begins; pictures are read later."""
+    check_habits(args)
+    check_seed(args.seed)
+    for name in ("augment", "self_share"):
+        check_range("--" + name.replace("_", "-"), getattr(args, name), *SHARE)
+    check_range("--structure-weight", args.structure_weight, *WEIGHT)
+    check_out(args.out, need_bytes=RUN_BYTES)
+    check_run(args.run)
+    if args.grow and args.init is None:
+        raise InvalidSettings("--grow is of no use without --init: name a checkpoint to go on from")
+    swap = None if args.init is None else check_checkpoint(args.init)
+    for path in (args.dataset, args.held_out):
+        if (path / MANIFEST).is_file():
+            check_dataset(path, swap)
+        elif not path.is_dir():
+            raise DatasetMissing(path)
 
 
 def _stages(args: argparse.Namespace) -> dict[str, Any]:
@@ -138,7 +177,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_lengths(parser.add_argument_group("lengths, in samples"))
     _add_denoiser(parser.add_argument_group("denoiser"))
     _add_examples(parser.add_argument_group("examples"))
-    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default=AUTO,
+        help="that torch computes in (default auto: the faster one here)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
     parser.add_argument("--tracker", choices=("none", "tensorboard", "wandb"), default="none")
@@ -169,7 +211,7 @@ def _add_lengths(group: argparse._ArgumentGroup) -> None:
 
 def _add_denoiser(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--batch-size", type=int, default=32)
-    group.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")
+    group.add_argument("--optimiser", choices=OPTIMISERS, default="muon")
     group.add_argument("--learning-rate", type=float, default=1e-3, help="of the denoiser, peak")
     group.add_argument(
         "--one-step-share",
