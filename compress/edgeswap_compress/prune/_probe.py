@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+FEWEST = 8  # samples that tell two plans apart at a first look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,6 +51,12 @@ class Probe:
     prediction: Literal["epsilon", "v_prediction", "sample"]
     origin: Literal["data", "noise"]
 
+    def few(self) -> Probe:
+        """The first quarter of the batches, but at least 8 samples; they cover the schedule too."""
+        size = len(self.batches[0])
+        count = max(len(self.batches) // 4, -(-FEWEST // size))
+        return replace(self, batches=self.batches[:count])
+
     def steps(self, number: int) -> Tensor:
         """(N,) timesteps of one batch; those of all batches cover the schedule evenly."""
         size, count = len(self.batches[number]), len(self.batches)
@@ -71,15 +79,6 @@ class Probe:
         """Weighted mean square error of the prediction, a scalar (2006.11239, eq. 14)."""
         wanted = self._wanted(batch, steps)
         return ((self.output(unet, batch, steps) - wanted).square() * batch.weights).mean()
-
-    @torch.no_grad()
-    def mean_loss(self, unet: Any) -> float:
-        """The loss over all batches at `steps`."""
-        losses = [
-            float(self.loss(unet, batch, self.steps(number)))
-            for number, batch in enumerate(self.batches)
-        ]
-        return sum(losses) / len(losses)
 
     @torch.no_grad()
     def outputs(self, unet: Any) -> list[Tensor]:
