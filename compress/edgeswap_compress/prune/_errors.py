@@ -6,6 +6,7 @@
         ├── UnsupportedModel   (ValueError) a U-Net or a layer of a kind that cannot be pruned
         ├── UnreachableTarget  (ValueError) no aligned plan comes near the asked target
         ├── TooNoisy           (RuntimeError) the machine is too busy to measure a latency
+        ├── HasCompanion       (ValueError) a pipeline would lose its ControlNet or adapter
         ├── AlreadyPruned      (ValueError) a pruned checkpoint was given where a whole one must be
         └── BadFolder          (ValueError) a folder does not hold the U-Net its config promises
 
@@ -51,6 +52,10 @@ class TooNoisy(PruningError, RuntimeError):
             f"turns measured {found:.3f}, give or take {noise:.0%}, expected at most 5%; stop the "
             "other programs and run it again, or ask for --macs-ratio"
         )
+
+
+class HasCompanion(PruningError, ValueError):
+    """A pipeline folder holds something beside its U-Net that would be lost silently."""
 
 
 class AlreadyPruned(PruningError, ValueError):

@@ -43,6 +43,7 @@ class Probe:
         batches: at least one.
         alphas: (T,) cumulated ᾱ of the noise schedule.
         prediction: what the U-Net's output is.
+        timestep_dtype: integers for U-Nets with a learned embedding of the timestep.
         origin: "data" for samples of a dataset, "noise" for seeded random numbers.
     """
 
@@ -50,6 +51,7 @@ class Probe:
     alphas: Tensor
     prediction: Literal["epsilon", "v_prediction", "sample"]
     origin: Literal["data", "noise"]
+    timestep_dtype: torch.dtype = torch.float32
 
     def few(self) -> Probe:
         """The first quarter of the batches, but at least 8 samples; they cover the schedule too."""
@@ -68,7 +70,7 @@ class Probe:
         signal, strength = self._mix(steps)
         noised = signal * batch.clean + strength * batch.noise
         parts = [noised if part is None else part for part in batch.parts]
-        return {"sample": torch.cat(parts, 1), "timestep": steps.float(), **batch.conditions}
+        return {"sample": torch.cat(parts, 1), "timestep": steps.to(self.timestep_dtype), **batch.conditions}
 
     def output(self, unet: Any, batch: ProbeBatch, steps: Tensor) -> Tensor:
         """(N, C, H, W) what the U-Net predicts; learned variances behind it are left out."""
