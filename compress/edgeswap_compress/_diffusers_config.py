@@ -99,6 +99,9 @@ RULES: dict[str, Rule] = {
     ),
     "cross_attention_dim": Rule(kind="int", least=1, most=WIDTH, absent=True, listed=True),
     "attention_head_dim": Rule(kind="int", least=1, most=1 << 14, absent=True, listed=True),
+    "widths": _WIDTHS,
+    "vector_size": Rule(kind="int", least=1, most=WIDTH),
+    "latent_size": Rule(kind="int", least=1, most=SIDE),
     "encoder_hid_dim": _OPTIONAL_WIDTH,
     "addition_time_embed_dim": _OPTIONAL_WIDTH,
     "time_embedding_dim": _OPTIONAL_WIDTH,
@@ -160,7 +163,7 @@ RULES: dict[str, Rule] = {
         _NAME,
     ),
 }
-"""Entry -> what it may be, for U-Nets and autoencoders alike; an entry that is left out has
+"""Entry -> what it may be, for U-Nets, autoencoders and conditioners; an entry that is left out has
 diffusers' default."""
 
 
