@@ -13,10 +13,8 @@ import torch
 
 from edgeswap_compress.prune._apply import apply_plan
 from edgeswap_compress.prune._build import plan_from_kept, survey
-from edgeswap_compress.prune._choose import build_plan
-from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._errors import BadPlan
-from edgeswap_compress.prune._families import FAMILIES, tiny_unet
+from edgeswap_compress.prune._families import FAMILIES
 from edgeswap_compress.prune._inputs import example_inputs
 from edgeswap_compress.prune._plan import PruningPlan
 
@@ -83,7 +81,12 @@ def shifted(axis: dict[str, Any]) -> str:
     return ",".join(map(str, sorted({*kept[:-1], stranger})))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+# between them: every kind of block, resampler, norm, projection and attention
+VARIED = ("swap", "upscaler", "adm", "resnet resamplers", "a group a channel")
+MOST_EDITS = 120  # of one family, spread evenly; all of them take a minute
+
+
+@pytest.mark.parametrize("family", VARIED)
 def test_any_edit_of_a_plan_is_refused(family: str) -> None:
     unet = empty(family)
     whole = PruningPlan.from_json(json.loads(json.dumps(plan_of(family))))
@@ -91,7 +94,8 @@ def test_any_edit_of_a_plan_is_refused(family: str) -> None:
     with torch.no_grad():
         pruned(**example_inputs(unet.config, tokens=TOKENS))
     shapes = {name: tensor.shape for name, tensor in unet.state_dict().items()}
-    for what, edited in edits(plan_of(family)):
+    every = list(edits(plan_of(family)))
+    for what, edited in every[:: -(-len(every) // MOST_EDITS)]:
         with pytest.raises(BadPlan):
             apply_plan(unet, PruningPlan.from_json(edited))
             pytest.fail(what)
@@ -120,13 +124,3 @@ def test_edges_and_embeddings_have_to_stay_whole() -> None:
         )  # fmt: skip
         with pytest.raises(BadPlan, match=rf"{name} \({axis}\): has to stay whole; remove the ent"):
             apply_plan(deepcopy(empty("sd1")), plan)
-
-
-def test_a_plan_with_dropped_modules_that_forgets_one_is_refused_or_runs() -> None:
-    unet = tiny_unet("sd1")
-    plan = build_plan(unet, PruneConfig(macs_ratio=0.5)).to_json()
-    dropped = {"mid_block.resnets.0": "identity", "down_blocks.0.resnets.1": "layer"}
-    for name, kind in dropped.items():
-        edited = deepcopy(plan) | {"dropped": {name: kind}}
-        with pytest.raises(BadPlan, match=r"goes with .*, which is dropped; remove the entry"):
-            PruningPlan.from_json(edited)
