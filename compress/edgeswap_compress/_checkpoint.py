@@ -13,13 +13,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from edgeswap_compress._checkpoint_fit import check_fit
+from edgeswap_compress._companions import companion_message, companion_of
 from edgeswap_compress._conditioner import SourceConditioner
+from edgeswap_compress._diffusers_config import config_problem
 from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.prune._apply import apply_plan
+from edgeswap_compress.prune._errors import HasCompanion
 from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._weights import is_finite
 from edgeswap_runtime._atomic import new_folder, sha256_file, write_bytes, write_json
 
+BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+"""What diffusers raises for values that do not go together."""
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 PLAN_NAME = "pruning.json"
 MODULES: dict[str, type[Any]] = {
@@ -62,18 +69,27 @@ class Checkpoint:
             dtype: floating dtype of the modules in memory.
 
         Raises:
-            InvalidCheckpoint: the folder is missing a file, a tensor, or holds another shape.
+            InvalidCheckpoint: the folder is missing a file, a tensor, holds another shape or
+                NaN, or its parts do not fit together.
+            HasCompanion: a ControlNet, an adapter or LoRA weights would be lost.
         """
         folder = Path(path)
         swap, _ = _read_swap(folder)
+        if (found := companion_of(folder)) is not None:
+            raise HasCompanion(companion_message(folder, *found))
         plan_file = folder / "unet" / PLAN_NAME
         plan = PruningPlan.from_json(_read_json(plan_file)) if plan_file.exists() else None
         modules = {
             name: _load_module(kind, folder / name, swap, plan if name == "unet" else None, dtype)
             for name, kind in MODULES.items()
         }
+        check_fit(folder, swap, {name: module.config for name, module in modules.items()})
         settings = _read_json(folder / "scheduler" / "scheduler_config.json")
-        scheduler = DDIMScheduler.from_config(_public(settings))
+        try:
+            scheduler = DDIMScheduler.from_config(_public(settings))
+        except BUILD_ERRORS as error:
+            where = str(folder / "scheduler" / "scheduler_config.json")
+            raise InvalidCheckpoint(where, expected="a noise schedule", found=error) from error
         return cls(swap=swap, plan=plan, scheduler=scheduler, **modules)
 
     def save(self, path: Path | str) -> Path:
@@ -175,7 +191,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InvalidCheckpoint(str(path), expected="a JSON file", found="no file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidCheckpoint(str(path), expected="valid JSON", found=str(error)) from error
     if not isinstance(raw, dict):
         raise InvalidCheckpoint(str(path), expected="a JSON object", found=type(raw).__name__)
@@ -193,11 +209,13 @@ def _load_module(
     config, kind = _public(raw), OTHER_KINDS.get((folder.name, raw.get("_class_name")), kind)
     if kind is AutoencoderTiny:
         config.pop("block_out_channels", None)  # diffusers writes it and warns of reading it
+    where = str(folder / "config.json")
+    if (problem := config_problem(config)) is not None:
+        raise InvalidCheckpoint(where, expected="values within their bounds", found=problem)
     try:
         with torch.device("meta"):
             module = kind.from_config(config)
-    except (TypeError, ValueError) as error:
-        where = str(folder / "config.json")
+    except BUILD_ERRORS as error:
         raise InvalidCheckpoint(where, expected=f"a {kind.__name__}", found=error) from error
     if plan is not None:
         apply_plan(module, plan)
@@ -231,4 +249,6 @@ def _read_tensors(
             )
         if tensor.is_floating_point() and tensor.dtype != dtype:
             raise InvalidCheckpoint(f"{path}: {name}: dtype", expected=dtype, found=tensor.dtype)
+        if not is_finite(tensor):
+            raise InvalidCheckpoint(f"{path}: {name}", expected="numbers", found="NaN or infinity")
     return tensors

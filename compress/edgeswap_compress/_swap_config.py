@@ -13,6 +13,16 @@ from edgeswap_compress._errors import InvalidCheckpoint
 SCHEMA = 1
 INPUT_GROUPS = ("noise", "target", "source")
 WEIGHT_DTYPES = ("float16", "bfloat16", "float32")
+BOUNDS: dict[str, tuple[Any, float, float]] = {
+    "resolution_px": (int, 8, 4096),
+    "patch_size": (int, 1, 64),
+    "latent_channels": (int, 1, 4096),
+    "latent_size": (int, 1, 4096),
+    "default_steps": (int, 1, 10_000),
+    "guidance_scale": (int | float, 1.0, 1000.0),
+    "residual_std": (int | float, 1e-6, 1e6),
+}
+"""Number, or each of several -> its kind and its bounds, both included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +92,7 @@ class SwapConfig:
     history: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         checks = (
             (len(self.landmarks_px) == 5, "landmarks_px", "5 points", len(self.landmarks_px)),
             (
@@ -115,6 +126,24 @@ class SwapConfig:
             if not passed:
                 raise InvalidCheckpoint(f"swap.json: {name}", expected=expected, found=found)
 
+    def _check_numbers(self) -> None:
+        """Raises unless every number is one and within its bounds."""
+        for name, (kind, least, most) in BOUNDS.items():
+            value = getattr(self, name)
+            for found in value if isinstance(value, tuple | list) else (value,):
+                fits = isinstance(found, kind) and not isinstance(found, bool)
+                if not (fits and least <= found <= most):
+                    expected = f"{'an integer' if kind is int else 'a number'} from {least:g} to "
+                    raise InvalidCheckpoint(
+                        f"swap.json: {name}", expected=f"{expected}{most:g}", found=repr(found)[:40]
+                    )
+        for name, texts in (("input_channels", self.input_channels),
+                            ("weights_dtype", (self.weights_dtype,)),
+                            ("prediction_target", (self.prediction_target,)),
+                            ("default_sampler", (self.default_sampler,))):  # fmt: skip
+            if not all(isinstance(text, str) for text in texts):
+                raise InvalidCheckpoint(f"swap.json: {name}", expected="text", found=texts)
+
     def to_json(self) -> dict[str, Any]:
         """The value as a JSON object, with the schema number."""
         raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
@@ -142,7 +171,9 @@ class SwapConfig:
             for name in ("input_channels", "residual_std", "history"):
                 values[name] = tuple(raw[name])
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except InvalidCheckpoint:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidCheckpoint(
                 f"{where}: content", expected="every field of SwapConfig", found=str(error)
             ) from error

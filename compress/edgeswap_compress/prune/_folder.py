@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,37 @@ from safetensors.torch import save_file
 
 from edgeswap_compress.prune._apply import apply_plan
 from edgeswap_compress.prune._errors import BadFolder, UnsupportedModel
+from edgeswap_compress.prune._inputs import example_inputs
 from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._unet_home import (
+    CONFIG_NAME,
+    PLAN_NAME,
+    read_object,
+    read_unet_config,
+    unet_home,
+)
 from edgeswap_compress.prune._weights import WEIGHTS_NAME, read_weights
 from edgeswap_runtime._atomic import new_folder, write_json
 
-CONFIG_NAME = "config.json"
-PLAN_NAME = "pruning.json"
+__all__ = [
+    "CLASSES",
+    "CONFIG_NAME",
+    "PLAN_NAME",
+    "UNetFolder",
+    "empty_unet",
+    "load_unet",
+    "read_unet_folder",
+    "unet_home",
+    "write_unet_folder",
+]
+
 CLASSES: dict[str, type[Any]] = {
     "UNet2DConditionModel": UNet2DConditionModel,
     "UNet2DModel": UNet2DModel,
 }
+
+BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+"""What diffusers raises for values that do not go together (NotImplementedError is among them)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +81,10 @@ def read_unet_folder(folder: Path | str, *, dtype: torch.dtype | None = None) ->
     """Like `load_unet`, with the plan."""
     home = unet_home(Path(folder))
     unet = empty_unet(home / CONFIG_NAME)
+    _require_runs(unet, home / CONFIG_NAME)
     plan = None
     if (home / PLAN_NAME).exists():
-        plan = PruningPlan.from_json(_read_json(home / PLAN_NAME))
+        plan = PruningPlan.from_json(read_object(home / PLAN_NAME))
         apply_plan(unet, plan)
     state = read_weights(home, unet)
     if dtype is not None:
@@ -102,55 +123,36 @@ def write_unet_folder(folder: Path | str, unet: Any, plan: PruningPlan | None) -
     return Path(folder)
 
 
-def unet_home(folder: Path) -> Path:
-    """Where a U-Net's config.json lies: the folder itself, or its `unet/`.
-
-    Raises:
-        BadFolder: in neither.
-    """
-    for home in (folder, folder / "unet"):
-        if (home / CONFIG_NAME).is_file():
-            return home
-    raise BadFolder(
-        folder,
-        "there is no config.json in it or in its unet/",
-        "name a diffusers U-Net or pipeline folder, or a swap checkpoint",
-    )
-
-
 def empty_unet(path: Path) -> Any:
     """The U-Net of a config.json, on the meta device.
 
     Raises:
         BadFolder, UnsupportedModel: see `load_unet`.
     """
-    config = _read_json(path)
-    name = config.get("_class_name")
-    if not isinstance(name, str) or name not in CLASSES:
-        raise UnsupportedModel(
-            f"{path} describes a {name or 'model without _class_name'}, which cannot be pruned: "
-            f"expected one of {', '.join(CLASSES)}"
-        )
-    if config.get("quantization_config") is not None:
-        raise UnsupportedModel(
-            f"{path} has a quantization_config, and quantised weights cannot be pruned: "
-            "expected the float weights it was made from"
-        )
+    config = read_unet_config(path)
+    name = str(config["_class_name"])
     kind = CLASSES[name]
     public = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
             return kind.from_config(public)
-    except (TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadFolder(path, f"diffusers cannot build a {name} from it: {reason}") from error
+    except BUILD_ERRORS as error:
+        raise BadFolder(
+            path, f"diffusers cannot build a {name} from it: {_first_line(error)}"
+        ) from error
 
 
-def _read_json(path: Path) -> Any:
+@torch.no_grad()
+def _require_runs(unet: Any, path: Path) -> None:
+    """Values may be within their bounds and still not go together; then one evaluation says so."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadFolder(path, f"is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise BadFolder(path, f"expected a JSON object, found {type(data).__name__}")
-    return data
+        unet.eval()(**example_inputs(unet.config))
+    except BUILD_ERRORS as error:
+        raise UnsupportedModel(
+            f"{path}: diffusers builds this {type(unet).__name__} but cannot evaluate it: "
+            f"{_first_line(error)}; correct the config, or copy the folder again"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

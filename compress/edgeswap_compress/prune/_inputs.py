@@ -7,9 +7,14 @@ from typing import Any
 
 import torch
 
+from edgeswap_compress._diffusers_config import token_widths
 from edgeswap_compress.prune._errors import UnsupportedModel
+from edgeswap_compress.prune._unet_kinds import (
+    TEXT_TIME_SIZES,
+    sample_sides,
+    unsupported_family,
+)
 
-DEFAULT_SAMPLE_SIZE = 64
 DEFAULT_TOKENS = 77  # of CLIP's text encoder, which the Stable Diffusion family conditions on
 
 
@@ -32,18 +37,21 @@ def example_inputs(
     Raises:
         UnsupportedModel: the config asks for a kind of conditioning that is not known here.
     """
-    size = config.get("sample_size") or DEFAULT_SAMPLE_SIZE
-    height, width = (size, size) if isinstance(size, int) else size
+    if (unsupported := unsupported_family(config)) is not None:
+        raise UnsupportedModel(unsupported)
+    height, width = sample_sides(config)
     with torch.device(device):
         inputs: dict[str, Any] = {
             "sample": torch.randn(batch, config["in_channels"], height, width),
-            "timestep": torch.ones(batch),
+            "timestep": torch.ones(batch, dtype=timestep_dtype(config)),
         }
         labels = _class_labels(config, batch)
         if labels is not None:
             inputs["class_labels"] = labels
         if "cross_attention_dim" in config:  # UNet2DConditionModel
             inputs["encoder_hidden_states"] = torch.randn(batch, tokens, _token_width(config))
+            if (guidance := config.get("time_cond_proj_dim")) is not None:
+                inputs["timestep_cond"] = torch.randn(batch, guidance)
             added = _added_conditions(config, batch)
             if added:
                 inputs["added_cond_kwargs"] = added
@@ -63,29 +71,19 @@ def _class_labels(config: Mapping[str, Any], batch: int) -> torch.Tensor | None:
         return torch.randn(batch, time_width)
     if kind in ("projection", "simple_projection"):
         return torch.randn(batch, config["projection_class_embeddings_input_dim"])
-    raise UnsupportedModel(
-        f"class_embed_type {kind!r} is not supported: expected None, 'timestep', 'identity', "
-        "'projection' or 'simple_projection'"
-    )
+    return None
 
 
 def _token_width(config: Mapping[str, Any]) -> int:
     if config.get("encoder_hid_dim") is not None:
         return int(config["encoder_hid_dim"])
-    width = config["cross_attention_dim"]
-    return int(width if isinstance(width, int) else width[0])
+    return token_widths(config)[0] if token_widths(config) else 1
 
 
 def _added_conditions(config: Mapping[str, Any], batch: int) -> dict[str, torch.Tensor]:
-    kind, projection = config.get("addition_embed_type"), config.get("encoder_hid_dim_type")
-    if projection not in (None, "text_proj"):
-        raise UnsupportedModel(
-            f"encoder_hid_dim_type {projection!r} is not supported: expected None or 'text_proj'"
-        )
-    if kind in (None, "text"):
-        return {}
+    kind = config.get("addition_embed_type")
     if kind == "text_time":  # Stable Diffusion XL: six sizes and offsets beside the pooled text
-        sizes = 6
+        sizes = TEXT_TIME_SIZES
         pooled = (
             config["projection_class_embeddings_input_dim"]
             - sizes * config["addition_time_embed_dim"]
@@ -94,6 +92,10 @@ def _added_conditions(config: Mapping[str, Any], batch: int) -> dict[str, torch.
             "text_embeds": torch.randn(batch, pooled),
             "time_ids": torch.zeros(batch, sizes),
         }
-    raise UnsupportedModel(
-        f"addition_embed_type {kind!r} is not supported: expected None, 'text' or 'text_time'"
-    )
+    return {}
+
+
+def timestep_dtype(config: Mapping[str, Any]) -> torch.dtype:
+    """Of the timesteps: a learned embedding is a table, which has rows and nothing between them."""
+    learned = config.get("time_embedding_type") == "learned"
+    return torch.int64 if learned else torch.float32
