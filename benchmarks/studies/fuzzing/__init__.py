@@ -1,0 +1,1 @@
+"""The parts of the fuzz study: sound inputs, mutations of them, a sandbox and a judge."""
