@@ -61,7 +61,7 @@ def faults(case: Case, outcome: Outcome, folder: Path) -> list[str]:
     elif outcome.code not in (0, 2):
         found.append(f"exit {outcome.code}: {_last_line(outcome.stderr)}")
     elif outcome.code == 2:
-        found += _refusal_faults(outcome, folder)
+        found += _refusal_faults(case, outcome, folder)
     else:
         found += _success_faults(case, outcome, folder)
     if outcome.peak_rss_bytes > PACKAGED_RSS_BYTES:
@@ -69,8 +69,8 @@ def faults(case: Case, outcome: Outcome, folder: Path) -> list[str]:
     return found
 
 
-def _refusal_faults(outcome: Outcome, folder: Path) -> list[str]:
-    """A refusal is one line, and leaves nothing."""
+def _refusal_faults(case: Case, outcome: Outcome, folder: Path) -> list[str]:
+    """A refusal is one line, and leaves nothing; a build alone keeps what it had finished."""
     found = []
     lines = [line for line in outcome.stderr.splitlines() if not _USAGE.match(line)]
     if not lines or not re.match(r"edgeswap[\w ]*: ", lines[-1]):
@@ -82,7 +82,7 @@ def _refusal_faults(outcome: Outcome, folder: Path) -> list[str]:
     elif _CONTROL.search(lines[-1]):
         found.append(f"words: control characters: {lines[-1][:200]!r}")
     left = sorted(path.name for path in out_folder(folder).iterdir())
-    if left:
+    if left and case.argv[0] != "build":
         found.append(f"left behind: {', '.join(left)[:200]}")
     return found
 

@@ -56,8 +56,7 @@ def crafted_checkpoint(place: Place, seed: int, folder: Path) -> Case:
     target = linked(place / "tiny", folder / "checkpoint")
     number, turn = divmod(seed, len(_DOCUMENTS))
     name = _DOCUMENTS[turn]
-    made = trees.crafted(json.loads((target / name).read_bytes()), CRAFTED_CHECKPOINTS)
-    told, tree = made[number % len(made)]
+    told, tree = trees.crafted(json.loads((target / name).read_bytes()), number)
     _relist(target, name, trees.dumps(tree))
     argv = command(Random(seed), target, place, folder)
     return Case(
@@ -100,7 +99,7 @@ def crafted_unet(place: Place, seed: int, folder: Path) -> Case:
     """Nasty values in a bare U-Net's configuration."""
     target = linked(place / "unet", folder / "unet")
     config = json.loads((target / "config.json").read_bytes())
-    told, tree = trees.crafted(config, CRAFTED_UNETS)[seed]
+    told, tree = trees.crafted(config, seed)
     replace(target / "config.json", trees.dumps(tree))
     argv = _unet(target, folder, seed)
     return Case(kind="crafted-unet", seed=seed, description=told, argv=argv, limits=_LONG)
@@ -126,13 +125,11 @@ def crafted_plan(place: Place, seed: int, folder: Path) -> Case:
     """Nasty values in a plan, and layers that it forgets."""
     target = linked(place / "pruned", folder / "checkpoint")
     stated = json.loads((target / _PLAN).read_bytes())
-    forgotten = [
-        (f"without layer {name}", trees.drop(stated, ("layers", name)))
-        for name in list(stated["layers"])[::2]
-    ]
-    made = forgotten[: CRAFTED_PLANS // 2]
-    made += trees.crafted(stated, CRAFTED_PLANS - len(made))
-    told, tree = made[seed]
+    if seed % 2:
+        told, tree = trees.crafted(stated, seed)
+    else:
+        name = list(stated["layers"])[seed]
+        told, tree = f"without layer {name}", trees.drop(stated, ("layers", name))
     return _plan_case("crafted-plan", seed, told, trees.dumps(tree), place, folder)
 
 
@@ -152,7 +149,7 @@ def _plan_case(
 def command(random: Random, target: Path, place: Place, folder: Path) -> tuple[str, ...]:
     """A command that opens a checkpoint; the slow ones less often."""
     ways = ways_of_checkpoints(target, place, folder)
-    shares = (0.34, 0.12, 0.1, 0.14, 0.05, 0.04, 0.06, 0.04, 0.05, 0.03, 0.03)
+    shares = (40, 14, 10, 14, 2, 1, 6, 4, 4, 3, 2)
     return random.choices(list(ways.values()), weights=shares)[0]
 
 

@@ -17,7 +17,7 @@ from fuzzing.checkpoints import ways_of_checkpoints
 from fuzzing.place import Place
 from fuzzing.sandbox import Limits
 
-VALUES = {
+_NUMBERS = {
     "-1": "-1",
     "0": "0",
     "nan": "nan",
@@ -27,9 +27,12 @@ VALUES = {
     "2^31": str(2**31),
     "text": "text",
     "nothing": "",
-    "NUL": "a\0b",
+}
+_PATHS = {
+    "nothing": "",
     "no such path": "{case}/no/such/path",
     "a folder": "{case}/folder",
+    "a file": "{case}/file",
     "a named pipe": "{case}/pipe.png",
     "a socket": "{case}/socket.json",
     "/dev/null": "/dev/null",
@@ -38,10 +41,9 @@ VALUES = {
     "a link to itself": "{case}/loop",
     "a name of 255 bytes": "{case}/out/" + "n" * 251 + ".png",
     "a name of 300 bytes": "{case}/out/" + "n" * 300,
-    "a file": "{case}/file",
 }
-"""Name -> value; {case} is the case's folder."""
-_NO_NUMBER = {"nan", "inf", "1e999", "text", "nothing", "no such path", "a folder", "NUL"}
+_TEXTS = {"nothing": "", "text": "text", "-1": "-1", "NaN": "nan", "long": "x" * 5000, "?": "\x1b[31m"}
+_NO_NUMBER = {"nan", "inf", "1e999", "text", "nothing"}
 _LONG = Limits(cpu_s=40, wall_s=200)
 
 
@@ -83,10 +85,8 @@ def option(place: Place, seed: int, folder: Path) -> Case:
     """One bad value for one option or position of one command."""
     name, action, value = _pairs(place)[seed]
     _write_traps(folder)
-    text = VALUES[value].replace("{case}", str(folder))
+    text = _values(action)[value].replace("{case}", str(folder))
     argv = list(commands(place, folder)[name])
-    if "\0" in text:
-        text = text.replace("\0", "\ufffd")  # no system passes NUL in an argument
     if not action.option_strings:
         argv = _positioned(argv, name, action, text, place)
     else:
@@ -118,8 +118,17 @@ def _pairs(place: Place) -> list[tuple[str, argparse.Action, str]]:
                 action, argparse._HelpAction | argparse._SubParsersAction
             )
             if not flag:
-                found += [(name, action, value) for value in VALUES]
+                found += [(name, action, value) for value in _values(action)]
     return found
+
+
+def _values(action: argparse.Action) -> dict[str, str]:
+    """Bad values for an option, by what it takes: name -> value; {case} is the case's folder."""
+    if action.type in (int, float):
+        return _NUMBERS
+    if action.choices is not None:
+        return {"nothing": "", "text": "text"}
+    return _PATHS if action.type is Path else _TEXTS | _NUMBERS
 
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:

@@ -7,7 +7,9 @@ have computed anything with them: threads do not survive a fork.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import pkgutil
 import resource
 import signal
 import sys
@@ -15,6 +17,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 _POLL_S = (0.002, 0.03)
 _PAGE = resource.getpagesize()
@@ -61,15 +64,17 @@ class Outcome:
 def warm_up() -> None:
     """Import what the commands import, so that a forked process need not.
 
-    ONNX Runtime is left out: it starts a thread when it is imported.
+    ONNX Runtime and what needs it at once are left out: it starts a thread when it is imported.
     """
-    import onnx  # noqa: F401, PLC0415
-
-    import edgeswap_bench._measure
-    import edgeswap_compress.distill
-    import edgeswap_compress.personalise
-    import edgeswap_compress.prune
-    import edgeswap_export  # noqa: F401
+    with mock.patch.dict(sys.modules, {"onnxruntime": None}):
+        for room in ("edgeswap_bench", "edgeswap_compress", "edgeswap_export"):
+            package = importlib.import_module(room)
+            for module in pkgutil.walk_packages(package.__path__, f"{room}."):
+                if module.name.rpartition(".")[2] not in ("__main__", "_child"):
+                    with contextlib.suppress(ModuleNotFoundError):
+                        importlib.import_module(module.name)
+        warm = dict(sys.modules)
+    sys.modules.update({name: module for name, module in warm.items() if module is not None})
 
 
 def call(argv: list[str], folder: Path, limits: Limits | None = None) -> Outcome:

@@ -129,13 +129,12 @@ def told(path: Path) -> str:
     return text.removeprefix(".") or "the document"
 
 
-def crafted(tree: Any, count: int) -> list[tuple[str, Any]]:
-    """Nasty values at every distinct place in turn: (description, document), ``count`` of them."""
+def crafted(tree: Any, number: int) -> tuple[str, Any]:
+    """Nasty values at every distinct place, shuffled once for all: (description, document)."""
     pairs = [(path, name) for path in distinct(places(tree)) for name in NASTY]
     Random(0).shuffle(pairs)
-    return [
-        (f"{told(path)} = {name}", put(tree, path, NASTY[name])) for path, name in pairs[:count]
-    ]
+    path, name = pairs[number % len(pairs)]
+    return f"{told(path)} = {name}", put(tree, path, NASTY[name])
 
 
 def mutate(tree: Any, random: Random) -> tuple[str, Any]:
