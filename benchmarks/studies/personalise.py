@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgeswap_compress import default_checkpoint
 from edgeswap_compress._defaults import calibration_dataset
@@ -42,6 +41,7 @@ from edgeswap_compress.evaluate._pictures import pasted, people
 from edgeswap_compress.personalise._config import PersonaliseConfig
 from edgeswap_compress.personalise._personalise import personalise
 from edgeswap_runtime._align import similarity, warp
+from edgeswap_runtime.pictures import RENDERED, save_marked
 
 CONSENT = "nobody (a rendered person), at any time, to measure personalisation"
 PHOTO_SCENES = range(5)
@@ -143,7 +143,7 @@ def study(args: argparse.Namespace) -> dict[str, Any]:
     photos = args.out / "photos"
     photos.mkdir(parents=True, exist_ok=True)
     for i, photo in enumerate(shown.photos):
-        Image.fromarray(photo).save(photos / f"{i}.png")
+        save_marked(photos / f"{i}.png", photo, RENDERED, overwrite=True)
     out = args.out / "student"
     if not out.exists():
         config = PersonaliseConfig(

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from PIL import Image
 
 from edgeswap_compress import default_checkpoint
 from edgeswap_compress._defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
+from edgeswap_runtime.pictures import RENDERED, save_marked
 
 LAUNCH = (
     "accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
@@ -100,8 +100,8 @@ def few_triplets(folder: Path) -> Path:
     for number, row in enumerate(dataset.triplets()[:: len(dataset.triplets()) // HELD_OUT]):
         for role, place in zip(("source", "target", "truth"), row, strict=True):
             (folder / role).mkdir(parents=True, exist_ok=True)
-            picture = Image.fromarray(dataset.images(0)[place])
-            picture.save(folder / role / f"{number}.png")
+            picture = dataset.images(0)[place]
+            save_marked(folder / role / f"{number}.png", picture, RENDERED, overwrite=True)
     return folder
 
 

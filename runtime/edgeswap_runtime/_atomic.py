@@ -11,12 +11,38 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime._errors import InvalidRequest, OutputExists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 20
+MAX_NAME_BYTES = 255
+"""Longest file name that the usual file systems take."""
+_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini", ".directory"})
+
+
+def is_clutter(name: str) -> bool:
+    """True for the files that desktops leave in every folder they show: `.DS_Store` and its like.
+
+    Args:
+        name: a file's name, without its folder.
+    """
+    return name in _CLUTTER or name.startswith("._")
+
+
+def require_name(path: Path) -> None:
+    """Check that a file or folder may have this name, before any work is done.
+
+    Raises:
+        InvalidRequest: the name is longer than file systems take.
+    """
+    length = len(os.fsencode(path.name))
+    if length > MAX_NAME_BYTES:
+        raise InvalidRequest(
+            f"the name {path.name[:20]}... has {length} bytes, expected at most "
+            f"{MAX_NAME_BYTES}: name another path"
+        )
 
 
 def canonical_json(obj: Any) -> bytes:
@@ -52,8 +78,10 @@ def write_bytes(path: Path, data: bytes) -> None:
         data: all of its bytes.
 
     Raises:
+        InvalidRequest: the name is too long.
         OSError: as the system reports it; the old file, if any, is untouched.
     """
+    require_name(path)
     temporary = _temporary_sibling(path)
     try:
         with temporary.open("xb") as file:
@@ -85,10 +113,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         and it is renamed to `path`; when the block raises, it is removed.
 
     Raises:
+        InvalidRequest: a name is too long.
         OutputExists: `path` exists, at the start or by the time of the renaming.
         OSError: as the system reports it (a full disk, no permission).
     """
     path = Path(path)
+    for part in (path, *path.parents):
+        require_name(part)
     if os.path.lexists(path):
         raise OutputExists(path)
     made_parents = _make_parents(path.absolute().parent)
@@ -118,7 +149,12 @@ def _make_parents(folder: Path) -> list[Path]:
 
 
 def _temporary_sibling(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    """A name beside `path` that is free and no longer than names may be."""
+    ending = f".{secrets.token_hex(4)}.partial"
+    room = MAX_NAME_BYTES - len(ending) - 1
+    # Cut by bytes, but never within a character.
+    stem = os.fsencode(path.name)[:room].decode(errors="ignore")
+    return path.with_name(f".{stem}{ending}")
 
 
 def _fsync_tree(folder: Path) -> None:

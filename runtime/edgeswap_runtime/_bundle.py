@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeswap_runtime._atomic import sha256_file
+from edgeswap_runtime._atomic import is_clutter, sha256_file
 from edgeswap_runtime._errors import DamagedFile
 from edgeswap_runtime._manifest import FILE_NAME, Manifest, read_manifest
 
@@ -42,6 +42,8 @@ class Bundle:
     def verify(self, *, hashes: bool = True) -> int:
         """Check that the folder holds exactly the files of the manifest, unchanged.
 
+        `.DS_Store` and the like, which desktops leave in folders, are passed over.
+
         Args:
             hashes: compare contents too, not only presence and size.
 
@@ -57,6 +59,8 @@ class Bundle:
             for path in self.path.rglob("*")
             if not path.is_dir() and path != self.path / FILE_NAME
         }
+        # What desktops leave behind is never read, so that it does no harm.
+        present = {name for name in present if name in listed or not is_clutter(Path(name).name)}
         for name in sorted(present - set(listed)):
             raise DamagedFile(self.path, name, expected="no such file", found="one")
         for name, entry in sorted(listed.items()):

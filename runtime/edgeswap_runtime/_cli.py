@@ -123,7 +123,8 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _usage() -> str:
     lines = ["usage: edgeswap COMMAND [options]; edgeswap COMMAND --help tells more", ""]
-    lines += [f"  {name:10}{line}" for name, (_, line, _) in COMMANDS.items()]
+    width = max(map(len, COMMANDS)) + 2
+    lines += [f"  {name:{width}}{line}" for name, (_, line, _) in COMMANDS.items()]
     return "\n".join([*lines, "", "  --version"])
 
 

@@ -144,29 +144,43 @@ def _describe_engines(manifest: Manifest) -> list[str]:
 
 def _describe_parity(parity: dict[str, Any]) -> list[str]:
     """What was proven of the bundle: the worst output of each graph, the worst swap, the file."""
-    if not {"backend", "reference", "graphs", "swaps"} <= set(parity):
+    lines = [f"parity      {parity.get('backend')} against {parity.get('reference')}"]
+    if not isinstance(parity.get("graphs"), dict) or not isinstance(parity.get("swaps"), dict):
         return _describe_facts("parity", parity)
-    lines = [f"parity      {parity['backend']} against {parity['reference']}"]
     for name, outputs in sorted(parity["graphs"].items()):
-        worst = max(outputs.values(), key=lambda entry: float(entry["relative"]))
+        figures = _measured(outputs, "relative", "max_abs")
+        if figures:
+            worst = max(figures.values(), key=lambda entry: entry["relative"])
+            lines.append(
+                f"            {name}: {worst['relative']:.1e} standard deviations at most, "
+                f"{worst['max_abs']:.1e} absolute"
+            )
+    swaps = _measured(parity["swaps"], "max_abs")
+    if swaps:
+        name = max(swaps, key=lambda key: swaps[key]["max_abs"])
         lines.append(
-            f"            {name}: {worst['relative']:.1e} standard deviations at most, "
-            f"{worst['max_abs']:.1e} absolute"
+            f"            {len(swaps)} schedules: swaps differ by "
+            f"{swaps[name]['max_abs']:.1e} of a range of 2 at most ({name})"
         )
-    compared = {n: swap for n, swap in parity["swaps"].items() if isinstance(swap, dict)}
-    if compared:
-        name = max(compared, key=lambda n: float(compared[n]["max_abs"]))
+    single = parity.get("single_file")
+    found = _measured({"it": single}, "max_abs")
+    if isinstance(single, dict) and found:
         lines.append(
-            f"            {len(compared)} schedules: swaps differ by "
-            f"{compared[name]['max_abs']:.1e} of a range of 2 at most ({name})"
-        )
-    if "single_file" in parity:
-        single = parity["single_file"]
-        lines.append(
-            f"            {single['file']}: {single['max_abs']:.1e} from the graphs, "
-            f"schedule {single['schedule']}"
+            f"            {single.get('file')}: {found['it']['max_abs']:.1e} from the graphs, "
+            f"schedule {single.get('schedule')}"
         )
     return lines
+
+
+def _measured(entries: object, *names: str) -> dict[str, dict[str, float]]:
+    """Of some entries those that hold these figures: what is stated here has no schema."""
+    if not isinstance(entries, dict):
+        return {}
+    return {
+        key: {name: float(entry[name]) for name in names}
+        for key, entry in entries.items()
+        if isinstance(entry, dict) and all(type(entry.get(name)) in (int, float) for name in names)
+    }
 
 
 def _describe_facts(title: str, facts: dict[str, Any]) -> list[str]:

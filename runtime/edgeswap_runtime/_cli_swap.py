@@ -8,13 +8,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime._arguments import as_rgb, require_seed
 from edgeswap_runtime._bundle import Bundle
 from edgeswap_runtime._clock import StageClock
-from edgeswap_runtime._detect import check_choice, select_faces
+from edgeswap_runtime._detect import check_choice
 from edgeswap_runtime._errors import InvalidRequest
-from edgeswap_runtime._picture import load_picture, require_writable
+from edgeswap_runtime._picture import require_writable
 from edgeswap_runtime._swapper import Swapper
 from edgeswap_runtime.backends import BACKENDS
+from edgeswap_runtime.backends._threads import require_threads
 
 if TYPE_CHECKING:
     from edgeswap_runtime._manifest import Manifest
@@ -25,9 +27,11 @@ def command(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     require_writable(options.out, overwrite=options.overwrite)
     check_choice(options.faces)
+    require_seed(options.seed)
+    require_threads(options.threads)
     bundle = Bundle.open(options.bundle)
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
-    target = load_picture(options.target)
+    target = as_rgb(options.target)
     clock = StageClock()
     with Swapper.open(
         bundle,
@@ -41,18 +45,15 @@ def command(argv: list[str]) -> int:
         identity = swapper.identity(options.source)
         start_ns = time.perf_counter_ns()
         with clock.stage("detect"):
-            found = swapper.detect(target.rgb)
-            chosen = select_faces(found, options.faces, str(options.target))
-        swapped = swapper.swap(target.rgb, identity, faces=chosen, clock=clock)
+            chosen, found = swapper.choose(target, options.faces, name=str(options.target))
+        swapped = swapper.swap(target, identity, faces=chosen, clock=clock)
         total_ns = time.perf_counter_ns() - start_ns
-        swapper.save(
-            swapped, options.out, icc_profile=target.icc_profile, overwrite=options.overwrite
-        )
+        swapper.save(swapped, options.out, overwrite=options.overwrite)
     report: dict[str, Any] = {
         "out": str(options.out),
         "width_px": swapped.shape[1],
         "height_px": swapped.shape[0],
-        "faces_found": len(found),
+        "faces_found": found,
         "faces_swapped": [{"box_px": face.box, "score": face.score} for face in chosen],
         "schedule": schedule,
         "seed": options.seed,
@@ -96,9 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         "--source",
         type=Path,
         required=True,
-        nargs="+",
+        action="append",
         metavar="PHOTO",
-        help="who shall appear; several photos of one person are averaged",
+        help="who shall appear; again for more photos of the same person, which are averaged",
     )
     parser.add_argument("--target", type=Path, required=True, metavar="PHOTO", help="where")
     parser.add_argument(
@@ -117,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
     parser.add_argument("--backend", default="ort", help=f"{', '.join(BACKENDS)} (default ort)")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, tensorrt or gpu")
-    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--threads", type=int, help="CPU threads, from 1 (default: the cores)")
     parser.add_argument("--precision", help="what openvino is to compute in: fp32, bf16 or fp16")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

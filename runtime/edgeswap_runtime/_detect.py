@@ -6,6 +6,8 @@ Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023.
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +82,23 @@ def detect_faces(
     return ()
 
 
-def check_choice(faces: str | int) -> None:
+def check_choice(faces: object) -> None:
     """Raise InvalidRequest unless `faces` is "largest", "all" or a number from 1."""
-    if faces in ("largest", "all") or (isinstance(faces, int) and faces >= 1):
-        return
+    as_choice(faces)
+
+
+def as_choice(faces: object) -> str | int:
+    """Which faces are meant: "largest", "all" or a number from 1, of Python or numpy.
+
+    Raises:
+        InvalidRequest: it is none of them.
+    """
+    if isinstance(faces, str) and faces in ("largest", "all"):
+        return faces
+    with contextlib.suppress(TypeError):
+        number = operator.index(faces)  # type: ignore[arg-type]
+        if number >= 1 and not isinstance(faces, bool | np.bool_):
+            return number
     raise InvalidRequest(f"faces is {faces!r}, expected 'largest', 'all' or a number from 1")
 
 
@@ -119,8 +134,9 @@ def letterbox(
     resized = picture
     if small != (width, height):
         image = Image.fromarray(picture)
-        # Most of a large picture is averaged away by whole pixels first: several times faster.
-        resized = np.asarray(image.resize(small, Image.Resampling.BILINEAR, reducing_gap=2.0))
+        # A gap of 1 averages whole pixels as far as it goes; a larger one does so only from that
+        # many times the wanted size, and 2 would do nothing for 1920 x 1080.
+        resized = np.asarray(image.resize(small, Image.Resampling.BILINEAR, reducing_gap=1.0))
     if canvas is None:
         canvas = _whole_strides(small[1]), _whole_strides(small[0])
     tensor = np.zeros((1, 3, *canvas), dtype=np.float32)
@@ -146,6 +162,7 @@ def decode_faces(
     parts = [_decode_stride(outputs, stride, size) for stride in STRIDES]
     scores, boxes, landmarks = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(-scores, kind="stable")
+    order = order[_plausible(boxes[order], landmarks[order], size)]
     kept = suppress_overlaps(boxes[order], OVERLAP_THRESHOLD)
     # The detector works on corners at integers; this package on pixel centres.
     factor = np.array(scale)
@@ -193,13 +210,23 @@ def _decode_stride(
     anchors = np.stack([column, row], axis=1).astype(np.float64)
     box = outputs[f"bbox_{stride}"][0, found].astype(np.float64)
     centre = (anchors + box[:, :2]) * stride
-    half = np.exp(box[:, 2:]) * stride / 2
+    with np.errstate(over="ignore"):
+        half = np.exp(box[:, 2:]) * stride / 2
     landmarks = outputs[f"kps_{stride}"][0, found].astype(np.float64).reshape(-1, 5, 2)
     return (
         scores[found],
         np.concatenate([centre - half, centre + half], axis=1),
         (landmarks + anchors[:, None]) * stride,
     )
+
+
+def _plausible(
+    boxes: NDArray[np.float64], landmarks: NDArray[np.float64], size: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Which faces have finite numbers within the input, or as far beyond it as it is large."""
+    numbers = np.concatenate([boxes, landmarks.reshape(len(boxes), 10)], axis=1)
+    inside = (numbers >= -max(size)) & (numbers <= 2 * max(size))  # False for NaN
+    return np.asarray(inside.all(1))
 
 
 def _whole_strides(length: int) -> int:

@@ -102,8 +102,8 @@ class Engine(Generic[BufferT]):
         Raises:
             EdgeswapFailure: the graphs gave NaN or infinity.
         """
-        if noise is not None and noise.shape != self._latent_shape:
-            raise InvalidRequest(f"noise has shape {noise.shape}, expected {self._latent_shape}")
+        if noise is not None:
+            noise = self._checked_noise(noise)
         backend = self._backend
         with timed(clock, "encode"):
             encoded = backend.run("encode", {"target": backend.upload(self._to_tensor(crop))})
@@ -147,6 +147,8 @@ class Engine(Generic[BufferT]):
         if self._condition is None or self._condition[0] is not identity:
             upload = self._backend.upload
             names = ("tokens", "vector", "source_latents")
+            for name in names:
+                self._check_part(name, getattr(identity, name))
             buffers = {name: upload(getattr(identity, name)) for name in names}
             if any(tensor.name == "guidance" for tensor in self.manifest.graphs["denoise"].inputs):
                 scale = np.array([self.manifest.guidance_scale], dtype=np.float32)
@@ -154,8 +156,36 @@ class Engine(Generic[BufferT]):
             self._condition = (identity, buffers)
         return self._condition[1]
 
+    def _check_part(self, name: str, part: object) -> None:
+        """An identity must be of this model, or of one with the same sizes."""
+        stated = self.manifest.graphs["denoise"].input(name).shape
+        found = part.shape if isinstance(part, np.ndarray) else None
+        fits = found is not None and len(found) == len(stated)
+        if fits and found is not None:
+            pairs = zip(found, stated, strict=True)
+            fits = all(isinstance(b, str) or a == b for a, b in pairs)
+        if not fits or part.dtype != np.float32:  # type: ignore[attr-defined]
+            raise InvalidRequest(
+                f"the identity's {name} are of shape {found}, expected {stated} float32: read the "
+                "identity with the same bundle"
+            )
+
+    def _checked_noise(self, noise: object) -> NDArray[np.float32]:
+        found = noise.shape if isinstance(noise, np.ndarray) else None
+        if found != self._latent_shape:
+            raise InvalidRequest(f"noise has shape {found}, expected {self._latent_shape}")
+        values = np.asarray(noise)
+        if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise InvalidRequest("noise holds what is no finite number, expected standard normal")
+        return values.astype(np.float32)
+
     def _to_tensor(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         side = self.manifest.resolution_px
+        if not isinstance(crop, np.ndarray):
+            raise InvalidRequest(
+                f"the crop is of type {type(crop).__name__}, expected an array {(side, side, 3)} "
+                "uint8, RGB"
+            )
         if crop.shape != (side, side, 3) or crop.dtype != np.uint8:
             raise InvalidRequest(
                 f"the crop is {crop.shape} {crop.dtype}, expected {(side, side, 3)} uint8, RGB"

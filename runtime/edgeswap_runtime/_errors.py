@@ -85,7 +85,8 @@ class NoFaceFound(EdgeswapError, LookupError):
         asked = "" if wanted <= 1 else f", expected at least {wanted}"
         super().__init__(
             f"{seen} found in {picture}{asked}: "
-            "use a picture in which the face is upright, uncovered and at least 20 px wide"
+            "use a picture in which the face is upright, uncovered and, with the picture's longer "
+            "side shrunk to 640 px, at least 14 px wide"
         )
 
 

@@ -1,13 +1,20 @@
-"""TensorRT engines in a bundle: what each was made from, and which one fits this machine."""
+"""TensorRT engines in a bundle: which one fits this machine."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edgeswap_runtime import _schema
-from edgeswap_runtime._atomic import canonical_json
+from edgeswap_runtime._engine_entry import (
+    AMPERE_PLUS,
+    JETSONS,
+    RTX,
+    SAME_COMPUTE_CAPABILITY,
+    STANDARD,
+    EngineEntry,
+    EngineInputs,
+    Shapes,
+)
 from edgeswap_runtime._errors import EngineMissing
 
 if TYPE_CHECKING:
@@ -16,64 +23,19 @@ if TYPE_CHECKING:
 
     from edgeswap_runtime._bundle import Bundle
 
-RTX = "tensorrt-rtx"
-STANDARD = "tensorrt"
-AMPERE_PLUS = "ampere-plus"
-SAME_COMPUTE_CAPABILITY = "same-compute-capability"
-JETSONS = ("SM72", "SM87", "SM101", "SM110")
-"""Architectures of GPUs that share the CPU's memory: Xavier, Orin, Thor (and its first name)."""
-
-Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-"""Least, usual and largest shape of an input."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineInputs:
-    """All that decides what an engine computes and where it runs; its hash is the engine's key.
-
-    Attributes:
-        onnx: file name -> sha256, of the graph and of the file with its weights, if it has one.
-        flavour: "tensorrt-rtx" or "tensorrt".
-        version: of that library.
-        architectures: such as "SM86", that it was built for.
-        precision: of the graph, such as "fp16".
-        profiles: input with free sizes -> its optimisation profile.
-        flags: builder settings that differ from ours, which are the library's but for TF32, which
-            is off.
-        refitted_from: key of the engine whose weights were replaced, if this one was made so.
-    """
-
-    onnx: dict[str, str]
-    flavour: str
-    version: str
-    architectures: tuple[str, ...]
-    precision: str
-    profiles: dict[str, Shapes] = field(default_factory=dict)
-    flags: dict[str, Any] = field(default_factory=dict)
-    refitted_from: str | None = None
-
-    @property
-    def key(self) -> str:
-        """sha256 over every field, as canonical JSON: 64 hex digits."""
-        return hashlib.sha256(canonical_json(_schema.encode(self))).hexdigest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineEntry:
-    """One engine of a bundle.
-
-    Attributes:
-        graph: which graph it computes.
-        file: the plan's path in the bundle.
-        structure_sha256: of the graph without its weights' numbers; only a graph of the same
-            structure can lend an engine its weights.
-        inputs: what it was made from.
-    """
-
-    graph: str
-    file: str
-    structure_sha256: str
-    inputs: EngineInputs
+__all__ = [
+    "AMPERE_PLUS",
+    "JETSONS",
+    "RTX",
+    "SAME_COMPUTE_CAPABILITY",
+    "STANDARD",
+    "EngineEntry",
+    "EngineInputs",
+    "EngineTarget",
+    "Shapes",
+    "find_engine",
+    "onnx_hashes",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,68 @@
-"""JSON to frozen dataclasses and back, strictly: no missing, unknown or mistyped fields."""
+"""JSON to frozen dataclasses and back, strictly: no missing, unknown or mistyped fields.
+
+Bounds are data: a field is annotated `Annotated[int, Range(1, 4096)]`, and `decode` holds it to
+that. What is annotated without bounds has those of `DEFAULTS`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a number, both included."""
+
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bounds of how many items a list or object, or characters a string, may have."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression that a whole string must match, and words for it."""
+
+    expression: str
+    words: str
+
+
+Bound = Range | Size | Pattern
+
+DEFAULTS: dict[type, Bound] = {
+    int: Range(-(2**63), 2**63 - 1),
+    float: Range(-1e30, 1e30),
+    str: Size(0, 10_000),
+    list: Size(0, 100_000),
+    tuple: Size(0, 100_000),
+    dict: Size(0, 100_000),
+}
+"""Bounds of what is annotated without any."""
+
+
 class SchemaError(ValueError):
     """A JSON value does not have the form its dataclass states; the message names the place."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if len(message) <= 500 else f"{message[:500]}...")
+
+
+class _OutOfBounds(SchemaError):
+    """A value of the right type outside its bounds."""
 
 
 def decode(kind: type[T], value: Any, where: str) -> T:
@@ -20,7 +70,8 @@ def decode(kind: type[T], value: Any, where: str) -> T:
 
     Args:
         kind: a dataclass, str, bool, int, float, `tuple[X, ...]`, `tuple[X, Y]`, `list[X]`,
-            `dict[str, X]`, `X | None` or Any, nested at will.
+            `dict[str, X]`, `X | None` or Any, nested at will; `Annotated[X, bound]` of any of
+            them, with a `Range`, `Size` or `Pattern`.
         value: what `json.loads` gave.
         where: how to call the value in messages, such as "graphs.encode".
 
@@ -43,7 +94,44 @@ def encode(value: Any) -> Any:
     return value
 
 
+def check_bounds(value: Any, where: str) -> None:
+    """Hold a dataclass value that was built in Python to the bounds of its fields, all the way in.
+
+    Raises:
+        SchemaError: saying where, what was expected and what was found.
+    """
+    decode(type(value), encode(value), where)
+
+
 def _decode(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        decoded = _decode_plain(arguments[0], value, where)
+        for bound in arguments[1:]:
+            _check(bound, decoded, where)
+        return decoded
+    decoded = _decode_plain(kind, value, where)
+    default = DEFAULTS.get(type(decoded))
+    if kind is not Any and default is not None:
+        _check(default, decoded, where)
+    return decoded
+
+
+def _check(bound: Any, value: Any, where: str) -> None:
+    if isinstance(bound, Range) and not bound.least <= value <= bound.most:
+        raise _OutOfBounds(f"{where} is {value!r}, expected {_span(bound)}")
+    if isinstance(bound, Size) and not bound.least <= len(value) <= bound.most:
+        what = "characters" if isinstance(value, str) else "items"
+        raise _OutOfBounds(f"{where} has {len(value)} {what}, expected {_span(bound)}")
+    if isinstance(bound, Pattern) and re.fullmatch(bound.expression, value) is None:
+        raise _OutOfBounds(f"{where} is {value[:80]!r}, expected {bound.words}")
+
+
+def _span(bound: Range | Size) -> str:
+    return f"{bound.least:,} to {bound.most:,}".replace(",", " ")
+
+
+def _decode_plain(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return value
@@ -64,7 +152,12 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return origin(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
     if origin is dict:
         entries = _expect(dict, value, where)
-        return {k: _decode(arguments[1], item, f"{where}.{k}") for k, item in entries.items()}
+        return {
+            _decode(arguments[0], key, f"a key of {where}"): _decode(
+                arguments[1], item, f"{where}.{key}"
+            )
+            for key, item in entries.items()
+        }
     if kind is float:
         return _decode_float(value, where)
     return _expect(kind, value, where)
@@ -85,7 +178,7 @@ def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
     ]
     if missing:
         raise SchemaError(f"{where} lacks the field '{missing[0]}'")
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     return kind(
         **{name: _decode(hints[name], item, f"{where}.{name}") for name, item in entries.items()}
     )
@@ -99,6 +192,8 @@ def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
         if choice is not type(None):
             try:
                 return _decode(choice, value, where)
+            except _OutOfBounds:  # of the right type, so that this is what was meant
+                raise
             except SchemaError as error:
                 failures.append(str(error))
     raise SchemaError(failures[-1])

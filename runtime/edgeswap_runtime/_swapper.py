@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import contextlib
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,20 +12,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeswap_runtime._align import similarity, to_uint8, warp
+from edgeswap_runtime._arguments import (
+    as_path,
+    as_rgb,
+    is_choice,
+    is_path,
+    name_of,
+    require_faces,
+    require_identity,
+    require_seed,
+    require_several,
+    require_word,
+    several_pictures,
+)
 from edgeswap_runtime._bundle import Bundle
 from edgeswap_runtime._clock import timed
-from edgeswap_runtime._detect import Face, check_choice, detect_faces, select_faces
+from edgeswap_runtime._detect import Face, as_choice, detect_faces, select_faces
 from edgeswap_runtime._engine import Engine, Identity
 from edgeswap_runtime._errors import DetectorMissing, InvalidRequest
+from edgeswap_runtime._extras import extras_of, with_extras
 from edgeswap_runtime._manifest import DETECTOR
-from edgeswap_runtime._mark import Mark
+from edgeswap_runtime._mark import Mark, software
 from edgeswap_runtime._paste import paste
-from edgeswap_runtime._picture import read_picture, write_picture
+from edgeswap_runtime._picture import write_picture
 from edgeswap_runtime._refine import refine_face
 from edgeswap_runtime.backends import open_backend
 from edgeswap_runtime.backends._protocol import BackendRequest
+from edgeswap_runtime.backends._threads import require_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -40,9 +57,10 @@ if TYPE_CHECKING:
 class Swapper:
     """Swaps faces with one bundle on one backend.
 
-    A context manager: it holds inference sessions and device memory until `close`. Not for use by
-    several threads at once. With the same bundle, backend, schedule and seed, the same pictures
-    give the same bytes, whatever was swapped before.
+    A context manager: it holds inference sessions and device memory until `close`. With the same
+    bundle, backend, schedule and seed, the same pictures give the same bytes, whatever was swapped
+    before. Several threads may share one: it works for one of them at a time, while the others
+    wait; only reading and writing files goes on beside. For swaps side by side open several.
 
     Args:
         bundle: the opened bundle.
@@ -51,13 +69,14 @@ class Swapper:
         seed: of the noise each crop starts from.
 
     Raises:
-        InvalidRequest: the bundle has no schedule of that name.
+        InvalidRequest: the bundle has no schedule of that name, or the seed is not 0 to 2**64 - 1.
     """
 
     def __init__(
         self, bundle: Bundle, backend: Backend[Any], *, schedule: str | None = None, seed: int = 0
     ) -> None:
         manifest = bundle.manifest
+        require_word(schedule, "schedule")
         name = manifest.default_schedule if schedule is None else schedule
         if name not in manifest.schedules:
             raise InvalidRequest(
@@ -66,10 +85,13 @@ class Swapper:
             )
         self.bundle = bundle
         self.schedule_name = name
-        self.seed = seed
+        self.seed = require_seed(seed)
         self._backend = backend
         self._owns_backend = False
-        self._engine = Engine(manifest, backend, schedule=self.schedule, seed=seed)
+        self._closed = False
+        # The buffers are the backend's, so that swappers which share it share its lock.
+        self._lock = getattr(backend, "lock", None) or threading.RLock()
+        self._engine = Engine(manifest, backend, schedule=self.schedule, seed=self.seed)
         self._template = np.array(manifest.alignment.landmarks_px)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="edgeswap-warp")
 
@@ -93,7 +115,8 @@ class Swapper:
             device: what a named backend runs on: "cpu", "cuda", "tensorrt", ...
             schedule: how many steps of which sampler, by name; the bundle's default when None.
             seed: of the noise.
-            threads: CPU threads of a named backend; its own choice when None.
+            threads: CPU threads of a named backend, at most 4 for each core of the machine; its own
+                choice when None.
             precision: what a named backend is to compute in, where it has a choice; the graphs'
                 own when None.
 
@@ -103,9 +126,14 @@ class Swapper:
             DeviceNotGranted: the device is not there.
             PrecisionNotGranted: the backend does not compute in that precision.
             EngineMissing: the backend needs engines, and the bundle holds none that fit.
-            InvalidRequest: no such schedule.
+            InvalidRequest: no such schedule, seed or number of threads.
         """
-        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        seed, threads = require_seed(seed), require_threads(threads)
+        for name, word in (("schedule", schedule), ("precision", precision), ("device", device)):
+            require_word(word, name)
+        if not isinstance(backend, str) and not hasattr(backend, "run"):
+            raise InvalidRequest(f"backend is {backend!r}, expected a name or a backend")
+        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(as_path(bundle, "bundle"))
         if not isinstance(backend, str):
             return cls(opened, backend, schedule=schedule, seed=seed)
         request = BackendRequest(
@@ -136,11 +164,18 @@ class Swapper:
         self.close()
 
     def close(self) -> None:
-        """Give the backend's memory back, if `open` took it; calling it again does nothing."""
-        self._engine.forget()
-        self._pool.shutdown()
-        if self._owns_backend:
-            self._backend.close()
+        """Give the backend's memory back, if `open` took it; calling it again does nothing.
+
+        A swap that another thread has begun is finished first; later ones raise InvalidRequest.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._engine.forget()
+            self._pool.shutdown()
+            if self._owns_backend:
+                self._backend.close()
 
     @property
     def schedule(self) -> Schedule:
@@ -156,12 +191,12 @@ class Swapper:
     def mark(self) -> Mark:
         """What pictures made by this swapper say of themselves."""
         return Mark(
-            software=f"edgeswap {importlib.metadata.version('edgeswap')}",
+            software=software(),
             bundle_sha256=self.bundle.manifest.manifest_sha256,
         )
 
     def detect(self, picture: PictureLike) -> tuple[Face, ...]:
-        """Find the faces of a picture, largest first.
+        """Find all faces of a picture, largest first, each looked at twice.
 
         Args:
             picture: a path, or (H, W, 3) uint8, RGB.
@@ -170,8 +205,31 @@ class Swapper:
             DetectorMissing: the bundle is for aligned crops only.
             UnreadablePicture: a path that cannot be read.
         """
-        rgb = _as_rgb(picture)
-        return tuple(self._refine(rgb, face) for face in self._detect(rgb))
+        rgb = as_rgb(picture)
+        with self._in_use():
+            return tuple(self._refine(rgb, face) for face in self._detect(rgb))
+
+    def choose(
+        self, picture: PictureLike, faces: str | int = "largest", *, name: str | None = None
+    ) -> tuple[tuple[Face, ...], int]:
+        """Find the faces of a picture that `swap` would swap; only these are looked at twice.
+
+        Args:
+            picture: a path, or (H, W, 3) uint8, RGB.
+            faces: "largest", "all", or how many, largest first.
+            name: how to call the picture in messages.
+
+        Returns:
+            the faces, and how many there are in all.
+
+        Raises:
+            EdgeswapError: as for `swap`.
+        """
+        choice, rgb = as_choice(faces), as_rgb(picture)
+        with self._in_use():
+            found = self._detect(rgb)
+            chosen = select_faces(found, choice, name or name_of(picture))
+            return tuple(self._refine(rgb, face) for face in chosen), len(found)
 
     def identity(
         self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
@@ -191,17 +249,14 @@ class Swapper:
             DetectorMissing: the bundle is for aligned crops only; see `identity_of_crops`.
             UnreadablePicture: a path that cannot be read.
         """
-        single = isinstance(source, str | Path | np.ndarray)
-        pictures: Sequence[PictureLike] = [source] if single else source  # type: ignore[list-item,assignment]
-        if not pictures:
-            raise InvalidRequest("identity needs at least one picture, found none")
         crops = []
-        for picture in pictures:
-            rgb = _as_rgb(picture)
-            with timed(clock, "detect"):
-                (face,) = self._choose(rgb, "largest", _name(picture))
-            with timed(clock, "align"):
-                crops.append(self._align(rgb, face)[0])
+        for picture in several_pictures(source):
+            rgb = as_rgb(picture)
+            with self._in_use():
+                with timed(clock, "detect"):
+                    (face,), _ = self.choose(rgb, name=name_of(picture))
+                with timed(clock, "align"):
+                    crops.append(self._align(rgb, face)[0])
         return self.identity_of_crops(crops, clock=clock)
 
     def identity_of_crops(
@@ -213,7 +268,9 @@ class Swapper:
             crops: each (R, R, 3) uint8, RGB, R = `resolution_px`.
             clock: times the stage identity.
         """
-        return self._engine.identity(crops, clock=clock)
+        several = require_several(crops)
+        with self._in_use():
+            return self._engine.identity(several, clock=clock)
 
     def swap(
         self,
@@ -233,7 +290,8 @@ class Swapper:
             clock: times the stages detect, align, encode, denoise, decode and paste.
 
         Returns:
-            (H, W, 3) uint8, RGB, a new array; outside the mask its bytes are the target's.
+            (H, W, 3) uint8, RGB, a new array; outside the mask its bytes are the target's. What
+            belongs to the target's file (colour profile, camera, alpha) goes along, for `save`.
 
         Raises:
             NoFaceFound: fewer faces than asked for.
@@ -242,21 +300,24 @@ class Swapper:
             UnreadablePicture: a path that cannot be read.
             InvalidRequest: `faces` or the array is not of the stated form.
         """
-        picture = _as_rgb(target)
-        if isinstance(faces, str | int):
-            check_choice(faces)
-            with timed(clock, "detect"):
-                chosen = self._choose(picture, faces, _name(target))
-        else:
-            chosen = tuple(faces)
-        swapped: NDArray[np.uint8] = picture.copy()
-        for face in chosen:
-            with timed(clock, "align"):
-                crop, matrix = self._align(picture, face)
-            result = self._engine.swap(crop, identity, clock=clock)
-            with timed(clock, "paste"):
-                paste(swapped, result, matrix, self.bundle.manifest.mask, each=self._pool.map)
-        return swapped
+        identity = require_identity(identity)
+        choice = as_choice(faces) if is_choice(faces) else None
+        given = as_rgb(target)
+        picture = np.asarray(given)
+        with self._in_use():
+            if choice is None:
+                chosen = require_faces(faces, picture)
+            else:
+                with timed(clock, "detect"):
+                    chosen, _ = self.choose(picture, choice, name=name_of(target))
+            swapped: NDArray[np.uint8] = picture.copy()
+            for face in chosen:
+                with timed(clock, "align"):
+                    crop, matrix = self._align(picture, face)
+                result = self._engine.swap(crop, identity, clock=clock)
+                with timed(clock, "paste"):
+                    paste(swapped, result, matrix, self.bundle.manifest.mask, each=self._pool.map)
+        return with_extras(swapped, extras_of(given))
 
     def swap_crop(
         self,
@@ -278,7 +339,9 @@ class Swapper:
         Returns:
             (R, R, 3) uint8, RGB.
         """
-        return to_uint8(self._engine.swap(target_crop, identity, noise=noise, clock=clock))
+        identity = require_identity(identity)
+        with self._in_use():
+            return to_uint8(self._engine.swap(target_crop, identity, noise=noise, clock=clock))
 
     def save(
         self,
@@ -288,8 +351,39 @@ class Swapper:
         icc_profile: bytes | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Write a swapped picture, marked as generated; see `write_picture`."""
-        write_picture(Path(path), picture, self.mark, icc_profile=icc_profile, overwrite=overwrite)
+        """Write a swapped picture, marked as generated; see `write_picture`.
+
+        Colour profile, camera, dates and alpha of the target's file are written too, where `swap`
+        was given a path or what `read_picture` read.
+
+        Args:
+            picture: (H, W, 3) uint8, RGB.
+            path: ends in .png, .jpg, .jpeg or .webp.
+            icc_profile: the colour space of the numbers, instead of the target's.
+            overwrite: replace an existing file.
+
+        Raises:
+            InvalidRequest: no such format or folder, or `picture` is no such array.
+            OutputExists: the path is taken.
+        """
+        if is_path(picture):
+            raise InvalidRequest(f"save takes an array, found the path {picture}")
+        write_picture(
+            as_path(path, "path"),
+            as_rgb(picture),
+            self.mark,
+            icc_profile=icc_profile,
+            extras=extras_of(picture),
+            overwrite=overwrite,
+        )
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep other threads from the backend's buffers, and callers from a closed swapper."""
+        with self._lock:
+            if self._closed:
+                raise InvalidRequest("the swapper is closed: Swapper.open opens another")
+            yield
 
     def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
         if DETECTOR not in self.bundle.manifest.graphs:
@@ -299,28 +393,8 @@ class Swapper:
     def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:
         return refine_face(picture, face, self._engine.detector, canvas=self._engine.canvas)
 
-    def _choose(self, picture: NDArray[np.uint8], faces: str | int, name: str) -> tuple[Face, ...]:
-        """The faces asked for; only these are looked at twice."""
-        chosen = select_faces(self._detect(picture), faces, name)
-        return tuple(self._refine(picture, face) for face in chosen)
-
     def _align(
         self, picture: NDArray[np.uint8], face: Face
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         matrix = similarity(face.landmarks_px, self._template)
         return warp(picture, matrix, self.resolution_px, each=self._pool.map), matrix
-
-
-def _as_rgb(picture: PictureLike) -> NDArray[np.uint8]:
-    if isinstance(picture, str | Path):
-        return read_picture(picture)
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
-        raise InvalidRequest(
-            f"the picture is {picture.shape} {picture.dtype}, "
-            "expected (height, width, 3) uint8, RGB"
-        )
-    return picture
-
-
-def _name(picture: PictureLike) -> str:
-    return str(picture) if isinstance(picture, str | Path) else "the picture"

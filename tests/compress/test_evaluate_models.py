@@ -55,9 +55,14 @@ def crops() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
 
 def graph(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
     def tensor(name: str) -> Tensor:
-        if name == "sample":
-            return Tensor(name=name, dtype="float32", shape=(1, 4, 4, 4), axes=("n", "c", "h", "w"))
-        return Tensor(name=name, dtype="float32", shape=(1,), axes=("batch",))
+        shape: tuple[int | str, ...] = (1, 4, 4, 4)  # latents
+        if name in ("target", "source", "crop"):
+            shape = (1, 3, 24, 24)
+        elif name in ("tokens", "vector", *DETECTED):
+            shape = (1, "size", "value")[: 2 if name == "vector" else 3]
+        elif name in ("timestep", "guidance"):
+            shape = (1,)
+        return Tensor(name=name, dtype="float32", shape=shape, axes=tuple("nchw")[: len(shape)])
 
     picture = Tensor(name="input", dtype="float32", shape=(1, 3, 64, 64), axes=tuple("nchw"))
     return Graph(

@@ -17,7 +17,7 @@ from edgeswap_runtime._atomic import (
     write_bytes,
     write_json,
 )
-from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime._errors import InvalidRequest, OutputExists
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,3 +116,23 @@ def test_hash_of_a_file_longer_than_a_chunk(tmp_path: Path) -> None:
     data = os.urandom(3 * (1 << 20) + 17)
     (tmp_path / "file").write_bytes(data)
     assert sha256_file(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["a" * 240, "a" * 255, "é" * 127, "a" + "é" * 127])
+def test_names_as_long_as_names_may_be(tmp_path: Path, name: str) -> None:
+    write_bytes(tmp_path / name, b"x")
+    write_bytes(tmp_path / name, b"y")
+    assert (tmp_path / name).read_bytes() == b"y"
+    (tmp_path / name).unlink()
+    with new_folder(tmp_path / name) as folder:
+        (folder / name).write_bytes(b"x")
+    assert _names(tmp_path) == [name]
+
+
+def test_longer_names_are_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"has 256 bytes, expected at most 255"):
+        write_bytes(tmp_path / ("a" * 256), b"x")
+    for path in (tmp_path / ("é" * 128), tmp_path / ("a" * 256) / "out"):
+        with pytest.raises(InvalidRequest, match="expected at most 255"), new_folder(path):
+            pytest.fail("the block must not run")
+    assert _names(tmp_path) == []

@@ -136,14 +136,16 @@ def test_uploads_are_copies_and_shapes_may_change(graphs: dict[str, Path]) -> No
 def test_float32_is_float32_where_openvino_would_take_less(graphs: dict[str, Path]) -> None:
     """OpenVINO's own default is bfloat16 on processors that have it."""
     settings = _openvino._settings("CPU", 1, "fp32")
-    compiled = _openvino._compile(ov.Core(), graphs["net"], "CPU", settings)
+    core, path = ov.Core(), graphs["net"]
+    compiled = _openvino._compile(core, core.read_model(path), path, "CPU", settings)
     assert not set(executed_precisions(compiled)) & {"bf16", "f16"}
 
 
 @pytest.mark.skipif("bf16" not in NATIVE, reason="this processor has no bfloat16")
 def test_bfloat16_is_what_the_layers_compute_in(graphs: dict[str, Path]) -> None:
     settings = _openvino._settings("CPU", 1, "bf16")
-    compiled = _openvino._compile(ov.Core(), graphs["net"], "CPU", settings)
+    core, path = ov.Core(), graphs["net"]
+    compiled = _openvino._compile(core, core.read_model(path), path, "CPU", settings)
     assert executed_precisions(compiled)["bf16"] >= 2  # both convolutions
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edgeswap_runtime import BadBundle, Bundle
 from edgeswap_runtime._errors import DamagedFile
+from edgeswap_runtime._manifest import write_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,3 +49,17 @@ def test_size_is_checked_even_without_hashes(bundle_folder: Path) -> None:
         file.write(b"x")
     with pytest.raises(BadBundle, match=r"encode\.onnx: expected \d+ bytes, found \d+ bytes"):
         Bundle.open(bundle_folder, verify=False)
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._encode.onnx"])
+def test_what_desktops_leave_behind_is_passed_over(bundle_folder: Path, name: str) -> None:
+    (bundle_folder / name).write_bytes(b"x")
+    assert Bundle.open(bundle_folder).verify() == 5
+
+
+def test_a_listed_file_is_checked_whatever_its_name(tiny: Any, tmp_path: Path) -> None:
+    """Clutter is passed over while a manifest is written; a graph cannot hide under its name."""
+    folder = tiny.write_bundle(tmp_path / "b")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    manifest = Bundle.open(folder).manifest
+    assert "Thumbs.db" not in write_manifest(folder, manifest).files

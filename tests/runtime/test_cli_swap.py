@@ -87,7 +87,8 @@ def test_the_same_command_writes_the_same_bytes(arguments: list[str], tmp_path: 
 
 def test_several_sources(arguments: list[str], photo_file: Any, tmp_path: Path) -> None:
     at = arguments.index("--source") + 2
-    assert main([*arguments[:at], str(photo_file("second.png", 5)), *arguments[at:]]) == 0
+    second = str(photo_file("second.png", 5))
+    assert main([*arguments[:at], "--source", second, *arguments[at:]]) == 0
     assert (tmp_path / "out.png").is_file()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import typing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from edgeswap_runtime._errors import BadBundle, NewerSchema
 from edgeswap_runtime._manifest import (
     Alignment,
+    Manifest,
     Mask,
     Schedule,
     _self_hash,
@@ -101,8 +103,8 @@ def test_any_change_by_hand_is_noticed(bundle_folder: Path) -> None:
     [
         (lambda b: b.update(colour_order="BGR"), "colour_order is 'BGR', expected 'RGB'"),
         (lambda b: b.update(value_range=[0, 1]), "value_range is"),
-        (lambda b: b.update(resolution_px=0), "resolution_px is 0, expected at least 1"),
-        (lambda b: b.update(evaluations_per_step=3), "evaluations_per_step is 3, expected 1 or 2"),
+        (lambda b: b.update(resolution_px=0), "manifest.resolution_px is 0, expected 8 to 2 048"),
+        (lambda b: b.update(evaluations_per_step=3), "evaluations_per_step is 3, expected 1 to 2"),
         (lambda b: b.update(default_schedule="x"), r"default_schedule 'x' is none of \['noise'"),
         (lambda b: b.update(colour="x"), "manifest has an unknown field 'colour'"),
         (lambda b: b.pop("mask"), "manifest lacks the field 'mask'"),
@@ -129,7 +131,7 @@ def test_any_change_by_hand_is_noticed(bundle_folder: Path) -> None:
         ),
         (
             lambda b: b["schedules"]["one"].update(rows=[]),
-            "schedule 'ddim' has no rows",
+            "schedules.one.rows has 0 items, expected 1 to 1 000",
         ),
         (
             lambda b: b["schedules"]["one"]["rows"][0].update(output="1"),
@@ -173,3 +175,121 @@ def test_guidance_is_optional_for_denoise_alone(tiny: Any) -> None:
         else:
             with pytest.raises(SchemaError, match=r"graphs\.decode takes \['guidance'"):
                 tiny.manifest(graphs=changed)
+
+
+def _widen(tensor: dict[str, Any], size: int) -> None:
+    tensor["shape"][-1] = size
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b.update(resolution_px=10**9), "resolution_px is 1000000000, expected 8 to"),
+        (
+            lambda b: b["schedules"]["one"].update(rows=b["schedules"]["one"]["rows"] * 20_000),
+            "rows has 20000 items, expected 1 to 1 000",
+        ),
+        (
+            lambda b: b["schedules"]["one"].update(steps=200_000),
+            "steps is 200000, expected 1 to 1 000",
+        ),
+        (
+            lambda b: b["schedules"]["one"]["rows"][0].update(sample=1e200),
+            r"rows\[0\]\.sample is 1e\+200",
+        ),
+        (lambda b: _widen(b["graphs"]["denoise"]["inputs"][0], -1), r"shape\[0\] is -1"),
+        (
+            lambda b: b["graphs"]["detector"]["inputs"][0].update(shape=[1, 3, 64_000, 64_000]),
+            "has 12288000000 elements, expected at most 16777216",
+        ),
+        (
+            lambda b: b["graphs"]["detector"]["inputs"][0].update(shape=[1, 3, 64, 50]),
+            "expected .* multiples of 32 up to 2048",
+        ),
+        (
+            lambda b: b["alignment"]["landmarks_px"][0].__setitem__(0, 1e200),
+            r"landmarks_px\[0\]\[0\] is 1e\+200, expected -2 048 to 4 096",
+        ),
+        (
+            lambda b: b["alignment"].update(landmarks_px=[[5, 5]] * 5),
+            "landmarks_px are 0 px apart at most, expected 1.5 to 48",
+        ),
+        (
+            lambda b: b["alignment"].update(
+                landmarks_px=[[x + 1000, y] for x, y in b["alignment"]["landmarks_px"]]
+            ),
+            "lie around .* expected inside a crop of 24 px",
+        ),
+        (lambda b: b["mask"].update(exponent=1e-9), r"mask\.exponent is 1e-09"),
+        (lambda b: b["files"]["encode.onnx"].update(sha256="x"), "expected 64 hex digits"),
+        (lambda b: b["files"]["encode.onnx"].update(bytes=-1), "bytes is -1, expected 0 to"),
+        (lambda b: b["files"].update({"a\0b": b["files"]["encode.onnx"]}), "inside the bundle"),
+        (lambda b: b.update(files={}), "lists no files"),
+        (lambda b: _widen(b["graphs"]["encode"]["inputs"][0], 48), "encode.target has shape"),
+        (lambda b: _widen(b["graphs"]["decode"]["inputs"][0], 5), "decode.sample has shape"),
+        (
+            lambda b: b["graphs"]["encode"]["inputs"][0].update(dtype="float16"),
+            "dtype is 'float16', expected float32",
+        ),
+        (
+            lambda b: b["graphs"]["encode"].update(free_sizes={"batch": [4, 2, 8]}),
+            "expected them in rising order",
+        ),
+        (lambda b: b.update(guidance_scale=1e20), "guidance_scale is 1e\\+20"),
+        (lambda b: b.update(name="x" * 1000), "name has 1000 characters, expected 1 to 200"),
+    ],
+)
+def test_absurd_numbers_with_a_right_hash(bundle_folder: Path, change: Any, message: str) -> None:
+    _edit(bundle_folder, change)
+    with pytest.raises(BadBundle, match=message):
+        read_manifest(bundle_folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"resolution_px": 24', '"resolution_px": 1e999', "1e999 is too large"),
+        ('"name": "tiny"', '"name": "\\ud800"', "half of a surrogate pair"),
+        ('"name": "tiny"', '"name": "tiny", "name": "b"', "the key 'name' comes twice"),
+        ('"name": "tiny"', '"name": ' + "[" * 5000 + "]" * 5000, "nested more than 64 deep"),
+    ],
+)
+def test_json_that_readers_take_differently(
+    bundle_folder: Path, old: str, new: str, message: str
+) -> None:
+    path = bundle_folder / "manifest.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(BadBundle, match=message):
+        read_manifest(bundle_folder)
+
+
+def test_what_is_out_of_bounds_is_not_written(tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="made_with"):
+        write_manifest(tmp_path, tiny.manifest(made_with={"edgeswap": "x" * 1000}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_number_of_a_manifest_has_bounds_of_its_own() -> None:
+    """No field of a plain int or float, anywhere below Manifest."""
+    seen: set[Any] = set()
+    bare: list[str] = []
+
+    def look(kind: Any, where: str, bounded: bool = False) -> None:
+        if dataclasses.is_dataclass(kind):
+            if kind not in seen:
+                seen.add(kind)
+                for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+                    look(hint, f"{kind.__name__}.{name}")
+        elif typing.get_origin(kind) is typing.Annotated:
+            look(typing.get_args(kind)[0], where, bounded=True)
+        elif kind in (int, float) and not bounded:
+            bare.append(where)
+        else:
+            for part in typing.get_args(kind):
+                look(part, where)
+
+    look(Manifest, "Manifest")
+    # These two must equal a constant.
+    assert bare == ["Manifest.schema", "Manifest.value_range", "Manifest.value_range"]

@@ -240,5 +240,5 @@ def test_files_on_onnxruntime_equal_arrays_on_the_fake(
         assert real.identity(source).tokens.shape == (1, 16, 108)
     np.testing.assert_array_equal(found, expected)
     real.close()  # again: nothing happens
-    with pytest.raises(InvalidRequest, match="there is no graph 'detector'"):
+    with pytest.raises(InvalidRequest, match="the swapper is closed"):
         real.detect(target)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from edgeswap_compress._errors import AssetDamaged, InvalidSettings, UnusablePictures
 from edgeswap_compress.data._assets import asset
@@ -19,6 +18,7 @@ from edgeswap_runtime._detect import detect_faces
 from edgeswap_runtime._errors import DegenerateLandmarks, UnreadablePicture
 from edgeswap_runtime._picture import read_picture
 from edgeswap_runtime._refine import refine_face
+from edgeswap_runtime.pictures import ALIGNED, save_marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +158,7 @@ def _align_photo(
     if (folder / crop).exists():  # a.jpg and a.png are two photos
         crop = name.with_name(f"{name.name}.png")
     (folder / crop).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(warp(picture, matrix, size_px)).save(folder / crop, format="PNG")
+    save_marked(folder / crop, warp(picture, matrix, size_px), ALIGNED)
     why = "" if len(faces) == 1 else f"the largest of {len(faces)} faces"
     return PhotoOutcome(photo=str(name), crop=str(crop), faces=len(faces), why=why)
 

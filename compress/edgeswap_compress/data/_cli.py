@@ -141,21 +141,18 @@ def _sheet(args: argparse.Namespace) -> int:
 
 
 def _portrait(args: argparse.Namespace) -> int:
-    from PIL import Image
-
     from edgeswap_compress._errors import InvalidSettings
     from edgeswap_compress.data._portrait import portrait_of
-    from edgeswap_runtime._errors import OutputExists
+    from edgeswap_runtime.pictures import RENDERED, require_writable, save_marked
 
+    require_writable(args.out, overwrite=False)
     numbers = [args.person, args.scene, 0 if args.worn is None else args.worn]
     if min(numbers) < 0 or not 32 <= args.size <= 2048:
         raise InvalidSettings(
             f"numbers {numbers}, size {args.size}: expected numbers from 0 and a size of 32 to 2048"
         )
-    if args.out.exists():
-        raise OutputExists(args.out)
     picture = portrait_of(args.person, args.scene, args.size, worn=args.worn)
-    Image.fromarray(picture.image).save(args.out, format="PNG")
+    save_marked(args.out, picture.image, RENDERED)
     return 0
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime.pictures import RENDERED, require_writable, save_marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,11 +58,11 @@ def mark_points(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArra
 
 
 def save_sheet(dataset: Dataset, out: Path, groups: Sequence[int], *, rows: int = 8) -> None:
-    """Write a contact sheet as PNG.
+    """Write a contact sheet, marked as rendered.
 
     Raises:
+        InvalidRequest: the name ends in no format that can be written, or its folder is missing.
         OutputExists: nothing is overwritten.
     """
-    if out.exists():
-        raise OutputExists(out)
-    Image.fromarray(contact_sheet(dataset, groups, rows=rows)).save(out)
+    require_writable(out, overwrite=False)
+    save_marked(out, contact_sheet(dataset, groups, rows=rows), RENDERED)

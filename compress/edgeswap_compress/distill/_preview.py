@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from edgeswap_compress._checkpoint import Checkpoint
@@ -15,7 +13,7 @@ from edgeswap_compress._latents import decode_latents, sample_to_latents
 from edgeswap_compress.distill._task import StudentTask
 from edgeswap_compress.train._loop import Draw
 from edgeswap_runtime._align import to_uint8
-from edgeswap_runtime._atomic import write_bytes
+from edgeswap_runtime.pictures import SWAPPED, save_marked
 
 ROWS = 8
 
@@ -56,9 +54,5 @@ class WithPreview:
         decoded.append(self._task.decode(own))
         crops = [column.float().permute(0, 2, 3, 1) for column in decoded]
         sheet = np.concatenate([np.concatenate(list(column.numpy())) for column in crops], axis=1)
-        buffer = io.BytesIO()
-        note = PngImagePlugin.PngInfo()
-        note.add_text("Description", "source, target, truth, teacher, student; generated faces")
-        picture = Image.fromarray(to_uint8((sheet + 1) * np.float32(127.5)))
-        picture.save(buffer, format="PNG", pnginfo=note)
-        write_bytes(self._file, buffer.getvalue())
+        picture = to_uint8((sheet + 1) * np.float32(127.5))
+        save_marked(self._file, picture, SWAPPED, overwrite=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
-from edgeswap_runtime._atomic import write_bytes
 from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime.pictures import SWAPPED, save_marked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,15 +95,13 @@ def contact_sheet(dataset: HeldOut, report: Report, *, rows: int = 6) -> Image.I
 
 
 def write_sheet(path: Path, dataset: HeldOut, report: Report, *, rows: int = 6) -> None:
-    """Write `contact_sheet` as PNG.
+    """Write `contact_sheet` as PNG, marked as generated.
 
     Raises:
         InvalidEvaluation, OutputExists: see `require_new_png`.
     """
     require_new_png(path)
-    buffer = io.BytesIO()
-    contact_sheet(dataset, report, rows=rows).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    save_marked(path, contact_sheet(dataset, report, rows=rows), SWAPPED)
 
 
 def _tiles(dataset: HeldOut, report: Report, case: int) -> list[Image.Image]:

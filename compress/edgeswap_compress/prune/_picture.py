@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from edgeswap_compress.prune._errors import PruningError
 from edgeswap_compress.prune._view import LayerView, PlanView
-from edgeswap_runtime._atomic import write_bytes
 from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime.pictures import DIAGRAM, save_marked
 
 ROW_PX, NAME_PX, BAR_PX, COUNT_PX, GAP_PX = 15, 420, 520, 90, 8
 KEPT, GONE, DROPPED, BLOCK = "#4c78a8", "#dfe3e8", "#e45756", "#444444"
@@ -75,9 +74,7 @@ def write_picture(path: Path, view: PlanView) -> None:
         PruningError, OutputExists: see `require_picture_path` and `draw_plan`.
     """
     require_picture_path(path)
-    buffer = io.BytesIO()
-    draw_plan(view).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    save_marked(path, draw_plan(view), DIAGRAM)
 
 
 def _length(width: int, widest: int) -> int:

@@ -30,6 +30,7 @@ from edgeswap_runtime import Swapper
 from edgeswap_runtime._atomic import new_folder, write_bytes, write_json
 from edgeswap_runtime._doctor import examine
 from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime.pictures import SWAPPED, save_marked
 
 Say = Callable[[str], None]
 HOW_TIMED = (
@@ -105,7 +106,7 @@ def run_demo(out: Path, config: DemoConfig, say: Say = lambda line: None) -> dic
             rows = _swap_all(teacher, swappers, pairs, folder / "pictures", say)
             paths = {"teacher": teacher, "student": student, "made-student": made}
             facts = _facts(times, paths)
-            runtime.save(_overview(rows[0], facts), folder / "overview.png")
+            save_marked(folder / "overview.png", _overview(rows[0], facts), SWAPPED)
         shutil.rmtree(folder / "distill.run")
         facts["seconds"] = time.monotonic() - begun
         page = write_report(facts, rows, [pair.name for pair in pairs])
@@ -165,20 +166,23 @@ def _swap_all(
 ) -> list[dict[str, NDArray[np.uint8]]]:
     torch_teacher = TorchTeacher(Checkpoint.load(teacher), torch.float32)
     runtime = swappers["student"]
+    makers = {"student": runtime, "student made just now": swappers["made-student"]}
     rows = []
     folder.mkdir()
     for pair in pairs:
         say(f"swapping {pair.name}")
         row = {"source": pair.source, "target": pair.target}
         row["teacher, torch"] = torch_teacher.swap_picture(pair.target, pair.source, runtime)
-        for name, title in (("student", "student"), ("made-student", "student made just now")):
-            swapper = swappers[name]
+        for title, swapper in makers.items():
             row[title] = swapper.swap(pair.target, swapper.identity(pair.source))
         for title, picture in row.items():
             if title in ("source", "target"):
                 continue
             name = f"{pair.name} {title}".replace(", ", " ").replace(" ", "-")
-            runtime.save(picture, folder / f"{name}.png")
+            if title in makers:
+                makers[title].save(picture, folder / f"{name}.png")
+            else:  # the teacher's, made by no bundle
+                save_marked(folder / f"{name}.png", picture, SWAPPED)
         rows.append(row)
     return rows
 

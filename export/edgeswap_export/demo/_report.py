@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from edgeswap_runtime.pictures import ALIGNED, RENDERED, SWAPPED, encode_marked
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
@@ -40,7 +41,7 @@ def write_report(
         titles: a heading per pair.
     """
     galleries = "\n".join(
-        f"<h2>{html.escape(title)}</h2>\n<div class='row'>{_figures(row)}</div>"
+        f"<h2>{html.escape(title)}</h2>\n<div class='row'>{_figures(title, row)}</div>"
         for title, row in zip(titles, rows, strict=True)
     )
     cells = "".join(
@@ -92,17 +93,25 @@ def table(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _figures(row: Mapping[str, NDArray[np.uint8]]) -> str:
-    return "".join(
-        f"<figure><img alt='{html.escape(caption)}' src='{_data_uri(picture)}'>"
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, picture in row.items()
-    )
+def _figures(title: str, row: Mapping[str, NDArray[np.uint8]]) -> str:
+    figures = []
+    for caption, picture in row.items():
+        image, words = _data_uri(picture, _origin(title, caption)), html.escape(caption)
+        figures.append(
+            f"<figure><img alt='{words}' src='{image}'><figcaption>{words}</figcaption></figure>"
+        )
+    return "".join(figures)
 
 
-def _data_uri(picture: NDArray[np.uint8], longest_px: int = 512) -> str:
+def _origin(title: str, caption: str) -> str:
+    """What a picture of the page is: a swap, a packaged render, or a photo of the user's."""
+    if caption not in ("source", "target"):
+        return SWAPPED
+    return RENDERED if title.startswith("portrait") else ALIGNED
+
+
+def _data_uri(picture: NDArray[np.uint8], origin: str, longest_px: int = 512) -> str:
     image = Image.fromarray(picture)
     image.thumbnail((longest_px, longest_px))
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=90)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    data = encode_marked(image, "WEBP", origin, quality=90)
+    return "data:image/webp;base64," + base64.b64encode(data).decode()

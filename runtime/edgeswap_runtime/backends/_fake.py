@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,10 +36,12 @@ class FakeBackend:
         graphs: graph name -> function from {input name: array} to {output name: array}.
 
     Attributes:
+        lock: held by a `Swapper` while it uses the backend.
         calls: the name of each graph run so far, in order.
     """
 
     def __init__(self, graphs: Mapping[str, FakeGraph]) -> None:
+        self.lock = threading.RLock()
         self.calls: list[str] = []
         self._graphs = dict(graphs)
         self._outputs: dict[tuple[str, str], FakeBuffer] = {}

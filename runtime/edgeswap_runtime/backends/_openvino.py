@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from edgeswap_runtime._errors import (
     InvalidRequest,
     PrecisionNotGranted,
 )
+from edgeswap_runtime.backends._fit import Port, Ports, require_fit
+from edgeswap_runtime.backends._threads import require_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,13 +33,20 @@ PRECISIONS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16",
 
 
 def open_openvino(request: BackendRequest) -> OpenVinoBackend:
-    """What the table of backends names."""
-    return OpenVinoBackend(
+    """What the table of backends names.
+
+    Raises:
+        BadBundle: a graph is not what the bundle's manifest states.
+    """
+    backend = OpenVinoBackend(
         request.graphs,
         device=request.device,
         threads=request.threads,
-        precision=request.precision or "fp32",
+        precision="fp32" if request.precision is None else request.precision,
     )
+    if request.bundle is not None:
+        require_fit(request.bundle, backend.ports())
+    return backend
 
 
 class OpenVinoBackend:
@@ -58,8 +68,8 @@ class OpenVinoBackend:
     Raises:
         DeviceNotGranted: OpenVINO does not see the device.
         PrecisionNotGranted: the device does not compute in it natively, or did not take it.
-        InvalidRequest: no such device or precision, a thread count below 1, or a graph that does
-            not load.
+        InvalidRequest: no such device or precision, no such number of threads, or a graph that
+            does not load.
     """
 
     def __init__(
@@ -79,18 +89,26 @@ class OpenVinoBackend:
                 f"backend 'openvino' has no precision '{precision}': expected one of "
                 f"{', '.join(PRECISIONS)}"
             )
-        if threads is not None and threads < 1:
-            raise InvalidRequest(f"threads is {threads}, expected at least 1")
+        threads = require_threads(threads)
+        self.lock = threading.RLock()
         core = ov.Core()
         self._device = device.upper()
         _require_device(core, device)
         _require_capability(core, self._device, precision)
         settings = _settings(self._device, threads, precision)
         self._requests: dict[str, ov.InferRequest] = {}
+        self._ports: dict[str, Ports] = {}
         for name, path in graphs.items():
-            compiled = _compile(core, path, self._device, settings)
+            model = _read(core, path)
+            # Now: compiling may add the names of inner tensors to the ports, or drop names.
+            self._ports[name] = _ports(model)
+            compiled = _compile(core, model, path, self._device, settings)
             _require_taken(compiled, precision, self._device)
             self._requests[name] = compiled.create_infer_request()
+
+    def ports(self) -> dict[str, Ports]:
+        """What every graph takes and gives, as OpenVINO sees it."""
+        return dict(self._ports)
 
     def upload(self, array: NDArray[Any]) -> ov.Tensor:
         """Copy an array into a tensor of its own."""
@@ -102,20 +120,23 @@ class OpenVinoBackend:
         """Run a graph to its end; see the class on how long the result holds.
 
         Raises:
-            InvalidRequest: no such graph, or the backend is closed.
+            InvalidRequest: no such graph or input, or the backend is closed.
             EdgeswapFailure: OpenVINO failed, with its own words.
         """
         if graph not in self._requests:
             raise InvalidRequest(
                 f"there is no graph '{graph}': expected one of {sorted(self._requests)}"
             )
-        request = self._requests[graph]
+        request, ports = self._requests[graph], self._ports[graph]
         try:
             for name, tensor in inputs.items():
-                request.set_tensor(name, tensor)
+                request.set_input_tensor(_index(ports, name, graph), tensor)
             request.infer(share_inputs=True, share_outputs=True)
-            outputs = request.model_outputs
-            return {port.get_any_name(): request.get_tensor(port) for port in outputs}
+            return {
+                name: request.get_output_tensor(index)
+                for index, port in enumerate(ports.outputs)
+                for name in port.names
+            }
         except RuntimeError as error:
             raise EdgeswapFailure(f"openvino failed in graph '{graph}': {_words(error)}") from error
 
@@ -126,6 +147,7 @@ class OpenVinoBackend:
     def close(self) -> None:
         """Drop requests and the models behind them."""
         self._requests.clear()
+        self._ports.clear()
 
 
 def executed_precisions(compiled: ov.CompiledModel) -> dict[str, int]:
@@ -179,7 +201,38 @@ def _settings(device: str, threads: int | None, precision: str) -> dict[str, Any
     return settings
 
 
-def _compile(core: ov.Core, path: Path, device: str, settings: dict[str, Any]) -> ov.CompiledModel:
+def _read(core: ov.Core, path: Path) -> ov.Model:
+    try:
+        return core.read_model(path)
+    except RuntimeError as error:
+        raise InvalidRequest(f"openvino cannot load {path}: {_words(error)}") from error
+
+
+def _ports(model: ov.Model) -> Ports:
+    return Ports(inputs=tuple(map(_port, model.inputs)), outputs=tuple(map(_port, model.outputs)))
+
+
+def _port(port: Any) -> Port:
+    return Port(
+        names=frozenset(port.get_names()),
+        dtype=str(port.get_element_type().to_dtype()),
+        shape=tuple(
+            size.get_length() if size.is_static else None for size in port.get_partial_shape()
+        ),
+    )
+
+
+def _index(ports: Ports, name: str, graph: str) -> int:
+    """Which input answers to a name; compiling keeps their order, and not all of their names."""
+    for index, port in enumerate(ports.inputs):
+        if name in port.names:
+            return index
+    raise InvalidRequest(f"graph '{graph}' has no input '{name}'")
+
+
+def _compile(
+    core: ov.Core, model: ov.Model, path: Path, device: str, settings: dict[str, Any]
+) -> ov.CompiledModel:
     inputs = {
         "onnx": [sha256_file(file) for file in (path, path.with_name(f"{path.name}.data"))
                  if file.is_file()],
@@ -190,7 +243,6 @@ def _compile(core: ov.Core, path: Path, device: str, settings: dict[str, Any]) -
     key = hashlib.sha256(canonical_json(inputs)).hexdigest()
     folder = cache_folder() / "openvino" / key
     try:
-        model = core.read_model(path)
         return core.compile_model(model, device, {**settings, "CACHE_DIR": str(folder)})
     except RuntimeError as error:
         raise InvalidRequest(f"openvino cannot load {path}: {_words(error)}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from edgeswap_runtime._errors import (
     InvalidRequest,
     PrecisionNotGranted,
 )
+from edgeswap_runtime.backends._fit import Port, Ports, require_fit
+from edgeswap_runtime.backends._threads import require_threads, usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,15 +47,16 @@ _INSTALL = {
     "edgeswap doctor tells what is there",
 }
 
-_ORT_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-    ort_errors.EPFail,
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    *(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception)),
 )
+"""Everything that this version of ONNX Runtime raises; there is no common base."""
+
+_DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64"} | {
+    f"tensor({name})": name
+    for name in ("float16", "bool", *(f"{s}int{b}" for s in ("", "u") for b in (8, 16, 32, 64)))
+}
 
 
 def open_ort(request: BackendRequest) -> OrtBackend:
@@ -61,6 +64,7 @@ def open_ort(request: BackendRequest) -> OrtBackend:
 
     Raises:
         PrecisionNotGranted: one was asked for; ONNX Runtime computes as the graphs state.
+        BadBundle: a graph is not what the bundle's manifest states.
     """
     if request.precision is not None:
         raise PrecisionNotGranted(
@@ -69,7 +73,10 @@ def open_ort(request: BackendRequest) -> OrtBackend:
             by="onnxruntime",
             hint="leave it out, or export the graphs so: edgeswap export --precision",
         )
-    return OrtBackend(request.graphs, device=request.device, threads=request.threads)
+    backend = OrtBackend(request.graphs, device=request.device, threads=request.threads)
+    if request.bundle is not None:
+        require_fit(request.bundle, backend.ports())
+    return backend
 
 
 class OrtBackend:
@@ -87,7 +94,7 @@ class OrtBackend:
 
     Raises:
         DeviceNotGranted: the device's execution provider is absent or was not taken.
-        InvalidRequest: no such device, a thread count below 1, or a graph that does not load.
+        InvalidRequest: no such device, no such number of threads, or a graph that does not load.
     """
 
     def __init__(
@@ -97,8 +104,8 @@ class OrtBackend:
             raise InvalidRequest(
                 f"backend 'ort' has no device '{device}': expected one of {', '.join(PROVIDERS)}"
             )
-        if threads is not None and threads < 1:
-            raise InvalidRequest(f"threads is {threads}, expected at least 1")
+        threads = require_threads(threads)
+        self.lock = threading.RLock()
         self._location = "cpu" if device == "cpu" else "cuda"
         _require_provider(device, ort.get_available_providers())
         options = _session_options(device, threads)
@@ -106,6 +113,16 @@ class OrtBackend:
             name: _open_session(path, device, options) for name, path in graphs.items()
         }
         self._bindings: dict[str, _Binding] = {}
+
+    def ports(self) -> dict[str, Ports]:
+        """What every graph takes and gives, as ONNX Runtime sees it."""
+        return {
+            name: Ports(
+                inputs=tuple(map(_port, session.get_inputs())),
+                outputs=tuple(map(_port, session.get_outputs())),
+            )
+            for name, session in self._sessions.items()
+        }
 
     def upload(self, array: NDArray[Any]) -> ort.OrtValue:
         """Copy an array to the device."""
@@ -131,7 +148,7 @@ class OrtBackend:
             self._bindings[graph] = binding
         try:
             return binding.run(inputs)
-        except (RuntimeError, *_ORT_ERRORS) as error:
+        except _ORT_ERRORS as error:
             words = " ".join(str(error).split())
             raise EdgeswapFailure(f"onnxruntime failed in graph '{graph}': {words}") from error
 
@@ -187,14 +204,16 @@ def _session_options(device: str, threads: int | None) -> ort.SessionOptions:
     options.add_session_config_entry("session.force_spinning_stop", "1")
     # Said outright: where ONNX Runtime chooses, it also pins its threads to cores, and a busy core
     # then holds up the whole graph.
-    options.intra_op_num_threads = _usable_cores() if threads is None else threads
+    options.intra_op_num_threads = usable_cores() if threads is None else threads
     return options
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _port(node: Any) -> Port:
+    return Port(
+        names=frozenset({node.name}),
+        dtype=_DTYPES.get(node.type, node.type),
+        shape=tuple(size if isinstance(size, int) else None for size in node.shape),
+    )
 
 
 def _open_session(path: Path, device: str, options: ort.SessionOptions) -> ort.InferenceSession:

@@ -20,6 +20,10 @@ class Backend(Protocol[BufferT]):
     """Runs named graphs on buffers that stay on its device between them.
 
     `BufferT` is the backend's own handle on a tensor; nobody else looks inside.
+
+    Only one thread uses a backend at a time: a `Swapper` sees to that for itself. A backend that
+    several swappers share needs an attribute `lock`, a `threading.RLock`, which each of them then
+    holds while it uses the backend; ours have one.
     """
 
     def upload(self, array: NDArray[Any]) -> BufferT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from edgeswap_runtime._errors import BackendMissing, InvalidRequest, PrecisionNotGranted
 from edgeswap_runtime._plan import RTX, STANDARD, EngineTarget, find_engine
 from edgeswap_runtime.backends._cuda import CudaStream, device_index, require_gpu
+from edgeswap_runtime.backends._fit import Ports, require_fit
 from edgeswap_runtime.backends._rtx_cache import RtxCache
 from edgeswap_runtime.backends._trt_graph import TrtGraph, deserialise, trt_logger
 
@@ -80,7 +82,13 @@ def _open(request: BackendRequest, flavour: str) -> TensorRtBackend:
     gpu = require_gpu(cuda, index)
     target = engine_target(flavour, trt, gpu)
     plans = {graph: find_engine(request.bundle, graph, target) for graph in request.graphs}
-    return TensorRtBackend(plans, trt=trt, cuda=cuda, index=index, gpu=gpu)
+    backend = TensorRtBackend(plans, trt=trt, cuda=cuda, index=index, gpu=gpu)
+    try:
+        require_fit(request.bundle, backend.ports())
+    except BaseException:
+        backend.close()
+        raise
+    return backend
 
 
 class DeviceBuffer:
@@ -125,6 +133,7 @@ class TensorRtBackend:
         gpu: Gpu,
     ) -> None:
         self.gpu = gpu
+        self.lock = threading.RLock()
         self._trt = trt
         self._stream = CudaStream(cuda, index)
         self._logger = trt_logger(trt)
@@ -145,6 +154,10 @@ class TensorRtBackend:
         except BaseException:
             self.close()
             raise
+
+    def ports(self) -> dict[str, Ports]:
+        """What every graph takes and gives, as its engine states it."""
+        return {name: graph.ports() for name, graph in self._graphs.items()}
 
     def upload(self, array: NDArray[Any]) -> DeviceBuffer:
         """Copy an array to the GPU; its memory is reused once nobody holds the buffer."""

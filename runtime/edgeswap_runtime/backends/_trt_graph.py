@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeswap_runtime._errors import EdgeswapFailure, InvalidRequest
+from edgeswap_runtime.backends._fit import Port, Ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,6 +124,19 @@ class TrtGraph:
         self._own: dict[str, tuple[int, int]] = {}
         self._current: tuple[tuple[int, ...], ...] | None = None
         self._shaped: dict[tuple[tuple[int, ...], ...], _Shaped] = {}
+
+    def ports(self) -> Ports:
+        """What the engine takes and gives."""
+
+        def port(name: str) -> Port:
+            sizes = (int(size) for size in self._engine.get_tensor_shape(name))
+            return Port(
+                names=frozenset({name}),
+                dtype=str(self._dtypes[name]),
+                shape=tuple(None if size < 0 else size for size in sizes),
+            )
+
+        return Ports(inputs=tuple(map(port, self._inputs)), outputs=tuple(map(port, self._outputs)))
 
     def run(self, inputs: Mapping[str, Place]) -> dict[str, Place]:
         """Enqueue one run on the stream; the outputs hold once the stream has got there."""
