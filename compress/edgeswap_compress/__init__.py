@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_compress._threads import let_waiting_threads_sleep
+
 if TYPE_CHECKING:
     from edgeswap_compress._checkpoint import Checkpoint
     from edgeswap_compress._defaults import default_checkpoint
@@ -19,6 +21,8 @@ _HOMES = {
     "SwapPipeline": "edgeswap_compress._pipeline",
     "default_checkpoint": "edgeswap_compress._defaults",
 }
+
+let_waiting_threads_sleep()  # before any module of ours loads torch
 
 
 def __getattr__(name: str) -> Any:

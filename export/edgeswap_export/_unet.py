@@ -156,7 +156,9 @@ def _example(config: Any) -> dict[str, Tensor]:
     for name, like in given.items():
         values = random.standard_normal(tuple(like.shape), dtype=np.float32)
         example[name] = torch.from_numpy(values).to(like.dtype)
-    example["timestep"] = torch.full(tuple(given["timestep"].shape), MIDDLE)
+    like = given["timestep"]
+    middle = min(MIDDLE, (config.get("num_train_timesteps") or 2 * MIDDLE) // 2)
+    example["timestep"] = torch.full(tuple(like.shape), middle, dtype=like.dtype)
     if "class_labels" in example and not example["class_labels"].is_floating_point():
         example["class_labels"] = torch.zeros_like(example["class_labels"])
     return example

@@ -20,11 +20,11 @@ from edgeswap_compress.prune._choose import Aids, build_plan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._costs import cost_model
 from edgeswap_compress.prune._depth import without
-from edgeswap_compress.prune._errors import PruningError, UnreachableTarget
+from edgeswap_compress.prune._errors import PruningError, TooNoisy, UnreachableTarget
 from edgeswap_compress.prune._expand import expanded
 from edgeswap_compress.prune._families import tiny_unet
 from edgeswap_compress.prune._inputs import example_inputs
-from edgeswap_compress.prune._measured import build_measured_plan, seeded_inputs
+from edgeswap_compress.prune._measured import MeasuredRatio, build_measured_plan, seeded_inputs
 from edgeswap_compress.prune._plan import PruningPlan
 from edgeswap_compress.prune._probe import Probe
 from edgeswap_compress.prune._probe_samples import noise_probe
@@ -219,11 +219,11 @@ def test_a_latency_target_is_corrected_until_the_clock_agrees() -> None:
     config = PruneConfig(latency_ratio=0.6)
     timed = []
 
-    def timer(whole: Any, pruned: Any) -> float:
+    def timer(whole: Any, pruned: Any) -> MeasuredRatio:
         """Ten hundredths slower than the table thinks."""
         sizes = [sum(p.numel() for p in model.parameters()) for model in (pruned, whole)]
         timed.append(0.1 + 0.9 * sizes[0] / sizes[1])
-        return timed[-1]
+        return MeasuredRatio(ratio=timed[-1])
 
     plan = build_measured_plan(
         unet(), config, known(), aids=replace(aids(), latencies=latencies()), timer=timer
@@ -244,8 +244,84 @@ def test_a_latency_target_that_the_clock_never_grants_is_refused() -> None:
             PruneConfig(latency_ratio=0.6),
             known(),
             aids=replace(aids(), latencies=latencies()),
-            timer=lambda whole, pruned: 0.95,
+            timer=lambda whole, pruned: MeasuredRatio(ratio=0.95),
         )
+
+
+def test_a_machine_too_noisy_for_a_latency_target_is_told() -> None:
+    """A ratio that happens to be right, but could as well have been another, is no success."""
+    timed = []
+
+    def timer(whole: Any, pruned: Any) -> MeasuredRatio:
+        timed.append(pruned)
+        return MeasuredRatio(ratio=0.61, noise=0.3, rounds=5)
+
+    with pytest.raises(
+        TooNoisy,
+        match=r"too noisy for a latency ratio of 0\.6: 5 rounds in turns measured 0\.610, give or "
+        r"take 30%, expected at most 5%; stop the other programs .* or ask for --macs-ratio",
+    ):
+        build_measured_plan(
+            unet(),
+            PruneConfig(latency_ratio=0.6),
+            known(),
+            aids=replace(aids(), latencies=latencies()),
+            timer=timer,
+        )
+    assert len(timed) == 1  # another try could not be told from this one
+
+
+def test_the_search_for_a_latency_ends_when_its_time_is_up() -> None:
+    timed = []
+
+    def timer(whole: Any, pruned: Any) -> MeasuredRatio:
+        timed.append(pruned)
+        return MeasuredRatio(ratio=0.95)
+
+    with pytest.raises(UnreachableTarget, match="the nearest of 2 plans"):
+        build_measured_plan(
+            unet(),
+            PruneConfig(latency_ratio=0.6),
+            known(),
+            aids=replace(aids(), latencies=latencies()),
+            timer=timer,
+            clock=lambda: 100.0 * len(timed),
+        )
+
+
+class FakeMachine:
+    """A clock that calls push on, as far as they take; every tenth is interrupted."""
+
+    def __init__(self, interruption_ms: float = 0.0) -> None:
+        self.now_ns, self.calls, self.interruption_ms = 0, 0, interruption_ms
+
+    def call(self, ms: float) -> Any:
+        def run() -> None:
+            self.calls += 1
+            late = self.interruption_ms if self.calls % 10 == 0 else 0.0
+            self.now_ns += int((ms + late) * 1e6)
+
+        return run
+
+    def clock(self) -> int:
+        return self.now_ns
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "interruption_ms", "rounds"),
+    [(1.0, 0.0, 60), (1.0, 400.0, 60), (1000.0, 0.0, 5), (150.0, 4000.0, 7)],
+)
+def test_timing_is_bounded_in_rounds_and_in_time(
+    call_ms: float, interruption_ms: float, rounds: int
+) -> None:
+    machine = FakeMachine(interruption_ms)
+    calls = {"before": machine.call(call_ms), "after": machine.call(call_ms / 2)}
+    times = _latency.in_turns_ms(calls, runs=60, most_s=20.0, clock=machine.clock)
+    assert {len(found) for found in times.values()} == {rounds}
+    round_s = (3 * call_ms + interruption_ms) / 1e3
+    assert machine.now_ns / 1e9 <= max(20.0 + round_s, 8 * round_s)
+    measured = MeasuredRatio.of(times["before"], times["after"])
+    assert measured.ratio == pytest.approx(0.5) and measured.rounds == rounds
 
 
 def test_a_latency_target_needs_a_table() -> None:
@@ -257,13 +333,14 @@ def test_what_is_timed_are_both_unets_on_the_same_inputs(monkeypatch: pytest.Mon
     smaller = pruned_copy(unet(), plan_for(macs_ratio=0.3))
     outputs: dict[str, Any] = {}
 
-    def medians_ms(sessions: Any, *, runs: int) -> dict[str, float]:
+    def in_turns(sessions: Any, *, runs: int, most_s: float) -> dict[str, list[float]]:
         assert runs == 7
         outputs.update({name: evaluate() for name, evaluate in sessions.items()})
-        return {"before": 4.0, "after": 1.0}
+        return {"before": [4.0, 5.0, 4.0, 9.0], "after": [1.0, 1.0, 7.0, 2.0]}
 
-    monkeypatch.setattr(_measured, "interleaved_fast_ms", medians_ms)
-    assert _measured.latency_ratio(unet(), smaller, tokens=TOKENS, runs=7) == 0.25
+    monkeypatch.setattr(_measured, "in_turns_ms", in_turns)
+    found = _measured.latency_ratio(unet(), smaller, tokens=TOKENS, runs=7)
+    assert found == MeasuredRatio(ratio=0.25, noise=0.25, rounds=4)
     with torch.no_grad():
         for name, model in (("before", unet()), ("after", smaller)):
             wanted = model(**seeded_inputs(unet(), TOKENS)).sample

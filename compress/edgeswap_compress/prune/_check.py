@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
+from diffusers import UNet2DConditionModel, UNet2DModel
 from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
@@ -14,6 +16,7 @@ from edgeswap_compress.prune._errors import BadPlan, UnsupportedModel
 from edgeswap_compress.prune._layers import AxisName, width
 from edgeswap_compress.prune._plan import Axis, PruningPlan
 from edgeswap_compress.prune._skips import check_drops
+from edgeswap_compress.prune._streams import check_streams
 
 
 def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
@@ -21,8 +24,8 @@ def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
 
     Raises:
         BadPlan: a module that cannot be dropped, an unknown layer, a length that differs, a split
-            head, a misaligned GroupNorm, or parts of one block that would no longer fit together;
-            the message names the layer.
+            head, a misaligned GroupNorm, or layers that would no longer fit together; the message
+            names one of them.
         UnsupportedModel: a layer of a kind that cannot be cut.
     """
     check_drops(unet, plan.dropped)
@@ -39,6 +42,8 @@ def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
             _check_feed_forward(view, name, module)
         elif isinstance(module, nn.GroupNorm):
             _check_group_norm(view, name, module)
+    if isinstance(left, UNet2DConditionModel | UNet2DModel):
+        check_streams(view, left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,23 @@ def _check_group_norm(view: _After, name: str, norm: nn.GroupNorm) -> None:
     groups = view.plan.groups.get(name, norm.num_groups)
     if channels % groups:
         raise BadPlan(name, f"{channels} channels do not divide into {groups} groups")
+    expected = gcd(norm.num_groups, channels)
+    if groups != expected and not _keeps_groups(view.kept(name, "out"), norm, groups):
+        raise BadPlan(
+            name,
+            f"would have {groups} groups of other channels than before; expected {expected}",
+        )
+
+
+def _keeps_groups(kept: tuple[int, ...], norm: nn.GroupNorm, groups: int) -> bool:
+    """Whether these channels are so many of the norm's groups, each of them whole."""
+    size = norm.num_channels // norm.num_groups
+    whole = [index for group in sorted({i // size for i in kept}) for index in _run(group, size)]
+    return list(kept) == whole and len(kept) == groups * size
+
+
+def _run(group: int, size: int) -> range:
+    return range(group * size, (group + 1) * size)
 
 
 def _check_attention(view: _After, name: str, attention: Attention) -> None:

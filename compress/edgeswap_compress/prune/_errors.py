@@ -5,6 +5,8 @@
         ├── BadPlan            (ValueError) a plan is malformed or does not fit the U-Net
         ├── UnsupportedModel   (ValueError) a U-Net or a layer of a kind that cannot be pruned
         ├── UnreachableTarget  (ValueError) no aligned plan comes near the asked target
+        ├── TooNoisy           (RuntimeError) the machine is too busy to measure a latency
+        ├── HasCompanion       (ValueError) a pipeline would lose its ControlNet or adapter
         ├── AlreadyPruned      (ValueError) a pruned checkpoint was given where a whole one must be
         └── BadFolder          (ValueError) a folder does not hold the U-Net its config promises
 
@@ -39,6 +41,21 @@ class UnsupportedModel(PruningError, ValueError):
 
 class UnreachableTarget(PruningError, ValueError):
     """Alignment and protected layers leave no plan near the asked target."""
+
+
+class TooNoisy(PruningError, RuntimeError):
+    """A latency target cannot be judged, because other work on the machine disturbs the clock."""
+
+    def __init__(self, wanted: float, found: float, *, noise: float, rounds: int) -> None:
+        super().__init__(
+            f"this machine is too noisy for a latency ratio of {wanted:g}: {rounds} rounds in "
+            f"turns measured {found:.3f}, give or take {noise:.0%}, expected at most 5%; stop the "
+            "other programs and run it again, or ask for --macs-ratio"
+        )
+
+
+class HasCompanion(PruningError, ValueError):
+    """A pipeline folder holds something beside its U-Net that would be lost silently."""
 
 
 class AlreadyPruned(PruningError, ValueError):

@@ -11,8 +11,11 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from safetensors.torch import save_file
 
+from edgeswap_compress._companions import companion_message, companion_of
+from edgeswap_compress._diffusers_config import config_problem
 from edgeswap_compress.prune._apply import apply_plan
-from edgeswap_compress.prune._errors import BadFolder, UnsupportedModel
+from edgeswap_compress.prune._errors import BadFolder, HasCompanion, UnsupportedModel
+from edgeswap_compress.prune._inputs import example_inputs, unsupported_family
 from edgeswap_compress.prune._plan import PruningPlan
 from edgeswap_compress.prune._weights import WEIGHTS_NAME, read_weights
 from edgeswap_runtime._atomic import new_folder, write_json
@@ -23,6 +26,9 @@ CLASSES: dict[str, type[Any]] = {
     "UNet2DConditionModel": UNet2DConditionModel,
     "UNet2DModel": UNet2DModel,
 }
+
+BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+"""What diffusers raises for values that do not go together (NotImplementedError is among them)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ def read_unet_folder(folder: Path | str, *, dtype: torch.dtype | None = None) ->
     """Like `load_unet`, with the plan."""
     home = unet_home(Path(folder))
     unet = empty_unet(home / CONFIG_NAME)
+    _require_runs(unet, home / CONFIG_NAME)
     plan = None
     if (home / PLAN_NAME).exists():
         plan = PruningPlan.from_json(_read_json(home / PLAN_NAME))
@@ -107,10 +114,14 @@ def unet_home(folder: Path) -> Path:
 
     Raises:
         BadFolder: in neither.
+        HasCompanion: a pipeline has a ControlNet, an adapter or LoRA weights beside its U-Net.
     """
-    for home in (folder, folder / "unet"):
-        if (home / CONFIG_NAME).is_file():
-            return home
+    if (folder / CONFIG_NAME).is_file():
+        return folder
+    if (folder / "unet" / CONFIG_NAME).is_file():
+        if (found := companion_of(folder)) is not None:
+            raise HasCompanion(companion_message(folder, *found))
+        return folder / "unet"
     raise BadFolder(
         folder,
         "there is no config.json in it or in its unet/",
@@ -136,20 +147,42 @@ def empty_unet(path: Path) -> Any:
             f"{path} has a quantization_config, and quantised weights cannot be pruned: "
             "expected the float weights it was made from"
         )
+    if (problem := config_problem(config)) is not None:
+        raise BadFolder(path, problem, "correct it, or copy the folder again")
     kind = CLASSES[name]
     public = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
-            return kind.from_config(public)
-    except (TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadFolder(path, f"diffusers cannot build a {name} from it: {reason}") from error
+            unet = kind.from_config(public)
+    except BUILD_ERRORS as error:
+        raise BadFolder(
+            path, f"diffusers cannot build a {name} from it: {_first_line(error)}"
+        ) from error
+    if (unsupported := unsupported_family(unet.config)) is not None:
+        raise UnsupportedModel(f"{path}: {unsupported}")
+    return unet
+
+
+@torch.no_grad()
+def _require_runs(unet: Any, path: Path) -> None:
+    """Values may be within their bounds and still not go together; then one evaluation says so."""
+    try:
+        unet.eval()(**example_inputs(unet.config))
+    except BUILD_ERRORS as error:
+        raise UnsupportedModel(
+            f"{path}: diffusers builds this {type(unet).__name__} but cannot evaluate it: "
+            f"{_first_line(error)}; correct the config, or copy the folder again"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _read_json(path: Path) -> Any:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadFolder(path, f"is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise BadFolder(path, f"expected a JSON object, found {type(data).__name__}")

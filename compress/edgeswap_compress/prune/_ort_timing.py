@@ -112,6 +112,8 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
+    # Threads of many sessions that spin would take the processor from the one that is timed.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "module.onnx"
         write_onnx(module, args, kwargs or {}, path)

@@ -61,6 +61,7 @@ class PlanStats:
         resampled: names of channel sets whose weights are resampled before they are cut.
         predicted_loss: mean square change of the output on the probe, before any training.
         latency_ratio: after / before as measured on ONNX Runtime, for a latency target.
+        latency_noise: how far apart the ratios of every other timed round were, relative.
     """
 
     importance: str
@@ -76,6 +77,7 @@ class PlanStats:
     resampled: tuple[str, ...] | None = None
     predicted_loss: float | None = None
     latency_ratio: float | None = None
+    latency_noise: float | None = None
 
     def __post_init__(self) -> None:
         kinds = {"int": int, "float": float, "str": str, "tuple[str, ...]": tuple}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+FEWEST = 8  # samples that tell two plans apart at a first look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,6 +43,7 @@ class Probe:
         batches: at least one.
         alphas: (T,) cumulated ᾱ of the noise schedule.
         prediction: what the U-Net's output is.
+        timestep_dtype: integers for U-Nets with a learned embedding of the timestep.
         origin: "data" for samples of a dataset, "noise" for seeded random numbers.
     """
 
@@ -48,6 +51,13 @@ class Probe:
     alphas: Tensor
     prediction: Literal["epsilon", "v_prediction", "sample"]
     origin: Literal["data", "noise"]
+    timestep_dtype: torch.dtype = torch.float32
+
+    def few(self) -> Probe:
+        """The first quarter of the batches, but at least 8 samples; they cover the schedule too."""
+        size = len(self.batches[0])
+        count = max(len(self.batches) // 4, -(-FEWEST // size))
+        return replace(self, batches=self.batches[:count])
 
     def steps(self, number: int) -> Tensor:
         """(N,) timesteps of one batch; those of all batches cover the schedule evenly."""
@@ -60,7 +70,7 @@ class Probe:
         signal, strength = self._mix(steps)
         noised = signal * batch.clean + strength * batch.noise
         parts = [noised if part is None else part for part in batch.parts]
-        return {"sample": torch.cat(parts, 1), "timestep": steps.float(), **batch.conditions}
+        return {"sample": torch.cat(parts, 1), "timestep": steps.to(self.timestep_dtype), **batch.conditions}
 
     def output(self, unet: Any, batch: ProbeBatch, steps: Tensor) -> Tensor:
         """(N, C, H, W) what the U-Net predicts; learned variances behind it are left out."""
@@ -71,15 +81,6 @@ class Probe:
         """Weighted mean square error of the prediction, a scalar (2006.11239, eq. 14)."""
         wanted = self._wanted(batch, steps)
         return ((self.output(unet, batch, steps) - wanted).square() * batch.weights).mean()
-
-    @torch.no_grad()
-    def mean_loss(self, unet: Any) -> float:
-        """The loss over all batches at `steps`."""
-        losses = [
-            float(self.loss(unet, batch, self.steps(number)))
-            for number, batch in enumerate(self.batches)
-        ]
-        return sum(losses) / len(losses)
 
     @torch.no_grad()
     def outputs(self, unet: Any) -> list[Tensor]:

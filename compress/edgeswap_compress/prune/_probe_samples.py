@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from edgeswap_compress._errors import InvalidSettings
 from edgeswap_compress._latents import encode_crop, latents_to_sample
 from edgeswap_compress.prune._errors import UnsupportedModel
-from edgeswap_compress.prune._inputs import example_inputs
+from edgeswap_compress.prune._inputs import example_inputs, timestep_dtype
 from edgeswap_compress.prune._probe import Probe, ProbeBatch
 from edgeswap_compress.train._cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.train._loop import Draw
@@ -110,7 +110,14 @@ def noise_probe(
         scheduler: with `alphas_cumprod` and a `prediction_type`; the linear schedule of DDPM
             (2006.11239), which predicts the noise, when None.
     """
-    scheduler = DDPMScheduler() if scheduler is None else scheduler
+    learned = timestep_dtype(config) is torch.int64
+    rows = config.get("num_train_timesteps") if learned else None
+    scheduler = scheduler or DDPMScheduler(num_train_timesteps=rows or 1000)
+    if rows is not None and len(scheduler.alphas_cumprod) > rows:
+        raise UnsupportedModel(
+            f"the U-Net's learned embedding has {rows} timesteps, its scheduler "
+            f"{len(scheduler.alphas_cumprod)}: expected no more than num_train_timesteps"
+        )
     channels = min(config["in_channels"], config["out_channels"])
     made, size = [], 2
     with torch.random.fork_rng(devices=[]):
@@ -134,6 +141,7 @@ def noise_probe(
         alphas=scheduler.alphas_cumprod.float(),
         prediction=_prediction(scheduler.config.prediction_type),
         origin="noise",
+        timestep_dtype=timestep_dtype(config),
     )
 
 

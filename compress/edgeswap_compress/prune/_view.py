@@ -203,7 +203,8 @@ def lines(view: PlanView) -> Iterator[str]:
         if stats.predicted_loss is not None:
             yield f"predicted loss change {stats.predicted_loss:+.4f} before any training"
         if stats.latency_ratio is not None:
-            yield f"latency ratio {stats.latency_ratio:.3f}, as measured on ONNX Runtime"
+            noise = "" if stats.latency_noise is None else f" ± {stats.latency_noise:.1%}"
+            yield f"latency ratio {stats.latency_ratio:.3f}{noise}, as measured on ONNX Runtime"
         if stats.resampled:
             yield f"resampled: the inner channels of {len(stats.resampled)} layers"
         yield ""

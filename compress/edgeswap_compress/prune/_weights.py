@@ -10,7 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from edgeswap_compress.prune._errors import BadFolder
+from edgeswap_compress._companions import tensor_owner
+from edgeswap_compress.prune._errors import BadFolder, HasCompanion
 
 STEM = "diffusion_pytorch_model"
 WEIGHTS_NAME = f"{STEM}.safetensors"
@@ -38,6 +39,7 @@ def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
     found = {_modern(name, expected): tensor for name, tensor in found.items()}
     if missing := sorted(set(expected) - set(found)):
         raise BadFolder(folder, f"its weights lack {missing[0]}{_and_more(missing)}")
+    _refuse_adapters(folder, found, expected)
     if stray := sorted(set(found) - set(expected)):
         raise BadFolder(folder, f"its config has no layer for {stray[0]}{_and_more(stray)}")
     for name, tensor in found.items():
@@ -48,7 +50,28 @@ def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
             )
         if not tensor.is_floating_point() or tensor.dtype.itemsize < 2:
             raise BadFolder(folder, f"{name} is {tensor.dtype}, expected float weights")
+        if not is_finite(tensor):
+            raise BadFolder(
+                folder, f"{name} holds NaN or infinite values", "save the weights again"
+            )
     return found
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite, in one pass without a copy."""
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    least, most = torch.aminmax(tensor.detach())
+    return bool(torch.isfinite(least) and torch.isfinite(most))
+
+
+def _refuse_adapters(folder: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name in sorted(set(found) - set(expected)):
+        if (owner := tensor_owner(name)) is not None:
+            raise HasCompanion(
+                f"{folder}: its weights hold {owner} ({name}), which would be lost: expected the "
+                "U-Net alone; save it without the adapter, or with LoRA weights fused into it"
+            )
 
 
 def _weights_files(folder: Path) -> list[Path]:
