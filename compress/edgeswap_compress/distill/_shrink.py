@@ -13,19 +13,27 @@ from edgeswap_compress._checkpoint import Checkpoint, convert
 from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._latents import works_normalised
 from edgeswap_compress._macs import count_macs
-from edgeswap_compress._progress import StageProgress
+from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._lessons import trained_module
-from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, steps_in
+from edgeswap_compress.distill._run import (
+    claim,
+    fingerprint,
+    last_figures,
+    reporter,
+    settings_of,
+    steps_in,
+)
 from edgeswap_compress.distill._small_autoencoder import (
     SmallAutoencoderConfig,
     SmallAutoencoderObjective,
     build_small_autoencoder,
 )
+from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.train._config import FitConfig
 from edgeswap_compress.train._loop import Cadence, fit
-from edgeswap_compress.train._processes import processes
+from edgeswap_compress.train._processes import processes, taken_dtype
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._errors import OutputExists
@@ -51,6 +59,7 @@ def shrink_autoencoder(
         data: rendered dataset of pictures.
         run: folder with the state; the same call continues a stopped run.
         held_out: dataset for the figures; ``data`` when None.
+        progress: told at least every 5 s how much is done; also from another thread.
 
     Returns:
         ``out``, or None if the cadence stopped it early.
@@ -62,6 +71,7 @@ def shrink_autoencoder(
     """
     if out.exists():
         raise OutputExists(out)
+    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
     checkpoint = Checkpoint.load(path)
     if works_normalised(checkpoint.vae):
         raise InvalidCheckpoint(
@@ -73,34 +83,40 @@ def shrink_autoencoder(
     judged = pictures if held_out is None else read_dataset(held_out)
     with processes().main_first():
         claim(run, _key(path, pictures, judged, config))
+        dtypes = note_dtype(run, config.dtype)
     dtype = getattr(torch, config.dtype)
     convert(module.train(), dtype)
     objective = SmallAutoencoderObjective(
         module, config, convert(checkpoint.vae, dtype), checkpoint.swap, small, pictures, judged
     )
-    done = fit(
-        objective,
-        _fit_config(objective, config, run),
-        run / "fit",
-        cadence=cadence or Cadence(save_s=60.0, evaluate_s=60.0),
-        tracker=tracker,
-        progress=reporter(progress)("autoencoder"),
-    )
+    with steady(progress) as told:
+        report = reporter(told)
+        done = fit(
+            objective,
+            _fit_config(objective, config, run, report("autoencoder-timing")),
+            run / "fit",
+            cadence=cadence or Cadence(save_s=60.0, evaluate_s=60.0),
+            tracker=tracker,
+            progress=report("autoencoder"),
+        )
     if not done:
         return None
     with processes().main_first():
-        return _shrunk(path, module, small, config, run).save(out) if processes().main else out
+        if not processes().main:
+            return out
+        asked = {**dataclasses.asdict(config), "dtype": dtypes}
+        return _shrunk(path, module, small, asked, run).save(out)
 
 
 def _shrunk(
-    path: Path, module: Any, small: SwapConfig, config: SmallAutoencoderConfig, run: Path
+    path: Path, module: Any, small: SwapConfig, asked: dict[str, Any], run: Path
 ) -> Checkpoint:
     """The checkpoint with the fitted autoencoder, its other modules untouched."""
     convert(module.eval(), torch.float32)
     trained_module(module, run / "fit")
     figures = last_figures(run / "fit")
     details = {
-        **dataclasses.asdict(config),
+        **asked,
         "samples": int(figures["samples"]),
         "macs": _macs(module, small),
         "figures": figures,
@@ -114,19 +130,18 @@ def _key(path: Path, data: Any, held_out: Any, config: SmallAutoencoderConfig) -
         "checkpoint": fingerprint(path),
         "dataset": data.digest,
         "held_out": held_out.digest,
-        "config": dataclasses.asdict(config),
+        "config": settings_of(config),
     }
     return {"run": hashlib.sha256(canonical_json(inputs)).hexdigest()}
 
 
 def _fit_config(
-    objective: SmallAutoencoderObjective, config: SmallAutoencoderConfig, run: Path
+    objective: SmallAutoencoderObjective, config: SmallAutoencoderConfig, run: Path, progress: Any
 ) -> FitConfig:
     steps = (config.samples or 0) // config.batch_size
     if config.samples is None:
-        steps = steps_in(
-            objective, config.minutes, config.batch_size, config.seed, run / "fit.json"
-        )
+        file = run / "fit.json"
+        steps = steps_in(objective, config.minutes, config.batch_size, config.seed, file, progress)
     return FitConfig(
         samples=steps * config.batch_size,
         batch_size=config.batch_size,

@@ -14,6 +14,7 @@ from edgeswap_compress._errors import InvalidSettings
 from edgeswap_compress._latents import decode_latents, encode_crop
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
+from edgeswap_compress.fit.dtype import AUTO, check_dtype
 from edgeswap_compress.train._autoencoder import (
     draw_crops,
     held_out_crops,
@@ -32,10 +33,11 @@ class SmallAutoencoderConfig:
         width: channels of every layer.
         encoder_blocks, decoder_blocks: residual blocks at the latents' size.
         minutes: wall time of the fitting; the number of samples is fixed from a short timing.
-        samples: that number itself; ``minutes`` is then of no use.
+        samples: that number itself, a budget of work; ``minutes`` is then of no use.
         latent_noise: largest deviation of the noise on the latents that are decoded, in theirs.
         latent_weight: of the distance to the large encoder's latents.
         fine_weight: of the energy of the finest scale, which keeps skin and hair crisp.
+        dtype: of the computation, one of ``DTYPES``; a continued run may take another.
     """
 
     patch_size: int = 6
@@ -50,10 +52,11 @@ class SmallAutoencoderConfig:
     latent_noise: float = 0.15
     latent_weight: float = 0.2
     fine_weight: float = 0.5
-    dtype: str = "bfloat16"
+    dtype: str = AUTO
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_dtype(self.dtype)
         for name in ("width", "encoder_blocks", "decoder_blocks", "patch_size", "batch_size"):
             if getattr(self, name) < 1:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 1 or more")
@@ -62,6 +65,11 @@ class SmallAutoencoderConfig:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
         if self.minutes <= 0:
             raise InvalidSettings(f"{self.minutes} minutes: expected more than 0")
+        if self.samples is not None and self.samples < self.batch_size:
+            raise InvalidSettings(
+                f"{self.samples} samples make no batch: expected --samples of at least the batch "
+                f"size, {self.batch_size}"
+            )
 
 
 def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) -> Any:
