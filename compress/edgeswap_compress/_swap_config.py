@@ -6,13 +6,19 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from edgeswap_compress._errors import InvalidCheckpoint
+from edgeswap_runtime._manifest_parts import MAX_ROWS, LengthPx, PlacePx, SidePx, Word
+from edgeswap_runtime._schema import Range, SchemaError, Size, decode
 
 SCHEMA = 1
 INPUT_GROUPS = ("noise", "target", "source")
 WEIGHT_DTYPES = ("float16", "bfloat16", "float32")
+
+PositivePx = Annotated[float, Range(0.01, 4096)]
+Scale = Annotated[float, Range(1e-6, 1e6)]
+Channels = Annotated[int, Range(1, 4096)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +29,10 @@ class FaceMask:
     inside the edge over which a paste-back fades to zero.
     """
 
-    centre_px: tuple[float, float] = (48.0, 54.0)
-    radii_px: tuple[float, float] = (42.0, 46.0)
-    exponent: float = 2.5
-    feather_px: float = 6.0
+    centre_px: tuple[PlacePx, PlacePx] = (48.0, 54.0)
+    radii_px: tuple[PositivePx, PositivePx] = (42.0, 46.0)
+    exponent: Annotated[float, Range(0.1, 100)] = 2.5
+    feather_px: LengthPx = 6.0
 
     @classmethod
     def of_size(cls, resolution_px: int) -> FaceMask:
@@ -65,18 +71,18 @@ class SwapConfig:
         history: one entry per stage that made this checkpoint, oldest first.
     """
 
-    resolution_px: int
-    landmarks_px: tuple[tuple[float, float], ...]
+    resolution_px: SidePx
+    landmarks_px: tuple[tuple[PlacePx, PlacePx], ...]
     mask: FaceMask = field(default_factory=FaceMask)
-    patch_size: int = 3
-    latent_channels: int = 12
-    latent_size: int = 16
-    input_channels: tuple[str, ...] = INPUT_GROUPS
-    prediction_target: str = "residual"
-    residual_std: tuple[float, ...]
-    guidance_scale: float = 1.0
-    default_steps: int = 25
-    default_sampler: str = "ddim"
+    patch_size: Annotated[int, Range(1, 64)] = 3
+    latent_channels: Channels = 12
+    latent_size: Annotated[int, Range(1, 2048)] = 16
+    input_channels: Annotated[tuple[Word, ...], Size(1, 3)] = INPUT_GROUPS
+    prediction_target: Word = "residual"
+    residual_std: tuple[Scale, ...]
+    guidance_scale: Annotated[float, Range(1, 1000)] = 1.0
+    default_steps: Annotated[int, Range(1, MAX_ROWS)] = 25
+    default_sampler: Word = "ddim"
     identity_encoder: dict[str, Any] | None = None
     weights_dtype: str = "float16"
     history: tuple[dict[str, Any], ...] = ()
@@ -129,22 +135,11 @@ class SwapConfig:
             raise InvalidCheckpoint(
                 f"{where}: schema", expected=f"swap-checkpoint of schema {SCHEMA}", found=schema
             )
-        names = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(raw) - names):
-            raise InvalidCheckpoint(f"{where}: keys", expected="known keys", found=unknown)
         try:
-            values: dict[str, Any] = dict(raw)
-            mask: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in raw["mask"].items()
-            }
-            values["mask"] = FaceMask(**mask)
-            values["landmarks_px"] = tuple((float(x), float(y)) for x, y in raw["landmarks_px"])
-            for name in ("input_channels", "residual_std", "history"):
-                values[name] = tuple(raw[name])
-            return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+            return decode(cls, raw, str(where))
+        except SchemaError as error:
             raise InvalidCheckpoint(
-                f"{where}: content", expected="every field of SwapConfig", found=str(error)
+                str(where), expected="a SwapConfig within its bounds", found=str(error)
             ) from error
 
     def with_stage(self, stage: str, config: dict[str, Any], **changes: Any) -> SwapConfig:

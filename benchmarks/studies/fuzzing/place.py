@@ -90,12 +90,12 @@ def write(folder: Path) -> None:
 
     folder.mkdir(parents=True)
     _write_checkpoints(folder)
-    _module(_ROOT / "tests/runtime/tiny_bundle.py").write_bundle(folder / "bundle")
+    module(_ROOT / "tests/runtime/tiny_bundle.py").write_bundle(folder / "bundle")
     options = "--macs-ratio 0.6 --by width --samples 0 --latency-runs 0".split()
     if main(["prune", str(folder / "tiny"), str(folder / "pruned"), *options]):
         raise RuntimeError("the tiny checkpoint could not be pruned")
     for split in ("train", "heldout"):
-        _write_dataset(folder / {"train": "faces", "heldout": "heldout"}[split], split)
+        write_dataset(folder / {"train": "faces", "heldout": "heldout"}[split], split)
     _write_pictures(folder)
     (folder / "recipe.toml").write_text(RECIPE)
     (folder / "plain.toml").write_text(RECIPE.replace('"pruned"', '"tiny"'))
@@ -130,13 +130,14 @@ def _run(arguments: list[str]) -> None:
     )
 
 
-def _module(file: Path) -> ModuleType:
+def module(file: Path) -> ModuleType:
+    """Import a file that is in no package, such as one of the tests'."""
     spec = importlib.util.spec_from_file_location(f"fuzzing_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    spec.loader.execmodule(module)
     return module
 
 
@@ -184,7 +185,7 @@ def _write_family(folder: Path, changes: dict[str, Any]) -> None:
     UNet2DConditionModel(**{**config, **changes}).save_pretrained(folder)
 
 
-def _write_dataset(folder: Path, split: str) -> None:
+def write_dataset(folder: Path, split: str) -> None:
     """Noise in the shape of a rendered dataset."""
     from edgeswap_compress.data._grid import Group, GroupSettings
     from edgeswap_compress.data._shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard

@@ -121,7 +121,9 @@ def _become(argv: list[str], folder: Path, out: Path, err: Path, limits: Limits)
         ):
             os.dup2(os.open(path, flags, 0o600), descriptor)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: PTH123, SIM115
+        sys.stderr = open(  # noqa: PTH123, SIM115
+            2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1
+        )
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
         from edgeswap_runtime._cli import main
