@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from edgeswap_compress._checkpoint_fit import build, require_fit
+from edgeswap_compress._checkpoint_pass import build, require_fit
 from edgeswap_compress._conditioner import SourceConditioner
 from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._swap_config import SwapConfig
