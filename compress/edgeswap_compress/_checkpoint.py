@@ -12,12 +12,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from edgeswap_compress._checkpoint_pass import build, require_fit
+from edgeswap_compress._checkpoint_fit import check_fit
+from edgeswap_compress._checkpoint_pass import build, require_pass
+from edgeswap_compress._companions import companion_message, companion_of
 from edgeswap_compress._conditioner import SourceConditioner
 from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.prune._apply import apply_plan
+from edgeswap_compress.prune._errors import HasCompanion
 from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._weights import is_finite
 from edgeswap_runtime._atomic import new_folder, sha256_file, write_bytes, write_json
 from edgeswap_runtime._json import JsonError, read_json
 
@@ -63,17 +67,22 @@ class Checkpoint:
             dtype: floating dtype of the modules in memory.
 
         Raises:
-            InvalidCheckpoint: the folder is missing a file, a tensor, or holds another shape.
+            InvalidCheckpoint: the folder is missing a file, a tensor, holds another shape or
+                NaN, or its parts do not fit together.
+            HasCompanion: a ControlNet, an adapter or LoRA weights would be lost.
         """
         folder = Path(path)
         swap, _ = _read_swap(folder)
+        if (found := companion_of(folder)) is not None:
+            raise HasCompanion(companion_message(folder, *found))
         plan_file = folder / "unet" / PLAN_NAME
         plan = PruningPlan.from_json(_read_json(plan_file)) if plan_file.exists() else None
         modules = {
             name: _empty_module(kind, folder / name, plan if name == "unet" else None)
             for name, kind in MODULES.items()
         }
-        require_fit(folder, swap, modules)
+        check_fit(folder, swap, {name: module.config for name, module in modules.items()})
+        require_pass(folder, swap, modules)
         for name, module in modules.items():
             _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
         settings = folder / "scheduler" / "scheduler_config.json"
@@ -233,8 +242,6 @@ def _read_tensors(
             )
         if tensor.is_floating_point() and tensor.dtype != dtype:
             raise InvalidCheckpoint(f"{path}: {name}: dtype", expected=dtype, found=tensor.dtype)
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise InvalidCheckpoint(
-                f"{path}: {name}", expected="finite values", found="NaN or infinity"
-            )
+        if not is_finite(tensor):
+            raise InvalidCheckpoint(f"{path}: {name}", expected="numbers", found="NaN or infinity")
     return tensors

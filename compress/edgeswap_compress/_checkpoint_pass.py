@@ -1,4 +1,4 @@
-"""Whether a checkpoint's modules fit each other and its swap.json, before any weight is read."""
+"""Build a checkpoint's modules and pass a crop through them, before any weight is read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from edgeswap_compress._diffusers_config import SCHEDULER_RULES, config_problem
 from edgeswap_compress._errors import InvalidCheckpoint
-from edgeswap_compress._latents import decode_latents, encode_crop, works_normalised
+from edgeswap_compress._latents import decode_latents, encode_crop
 from edgeswap_compress._swap_config import SwapConfig
 
 BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
@@ -41,7 +41,7 @@ def build(kind: Callable[[Any], Any], config: dict[str, Any], where: Path) -> An
 
 
 @torch.no_grad()
-def require_fit(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> None:
+def require_pass(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> None:
     """Follow one crop through all modules, on the meta device, and check every shape.
 
     Args:
@@ -53,7 +53,6 @@ def require_fit(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> None
         InvalidCheckpoint: naming the module that does not fit.
     """
     vae, conditioner, unet = (modules[name] for name in ("vae", "conditioner", "unet"))
-    _require_statistics(folder / "vae" / "config.json", swap, vae)
     side, channels = swap.resolution_px, swap.latent_channels
     expected = (1, channels, swap.latent_size, swap.latent_size)
     crop = torch.empty(1, 3, side, side, device="meta")
@@ -89,19 +88,3 @@ def require_fit(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> None
 def first_line(error: Exception) -> str:
     """The first line of an error's message, or its name."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _require_statistics(where: Path, swap: SwapConfig, vae: Any) -> None:
-    """The mean and the spread of each latent channel, by which latents are normalised."""
-    if works_normalised(vae):
-        return
-    count = swap.latent_channels
-    for name in ("latents_mean", "latents_std"):
-        values = vae.config.get(name)
-        if not isinstance(values, list | tuple) or len(values) != count:
-            found = f"{len(values)} values" if isinstance(values, list | tuple) else values
-            raise InvalidCheckpoint(f"{where}: {name}", expected=f"{count} numbers", found=found)
-    if min(vae.config.latents_std) <= 0:
-        raise InvalidCheckpoint(
-            f"{where}: latents_std", expected="numbers above 0", found=min(vae.config.latents_std)
-        )

@@ -107,6 +107,9 @@ RULES: dict[str, Rule] = {
     ),
     "cross_attention_dim": Rule(kind="int", least=1, most=WIDTH, absent=True, listed=True),
     "attention_head_dim": Rule(kind="int", least=1, most=1 << 14, absent=True, listed=True),
+    "widths": _WIDTHS,
+    "vector_size": Rule(kind="int", least=1, most=WIDTH),
+    "latent_size": Rule(kind="int", least=1, most=SIDE),
     "encoder_hid_dim": _OPTIONAL_WIDTH,
     "addition_time_embed_dim": _OPTIONAL_WIDTH,
     "time_embedding_dim": _OPTIONAL_WIDTH,
@@ -129,9 +132,6 @@ RULES: dict[str, Rule] = {
     "latents_mean": _STATISTICS,
     "latents_std": _STATISTICS,
     "only_cross_attention": Rule(kind="bool", listed=True),
-    "widths": _WIDTHS,
-    "vector_size": Rule(kind="int", least=1, most=WIDTH),
-    "latent_size": Rule(kind="int", least=2, most=SIDE),
     "down_block_types": _NAMES,
     "up_block_types": _NAMES,
     **dict.fromkeys(
@@ -171,7 +171,7 @@ RULES: dict[str, Rule] = {
         _NAME,
     ),
 }
-"""Entry -> what it may be, for U-Nets and autoencoders alike; an entry that is left out has
+"""Entry -> what it may be, for U-Nets, autoencoders and conditioners; an entry that is left out has
 diffusers' default."""
 
 
@@ -199,9 +199,7 @@ SCHEDULER_RULES: dict[str, Rule] = {
 """The same for noise schedules."""
 
 
-def config_problem(
-    config: Mapping[str, Any], rules: Mapping[str, Rule] = RULES
-) -> str | None:
+def config_problem(config: Mapping[str, Any], rules: Mapping[str, Rule] = RULES) -> str | None:
     """What is wrong with a config's values, in one line; None where each is within its bounds."""
     for name, rule in rules.items():
         if name in config and not rule.allows(config[name]):

@@ -15,7 +15,6 @@ from edgeswap_runtime._schema import Range, SchemaError, Size, decode
 SCHEMA = 1
 INPUT_GROUPS = ("noise", "target", "source")
 WEIGHT_DTYPES = ("float16", "bfloat16", "float32")
-
 PositivePx = Annotated[float, Range(0.01, 4096)]
 Scale = Annotated[float, Range(1e-6, 1e6)]
 Channels = Annotated[int, Range(1, 4096)]

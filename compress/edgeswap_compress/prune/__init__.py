@@ -3,7 +3,38 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeswap_compress.prune._apply import apply_plan
+    from edgeswap_compress.prune._choose import build_plan
+    from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
+    from edgeswap_compress.prune._errors import (
+        BadFolder,
+        BadPlan,
+        PruningError,
+        UnreachableTarget,
+        UnsupportedModel,
+    )
+    from edgeswap_compress.prune._folder import load_unet
+    from edgeswap_compress.prune._plan import PruningPlan
+    from edgeswap_compress.prune._stage import PruneFiles, prune
+
+__all__ = [
+    "BadFolder",
+    "BadPlan",
+    "PruneConfig",
+    "PruneFiles",
+    "PruningError",
+    "PruningPlan",
+    "RecoverConfig",
+    "UnreachableTarget",
+    "UnsupportedModel",
+    "apply_plan",
+    "build_plan",
+    "load_unet",
+    "prune",
+]
 
 _WHERE = {
     "BadFolder": "_errors",
@@ -20,8 +51,6 @@ _WHERE = {
     "load_unet": "_folder",
     "prune": "_stage",
 }
-
-__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

@@ -83,6 +83,11 @@ def survey(
         for chosen in trace(twin, inputs)
         if not any(member.layer in protected for member in chosen.members)
     )
+    if not sets:
+        raise PruningError(
+            "nothing in this U-Net is left to prune: all of its layers are protected, dropped or "
+            "of kinds that stay; protect less with --protect"
+        )
     return Survey(
         twin=twin,
         sets=sets,

@@ -9,22 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
-from edgeswap_compress.prune._config import BEST, PruneConfig, RecoverConfig
-from edgeswap_compress.prune._importance import IMPORTANCES
+from edgeswap_compress.prune._config import (
+    BEST,
+    IMPORTANCE_NAMES,
+    PruneConfig,
+    RecoverConfig,
+)
+from edgeswap_compress.prune._early import check_config, check_folders
+from edgeswap_compress.prune._errors import PruningError
+from edgeswap_compress.prune._plan_file import read_plan
+
+MOST = 1024  # threads, and timed runs
 
 
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     parser = _parser()
     args = parser.parse_args(argv)
-    if args.latency_runs is not None and args.latency_runs < 0:
-        parser.error("--latency-runs must be at least 0")
     _check_used(parser, args)
+    _check_early(args)
     import torch
 
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.prune._compare import compare, table
-    from edgeswap_compress.prune._stage import PruneFiles, prune, read_plan, replay
+    from edgeswap_compress.prune._stage import PruneFiles, prune, replay
     from edgeswap_compress.train._loop import Cadence
 
     if args.threads:
@@ -63,6 +71,32 @@ def command(argv: list[str]) -> int:
     )
     print(json.dumps(facts) if args.json else "\n".join(table(facts)))
     return 0
+
+
+def _check_early(args: argparse.Namespace) -> None:
+    """Refuses what options, folders and files alone show to be wrong; takes no torch."""
+    for option, least in (("latency_runs", 0), ("threads", 1)):
+        found = getattr(args, option)
+        if found is not None and not least <= found <= MOST:
+            name = "--" + option.replace("_", "-")
+            raise PruningError(f"{name} must lie between {least} and {MOST}, found {found}")
+    if args.stop_after is not None and not 0 < args.stop_after < float("inf"):
+        raise PruningError(f"--stop-after must be above 0 minutes, found {args.stop_after:g}")
+    if args.plan is not None:
+        read_plan(args.plan)
+        check_folders(args.checkpoint, args.out)
+        return
+    given = {name: getattr(args, name) for name in BEST if getattr(args, name) is not None}
+    config, recover = _make_config(args, given), _recover_config(args)
+    check_folders(args.checkpoint, args.out)
+    check_config(
+        config,
+        recover,
+        args.checkpoint,
+        data=args.data,
+        held_out=args.held_out,
+        table=args.latency_table,
+    )
 
 
 def _stopped(args: argparse.Namespace, run: Path | None) -> int:
@@ -104,6 +138,10 @@ def _config(args: argparse.Namespace) -> PruneConfig:
     if len(choice) < len(BEST):  # only the model can say what the rest should be
         model = open_model(args.checkpoint)
         choice = default_choice(model, samples=args.samples, data=args.data) | choice
+    return _make_config(args, choice)
+
+
+def _make_config(args: argparse.Namespace, choice: dict[str, Any]) -> PruneConfig:
     return PruneConfig(
         macs_ratio=args.macs_ratio,
         params_ratio=args.params_ratio,
@@ -165,7 +203,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_argument_group("what goes")
-    choice.add_argument("--importance", help=f"{', '.join(IMPORTANCES)} {_default('importance')}")
+    choice.add_argument(
+        "--importance", help=f"{', '.join(IMPORTANCE_NAMES)} {_default('importance')}"
+    )
     choice.add_argument("--by", help=f"width, depth, or both: the best mixture {_default('by')}")
     choice.add_argument(
         "--scope",

@@ -7,8 +7,12 @@ from typing import Any, Final, Literal, get_args
 
 from edgeswap_compress.fit.dtype import AUTO, check_dtype
 from edgeswap_compress.prune._errors import PruningError
-from edgeswap_compress.prune._importance import IMPORTANCES
 
+Importance = Literal["magnitude", "random", "taylor", "diff-pruning"]
+IMPORTANCE_NAMES: Final[tuple[str, ...]] = get_args(Importance)
+"""The keys of `IMPORTANCES`, known before torch is loaded."""
+NEED_SAMPLES: Final = frozenset({"taylor", "diff-pruning"})
+"""Importances that cannot do without samples."""
 TargetName = Literal["macs", "params", "latency"]
 By = Literal["width", "depth", "both"]
 Scope = Literal["share", "uniform", "global", "best"]
@@ -70,22 +74,27 @@ class PruneConfig:
             )
         if not 0 < self.ratio < 1:
             raise PruningError(f"{given[0]} must lie between 0 and 1, found {self.ratio:g}")
-        if self.importance not in IMPORTANCES:
+        if self.importance not in IMPORTANCE_NAMES:
             raise PruningError(
                 f"there is no importance {self.importance!r}: "
-                f"expected one of {', '.join(IMPORTANCES)}"
+                f"expected one of {', '.join(IMPORTANCE_NAMES)}"
             )
         for name, kind in (("by", By), ("scope", Scope)):
             if getattr(self, name) not in get_args(kind):
                 raise PruningError(
                     f"{name} {getattr(self, name)!r}: expected one of {', '.join(get_args(kind))}"
                 )
-        if self.round_to < 1:
-            raise PruningError(f"round_to must be at least 1, found {self.round_to}")
-        for name, least in (("samples", 0), ("rounds", 1), ("seed", 0)):
+        for name, least, most in (
+            ("samples", 0, 1 << 20),
+            ("rounds", 1, 100),
+            ("seed", 0, (1 << 63) - 1),
+            ("round_to", 1, 1 << 14),
+        ):
             found = getattr(self, name)
             if found is not None and found < least:
                 raise PruningError(f"{name} must be at least {least}, found {found}")
+            if found is not None and found > most:
+                raise PruningError(f"{name} must be at most {most}, found {found}")
         if self.resample and self.rounds > 1:
             raise PruningError(
                 f"resampling needs all of the original weights, so it cannot go in {self.rounds} "
@@ -159,6 +168,17 @@ class RecoverConfig:
                 raise PruningError(f"{name} must be at least 0, found {getattr(self, name):g}")
         if self.truth_weight + self.output_weight <= 0:
             raise PruningError("recovery needs a truth_weight or an output_weight above 0")
+        for name, least in (("samples", 1), ("batch_size", 1)):
+            if (found := getattr(self, name)) is not None and found < least:
+                raise PruningError(f"{name} must be at least {least}, found {found}")
+        if not 0 < self.learning_rate < 1:
+            raise PruningError(
+                f"learning_rate must lie between 0 and 1, found {self.learning_rate:g}"
+            )
+        if self.samples is not None and self.samples < self.batch_size:
+            raise PruningError(
+                f"samples must be at least batch_size, {self.batch_size}, found {self.samples}"
+            )
         check_dtype(self.dtype)
 
     def to_json(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,32 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from safetensors.torch import save_file
 
-from edgeswap_compress._companions import companion_message, companion_of
-from edgeswap_compress._diffusers_config import config_problem
 from edgeswap_compress.prune._apply import apply_plan
-from edgeswap_compress.prune._errors import BadFolder, HasCompanion, UnsupportedModel
-from edgeswap_compress.prune._inputs import example_inputs, unsupported_family
+from edgeswap_compress.prune._errors import BadFolder, UnsupportedModel
+from edgeswap_compress.prune._inputs import example_inputs
 from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._unet_home import (
+    CONFIG_NAME,
+    PLAN_NAME,
+    read_object,
+    read_unet_config,
+    unet_home,
+)
 from edgeswap_compress.prune._weights import WEIGHTS_NAME, read_weights
 from edgeswap_runtime._atomic import new_folder, write_json
 
-CONFIG_NAME = "config.json"
-PLAN_NAME = "pruning.json"
+__all__ = [
+    "CLASSES",
+    "CONFIG_NAME",
+    "PLAN_NAME",
+    "UNetFolder",
+    "empty_unet",
+    "load_unet",
+    "read_unet_folder",
+    "unet_home",
+    "write_unet_folder",
+]
+
 CLASSES: dict[str, type[Any]] = {
     "UNet2DConditionModel": UNet2DConditionModel,
     "UNet2DModel": UNet2DModel,
@@ -70,7 +84,7 @@ def read_unet_folder(folder: Path | str, *, dtype: torch.dtype | None = None) ->
     _require_runs(unet, home / CONFIG_NAME)
     plan = None
     if (home / PLAN_NAME).exists():
-        plan = PruningPlan.from_json(_read_json(home / PLAN_NAME))
+        plan = PruningPlan.from_json(read_object(home / PLAN_NAME))
         apply_plan(unet, plan)
     state = read_weights(home, unet)
     if dtype is not None:
@@ -109,58 +123,23 @@ def write_unet_folder(folder: Path | str, unet: Any, plan: PruningPlan | None) -
     return Path(folder)
 
 
-def unet_home(folder: Path) -> Path:
-    """Where a U-Net's config.json lies: the folder itself, or its `unet/`.
-
-    Raises:
-        BadFolder: in neither.
-        HasCompanion: a pipeline has a ControlNet, an adapter or LoRA weights beside its U-Net.
-    """
-    if (folder / CONFIG_NAME).is_file():
-        return folder
-    if (folder / "unet" / CONFIG_NAME).is_file():
-        if (found := companion_of(folder)) is not None:
-            raise HasCompanion(companion_message(folder, *found))
-        return folder / "unet"
-    raise BadFolder(
-        folder,
-        "there is no config.json in it or in its unet/",
-        "name a diffusers U-Net or pipeline folder, or a swap checkpoint",
-    )
-
-
 def empty_unet(path: Path) -> Any:
     """The U-Net of a config.json, on the meta device.
 
     Raises:
         BadFolder, UnsupportedModel: see `load_unet`.
     """
-    config = _read_json(path)
-    name = config.get("_class_name")
-    if not isinstance(name, str) or name not in CLASSES:
-        raise UnsupportedModel(
-            f"{path} describes a {name or 'model without _class_name'}, which cannot be pruned: "
-            f"expected one of {', '.join(CLASSES)}"
-        )
-    if config.get("quantization_config") is not None:
-        raise UnsupportedModel(
-            f"{path} has a quantization_config, and quantised weights cannot be pruned: "
-            "expected the float weights it was made from"
-        )
-    if (problem := config_problem(config)) is not None:
-        raise BadFolder(path, problem, "correct it, or copy the folder again")
+    config = read_unet_config(path)
+    name = str(config["_class_name"])
     kind = CLASSES[name]
     public = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
-            unet = kind.from_config(public)
+            return kind.from_config(public)
     except BUILD_ERRORS as error:
         raise BadFolder(
             path, f"diffusers cannot build a {name} from it: {_first_line(error)}"
         ) from error
-    if (unsupported := unsupported_family(unet.config)) is not None:
-        raise UnsupportedModel(f"{path}: {unsupported}")
-    return unet
 
 
 @torch.no_grad()
@@ -177,13 +156,3 @@ def _require_runs(unet: Any, path: Path) -> None:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BadFolder(path, f"is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise BadFolder(path, f"expected a JSON object, found {type(data).__name__}")
-    return data

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from edgeswap_compress.prune._config import NEED_SAMPLES
 from edgeswap_compress.prune._errors import PruningError
 from edgeswap_compress.prune._plan import PruningPlan
 from edgeswap_compress.prune._probe import Probe
@@ -118,8 +119,7 @@ IMPORTANCES: dict[str, Importance] = {
     "taylor": taylor,
     "diff-pruning": diff_pruning,
 }
-NEED_PROBE = frozenset({"taylor", "diff-pruning"})
-"""Importances that cannot do without samples."""
+NEED_PROBE = NEED_SAMPLES
 
 
 def score(

@@ -70,7 +70,11 @@ class Probe:
         signal, strength = self._mix(steps)
         noised = signal * batch.clean + strength * batch.noise
         parts = [noised if part is None else part for part in batch.parts]
-        return {"sample": torch.cat(parts, 1), "timestep": steps.to(self.timestep_dtype), **batch.conditions}
+        return {
+            "sample": torch.cat(parts, 1),
+            "timestep": steps.to(self.timestep_dtype),
+            **batch.conditions,
+        }
 
     def output(self, unet: Any, batch: ProbeBatch, steps: Tensor) -> Tensor:
         """(N, C, H, W) what the U-Net predicts; learned variances behind it are left out."""

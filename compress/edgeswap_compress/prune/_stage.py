@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 
@@ -19,16 +18,19 @@ from edgeswap_compress.prune._block_latency import LatencyTable, measure_latenci
 from edgeswap_compress.prune._build import Survey, survey
 from edgeswap_compress.prune._choose import Aids, build_plan
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
-from edgeswap_compress.prune._errors import AlreadyPruned, BadPlan
+from edgeswap_compress.prune._errors import AlreadyPruned
 from edgeswap_compress.prune._folder import read_unet_folder, write_unet_folder
 from edgeswap_compress.prune._measured import build_measured_plan, seeded_inputs
 from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.prune._plan_file import read_plan
 from edgeswap_compress.prune._replay import Earlier, prune_weights
 from edgeswap_compress.prune._samples import Model, probe_of, token_count
 from edgeswap_compress.train._loop import Cadence
 from edgeswap_compress.train._processes import taken_dtype
 from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._errors import OutputExists
+
+__all__ = ["Planner", "PruneFiles", "open_model", "prune", "read_plan", "replay"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,32 @@ class PruneFiles:
     held_out: Path | None = None
     latencies: Path | None = None
     run: Path | None = None
+
+
+@overload
+def prune(
+    checkpoint: Path | str,
+    config: PruneConfig,
+    out: Path | str,
+    *,
+    files: PruneFiles | None = None,
+    recover: RecoverConfig | None = None,
+    cadence: None = None,
+    progress: StageProgress | None = None,
+) -> Path: ...
+
+
+@overload
+def prune(
+    checkpoint: Path | str,
+    config: PruneConfig,
+    out: Path | str,
+    *,
+    files: PruneFiles | None = None,
+    recover: RecoverConfig | None = None,
+    cadence: Cadence,
+    progress: StageProgress | None = None,
+) -> Path | None: ...
 
 
 def prune(
@@ -188,20 +216,6 @@ def _latencies(unet: Any, known: Survey, tokens: int, file: Path | None) -> Late
     if file is not None:
         table.save(file)
     return table
-
-
-def read_plan(path: Path | str) -> PruningPlan:
-    """Read a pruning.json.
-
-    Raises:
-        BadPlan: the file is missing, is not JSON, or is not a plan.
-    """
-    try:
-        return PruningPlan.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise BadPlan(str(path), "there is no such file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadPlan(str(path), f"is not JSON: {error}") from error
 
 
 def open_model(path: Path | str) -> Model:

@@ -92,8 +92,9 @@ class _Walk:
         skips = [stream]
         for index, block in enumerate(self.unet.down_blocks):
             name = f"down_blocks.{index}"
-            for stream in self.layers(name, block, stream, None):
-                skips.append(stream)
+            after = list(self.layers(name, block, stream, None))
+            skips += after
+            stream = after[-1] if after else stream
             if block.downsamplers is not None:
                 stream = self.samplers(f"{name}.downsamplers", block.downsamplers, stream)
                 skips.append(stream)
@@ -101,8 +102,8 @@ class _Walk:
             stream = self.middle(self.unet.mid_block, stream)
         for index, block in enumerate(self.unet.up_blocks):
             name = f"up_blocks.{index}"
-            for stream in self.layers(name, block, stream, skips):
-                pass
+            after = list(self.layers(name, block, stream, skips))
+            stream = after[-1] if after else stream
             if block.upsamplers is not None:
                 stream = self.samplers(f"{name}.upsamplers", block.upsamplers, stream)
         if self.unet.conv_norm_out is not None:

@@ -11,21 +11,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import nn
 
 from edgeswap_compress.prune._errors import UnsupportedModel
-
-SUPPORTED_BLOCKS = frozenset(
-    {
-        "AttnDownBlock2D",
-        "AttnUpBlock2D",
-        "CrossAttnDownBlock2D",
-        "CrossAttnUpBlock2D",
-        "DownBlock2D",
-        "ResnetDownsampleBlock2D",
-        "ResnetUpsampleBlock2D",
-        "UNetMidBlock2D",
-        "UNetMidBlock2DCrossAttn",
-        "UpBlock2D",
-    }
-)
+from edgeswap_compress.prune._unet_kinds import SUPPORTED_BLOCKS, block_message
 
 # Parts that an otherwise supported block may hold, where tracing would not see what meets what.
 REFUSED_PARTS = frozenset(
@@ -50,10 +36,7 @@ def meta_twin(unet: nn.Module) -> nn.Module:
         )
     for name, block in _blocks(unet):
         if type(block).__name__ not in SUPPORTED_BLOCKS:
-            raise UnsupportedModel(
-                f"{name} is a {type(block).__name__}, which cannot be pruned: "
-                f"expected one of {', '.join(sorted(SUPPORTED_BLOCKS))}"
-            )
+            raise UnsupportedModel(block_message(name, type(block).__name__))
     for name, module in unet.named_modules():
         if type(module).__name__ in REFUSED_PARTS:
             raise UnsupportedModel(f"{name} is a {type(module).__name__}, which cannot be pruned")

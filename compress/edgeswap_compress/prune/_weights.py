@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,9 @@ from torch import nn
 
 from edgeswap_compress._companions import tensor_owner
 from edgeswap_compress.prune._errors import BadFolder, HasCompanion
+from edgeswap_compress.prune._weight_files import WEIGHTS_NAME, weight_files
 
-STEM = "diffusion_pytorch_model"
-WEIGHTS_NAME = f"{STEM}.safetensors"
-INDEX_NAME = f"{STEM}.safetensors.index.json"
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+__all__ = ["WEIGHTS_NAME", "read_weights"]
 
 # What diffusers called an attention's layers before version 0.15; old checkpoints still do.
 _RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -33,7 +30,7 @@ def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
         BadFolder: no weights, a damaged file, or a tensor that is missing, stray or misshapen.
     """
     found: dict[str, torch.Tensor] = {}
-    for path in _weights_files(folder):
+    for path in weight_files(folder):
         found |= _open(path)
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {_modern(name, expected): tensor for name, tensor in found.items()}
@@ -72,51 +69,6 @@ def _refuse_adapters(folder: Path, found: dict[str, Any], expected: dict[str, An
                 f"{folder}: its weights hold {owner} ({name}), which would be lost: expected the "
                 "U-Net alone; save it without the adapter, or with LoRA weights fused into it"
             )
-
-
-def _weights_files(folder: Path) -> list[Path]:
-    """The plain file or index where there is one, else the only variant."""
-    if (folder / WEIGHTS_NAME).is_file():
-        return [folder / WEIGHTS_NAME]
-    if (folder / INDEX_NAME).is_file():
-        return _shards(folder / INDEX_NAME)
-    indices = sorted(
-        {
-            *folder.glob(f"{STEM}.safetensors.index.*.json"),
-            *folder.glob(f"{STEM}.*.safetensors.index.json"),
-        }
-    )
-    files = [
-        path for path in sorted(folder.glob(f"{STEM}.*.safetensors")) if "-of-" not in path.name
-    ]
-    choices = [*files, *indices]
-    if len(choices) == 1:
-        return files or _shards(indices[0])
-    if choices:
-        names = ", ".join(path.name for path in choices)
-        raise BadFolder(folder, f"holds several variants of its weights ({names})", "keep one")
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-    if pickles:
-        raise BadFolder(
-            folder,
-            f"holds pickled weights ({pickles[0]}), which are never read",
-            "save them with diffusers' save_pretrained, which writes safetensors",
-        )
-    raise BadFolder(folder, f"there is no {WEIGHTS_NAME} and no {INDEX_NAME}")
-
-
-def _shards(index: Path) -> list[Path]:
-    """The files that an index names, which must lie beside it."""
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise BadFolder(index, f"is no index of weights files: {error!r}") from error
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
-            raise BadFolder(index, f"names {name!r}, expected files beside it")
-        if not (index.parent / name).is_file():
-            raise BadFolder(index, f"names {name}, but there is no such file beside it")
-    return [index.parent / name for name in names]
 
 
 def _open(path: Path) -> dict[str, torch.Tensor]:
