@@ -16,7 +16,7 @@ from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings, Traini
 from edgeswap_compress._inspect import describe
 from edgeswap_compress._latents import encode_crop, works_normalised
 from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_compress.distill import _distill, _shrink
+from edgeswap_compress.distill import _cli_autoencoder, _distill, _shrink
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._distill import distill, load_student
 from edgeswap_compress.distill._shrink import shrink_autoencoder
@@ -38,6 +38,7 @@ CONFIG = SmallAutoencoderConfig(
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (_distill, _shrink):
         monkeypatch.setattr(module, "read_dataset", lambda path: noise_dataset)
+    monkeypatch.setattr(_cli_autoencoder, "check_dataset", lambda path, swap: noise_dataset)
 
 
 @pytest.fixture
@@ -86,6 +87,14 @@ def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: P
     again = shrink(checkpoint, parts, config)
     first, second = (Checkpoint.load(path).vae.state_dict() for path in (whole, again))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_run_goes_on_in_another_dtype(checkpoint: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, samples=24 * 2, dtype="bfloat16")
+    assert shrink(checkpoint, tmp_path, config, cadence=Cadence(stop_after_s=0.0)) is None
+    out = shrink(checkpoint, tmp_path, dataclasses.replace(config, dtype="float32"))
+    history = Checkpoint.load(out).swap.history[-1]["config"]
+    assert history["dtype"] == "bfloat16, float32"
 
 
 @pytest.mark.parametrize("lent", [False, True])
@@ -185,9 +194,9 @@ def test_patches_must_lead_to_the_latents_size(patch: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"width": 0}, "width 0: expected 1 or more"),
-        ({"latent_noise": -1.0}, "latent_noise -1.0: expected 0 or more"),
-        ({"minutes": 0.0}, "expected more than 0"),
+        ({"width": 0}, "width 0: expected 1 to 4096"),
+        ({"latent_noise": -1.0}, "latent_noise -1.0: expected 0 to 1000000"),
+        ({"minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
         ({"samples": 23}, "23 samples make no batch: expected --samples of at least the batch"),
     ],
 )

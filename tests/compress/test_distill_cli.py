@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_compress.distill import _distill
+from edgeswap_compress.distill import _cli, _distill
 from edgeswap_runtime._cli import main
 
 OPTIONS = ["--method", "dmd2", "--samples", "64", "--batch-size", "4", "--dtype", "float32",
@@ -108,6 +108,7 @@ def test_stopped_early_it_says_how_to_go_on(
 @pytest.fixture
 def small_faces(noise_dataset: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_distill, "read_dataset", lambda path: noise_dataset)
+    monkeypatch.setattr(_cli, "check_dataset", lambda path, swap: noise_dataset)
 
 
 @pytest.mark.parametrize(
@@ -167,4 +168,5 @@ if __name__ == "__main__":
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _distill.read_dataset = lambda path: NoiseDataset()
+    _cli.check_dataset = lambda path, swap: NoiseDataset()
     sys.exit(main(options(Path(sys.argv[1]))))

@@ -55,6 +55,7 @@ def plain_judges(
 ) -> None:
     """The real ones see faces; noise is judged by its colour and brightness."""
     evaluation = "edgeswap_compress.evaluate._evaluate.Evaluation"
+    monkeypatch.setattr("edgeswap_compress.evaluate._cli.JUDGES", ())
     monkeypatch.setattr(f"{evaluation}._dlib", lambda _: colour_judge)
     monkeypatch.setattr(f"{evaluation}._face_mesh", lambda _: brightness_landmarker)
 

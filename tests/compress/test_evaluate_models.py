@@ -267,7 +267,7 @@ def test_a_damaged_bundle_is_told_by_the_runtime(tmp_path: Path) -> None:
         ({"steps": 1001}, "steps 1001: expected 1 to 1000"),
         ({"guidance": 0.5}, r"guidance 0.5: expected 1.0 \(none\) or more"),
         ({"guidance": float("nan")}, "guidance nan"),
-        ({"dtype": "float16"}, "dtype 'float16': expected one of bfloat16, float32"),
+        ({"dtype": "float16"}, "dtype 'float16': expected one of auto, float32, bfloat16"),
     ],
 )
 def test_impossible_sampling(sampling: dict[str, Any], message: str) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from edgeswap_compress import Checkpoint
 from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings, UnusablePictures
 from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_compress.personalise import _personalise, _photos
+from edgeswap_compress.personalise import _cli, _personalise, _photos
 from edgeswap_compress.personalise._config import PersonaliseConfig
 from edgeswap_compress.personalise._lora import adapt, fuse
 from edgeswap_compress.personalise._personalise import personalise
@@ -34,6 +34,7 @@ CONFIG = PersonaliseConfig(
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_personalise, "read_dataset", lambda path: noise_dataset)
+    monkeypatch.setattr(_cli, "check_dataset", lambda path, swap: noise_dataset)
 
 
 @pytest.fixture
@@ -68,6 +69,15 @@ def last(folder: Path) -> dict[str, float]:
     lines = (folder / "run" / "fit" / "metrics.jsonl").read_text().splitlines()
     found: dict[str, float] = json.loads(lines[-1])
     return found
+
+
+def test_a_run_goes_on_in_another_dtype(student: Path, photos: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, samples=16 * 2, dtype="bfloat16")
+    assert learn(student, photos, tmp_path, config, cadence=Cadence(stop_after_s=0.0)) is None
+    out = learn(student, photos, tmp_path, dataclasses.replace(config, dtype="float32"))
+    assert out is not None
+    history = Checkpoint.load(out).swap.history[-1]["config"]
+    assert history["dtype"] == "bfloat16, float32"
 
 
 def test_adapters_change_nothing_until_they_learn_and_are_fused_exactly() -> None:

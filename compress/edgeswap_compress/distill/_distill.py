@@ -25,6 +25,7 @@ from edgeswap_compress.distill._consistency import ConsistencyObjective
 from edgeswap_compress.distill._decoder import VAE
 from edgeswap_compress.distill._lessons import Fitted, Lessons, trained, trained_module
 from edgeswap_compress.distill._matching import MatchingObjective
+from edgeswap_compress.distill._pairing import check_autoencoder, check_one_latent_space
 from edgeswap_compress.distill._progressive import ProgressiveObjective
 from edgeswap_compress.distill._run import (
     claim,
@@ -37,6 +38,7 @@ from edgeswap_compress.distill._run import (
 from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill._trajectory import TrajectoryObjective
+from edgeswap_compress.fit.checks import check_scheduler
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.train._cache import LatentGroups, encode_dataset
 from edgeswap_compress.train._config import FitConfig, IdentityConfig
@@ -90,6 +92,8 @@ def distill(
     """
     if out.exists():
         raise OutputExists(out)
+    for path in (teacher_path, student_path):
+        check_scheduler(path, velocity=True)  # before anything is sampled
     files = _Files(teacher_path, student_path, autoencoder, data, held_out, run)
     with steady(progress) as told:
         return _distill(files, out, config, cadence, tracker, reporter(told))
@@ -315,17 +319,7 @@ def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
     if autoencoder is None:
         return student
     other = Checkpoint.load(autoencoder)
-    if not works_normalised(other.vae):
-        raise InvalidCheckpoint(
-            f"{autoencoder}: vae",
-            expected="a small autoencoder (edgeswap distill autoencoder makes one)",
-            found=type(other.vae).__name__,
-        )
-    shapes = [(c.swap.latent_channels, c.swap.latent_size) for c in (student, other)]
-    if shapes[0] != shapes[1]:
-        raise InvalidCheckpoint(
-            f"{autoencoder}: channels and size of the latents", expected=shapes[0], found=shapes[1]
-        )
+    check_autoencoder(autoencoder, other.swap, student.swap)
     made = [entry for entry in other.swap.history if entry["stage"] == "distill-autoencoder"]
     swap = dataclasses.replace(
         student.swap, patch_size=other.swap.patch_size, history=(*student.swap.history, *made[-1:])
@@ -342,10 +336,7 @@ def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoin
     both = tuple(model.to(getattr(torch, dtype)) for model in (Checkpoint.load(teacher), student))
     for model in both:
         model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
-    for name in ("latent_channels", "latent_size", "prediction_target", "residual_std"):
-        expected, found = (getattr(model.swap, name) for model in both)
-        if expected != found:
-            raise InvalidCheckpoint(f"student's {name}", expected=expected, found=found)
+    check_one_latent_space(both[0].swap, both[1].swap)
     if not any(works_normalised(model.vae) for model in both):
         means = [dict(model.vae.config)["latents_mean"] for model in both]
         if means[0] != means[1]:

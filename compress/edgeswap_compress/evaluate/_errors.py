@@ -28,8 +28,8 @@ class EvaluateError(CompressError):
 class NotAModel(EvaluateError, ValueError):
     """The path holds neither a checkpoint nor a bundle."""
 
-    def __init__(self, path: Path) -> None:
-        found = "neither" if path.is_dir() else "no such folder"
+    def __init__(self, path: Path, found: str | None = None) -> None:
+        found = found or ("neither" if path.is_dir() else "no such folder")
         super().__init__(
             f"{path} is no model: expected a checkpoint (swap.json) or a bundle (manifest.json), "
             f"found {found}; edgeswap train makes the one, edgeswap export the other"

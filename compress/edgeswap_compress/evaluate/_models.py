@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from edgeswap_compress.data._shards import KIND as DATASET
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 from edgeswap_runtime._align import to_uint8
@@ -127,10 +129,30 @@ def model_kind(folder: Path) -> str:
     Raises:
         NotAModel: neither.
     """
-    for kind, file in (("bundle", "manifest.json"), ("checkpoint", "swap.json")):
-        if (folder / file).is_file():
-            return kind
-    raise NotAModel(folder)
+    if (folder / "swap.json").is_file():
+        return "checkpoint"
+    if not (folder / "manifest.json").is_file():
+        raise NotAModel(folder)
+    try:
+        raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return "bundle"  # a damaged one, as opening it will tell
+    if isinstance(raw, dict) and raw.get("kind") == DATASET:
+        raise NotAModel(folder, "a dataset")
+    return "bundle"
+
+
+def require_possible(kind: str, sampling: Sampling) -> None:
+    """Refuse what cannot be asked of a model of this kind.
+
+    Raises:
+        InvalidEvaluation: another dtype of a bundle.
+    """
+    if kind == "bundle" and sampling.dtype != AUTO:
+        raise InvalidEvaluation(
+            f"dtype '{sampling.dtype}' cannot be asked of a bundle, its precision was fixed at "
+            "export: leave --dtype out"
+        )
 
 
 class CheckpointModel:
@@ -196,11 +218,7 @@ def open_bundle(
         InvalidEvaluation: another precision, or guidance its denoiser was not exported with.
         InvalidRequest: no schedule of that many steps.
     """
-    if sampling.dtype != AUTO:
-        raise InvalidEvaluation(
-            f"dtype '{sampling.dtype}' cannot be asked of a bundle, its precision was fixed at "
-            "export: leave --dtype out"
-        )
+    require_possible("bundle", sampling)
     manifest = bundle.manifest
     guidance = manifest.guidance_scale if sampling.guidance is None else sampling.guidance
     takes = {tensor.name for tensor in manifest.graphs["denoise"].inputs}

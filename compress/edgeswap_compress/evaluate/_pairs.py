@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, PairsMismatch
-from edgeswap_compress.train._cache import held_out_triplets
 from edgeswap_runtime._atomic import canonical_json
 
 if TYPE_CHECKING:
@@ -98,11 +97,7 @@ class PairList:
         """
         if limit is None:
             return self
-        if not 1 <= limit <= len(self):
-            raise InvalidEvaluation(
-                f"a limit of {limit} pairs: expected 1 to {len(self)}, "
-                "which is what the dataset holds; edgeswap data render makes a larger one"
-            )
+        check_limit(limit, len(self))
         return self.pick(slice(limit))
 
     def pick(self, which: slice | NDArray[np.int64]) -> PairList:
@@ -135,12 +130,27 @@ class PairList:
             raise PairsMismatch(expected=expected, found=self.sha256)
 
 
+def check_limit(limit: int | None, pairs: int) -> None:
+    """Refuse to judge other than 1 to all of the pairs that there are.
+
+    Raises:
+        InvalidEvaluation: it is so.
+    """
+    if limit is not None and not 1 <= limit <= pairs:
+        raise InvalidEvaluation(
+            f"a limit of {limit} pairs: expected 1 to {pairs}, "
+            "which is what the dataset holds; edgeswap data render makes a larger one"
+        )
+
+
 def held_out_pairs(dataset: HeldOut) -> PairList:
     """Every triplet (untouched person b, source view of another person a) of a dataset.
 
     The order goes round the groups, and round the people within them, so that the first n pairs
     show as many different people as n pairs can.
     """
+    from edgeswap_compress.train._cache import held_out_triplets  # which imports torch
+
     k = dataset.identities
     draw = held_out_triplets(len(dataset), k)
     scene = (draw.target - k) // k

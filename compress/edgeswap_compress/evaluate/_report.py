@@ -63,6 +63,14 @@ METRICS: dict[str, str] = {
 A row has those that mean something of it."""
 
 
+PROVENANCE = (
+    "model_sha256", "steps", "guidance", "sampler", "precision", "evaluator", "evaluator_sha256",
+    "landmarker", "landmarker_sha256", "dataset_digest", "pairs_sha256", "n", "seed", "seeds",
+)  # fmt: skip
+"""Facts of every report that say what was judged, on what, by whom and how; `precision` is the
+dtype that was taken. Who quotes a score quotes these."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Report:
     """What an evaluation found of one model.

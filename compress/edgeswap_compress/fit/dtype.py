@@ -173,7 +173,8 @@ def _measure(device: str) -> Probed:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _rounds({name: _Step(name, device) for name in ("float32", "bfloat16")})
+        with torch.inference_mode(False):
+            return _rounds({name: _Step(name, device) for name in ("float32", "bfloat16")})
     finally:
         torch.set_num_threads(threads)
 
@@ -227,9 +228,9 @@ class _Step:
         """Milliseconds of a forward pass, and of a forward and a backward pass together."""
         import torch
 
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.no_grad():
             forward = self._time_ms(self._loss)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             both = self._time_ms(lambda: self._loss().backward())
         return forward, both
 

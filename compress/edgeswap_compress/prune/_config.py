@@ -5,6 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
+from edgeswap_compress.fit.checks import (
+    BATCH,
+    LEARNING_RATE,
+    MINUTES,
+    OPTIMISERS,
+    SAMPLES,
+    check_choice,
+    check_ranges,
+    check_samples,
+)
 from edgeswap_compress.fit.dtype import AUTO, check_dtype
 from edgeswap_compress.prune._errors import PruningError
 
@@ -161,8 +171,11 @@ class RecoverConfig:
     dtype: str = AUTO
 
     def __post_init__(self) -> None:
-        if not 0 < self.minutes < float("inf"):
-            raise PruningError(f"recovery takes more than 0 minutes, found {self.minutes:g}")
+        check_ranges(
+            self, minutes=MINUTES, samples=SAMPLES, batch_size=BATCH, learning_rate=LEARNING_RATE
+        )
+        check_samples(self.samples, self.batch_size)
+        check_choice("optimiser", self.optimiser, OPTIMISERS)
         for name in ("truth_weight", "output_weight", "feature_weight", "identity_weight"):
             if not getattr(self, name) >= 0:
                 raise PruningError(f"{name} must be at least 0, found {getattr(self, name):g}")

@@ -9,6 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgeswap_compress._errors import DatasetMissing, InvalidSettings
+from edgeswap_compress.data._shards import MANIFEST
+from edgeswap_compress.fit.checks import (
+    OPTIMISERS,
+    RUN_BYTES,
+    SHARE,
+    WEIGHT,
+    check_checkpoint,
+    check_dataset,
+    check_habits,
+    check_out,
+    check_range,
+    check_run,
+    check_seed,
+)
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 from edgeswap_compress.train._config import (
     AutoencoderConfig,
@@ -21,6 +36,8 @@ from edgeswap_compress.train._config import (
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     args = _parser().parse_args(argv)
+    stages = _stages(args)
+    _check(args)
     import torch
 
     from edgeswap_compress._progress import stage_progress
@@ -34,7 +51,7 @@ def command(argv: list[str]) -> int:
         torch.set_num_threads(args.threads)
     print(dtype_line(args.dtype), file=sys.stderr)
     config = TeacherConfig(
-        **_stages(args), dtype=args.dtype, seed=args.seed, grow=args.init is not None and args.grow
+        **stages, dtype=args.dtype, seed=args.seed, grow=args.init is not None and args.grow
     )
     examples = ExampleConfig(
         augment_share=args.augment,
@@ -67,6 +84,25 @@ def command(argv: list[str]) -> int:
     else:
         print(f"wrote {checkpoint}")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Check everything that is known before the work begins; pictures are read later."""
+    check_habits(args)
+    check_seed(args.seed)
+    for name in ("augment", "self_share"):
+        check_range("--" + name.replace("_", "-"), getattr(args, name), *SHARE)
+    check_range("--structure-weight", args.structure_weight, *WEIGHT)
+    check_out(args.out, need_bytes=RUN_BYTES)
+    check_run(args.run)
+    if args.grow and args.init is None:
+        raise InvalidSettings("--grow is of no use without --init: name a checkpoint to go on from")
+    swap = None if args.init is None else check_checkpoint(args.init)
+    for path in (args.dataset, args.held_out):
+        if (path / MANIFEST).is_file():
+            check_dataset(path, swap)
+        elif not path.is_dir():
+            raise DatasetMissing(path)
 
 
 def _stages(args: argparse.Namespace) -> dict[str, Any]:
@@ -175,7 +211,7 @@ def _add_lengths(group: argparse._ArgumentGroup) -> None:
 
 def _add_denoiser(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--batch-size", type=int, default=32)
-    group.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")
+    group.add_argument("--optimiser", choices=OPTIMISERS, default="muon")
     group.add_argument("--learning-rate", type=float, default=1e-3, help="of the denoiser, peak")
     group.add_argument(
         "--one-step-share",

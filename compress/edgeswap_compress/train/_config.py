@@ -5,6 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edgeswap_compress._errors import InvalidSettings
+from edgeswap_compress.fit.checks import (
+    BATCH,
+    LEARNING_RATE,
+    OPTIMISERS,
+    SAMPLES,
+    SHARE,
+    STEPS,
+    WEIGHT,
+    check_choice,
+    check_ranges,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +48,12 @@ class FitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.samples < self.batch_size or self.batch_size < 1:
+        check_ranges(self, batch_size=BATCH, learning_rate=LEARNING_RATE)
+        if not self.batch_size <= self.samples <= SAMPLES[1]:
             raise InvalidSettings(
                 f"samples {self.samples} make no step of {self.batch_size}: ask for more samples"
             )
-        if self.optimiser not in ("adamw", "muon"):
-            raise InvalidSettings(f"optimiser '{self.optimiser}': expected adamw or muon")
+        check_choice("optimiser", self.optimiser, OPTIMISERS)
 
     @property
     def steps(self) -> int:
@@ -117,3 +128,13 @@ class DenoiserConfig:
     metric_share: float = 0.0
     guidance_scale: float = 1.5
     default_steps: int = 25
+
+    def __post_init__(self) -> None:
+        shares = ("one_step_share", "terminal_share", "condition_dropout", "metric_share")
+        check_ranges(
+            self,
+            **dict.fromkeys(shares, SHARE),
+            **dict.fromkeys(("identity_weight", "identity_noise", "mask_weight"), WEIGHT),
+            guidance_scale=(1.0, 100.0),
+            default_steps=STEPS,
+        )

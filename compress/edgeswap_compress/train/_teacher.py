@@ -19,6 +19,7 @@ from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._schedulers import noise_scheduler
 from edgeswap_compress._swap_config import FaceMask, SwapConfig
 from edgeswap_compress.data import Pictures, open_pictures
+from edgeswap_compress.fit.checks import check_scheduler, check_seed
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, note_dtype
 from edgeswap_compress.train._autoencoder import AutoencoderObjective, build_autoencoder
 from edgeswap_compress.train._cache import LatentGroups, encode_dataset, latent_statistics
@@ -91,6 +92,7 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
+        check_seed(self.seed)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -127,6 +129,8 @@ class TeacherRun:
         self.train, self.held_out = open_pictures(train), open_pictures(held_out)
         self._check_sizes(train, held_out)
         self.dtype: torch.dtype = getattr(torch, self.config.dtype)
+        if init is not None:
+            check_scheduler(init, velocity=True)  # as it will be trained
         self.init = None if init is None else Checkpoint.load(init)
         wanted: dict[str, Any] = {
             "config": _settings(config.to_json()),

