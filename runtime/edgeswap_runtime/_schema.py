@@ -7,6 +7,7 @@ that. What is annotated without bounds has those of `DEFAULTS`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 import types
@@ -106,6 +107,10 @@ def check_bounds(value: Any, where: str) -> None:
 def _decode(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
+        # Lengths first: a list that is far too long is not worth decoding.
+        for bound in arguments[1:]:
+            if isinstance(bound, Size) and isinstance(value, str | list | dict):
+                _check(bound, value, where)
         decoded = _decode_plain(arguments[0], value, where)
         for bound in arguments[1:]:
             _check(bound, decoded, where)
@@ -178,10 +183,15 @@ def _decode_dataclass(kind: Any, value: Any, where: str) -> Any:
     ]
     if missing:
         raise SchemaError(f"{where} lacks the field '{missing[0]}'")
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     return kind(
         **{name: _decode(hints[name], item, f"{where}.{name}") for name, item in entries.items()}
     )
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -171,6 +171,9 @@ def test_threads_reach_the_session(graphs: dict[str, Path]) -> None:
     backend = OrtBackend(graphs, threads=1)
     options = backend._sessions["double"].get_session_options()
     assert options.intra_op_num_threads == 1
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    spinning = OrtBackend(graphs, spinning=True)._sessions["double"].get_session_options()
+    assert spinning.get_session_config_entry("session.intra_op.allow_spinning") == "1"
     assert options.use_deterministic_compute
 
 

@@ -66,6 +66,43 @@ def test_a_bundle_without_a_detector(
     assert "4 files verified" in capsys.readouterr().out
 
 
+ODD: list[Any] = [None, 1, "x", [], [1], {}, {"a": 1}, {"a": {"relative": "x"}}, [[{}]], True]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_facts_of_odd_types(
+    tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], odd: Any
+) -> None:
+    """What has no schema may be anything, and is shown or passed over."""
+    parities = [
+        {"backend": odd, "reference": odd, "graphs": odd, "swaps": odd, "single_file": odd},
+        {"backend": "a", "reference": "b", "graphs": {"encode": odd}, "swaps": {"one": odd}},
+        {"graphs": {"encode": {"x": odd}}, "swaps": {"one": {"max_abs": odd}}, "backend": 1,
+         "reference": 2, "single_file": {"max_abs": odd, "file": odd}},
+        {"anything": odd},
+    ]  # fmt: skip
+    for number, parity in enumerate(parities):
+        changes = {"parity": parity, "quality": {"x": odd}, "history": (odd, {"stage": odd})}
+        folder = tiny.write_bundle(tmp_path / str(number), **changes)
+        assert main(["inspect", str(folder)]) == 0
+        assert main(["inspect", str(folder), "--json"]) == 0
+        capsys.readouterr()
+
+
+def test_parity_is_told(tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"relative": 1e-6, "max_abs": 2e-6}
+    parity = {
+        "backend": "A", "reference": "B", "graphs": {"encode": {"target_latents": figures}},
+        "swaps": {"one": {"max_abs": 3e-6}, "two": "not compared"},
+        "single_file": {"file": "swap.onnx", "max_abs": 4e-6, "schedule": "one"},
+    }  # fmt: skip
+    assert main(["inspect", str(tiny.write_bundle(tmp_path / "b", parity=parity))]) == 0
+    shown = capsys.readouterr().out
+    for part in ("A against B", "encode: 1.0e-06 standard deviations", "1 schedules: swaps differ",
+                 "swap.onnx: 4.0e-06 from the graphs"):  # fmt: skip
+        assert part in shown
+
+
 def test_neither_bundle_nor_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tmp_path)]) == 2
     assert "neither a bundle nor a checkpoint" in capsys.readouterr().err

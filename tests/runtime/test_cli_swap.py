@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,9 @@ from edgeswap_runtime import read_picture
 from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._cli import main
 from edgeswap_runtime._cli_swap import choose_schedule
+from edgeswap_runtime._detect import detect_faces
 from edgeswap_runtime._errors import InvalidRequest
+from edgeswap_runtime._manifest import _self_hash
 from edgeswap_runtime._mark import read_mark
 
 if TYPE_CHECKING:
@@ -90,6 +94,70 @@ def test_several_sources(arguments: list[str], photo_file: Any, tmp_path: Path) 
     second = str(photo_file("second.png", 5))
     assert main([*arguments[:at], "--source", second, *arguments[at:]]) == 0
     assert (tmp_path / "out.png").is_file()
+
+
+def test_the_bundle_may_come_after_a_source(arguments: list[str], tmp_path: Path) -> None:
+    """An option that takes any number of words would swallow it."""
+    bundle = arguments.pop(1)
+    for at in (3, 5, 7, 9):
+        out = tmp_path / f"out{at}.png"
+        line = _replace(arguments, "--out", out)
+        assert main([*line[:at], bundle, *line[at:]]) == 0
+        assert out.is_file()
+
+
+def test_names_as_long_as_names_may_be(arguments: list[str], tmp_path: Path) -> None:
+    for length in (240, 255):
+        out = tmp_path / ("x" * (length - 4) + ".png")
+        assert main(_replace(arguments, "--out", out)) == 0
+        assert out.is_file()
+
+
+def test_only_chosen_faces_are_looked_at_twice(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command as by the library, so that both give the same picture."""
+    from edgeswap_runtime import _swapper
+
+    other = dataclasses.replace
+    seen: list[int] = []
+
+    def two_faces(picture: Any, run: Any, **options: Any) -> Any:
+        (face,) = detect_faces(picture, run, **options)
+        return (face, other(face, landmarks_px=face.landmarks_px + 1))
+
+    def refine(picture: Any, face: Any, run: Any, **options: Any) -> Any:
+        seen.append(id(face))
+        return face
+
+    monkeypatch.setattr(_swapper, "detect_faces", two_faces)
+    monkeypatch.setattr(_swapper, "refine_face", refine)
+    assert main([*arguments, "--faces", "largest"]) == 0
+    assert len(seen) == 2  # one of the source's and one of the target's
+    seen.clear()
+    assert main([*arguments, "--faces", "all", "--overwrite"]) == 0
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("length", [20_000, 10**9])
+def test_an_absurd_bundle_is_refused_fast(
+    arguments: list[str],
+    bundle_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    length: int,
+) -> None:
+    path = bundle_folder / "manifest.json"
+    body = json.loads(path.read_bytes())
+    if length == 20_000:
+        body["schedules"]["one"]["rows"] *= length
+    else:
+        body["resolution_px"] = length
+    body["manifest_sha256"] = _self_hash(body)
+    path.write_text(json.dumps(body))
+    begun = time.process_time()
+    assert "is not a usable bundle" in _refused(arguments, tmp_path, capsys)
+    assert time.process_time() - begun < 3
 
 
 def test_an_existing_output_is_kept(
@@ -170,7 +238,14 @@ def test_a_picture_beyond_the_limit(
         (["--steps", "50"], "no schedule of 50 steps: expected of noise (3), one (1), two (2)"),
         (["--backend", "magic"], "there is no backend 'magic': expected one of openvino, ort"),
         (["--device", "npu"], "has no device 'npu': expected one of cpu, cuda, tensorrt"),
-        (["--threads", "0"], "threads is 0, expected at least 1"),
+        (["--threads", "0"], "threads is 0, expected at least 1 and at most"),
+        (["--threads", "-1"], "threads is -1, expected at least 1 and at most"),
+        (["--threads", "100000"], "4 for each core of this machine"),
+        (["--seed", "-1"], "seed is -1, expected a whole number, 0 to 2**64 - 1"),
+        (["--seed", str(2**64)], "expected a whole number, 0 to 2**64 - 1"),
+        (["--out", "x" * 252 + ".png"], "has 256 bytes, expected at most 255"),
+        (["--target", "/dev/zero"], "it is a pipe, device or socket, expected a file"),
+        (["--source", "/dev/zero"], "it is a pipe, device or socket, expected a file"),
         (["--out", "out.tga"], "cannot write out.tga: expected a name ending in .png"),
         (["--out", "nowhere/out.png"], "there is no folder nowhere, make it first"),
     ],

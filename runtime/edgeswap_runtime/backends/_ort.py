@@ -91,6 +91,9 @@ class OrtBackend:
         graphs: graph name -> ONNX file.
         device: "cpu", "cuda" or "tensorrt".
         threads: CPU threads per graph; as many as the process may use cores when None.
+        spinning: threads that wait for work keep turning instead of sleeping. Beside other
+            work that made a swap take about twice as long, and its least time was no shorter:
+            `benchmarks/studies/spinning.py`.
 
     Raises:
         DeviceNotGranted: the device's execution provider is absent or was not taken.
@@ -98,7 +101,12 @@ class OrtBackend:
     """
 
     def __init__(
-        self, graphs: Mapping[str, Path], *, device: str = "cpu", threads: int | None = None
+        self,
+        graphs: Mapping[str, Path],
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        spinning: bool = False,
     ) -> None:
         if device not in PROVIDERS:
             raise InvalidRequest(
@@ -108,7 +116,7 @@ class OrtBackend:
         self.lock = threading.RLock()
         self._location = "cpu" if device == "cpu" else "cuda"
         _require_provider(device, ort.get_available_providers())
-        options = _session_options(device, threads)
+        options = _session_options(device, threads, spinning=spinning)
         self._sessions = {
             name: _open_session(path, device, options) for name, path in graphs.items()
         }
@@ -193,14 +201,17 @@ class _Binding:
         return dict(self._outputs)
 
 
-def _session_options(device: str, threads: int | None) -> ort.SessionOptions:
+def _session_options(
+    device: str, threads: int | None, *, spinning: bool = False
+) -> ort.SessionOptions:
     options = ort.SessionOptions()
     # What fails is raised, with the same words; why a GPU was not granted is told in the log alone.
     options.log_severity_level = 4 if device == "cpu" else 3
     options.use_deterministic_compute = True
     options.inter_op_num_threads = 1
-    # Each session has threads of its own, which keep turning for a while after a run: they would
-    # take the cores from the next graph's.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    # Each session has threads of its own: those that go on turning after a run would take the
+    # cores from the next graph's.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     # Said outright: where ONNX Runtime chooses, it also pins its threads to cores, and a busy core
     # then holds up the whole graph.
