@@ -64,9 +64,7 @@ def crafted_graph(place: Place, seed: int, folder: Path) -> Case:
     told, data = graphs.crafted((target / f"{_NAMES[name]}.onnx").read_bytes(), way)
     relist(target, f"{_NAMES[name]}.onnx", data)
     argv = _swap(target, place, folder)
-    return Case(
-        kind="crafted-graph", seed=seed, description=f"{_NAMES[name]}: {told}", argv=argv
-    )
+    return Case(kind="crafted-graph", seed=seed, description=f"{_NAMES[name]}: {told}", argv=argv)
 
 
 CRAFTED_GRAPHS = len(graphs.WAYS) * len(_NAMES)
@@ -157,7 +155,9 @@ def _absurd(place: Place) -> list[tuple[str, Any]]:
         detector = trees.put(detector, ("graphs", "detector", "inputs", 0, "shape", 3), size)
         made.append((f"a detector canvas of {size}", detector))
     for scale in (0, 1e-12, 1e12, 1e200, -1):
-        points = [[scale * value for value in point] for point in stated["alignment"]["landmarks_px"]]
+        points = [
+            [scale * value for value in point] for point in stated["alignment"]["landmarks_px"]
+        ]
         made.append(
             (f"landmarks times {scale}", trees.put(stated, ("alignment", "landmarks_px"), points))
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from fuzzing.sandbox import TRACEBACK, Limits, Outcome
+from fuzzing.sandbox import TRACEBACK, USUAL, Limits, Outcome
 
 PACKAGED_RSS_BYTES = 2_000_000_000
 _USAGE = re.compile(r"^(usage: |\s)")
@@ -36,7 +36,7 @@ class Case:
     description: str
     argv: tuple[str, ...]
     must_refuse: bool = False
-    limits: Limits = Limits()
+    limits: Limits = USUAL
 
     @property
     def name(self) -> str:

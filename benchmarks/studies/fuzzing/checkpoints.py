@@ -1,4 +1,4 @@
-"""Mutated checkpoints, bare U-Nets and pruning plans; the hashes that swap.json states are right."""
+"""Mutated checkpoints, bare U-Nets and pruning plans; the hashes in swap.json are right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from fuzzing import bytestrings, trees, weights
 from fuzzing.case import Case, out_folder
 from fuzzing.place import FAMILIES, Place, linked, replace
-from fuzzing.sandbox import Limits
+from fuzzing.sandbox import LONG
 
 _DOCUMENTS = (
     "unet/config.json",
@@ -26,8 +26,6 @@ _WEIGHTS = tuple(
 )
 _PLAN = "unet/pruning.json"
 _PRUNE = ("--macs-ratio", "0.6", "--by", "width", "--scope", "share", "--latency-runs", "0")
-_LONG = Limits(cpu_s=40, wall_s=200)
-"""For commands that work for some seconds where the change is harmless."""
 CRAFTED_CHECKPOINTS = 140
 CRAFTED_UNETS = 40
 CRAFTED_PLANS = 40
@@ -46,9 +44,7 @@ def checkpoint(place: Place, seed: int, folder: Path) -> Case:
         told, data = _document(target / name, random)
     _relist(target, name, data)
     argv = command(random, target, place, folder)
-    return Case(
-        kind="checkpoint", seed=seed, description=f"{name}: {told}", argv=argv, limits=_LONG
-    )
+    return Case(kind="checkpoint", seed=seed, description=f"{name}: {told}", argv=argv, limits=LONG)
 
 
 def crafted_checkpoint(place: Place, seed: int, folder: Path) -> Case:
@@ -60,7 +56,7 @@ def crafted_checkpoint(place: Place, seed: int, folder: Path) -> Case:
     _relist(target, name, trees.dumps(tree))
     argv = command(Random(seed), target, place, folder)
     return Case(
-        kind="crafted-checkpoint", seed=seed, description=f"{name}: {told}", argv=argv, limits=_LONG
+        kind="crafted-checkpoint", seed=seed, description=f"{name}: {told}", argv=argv, limits=LONG
     )
 
 
@@ -80,7 +76,7 @@ def spoilt_weights(place: Place, seed: int, folder: Path) -> Case:
         description=f"{name}: {told}",
         argv=argv,
         must_refuse=True,
-        limits=_LONG,
+        limits=LONG,
     )
 
 
@@ -91,7 +87,7 @@ def unet(place: Place, seed: int, folder: Path) -> Case:
     told, data = _document(target / "config.json", random)
     replace(target / "config.json", data)
     return Case(
-        kind="unet", seed=seed, description=told, argv=_unet(target, folder, seed), limits=_LONG
+        kind="unet", seed=seed, description=told, argv=_unet(target, folder, seed), limits=LONG
     )
 
 
@@ -102,7 +98,7 @@ def crafted_unet(place: Place, seed: int, folder: Path) -> Case:
     told, tree = trees.crafted(config, seed)
     replace(target / "config.json", trees.dumps(tree))
     argv = _unet(target, folder, seed)
-    return Case(kind="crafted-unet", seed=seed, description=told, argv=argv, limits=_LONG)
+    return Case(kind="crafted-unet", seed=seed, description=told, argv=argv, limits=LONG)
 
 
 def family(place: Place, seed: int, folder: Path) -> Case:
@@ -110,7 +106,7 @@ def family(place: Place, seed: int, folder: Path) -> Case:
     number, turn = divmod(seed, 2)
     name = list(FAMILIES)[number]
     argv = _unet(place / "families" / name, folder, 3 * turn)
-    return Case(kind="family", seed=seed, description=name, argv=argv, limits=_LONG)
+    return Case(kind="family", seed=seed, description=name, argv=argv, limits=LONG)
 
 
 def plan(place: Place, seed: int, folder: Path) -> Case:
@@ -140,10 +136,14 @@ def _plan_case(
     _relist(target, _PLAN, data)
     file = str(target / _PLAN)
     replay = ("prune", str(place / "tiny"), made, "--plan", file, "--latency-runs", "0")
-    ways = (replay, replay, ("inspect", file), ("inspect", str(target)), ("inspect", file, "--json"))
-    return Case(
-        kind=kind, seed=seed, description=told, argv=ways[seed % len(ways)], limits=_LONG
+    ways = (
+        replay,
+        replay,
+        ("inspect", file),
+        ("inspect", str(target)),
+        ("inspect", file, "--json"),
     )
+    return Case(kind=kind, seed=seed, description=told, argv=ways[seed % len(ways)], limits=LONG)
 
 
 def command(random: Random, target: Path, place: Place, folder: Path) -> tuple[str, ...]:

@@ -12,10 +12,9 @@ from random import Random
 from fuzzing import bytestrings, trees, weights
 from fuzzing.case import Case, out_folder
 from fuzzing.place import Place, linked, replace
-from fuzzing.sandbox import Limits
+from fuzzing.sandbox import LONG
 
 _SHARD = "shard-00000.safetensors"
-_LONG = Limits(cpu_s=40, wall_s=200)
 _VALUES = (
     "-1", "0", "1e999", "nan", "inf", '""', '"text"', "[]", "[[]]", "true", "{}", "1979-05-27",
     '"\\u0000"', '"../.."', '"/dev/null"', "1000000000000", "0x10", "[1, 2]", '["a"]', "0.5",
@@ -69,14 +68,12 @@ def _line(text: str, random: Random) -> tuple[str, str]:
     return f"{way} in line {at + 1}: {lines[at][:60]}", "\n".join(lines)
 
 
-def _recipe_case(
-    kind: str, seed: int, told: str, data: bytes, place: Place, folder: Path
-) -> Case:
+def _recipe_case(kind: str, seed: int, told: str, data: bytes, place: Place, folder: Path) -> Case:
     for name in ("pruned", "tiny", "faces", "heldout"):
         (folder / name).symlink_to(place / name)
     (folder / "recipe.toml").write_bytes(data)
     argv = ("build", str(folder / "recipe.toml"), str(out_folder(folder) / "made"))
-    return Case(kind=kind, seed=seed, description=told, argv=argv, limits=_LONG)
+    return Case(kind=kind, seed=seed, description=told, argv=argv, limits=LONG)
 
 
 def dataset(place: Place, seed: int, folder: Path) -> Case:
@@ -134,7 +131,7 @@ def _dataset_case(kind: str, seed: int, told: str, place: Place, folder: Path) -
     )  # fmt: skip
     if not (folder / "data" / "manifest.json").exists():
         ways = (train,)
-    return Case(kind=kind, seed=seed, description=told, argv=ways[seed % len(ways)], limits=_LONG)
+    return Case(kind=kind, seed=seed, description=told, argv=ways[seed % len(ways)], limits=LONG)
 
 
 def picture(place: Place, seed: int, folder: Path, bundle: str = "bundle") -> Case:

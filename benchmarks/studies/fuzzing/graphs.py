@@ -113,9 +113,7 @@ def _scaled(model: Model, factor: float) -> None:
             node.input[:] = [inner if name == value.name else name for name in node.input]
         constant = numpy_helper.from_array(np.float32(factor), f"{value.name}.factor")
         model.graph.initializer.append(constant)
-        model.graph.node.append(
-            helper.make_node("Mul", [inner, constant.name], [value.name])
-        )
+        model.graph.node.append(helper.make_node("Mul", [inner, constant.name], [value.name]))
 
 
 def _nan(model: Model, random: Random) -> None:

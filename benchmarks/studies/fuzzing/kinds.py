@@ -14,7 +14,10 @@ Make = Callable[[Place, int, Path], Case]
 CRAFTED: dict[str, tuple[Make, Callable[[Place], int]]] = {
     "crafted-manifest": (bundles.crafted_manifest, lambda _: bundles.CRAFTED_MANIFESTS),
     "crafted-graph": (bundles.crafted_graph, lambda _: bundles.CRAFTED_GRAPHS),
-    "crafted-checkpoint": (checkpoints.crafted_checkpoint, lambda _: checkpoints.CRAFTED_CHECKPOINTS),
+    "crafted-checkpoint": (
+        checkpoints.crafted_checkpoint,
+        lambda _: checkpoints.CRAFTED_CHECKPOINTS,
+    ),
     "spoilt-weights": (checkpoints.spoilt_weights, lambda _: 24),
     "crafted-unet": (checkpoints.crafted_unet, lambda _: checkpoints.CRAFTED_UNETS),
     "family": (checkpoints.family, lambda _: checkpoints.CRAFTED_FAMILIES),

@@ -15,7 +15,7 @@ from unittest import mock
 from fuzzing.case import Case, out_folder
 from fuzzing.checkpoints import ways_of_checkpoints
 from fuzzing.place import Place
-from fuzzing.sandbox import Limits
+from fuzzing.sandbox import LONG
 
 _NUMBERS = {
     "-1": "-1",
@@ -42,9 +42,15 @@ _PATHS = {
     "a name of 255 bytes": "{case}/out/" + "n" * 251 + ".png",
     "a name of 300 bytes": "{case}/out/" + "n" * 300,
 }
-_TEXTS = {"nothing": "", "text": "text", "-1": "-1", "NaN": "nan", "long": "x" * 5000, "?": "\x1b[31m"}
+_TEXTS = {
+    "nothing": "",
+    "text": "text",
+    "-1": "-1",
+    "NaN": "nan",
+    "long": "x" * 5000,
+    "?": "\x1b[31m",
+}
 _NO_NUMBER = {"nan", "inf", "1e999", "text", "nothing"}
-_LONG = Limits(cpu_s=40, wall_s=200)
 
 
 class _Seen(Exception):
@@ -100,7 +106,7 @@ def option(place: Place, seed: int, folder: Path) -> Case:
         description=told,
         argv=tuple(argv),
         must_refuse=numeric and value in _NO_NUMBER,
-        limits=_LONG,
+        limits=LONG,
     )
 
 

@@ -63,12 +63,18 @@ class Place:
         return self.folder / name
 
 
-def make_place(folder: Path) -> Place:
-    """Make the inputs in a process of its own, or take those that are there."""
+def make_place(folder: Path, *, families: bool = True) -> Place:
+    """Make the inputs in a process of its own, or take those that are there.
+
+    Args:
+        folder: to make.
+        families: the U-Nets of other families too.
+    """
     if not (folder / "done").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        script = f"from fuzzing.place import write; import pathlib; write(pathlib.Path({str(folder)!r}))"
-        _run(["-c", script])
+        script = "import pathlib, sys; from fuzzing.place import write; "
+        script += f"write(pathlib.Path(sys.argv[1]), families={families})"
+        _run(["-c", script, str(folder)])
         (folder / "done").touch()
     return Place(folder)
 
@@ -84,14 +90,16 @@ def make_packaged(place: Place) -> Path:
     return bundle
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, *, families: bool) -> None:
     """Write every input but the packaged student's bundle."""
     from edgeswap_runtime._cli import main
 
     folder.mkdir(parents=True)
     _write_checkpoints(folder)
+    for name, changes in FAMILIES.items() if families else ():
+        _write_family(folder / "families" / name, changes)
     module(_ROOT / "tests/runtime/tiny_bundle.py").write_bundle(folder / "bundle")
-    options = "--macs-ratio 0.6 --by width --samples 0 --latency-runs 0".split()
+    options = ["--macs-ratio", "0.6", "--by", "width", "--samples", "0", "--latency-runs", "0"]
     if main(["prune", str(folder / "tiny"), str(folder / "pruned"), *options]):
         raise RuntimeError("the tiny checkpoint could not be pruned")
     for split in ("train", "heldout"):
@@ -148,8 +156,6 @@ def _write_checkpoints(folder: Path) -> None:
     checkpoint.swap = dataclasses.replace(checkpoint.swap, default_steps=1)
     checkpoint.save(folder / "tiny")
     shutil.copytree(folder / "tiny" / "unet", folder / "unet")
-    for name, changes in FAMILIES.items():
-        _write_family(folder / "families" / name, changes)
 
 
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -158,7 +164,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "learned-time": {"time_embedding_type": "fourier"},
     "indivisible": {"sample_size": 7},
     "dual": {"dual_cross_attention": True},
-    "class-timestep": {"class_embed_type": "timestep", "projection_class_embeddings_input_dim": None},
+    "class-timestep": {
+        "class_embed_type": "timestep",
+        "projection_class_embeddings_input_dim": None,
+    },
     "simple-cross": {
         "down_block_types": ("DownBlock2D", "SimpleCrossAttnDownBlock2D"),
         "up_block_types": ("SimpleCrossAttnUpBlock2D", "UpBlock2D"),

@@ -40,6 +40,11 @@ class Limits:
     rss_bytes: int = 4_000_000_000
 
 
+USUAL = Limits()
+LONG = Limits(cpu_s=40, wall_s=200)
+"""For commands that work for some seconds where the change is harmless."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of a command line.
@@ -77,7 +82,7 @@ def warm_up() -> None:
     sys.modules.update({name: module for name, module in warm.items() if module is not None})
 
 
-def call(argv: list[str], folder: Path, limits: Limits | None = None) -> Outcome:
+def call(argv: list[str], folder: Path, limits: Limits = USUAL) -> Outcome:
     """Run ``edgeswap ARGV`` in a forked process.
 
     Args:
@@ -85,7 +90,6 @@ def call(argv: list[str], folder: Path, limits: Limits | None = None) -> Outcome
         folder: the working directory; what is printed is kept in it while the command runs.
         limits: when to stop it.
     """
-    limits = limits or Limits()
     out, err = folder / ".stdout", folder / ".stderr"
     sys.stdout.flush()
     sys.stderr.flush()
@@ -120,8 +124,8 @@ def _become(argv: list[str], folder: Path, out: Path, err: Path, limits: Limits)
             (2, err, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
         ):
             os.dup2(os.open(path, flags, 0o600), descriptor)
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115
-        sys.stderr = open(  # noqa: PTH123, SIM115
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(  # noqa: SIM115
             2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1
         )
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -130,7 +134,7 @@ def _become(argv: list[str], folder: Path, out: Path, err: Path, limits: Limits)
 
         code = main(argv)
         sys.stdout.flush()
-    except BaseException:  # noqa: BLE001: a process of its own, and what it says is judged
+    except BaseException:  # noqa: BLE001  (it is told, and judged)
         traceback.print_exc()
     finally:
         with contextlib.suppress(OSError, ValueError):
