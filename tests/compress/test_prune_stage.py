@@ -205,10 +205,10 @@ def test_the_command_aims_at_a_latency_and_keeps_the_table(
             for key in sessions
         }
 
-    def ratio(before: Any, after: Any, *, tokens: int) -> float:
+    def ratio(before: Any, after: Any, *, tokens: int) -> _measured.MeasuredRatio:
         assert tokens == token_count(Checkpoint.load(whole))
         counts = [sum(p.numel() for p in unet.parameters()) for unet in (after, before)]
-        return counts[0] / counts[1]
+        return _measured.MeasuredRatio(ratio=counts[0] / counts[1])
 
     monkeypatch.setattr(_block_latency, "interleaved_medians_ms", medians_ms)
     monkeypatch.setattr(_measured, "latency_ratio", ratio)
@@ -231,7 +231,11 @@ def test_the_command_aims_at_a_latency_and_keeps_the_table(
         (["--macs-ratio", "1.5"], "macs_ratio must lie between 0 and 1, found 1.5"),
         (["--macs-ratio", "0.5", "--importance", "luck"], "there is no importance 'luck'"),
         ([], "one of the arguments --macs-ratio --params-ratio --latency-ratio --plan is required"),
-        (["--macs-ratio", "0.5", "--latency-runs", "-1"], "--latency-runs must be at least 0"),
+        (["--macs-ratio", "0.5", "--latency-runs", "-1"], "--latency-runs must lie between 0 and"),
+        (["--macs-ratio", "0.5", "--threads", "-1"], "--threads must lie between 1 and 1024"),
+        (["--macs-ratio", "0.5", "--seed", str(2**64)], "seed must be at most 9223372036854775807"),
+        (["--macs-ratio", "0.5", "--protect", "*"], "'*' protects the whole U-Net, so nothing is"),
+        (["--macs-ratio", "0.5", "--data", "no"], "no holds no dataset (no manifest.json)"),
         (["--plan", "no.json"], "no.json: there is no such file"),
         (["--plan", "p.json", "--by", "both"], "--by is of no use with --plan, which replays"),
         (

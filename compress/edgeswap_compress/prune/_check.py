@@ -29,7 +29,7 @@ def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
         UnsupportedModel: a layer of a kind that cannot be cut.
     """
     check_drops(unet, plan.dropped)
-    left = without(unet, plan.dropped)
+    left = without(unet, plan.dropped) if plan.dropped else unet
     _check_names(left, plan)
     _check_lengths(left, plan)
     view = _After(unet=left, plan=plan)
