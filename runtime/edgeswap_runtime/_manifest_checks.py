@@ -34,7 +34,7 @@ GRAPH_TENSORS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 DETECTOR = "detector"
 """The one graph that may be left out: the bundle then swaps aligned crops only."""
 
-MAX_CANVAS_PX = 2048
+MAX_CANVAS_PX = 1280
 """Longest side of a detector's fixed input."""
 _CROPS = (("encode", "target"), ("identity", "source"), ("decode", "crop"))
 _LATENTS = (

@@ -208,3 +208,51 @@ def test_the_real_detector_finds_a_real_face(yunet: Path, zoom: float) -> None:
     assert errors[0].mean() < 3.5 and errors[0].max() < 8  # of a 90 px wide face
     assert errors[1].mean() < 2 and errors[1].max() < 5
     assert errors[1].mean() < errors[0].mean()
+
+
+@pytest.mark.assets
+def test_how_small_a_face_may_be(yunet: Path) -> None:
+    """The message of NoFaceFound says 14 px in a picture of 640 px."""
+    from edgeswap_runtime._portraits import packaged_portraits
+    from edgeswap_runtime.backends._ort import OrtBackend
+
+    assert "at least 14 px wide" in str(NoFaceFound("a"))
+    backend = OrtBackend({"detector": yunet}, threads=1)
+
+    def run(tensor: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = backend.run("detector", {"input": backend.upload(tensor)})
+        return {name: backend.download(value) for name, value in outputs.items()}
+
+    def found(image: Image.Image, scale: float) -> bool:
+        small = image.resize((round(image.width * scale),) * 2, Image.Resampling.LANCZOS)
+        picture = np.full((640, 640, 3), 128, np.uint8)
+        picture[100 : 100 + small.height, 200 : 200 + small.width] = np.asarray(small)
+        return bool(detect_faces(picture, run, canvas=(640, 640)))
+
+    for path in packaged_portraits()[:2]:
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+        (face, *_) = detect_faces(np.asarray(image), run, canvas=(640, 640))
+        width = face.box[2] - face.box[0]
+        assert found(image, 14 / width) and not found(image, 7 / width)
+
+
+def test_large_pictures_are_averaged_first() -> None:
+    """1920 px become 640 by whole pixels: each is the mean of its three by three."""
+    picture = np.random.default_rng(0).integers(0, 256, (96, 1920, 3), dtype=np.uint8)
+    tensor, _ = letterbox(picture, 640)
+    means = picture.reshape(32, 3, 640, 3, 3).mean((1, 3))
+    assert np.abs(tensor[0, ::-1, :32].transpose(1, 2, 0) - means).max() < 0.6  # Pillow rounds
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, 1e30, -1e30])
+def test_faces_of_absurd_numbers_are_dropped(tiny: Any, odd: float) -> None:
+    """What a damaged detector says must not become a region of the size of the moon."""
+    outputs = tiny.detector_constants((SMALL, LARGE), canvas=(128, 160))
+    cell = int(outputs["cls_8"][0, :, 0].argmax())
+    for name in ("bbox_8", "kps_8"):
+        wrong = {key: value.copy() for key, value in outputs.items()}
+        wrong[name][0, cell, 2] = odd
+        found = decode_faces(wrong, (128, 160), (1, 1))
+        # exp(-1e30) is 0: a box without a size, which harms nobody.
+        assert len(found) == (2 if name == "bbox_8" and odd == -1e30 else 1)

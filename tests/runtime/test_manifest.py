@@ -204,7 +204,7 @@ def _widen(tensor: dict[str, Any], size: int) -> None:
         ),
         (
             lambda b: b["graphs"]["detector"]["inputs"][0].update(shape=[1, 3, 64, 50]),
-            "expected .* multiples of 32 up to 2048",
+            "expected .* multiples of 32 up to 1280",
         ),
         (
             lambda b: b["alignment"]["landmarks_px"][0].__setitem__(0, 1e200),
