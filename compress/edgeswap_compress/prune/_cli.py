@@ -119,6 +119,10 @@ def _check_used(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
             if given is not None and not used:
                 need = "--latency-ratio" if option == "--latency-table" else "--recover-minutes"
                 parser.error(f"{option} is of no use without {need}")
+        for name in ("batch_size", "learning_rate", "optimiser"):
+            if getattr(args, name) != parser.get_default(name) and not recovers:
+                option = "--" + name.replace("_", "-")
+                parser.error(f"{option} is of no use without --recover-minutes")
         return
     # a plan says everything
     chosen = ("importance", "by", "scope", "resample", "round_to", "protect", "rounds",
