@@ -64,7 +64,9 @@ def main() -> int:
     tallies: dict[str, Tally] = defaultdict(Tally)
     log = (arguments.folder / "faults.jsonl").open("a", encoding="utf-8")
     with log:
-        for kind, seed in chosen:
+        for number, (kind, seed) in enumerate(chosen):
+            if number % 100 == 0:
+                print(f"{number} of {len(chosen)}", file=sys.stderr, flush=True)
             case = make(kind, seed, place, arguments.folder.resolve() / "case")
             if arguments.quick and case.argv[0] not in QUICK:
                 continue

@@ -145,7 +145,7 @@ def module(file: Path) -> ModuleType:
         raise ImportError(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.execmodule(module)
+    spec.loader.exec_module(module)
     return module
 
 

@@ -171,6 +171,15 @@ class Dataset:
                     self.path / shard["file"], expected=f"sha256 {shard['sha256']}", found=digest
                 )
 
+    def check_headers(self) -> None:
+        """Check that every shard holds tensors of the manifest's sizes.
+
+        Raises:
+            DatasetDamaged: at the first that does not.
+        """
+        for shard in range(-(-len(self.groups) // self._per_shard)):
+            self._map(shard)
+
     def _tensor(self, name: str, group: int) -> NDArray[Any]:
         if not 0 <= group < len(self.groups):
             raise IndexError(f"group {group}: expected 0 to {len(self.groups) - 1}")
@@ -216,7 +225,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def read_dataset(path: Path | str) -> Dataset:
-    """Open a dataset; its shards' sizes are checked, their contents on `verify()`.
+    """Open a dataset; its shards' sizes and headers are checked, their contents on `verify()`.
 
     Raises:
         DatasetMissing: there is no manifest.
@@ -232,4 +241,6 @@ def read_dataset(path: Path | str) -> Dataset:
         found = file.stat().st_size if file.is_file() else 0
         if found != shard["bytes"]:
             raise DatasetDamaged(file, expected=f"{shard['bytes']} bytes", found=f"{found}")
-    return Dataset(folder, manifest)
+    dataset = Dataset(folder, manifest)
+    dataset.check_headers()
+    return dataset

@@ -139,6 +139,8 @@ def _words(file: Path, name: str, option: str, action: argparse.Action, value: A
     values = value if isinstance(value, list) else [value]
     if any(isinstance(item, bool | dict | list) for item in values):
         raise BadRecipe(file, f"[{name}] {option[2:]} is {value!r}, expected a number or a text")
+    if any("\0" in str(item) for item in values):
+        raise BadRecipe(file, f"[{name}] {option[2:]} holds a NUL character: leave it out")
     if action.nargs in ("+", "*"):
         return [option, *map(str, values)]
     if isinstance(value, list) and not isinstance(action, argparse._AppendAction):
