@@ -134,7 +134,8 @@ def test_missing_npm_is_named(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(AssetDownloadFailed, match="npm is not installed"):
-        fetch(["small"], tmp_path)
+        fetch(["tiny", "small"], tmp_path)
+    assert registry.commands == []  # nor was the other one downloaded, which pip could
 
 
 def test_unknown_names_are_refused_before_anything_is_downloaded(

@@ -20,7 +20,7 @@ from edgeswap_compress.evaluate._errors import (
 from edgeswap_compress.evaluate._evaluate import EvaluateConfig, Evaluation
 from edgeswap_compress.evaluate._models import ModelFacts
 from edgeswap_compress.evaluate._pairs import held_out_pairs
-from edgeswap_compress.evaluate._report import METRICS, ROWS, Report, table
+from edgeswap_compress.evaluate._report import METRICS, PROVENANCE, ROWS, Report, table
 from edgeswap_runtime._align import TEMPLATE_96
 from edgeswap_runtime._manifest import Mask
 
@@ -86,6 +86,12 @@ def evaluation(
 @pytest.fixture
 def judged(evaluation: Callable[..., Evaluation]) -> Callable[..., dict[str, Any]]:
     return lambda model, **config: evaluation(**config).judge(model).to_json()
+
+
+def test_every_report_says_what_was_judged_on_what_and_by_whom(judged: Any) -> None:
+    found = judged(perfect(), seed=3)
+    assert all(found[name] is not None for name in PROVENANCE)
+    assert (found["seed"], found["seeds"], found["n"]) == (3, 1, 12)
 
 
 def test_the_truth_scores_perfectly(judged: Any) -> None:

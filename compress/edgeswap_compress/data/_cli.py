@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeswap_compress._errors import InvalidSettings
 from edgeswap_compress.data._assets import PACKAGES, fetch
+from edgeswap_compress.data._shards import MANIFEST
+from edgeswap_compress.fit.checks import THREADS, check_out, check_range
+
+GROUPS = (1, 10_000_000)
 
 if TYPE_CHECKING:
     from edgeswap_compress.data._shards import Dataset
@@ -95,6 +100,11 @@ def _render(args: argparse.Namespace) -> int:
     settings = GroupSettings(
         split=args.split, seed=args.seed, identities=args.identities, size_px=args.size
     )
+    check_range("--workers", args.workers, 0, THREADS[1])
+    check_range("--groups", args.groups, *GROUPS)
+    if args.out.exists() and not args.out.is_dir():
+        raise InvalidSettings(f"{args.out} is no folder: name another one for the dataset")
+    check_out(args.out / MANIFEST if not (args.out / MANIFEST).exists() else args.out / "shard")
     done = rendered = 0
     begun = time.monotonic()
     with stage_progress() as report:
@@ -125,7 +135,6 @@ def _summary(dataset: Dataset) -> dict[str, object]:
 
 
 def _sheet(args: argparse.Namespace) -> int:
-    from edgeswap_compress._errors import InvalidSettings
     from edgeswap_compress.data._shards import read_dataset
     from edgeswap_compress.data._sheet import save_sheet
 
@@ -136,20 +145,21 @@ def _sheet(args: argparse.Namespace) -> int:
             f"groups {args.first} to {args.first + args.count - 1}, {args.rows} rows: expected "
             f"groups within 0 to {len(dataset) - 1} and at least 1 row"
         )
+    check_out(args.out, folder=False)
     save_sheet(dataset, args.out, groups, rows=args.rows)
     return 0
 
 
 def _portrait(args: argparse.Namespace) -> int:
-    from edgeswap_compress._errors import InvalidSettings
     from edgeswap_compress.data._portrait import portrait_of
     from edgeswap_runtime.pictures import RENDERED, require_writable, save_marked
 
     require_writable(args.out, overwrite=False)
     numbers = [args.person, args.scene, 0 if args.worn is None else args.worn]
-    if min(numbers) < 0 or not 32 <= args.size <= 2048:
+    if min(numbers) < 0 or max(numbers) >= 2**32 or not 32 <= args.size <= 2048:
         raise InvalidSettings(
-            f"numbers {numbers}, size {args.size}: expected numbers from 0 and a size of 32 to 2048"
+            f"numbers {numbers}, size {args.size}: expected numbers from 0 to 4294967295 and a "
+            "size of 32 to 2048"
         )
     picture = portrait_of(args.person, args.scene, args.size, worn=args.worn)
     save_marked(args.out, picture.image, RENDERED)
@@ -158,6 +168,8 @@ def _portrait(args: argparse.Namespace) -> int:
 
 def _align(args: argparse.Namespace) -> int:
     from edgeswap_compress.data._align_photos import PhotoOutcome, align_photos
+
+    check_out(args.out)
 
     def tell(outcome: PhotoOutcome) -> None:
         if outcome.why:

