@@ -63,7 +63,7 @@ def test_two_swappers_of_one_backend(tiny: Any, photo: Any) -> None:
     bundle = Bundle(path="tiny", manifest=tiny.manifest())  # type: ignore[arg-type]
     backend = SlowBackend(tiny.fake_graphs())
     swappers = [Swapper.open(bundle, backend=backend) for _ in range(2)]
-    assert _wrong(swappers, photo, 80) == 0
+    assert _wrong(swappers, photo, 40) == 0
     for swapper in swappers:
         swapper.close()
 

@@ -32,6 +32,15 @@ PRECISIONS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16",
 """What we call it -> OpenVINO's element type, and the capability that a device must state."""
 
 
+_DTYPES = {"f16": "float16", "f32": "float32", "f64": "float64"} | {
+    f"{short}{bits}": f"{long}{bits}"
+    for short, long in (("i", "int"), ("u", "uint"))
+    for bits in (8, 16, 32, 64)
+}
+_FAILURES = (RuntimeError, UnicodeDecodeError)
+"""What OpenVINO raises; the second where a damaged graph's names are no text."""
+
+
 def open_openvino(request: BackendRequest) -> OpenVinoBackend:
     """What the table of backends names.
 
@@ -99,9 +108,8 @@ class OpenVinoBackend:
         self._requests: dict[str, ov.InferRequest] = {}
         self._ports: dict[str, Ports] = {}
         for name, path in graphs.items():
-            model = _read(core, path)
             # Now: compiling may add the names of inner tensors to the ports, or drop names.
-            self._ports[name] = _ports(model)
+            model, self._ports[name] = _read(core, path)
             compiled = _compile(core, model, path, self._device, settings)
             _require_taken(compiled, precision, self._device)
             self._requests[name] = compiled.create_infer_request()
@@ -137,7 +145,7 @@ class OpenVinoBackend:
                 for index, port in enumerate(ports.outputs)
                 for name in port.names
             }
-        except RuntimeError as error:
+        except _FAILURES as error:
             raise GraphFailed("openvino", graph, _words(error)) from error
 
     def download(self, buffer: ov.Tensor) -> NDArray[Any]:
@@ -201,10 +209,11 @@ def _settings(device: str, threads: int | None, precision: str) -> dict[str, Any
     return settings
 
 
-def _read(core: ov.Core, path: Path) -> ov.Model:
+def _read(core: ov.Core, path: Path) -> tuple[ov.Model, Ports]:
     try:
-        return core.read_model(path)
-    except RuntimeError as error:
+        model = core.read_model(path)
+        return model, _ports(model)
+    except _FAILURES as error:
         raise InvalidRequest(f"openvino cannot load {path}: {_words(error)}") from error
 
 
@@ -213,9 +222,10 @@ def _ports(model: ov.Model) -> Ports:
 
 
 def _port(port: Any) -> Port:
+    kind = port.get_element_type().get_type_name()
     return Port(
         names=frozenset(port.get_names()),
-        dtype=str(port.get_element_type().to_dtype()),
+        dtype=_DTYPES.get(kind, kind),
         shape=tuple(
             size.get_length() if size.is_static else None for size in port.get_partial_shape()
         ),
@@ -244,7 +254,7 @@ def _compile(
     folder = cache_folder() / "openvino" / key
     try:
         return core.compile_model(model, device, {**settings, "CACHE_DIR": str(folder)})
-    except RuntimeError as error:
+    except _FAILURES as error:
         raise InvalidRequest(f"openvino cannot load {path}: {_words(error)}") from error
 
 
@@ -265,5 +275,5 @@ def _require_taken(compiled: ov.CompiledModel, precision: str, device: str) -> N
         )
 
 
-def _words(error: RuntimeError) -> str:
+def _words(error: Exception) -> str:
     return " ".join(str(error).split())

@@ -49,6 +49,7 @@ _INSTALL = {
 
 _ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
+    UnicodeDecodeError,  # a damaged graph whose names, or the words about them, are no text
     *(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception)),
 )
 """Everything that this version of ONNX Runtime raises; there is no common base."""
@@ -124,13 +125,7 @@ class OrtBackend:
 
     def ports(self) -> dict[str, Ports]:
         """What every graph takes and gives, as ONNX Runtime sees it."""
-        return {
-            name: Ports(
-                inputs=tuple(map(_port, session.get_inputs())),
-                outputs=tuple(map(_port, session.get_outputs())),
-            )
-            for name, session in self._sessions.items()
-        }
+        return {name: _ports(name, session) for name, session in self._sessions.items()}
 
     def upload(self, array: NDArray[Any]) -> ort.OrtValue:
         """Copy an array to the device."""
@@ -217,6 +212,16 @@ def _session_options(
     # then holds up the whole graph.
     options.intra_op_num_threads = usable_cores() if threads is None else threads
     return options
+
+
+def _ports(name: str, session: ort.InferenceSession) -> Ports:
+    try:
+        return Ports(
+            inputs=tuple(map(_port, session.get_inputs())),
+            outputs=tuple(map(_port, session.get_outputs())),
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"graph '{name}' names its tensors by no text: {error}") from error
 
 
 def _port(node: Any) -> Port:
