@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from safetensors.torch import save
 from torch import nn
 
 from edgeswap_compress._checkpoint_fit import check_fit
+from edgeswap_compress._checkpoint_pass import build, require_pass
 from edgeswap_compress._companions import companion_message, companion_of
 from edgeswap_compress._conditioner import SourceConditioner
-from edgeswap_compress._diffusers_config import config_problem
 from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.prune._apply import apply_plan
@@ -24,9 +23,8 @@ from edgeswap_compress.prune._errors import HasCompanion
 from edgeswap_compress.prune._plan import PruningPlan
 from edgeswap_compress.prune._weights import is_finite
 from edgeswap_runtime._atomic import new_folder, sha256_file, write_bytes, write_json
+from edgeswap_runtime._json import JsonError, read_json
 
-BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
-"""What diffusers raises for values that do not go together."""
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 PLAN_NAME = "pruning.json"
 MODULES: dict[str, type[Any]] = {
@@ -80,16 +78,15 @@ class Checkpoint:
         plan_file = folder / "unet" / PLAN_NAME
         plan = PruningPlan.from_json(_read_json(plan_file)) if plan_file.exists() else None
         modules = {
-            name: _load_module(kind, folder / name, swap, plan if name == "unet" else None, dtype)
+            name: _empty_module(kind, folder / name, plan if name == "unet" else None)
             for name, kind in MODULES.items()
         }
         check_fit(folder, swap, {name: module.config for name, module in modules.items()})
-        settings = _read_json(folder / "scheduler" / "scheduler_config.json")
-        try:
-            scheduler = DDIMScheduler.from_config(_public(settings))
-        except BUILD_ERRORS as error:
-            where = str(folder / "scheduler" / "scheduler_config.json")
-            raise InvalidCheckpoint(where, expected="a noise schedule", found=error) from error
+        require_pass(folder, swap, modules)
+        for name, module in modules.items():
+            _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
+        settings = folder / "scheduler" / "scheduler_config.json"
+        scheduler = build(DDIMScheduler.from_config, _public(_read_json(settings)), settings)
         return cls(swap=swap, plan=plan, scheduler=scheduler, **modules)
 
     def save(self, path: Path | str) -> Path:
@@ -188,42 +185,38 @@ def _tensors_for_disk(module: nn.Module, swap: SwapConfig) -> dict[str, torch.Te
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path)
     except FileNotFoundError as error:
         raise InvalidCheckpoint(str(path), expected="a JSON file", found="no file") from error
-    except (ValueError, RecursionError) as error:
+    except JsonError as error:
         raise InvalidCheckpoint(str(path), expected="valid JSON", found=str(error)) from error
     if not isinstance(raw, dict):
         raise InvalidCheckpoint(str(path), expected="a JSON object", found=type(raw).__name__)
     return raw
 
 
-def _load_module(
-    kind: type[Any],
-    folder: Path,
-    swap: SwapConfig,
-    plan: PruningPlan | None,
-    dtype: torch.dtype,
-) -> Any:
+def _empty_module(kind: type[Any], folder: Path, plan: PruningPlan | None) -> Any:
+    """The module that a folder's config describes, on the meta device, pruned by the plan."""
     raw = _read_json(folder / "config.json")
-    config, kind = _public(raw), OTHER_KINDS.get((folder.name, raw.get("_class_name")), kind)
+    name = raw.get("_class_name")
+    config = _public(raw)
+    if isinstance(name, str):
+        kind = OTHER_KINDS.get((folder.name, name), kind)
     if kind is AutoencoderTiny:
         config.pop("block_out_channels", None)  # diffusers writes it and warns of reading it
-    where = str(folder / "config.json")
-    if (problem := config_problem(config)) is not None:
-        raise InvalidCheckpoint(where, expected="values within their bounds", found=problem)
-    try:
-        with torch.device("meta"):
-            module = kind.from_config(config)
-    except BUILD_ERRORS as error:
-        raise InvalidCheckpoint(where, expected=f"a {kind.__name__}", found=error) from error
+    with torch.device("meta"):
+        module = build(kind.from_config, config, folder / "config.json")
     if plan is not None:
         apply_plan(module, plan)
+    return module.eval()
+
+
+def _fill(module: Any, weights: Path, swap: SwapConfig, dtype: torch.dtype) -> None:
+    """Put the weights of a file into a module of the meta device."""
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    tensors = _read_tensors(folder / WEIGHTS_NAME, expected, getattr(torch, swap.weights_dtype))
+    tensors = _read_tensors(weights, expected, getattr(torch, swap.weights_dtype))
     state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
     module.load_state_dict(state, strict=True, assign=True)
-    return module.eval()
 
 
 def _read_tensors(

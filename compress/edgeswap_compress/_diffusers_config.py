@@ -24,6 +24,7 @@ class Rule:
         listed: whether it may be a list of such values, one for each level (nested once at most);
             None where it must be one.
         length: of that list, at most.
+        choices: the texts that are known, where there are few.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Rule:
     absent: bool = False
     listed: bool | None = False
     length: int = 16
+    choices: tuple[str, ...] = ()
 
     def allows(self, value: object) -> bool:
         """Whether a value is what it should be."""
@@ -39,6 +41,8 @@ class Rule:
             if self.listed is False or not 0 < len(value) <= self.length:
                 return False
             return all(self._allows_inside(entry) for entry in value)
+        if value is None:
+            return self.absent
         return self.listed is not None and self._allows_one(value)
 
     def _allows_inside(self, entry: object) -> bool:
@@ -49,6 +53,8 @@ class Rule:
     def _allows_one(self, value: object) -> bool:
         if value is None:
             return self.absent
+        if self.choices:
+            return value in self.choices
         if self.kind in ("bool", "text"):
             return isinstance(value, bool if self.kind == "bool" else str)
         kinds = int if self.kind == "int" else (int, float)
@@ -58,6 +64,8 @@ class Rule:
 
     def __str__(self) -> str:
         one = {"bool": "true or false", "text": "text"}.get(self.kind)
+        if self.choices:
+            one = f"one of {', '.join(self.choices)}"
         if one is None:
             kind = "an integer" if self.kind == "int" else "a number"
             one = f"{kind} from {self.least:g} to {self.most:g}"
@@ -167,9 +175,33 @@ RULES: dict[str, Rule] = {
 diffusers' default."""
 
 
-def config_problem(config: Mapping[str, Any]) -> str | None:
+_BETA = Rule(kind="number", least=0, most=0.9999)
+
+SCHEDULER_RULES: dict[str, Rule] = {
+    "num_train_timesteps": Rule(kind="int", least=1, most=10_000),
+    "beta_start": _BETA,
+    "beta_end": _BETA,
+    "beta_schedule": Rule(kind="text", choices=("linear", "scaled_linear", "squaredcos_cap_v2")),
+    "trained_betas": Rule(
+        kind="number", least=0, most=0.9999, absent=True, listed=None, length=10_000
+    ),
+    "clip_sample": Rule(kind="bool"),
+    "set_alpha_to_one": Rule(kind="bool"),
+    "steps_offset": Rule(kind="int", least=0, most=1000),
+    "prediction_type": Rule(kind="text", choices=("epsilon", "sample", "v_prediction")),
+    "thresholding": Rule(kind="bool"),
+    "dynamic_thresholding_ratio": Rule(kind="number", least=0, most=1),
+    "clip_sample_range": _SCALE,
+    "sample_max_value": _SCALE,
+    "timestep_spacing": Rule(kind="text", choices=("leading", "trailing", "linspace")),
+    "rescale_betas_zero_snr": Rule(kind="bool"),
+}
+"""The same for noise schedules."""
+
+
+def config_problem(config: Mapping[str, Any], rules: Mapping[str, Rule] = RULES) -> str | None:
     """What is wrong with a config's values, in one line; None where each is within its bounds."""
-    for name, rule in RULES.items():
+    for name, rule in rules.items():
         if name in config and not rule.allows(config[name]):
             return f"{name} is {_shown(config[name])}, expected {rule}"
     return None

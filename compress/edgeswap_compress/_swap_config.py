@@ -6,23 +6,18 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from edgeswap_compress._errors import InvalidCheckpoint
+from edgeswap_runtime._manifest_parts import MAX_ROWS, LengthPx, PlacePx, SidePx, Word
+from edgeswap_runtime._schema import Range, SchemaError, Size, decode
 
 SCHEMA = 1
 INPUT_GROUPS = ("noise", "target", "source")
 WEIGHT_DTYPES = ("float16", "bfloat16", "float32")
-BOUNDS: dict[str, tuple[Any, float, float]] = {
-    "resolution_px": (int, 8, 4096),
-    "patch_size": (int, 1, 64),
-    "latent_channels": (int, 1, 4096),
-    "latent_size": (int, 1, 4096),
-    "default_steps": (int, 1, 10_000),
-    "guidance_scale": (int | float, 1.0, 1000.0),
-    "residual_std": (int | float, 1e-6, 1e6),
-}
-"""Number, or each of several -> its kind and its bounds, both included."""
+PositivePx = Annotated[float, Range(0.01, 4096)]
+Scale = Annotated[float, Range(1e-6, 1e6)]
+Channels = Annotated[int, Range(1, 4096)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +28,10 @@ class FaceMask:
     inside the edge over which a paste-back fades to zero.
     """
 
-    centre_px: tuple[float, float] = (48.0, 54.0)
-    radii_px: tuple[float, float] = (42.0, 46.0)
-    exponent: float = 2.5
-    feather_px: float = 6.0
+    centre_px: tuple[PlacePx, PlacePx] = (48.0, 54.0)
+    radii_px: tuple[PositivePx, PositivePx] = (42.0, 46.0)
+    exponent: Annotated[float, Range(0.1, 100)] = 2.5
+    feather_px: LengthPx = 6.0
 
     @classmethod
     def of_size(cls, resolution_px: int) -> FaceMask:
@@ -75,24 +70,23 @@ class SwapConfig:
         history: one entry per stage that made this checkpoint, oldest first.
     """
 
-    resolution_px: int
-    landmarks_px: tuple[tuple[float, float], ...]
+    resolution_px: SidePx
+    landmarks_px: tuple[tuple[PlacePx, PlacePx], ...]
     mask: FaceMask = field(default_factory=FaceMask)
-    patch_size: int = 3
-    latent_channels: int = 12
-    latent_size: int = 16
-    input_channels: tuple[str, ...] = INPUT_GROUPS
-    prediction_target: str = "residual"
-    residual_std: tuple[float, ...]
-    guidance_scale: float = 1.0
-    default_steps: int = 25
-    default_sampler: str = "ddim"
+    patch_size: Annotated[int, Range(1, 64)] = 3
+    latent_channels: Channels = 12
+    latent_size: Annotated[int, Range(1, 2048)] = 16
+    input_channels: Annotated[tuple[Word, ...], Size(1, 3)] = INPUT_GROUPS
+    prediction_target: Word = "residual"
+    residual_std: tuple[Scale, ...]
+    guidance_scale: Annotated[float, Range(1, 1000)] = 1.0
+    default_steps: Annotated[int, Range(1, MAX_ROWS)] = 25
+    default_sampler: Word = "ddim"
     identity_encoder: dict[str, Any] | None = None
     weights_dtype: str = "float16"
     history: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        self._check_numbers()
         checks = (
             (len(self.landmarks_px) == 5, "landmarks_px", "5 points", len(self.landmarks_px)),
             (
@@ -126,24 +120,6 @@ class SwapConfig:
             if not passed:
                 raise InvalidCheckpoint(f"swap.json: {name}", expected=expected, found=found)
 
-    def _check_numbers(self) -> None:
-        """Raises unless every number is one and within its bounds."""
-        for name, (kind, least, most) in BOUNDS.items():
-            value = getattr(self, name)
-            for found in value if isinstance(value, tuple | list) else (value,):
-                fits = isinstance(found, kind) and not isinstance(found, bool)
-                if not (fits and least <= found <= most):
-                    expected = f"{'an integer' if kind is int else 'a number'} from {least:g} to "
-                    raise InvalidCheckpoint(
-                        f"swap.json: {name}", expected=f"{expected}{most:g}", found=repr(found)[:40]
-                    )
-        for name, texts in (("input_channels", self.input_channels),
-                            ("weights_dtype", (self.weights_dtype,)),
-                            ("prediction_target", (self.prediction_target,)),
-                            ("default_sampler", (self.default_sampler,))):  # fmt: skip
-            if not all(isinstance(text, str) for text in texts):
-                raise InvalidCheckpoint(f"swap.json: {name}", expected="text", found=texts)
-
     def to_json(self) -> dict[str, Any]:
         """The value as a JSON object, with the schema number."""
         raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
@@ -158,24 +134,11 @@ class SwapConfig:
             raise InvalidCheckpoint(
                 f"{where}: schema", expected=f"swap-checkpoint of schema {SCHEMA}", found=schema
             )
-        names = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(raw) - names):
-            raise InvalidCheckpoint(f"{where}: keys", expected="known keys", found=unknown)
         try:
-            values: dict[str, Any] = dict(raw)
-            mask: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in raw["mask"].items()
-            }
-            values["mask"] = FaceMask(**mask)
-            values["landmarks_px"] = tuple((float(x), float(y)) for x, y in raw["landmarks_px"])
-            for name in ("input_channels", "residual_std", "history"):
-                values[name] = tuple(raw[name])
-            return cls(**values)
-        except InvalidCheckpoint:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return decode(cls, raw, str(where))
+        except SchemaError as error:
             raise InvalidCheckpoint(
-                f"{where}: content", expected="every field of SwapConfig", found=str(error)
+                str(where), expected="a SwapConfig within its bounds", found=str(error)
             ) from error
 
     def with_stage(self, stage: str, config: dict[str, Any], **changes: Any) -> SwapConfig:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +70,24 @@ def sha256_file(path: Path) -> str:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
     return digest.hexdigest()
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """Read the beginning of a file that must be a regular one: reading a pipe would wait for ever.
+
+    Args:
+        path: the file.
+        most_bytes: how much of it is read at most.
+
+    Raises:
+        OSError: as the system reports it, or because it is a pipe, a socket or a device.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        words = "is a pipe, a socket or a device: expected a file"
+        raise OSError(errno.EINVAL, words, str(path))
+    with path.open("rb") as file:
+        return file.read(most_bytes)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

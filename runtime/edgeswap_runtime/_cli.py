@@ -37,6 +37,9 @@ COMMANDS: dict[str, tuple[str, str, str | None]] = {
 }
 """Name -> ("module:function", one line of help, the extra that brings its packages, if any)."""
 
+_LONGEST_LINE = 1500
+"""Characters of an error's line; names in a bad file may be of any length."""
+
 _ROOMS = ("edgeswap_runtime", "edgeswap_compress", "edgeswap_export", "edgeswap_bench")
 
 
@@ -129,7 +132,11 @@ def _usage() -> str:
 
 
 def _tell(message: str, code: int) -> int:
-    print("edgeswap:", " ".join(message.split()), file=sys.stderr)
+    """Print a message as one line of visible characters."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
+    if len(line) > _LONGEST_LINE:
+        line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
+    print("edgeswap:", line, file=sys.stderr)
     return code
 
 

@@ -209,15 +209,15 @@ def _decode_stride(
     row, column = np.divmod(found, size[1] // stride)
     anchors = np.stack([column, row], axis=1).astype(np.float64)
     box = outputs[f"bbox_{stride}"][0, found].astype(np.float64)
-    centre = (anchors + box[:, :2]) * stride
-    with np.errstate(over="ignore"):
-        half = np.exp(box[:, 2:]) * stride / 2
     landmarks = outputs[f"kps_{stride}"][0, found].astype(np.float64).reshape(-1, 5, 2)
-    return (
-        scores[found],
-        np.concatenate([centre - half, centre + half], axis=1),
-        (landmarks + anchors[:, None]) * stride,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # `_plausible` drops what comes of it
+        centre = (anchors + box[:, :2]) * stride
+        half = np.exp(box[:, 2:]) * stride / 2
+        return (
+            scores[found],
+            np.concatenate([centre - half, centre + half], axis=1),
+            (landmarks + anchors[:, None]) * stride,
+        )
 
 
 def _plausible(

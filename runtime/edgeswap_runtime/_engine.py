@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from edgeswap_runtime._clock import timed
-from edgeswap_runtime._errors import EdgeswapFailure, InvalidRequest
+from edgeswap_runtime._errors import GraphFailed, InvalidRequest
 from edgeswap_runtime._manifest import DETECTOR
 from edgeswap_runtime._sampler import noise_source, sample_latents
 from edgeswap_runtime.backends._protocol import Backend, BufferT
@@ -100,7 +100,7 @@ class Engine(Generic[BufferT]):
             (R, R, 3) float32, RGB, 0..255, not clipped.
 
         Raises:
-            EdgeswapFailure: the graphs gave NaN or infinity.
+            GraphFailed: the graphs gave NaN or infinity.
         """
         if noise is not None:
             noise = self._checked_noise(noise)
@@ -114,10 +114,7 @@ class Engine(Generic[BufferT]):
             inputs = {"sample": backend.upload(sample), "target_latents": latents}
             decoded = backend.download(backend.run("decode", inputs)["crop"])
         if not np.isfinite(decoded).all():
-            raise EdgeswapFailure(
-                "the decoder gave values that are not finite: edgeswap verify BUNDLE checks the "
-                "graphs; another --device tells whether this one computes wrongly"
-            )
+            raise GraphFailed("the backend", "decode", "it gave values that are not finite")
         values: NDArray[np.float32] = (decoded[0].transpose(1, 2, 0) + 1) * np.float32(127.5)
         return values
 

@@ -14,6 +14,7 @@
     │   └── DamagedFile
     ├── BackendMissing             (ImportError)
     ├── EngineMissing              (LookupError)
+    ├── GraphFailed                (RuntimeError)
     ├── DeviceNotGranted           (RuntimeError)
     └── PrecisionNotGranted        (RuntimeError)
     EdgeswapFailure                our own failure; the command line exits with 1
@@ -173,6 +174,16 @@ class EngineMissing(EdgeswapError, LookupError):
         super().__init__(
             f"{bundle} holds no engine of graph '{graph}' for {wanted}: it holds {held}; "
             f"make one with {make}"
+        )
+
+
+class GraphFailed(EdgeswapError, RuntimeError):
+    """A graph of a bundle fits its manifest but fails when it runs, or answers NaN."""
+
+    def __init__(self, by: str, graph: str, words: str) -> None:
+        super().__init__(
+            f"{by} failed in graph '{graph}': {words[:600]}; edgeswap verify BUNDLE tells whether "
+            "the bundle is whole; another --backend or --device, whether this one is at fault"
         )
 
 

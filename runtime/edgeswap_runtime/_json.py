@@ -7,6 +7,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime._atomic import read_regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -34,9 +36,7 @@ def read_json(path: Path) -> Any:
         JsonError: it is too long, or `parse_json` refuses it.
         OSError: as the system reports it.
     """
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    return parse_json(data)
+    return parse_json(read_regular(path, MAX_BYTES + 1))
 
 
 def parse_json(data: bytes) -> Any:

@@ -14,7 +14,7 @@ from edgeswap_runtime import EdgeswapError, FakeBackend
 from edgeswap_runtime._errors import (
     BackendMissing,
     DeviceNotGranted,
-    EdgeswapFailure,
+    GraphFailed,
     InvalidRequest,
     PrecisionNotGranted,
 )
@@ -117,7 +117,7 @@ def test_uploads_are_copies(backend: OrtBackend) -> None:
 
 def test_failures_carry_onnxruntimes_words(backend: OrtBackend) -> None:
     x, far = backend.upload(_floats(1, 2)), backend.upload(np.array([7]))
-    with pytest.raises(EdgeswapFailure, match=r"onnxruntime failed in graph 'gather'.*idx=7"):
+    with pytest.raises(GraphFailed, match=r"onnxruntime failed in graph 'gather'.*idx=7"):
         backend.run("gather", {"x": x, "i": far})
     with pytest.raises(InvalidRequest, match=r"no graph 'triple': expected one of \['both'"):
         backend.run("triple", {})

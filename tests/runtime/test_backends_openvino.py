@@ -13,7 +13,7 @@ from edgeswap_runtime import Swapper
 from edgeswap_runtime._errors import (
     BackendMissing,
     DeviceNotGranted,
-    EdgeswapFailure,
+    GraphFailed,
     InvalidRequest,
     PrecisionNotGranted,
 )
@@ -207,7 +207,7 @@ def test_devices_precisions_and_threads_are_checked(graphs: dict[str, Path]) -> 
 def test_failures_carry_openvinos_words(graphs: dict[str, Path], tmp_path: Path) -> None:
     backend = OpenVinoBackend(graphs, threads=1)
     wrong = backend.upload(np.ones((1, 3, 12, 12), np.float32))
-    with pytest.raises(EdgeswapFailure, match="openvino failed in graph 'net': "):
+    with pytest.raises(GraphFailed, match="openvino failed in graph 'net': "):
         backend.run("net", {"x": wrong})
     with pytest.raises(InvalidRequest, match=r"no graph 'triple': expected one of \['double'"):
         backend.run("triple", {})

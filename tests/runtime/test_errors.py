@@ -23,6 +23,7 @@ EXAMPLES = [
     _errors.NewerSchema("b", found=2, known=1),
     _errors.DamagedFile("b", "x.onnx", expected="sha256 00", found="sha256 11"),
     _errors.BackendMissing("x", known=["ort"]),
+    _errors.GraphFailed("onnxruntime", "encode", "a shape does not fit"),
     _errors.DeviceNotGranted("cuda", granted=["CPUExecutionProvider"], install="edgeswap doctor"),
     _errors.EngineMissing("b", "denoise", wanted="SM86", held="none", make="edgeswap engine"),
     _errors.PrecisionNotGranted("bf16", granted=["fp32"], by="openvino", hint="ask for it"),

@@ -9,7 +9,7 @@ import pytest
 
 from edgeswap_runtime import Bundle, FakeBackend, NoFaceFound, StageClock, Swapper
 from edgeswap_runtime._align import similarity, transform_points, warp
-from edgeswap_runtime._errors import DetectorMissing, EdgeswapFailure, InvalidRequest
+from edgeswap_runtime._errors import DetectorMissing, GraphFailed, InvalidRequest
 from edgeswap_runtime._paste import mask_weights
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def test_numbers_that_are_not_finite_are_our_failure(tiny: Any, photo: Any) -> N
     bundle = Bundle(path="tiny", manifest=tiny.manifest())
     with Swapper.open(bundle, backend=FakeBackend(graphs)) as swapper:
         identity = swapper.identity(photo(1))
-        with pytest.raises(EdgeswapFailure, match="values that are not finite: edgeswap verify"):
+        with pytest.raises(GraphFailed, match="values that are not finite; edgeswap verify"):
             swapper.swap(photo(2), identity)
 
 

@@ -151,7 +151,6 @@ def _sheet(args: argparse.Namespace) -> int:
 
 
 def _portrait(args: argparse.Namespace) -> int:
-    from edgeswap_compress._errors import InvalidSettings
     from edgeswap_compress.data._portrait import portrait_of
     from edgeswap_runtime.pictures import RENDERED, require_writable, save_marked
 
@@ -162,8 +161,6 @@ def _portrait(args: argparse.Namespace) -> int:
             f"numbers {numbers}, size {args.size}: expected numbers from 0 to 4294967295 and a "
             "size of 32 to 2048"
         )
-    if not args.out.parent.is_dir():
-        raise InvalidSettings(f"{args.out} cannot be written: make the folder {args.out.parent}")
     picture = portrait_of(args.person, args.scene, args.size, worn=args.worn)
     save_marked(args.out, picture.image, RENDERED)
     return 0

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeswap_compress._errors import DatasetDamaged, DatasetMismatch, DatasetMissing
+from edgeswap_compress.data._dataset_manifest import check_manifest
 from edgeswap_compress.data._grid import Group, GroupSettings, picture_index, triplets
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_bytes
+from edgeswap_runtime._json import JsonError, parse_json, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,11 +77,12 @@ def map_shard(path: Path) -> dict[str, NDArray[Any]]:
         raw = file.read(length)
     tensors: dict[str, NDArray[Any]] = {}
     try:
-        for name, entry in json.loads(raw).items():
+        for name, entry in parse_json(raw).items():
             dtype, shape = _DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])
             start, end = (8 + length + int(n) for n in entry["data_offsets"])
-            bytes_needed = int(np.prod(shape)) * dtype.itemsize
-            if min(shape, default=0) < 1 or end - start != bytes_needed or end > total:
+            bytes_needed = math.prod(shape) * dtype.itemsize
+            inside = 8 + length <= start <= end <= total
+            if min(shape, default=0) < 1 or end - start != bytes_needed or not inside:
                 found = f"{total} bytes and a header that asks for {end}"
                 raise DatasetDamaged(path, expected=f"{bytes_needed} bytes of {name}", found=found)
             tensors[name] = np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
@@ -167,13 +171,36 @@ class Dataset:
                     self.path / shard["file"], expected=f"sha256 {shard['sha256']}", found=digest
                 )
 
+    def check_headers(self) -> None:
+        """Check that every shard holds tensors of the manifest's sizes.
+
+        Raises:
+            DatasetDamaged: at the first that does not.
+        """
+        for shard in range(-(-len(self.groups) // self._per_shard)):
+            self._map(shard)
+
     def _tensor(self, name: str, group: int) -> NDArray[Any]:
         if not 0 <= group < len(self.groups):
             raise IndexError(f"group {group}: expected 0 to {len(self.groups) - 1}")
         shard, row = divmod(group, self._per_shard)
         if shard not in self._mapped:
-            self._mapped[shard] = map_shard(self.path / shard_name(shard))
+            self._mapped[shard] = self._map(shard)
         return self._mapped[shard][name][row]
+
+    def _map(self, shard: int) -> dict[str, NDArray[Any]]:
+        """The tensors of a shard, which must be of the manifest's sizes."""
+        path = self.path / shard_name(shard)
+        tensors = map_shard(path)
+        groups = min(self._per_shard, len(self.groups) - shard * self._per_shard)
+        side, count = self.settings.size_px, self.pictures
+        expected = {"images": (count, side, side, 3), "masks": (count, side, side)}
+        for name, shape in {**expected, "landmarks": (count, 5, 2)}.items():
+            found = tensors[name].shape
+            if found[0] < groups or found[1:] != shape:
+                wanted = f"{name} of {(groups, *shape)}"
+                raise DatasetDamaged(path, expected=wanted, found=f"{name} of {found}")
+        return tensors
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
@@ -187,8 +214,8 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        manifest = read_json(file)
+    except JsonError as error:
         raise DatasetDamaged(file, expected="JSON", found=str(error)) from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise DatasetDamaged(file, expected=f"kind {KIND}", found="another file")
@@ -198,7 +225,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def read_dataset(path: Path | str) -> Dataset:
-    """Open a dataset; its shards' sizes are checked, their contents on `verify()`.
+    """Open a dataset; its shards' sizes and headers are checked, their contents on `verify()`.
 
     Raises:
         DatasetMissing: there is no manifest.
@@ -208,9 +235,12 @@ def read_dataset(path: Path | str) -> Dataset:
     manifest = read_manifest(folder)
     if manifest is None:
         raise DatasetMissing(folder)
+    check_manifest(manifest, folder / MANIFEST)
     for shard in manifest["shards"]:
         file = folder / shard["file"]
         found = file.stat().st_size if file.is_file() else 0
         if found != shard["bytes"]:
             raise DatasetDamaged(file, expected=f"{shard['bytes']} bytes", found=f"{found}")
-    return Dataset(folder, manifest)
+    dataset = Dataset(folder, manifest)
+    dataset.check_headers()
+    return dataset

@@ -13,6 +13,7 @@ from edgeswap_compress.fit.checks import (
     SAMPLES,
     SHARE,
     STEPS,
+    TARGETS,
     WEIGHT,
     check_choice,
     check_ranges,
@@ -102,7 +103,7 @@ class DistillConfig:
         check_dtype(self.dtype)
         if self.method not in METHODS:
             raise InvalidSettings(f"method '{self.method}': expected one of {', '.join(METHODS)}")
-        check_ranges(self, teacher_steps=STEPS, targets=SAMPLES)
+        check_ranges(self, teacher_steps=STEPS, targets=TARGETS)
         if not 1 <= self.steps <= STEPS[1] or self.teacher_steps % self.steps:
             raise InvalidSettings(
                 f"{self.teacher_steps} teacher steps cannot teach {self.steps}: expected a "

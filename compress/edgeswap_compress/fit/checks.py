@@ -27,6 +27,7 @@ OPTIMISERS = ("adamw", "muon")
 SEED_BITS = 32
 MINUTES = (1e-4, 1e5)
 SAMPLES = (1, 1e12)
+TARGETS = (1, 1_000_000)  # kept in memory and on disk, unlike samples
 BATCH = (1, 65_536)
 LEARNING_RATE = (0.0, 10.0)
 WEIGHT = (0.0, 1e6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,13 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgeswap_compress._diffusers_config import SCHEDULER_RULES, config_problem
 from edgeswap_compress._errors import InvalidSettings
 from edgeswap_compress._latents import encode_crop, latents_to_sample
-from edgeswap_compress.prune._errors import UnsupportedModel
+from edgeswap_compress.prune._errors import BadFolder, UnsupportedModel
 from edgeswap_compress.prune._inputs import example_inputs, timestep_dtype
 from edgeswap_compress.prune._probe import Probe, ProbeBatch
+from edgeswap_compress.prune._unet_home import read_object
 from edgeswap_compress.train._cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.train._loop import Draw
 
@@ -150,7 +151,9 @@ def pipeline_scheduler(folder: Path) -> Any:
     for home in (folder, folder.parent):
         file = home / "scheduler" / "scheduler_config.json"
         if file.is_file():
-            stated = json.loads(file.read_text(encoding="utf-8"))
+            stated = read_object(file)
+            if (problem := config_problem(stated, SCHEDULER_RULES)) is not None:
+                raise BadFolder(file, problem, "correct it, or copy the folder again")
             known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule",
                      "trained_betas", "prediction_type", "rescale_betas_zero_snr")  # fmt: skip
             return DDPMScheduler(**{key: stated[key] for key in known if key in stated})

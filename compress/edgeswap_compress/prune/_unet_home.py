@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from edgeswap_compress._companions import companion_message, companion_of
 from edgeswap_compress._diffusers_config import config_problem
 from edgeswap_compress.prune._errors import BadFolder, HasCompanion, UnsupportedModel
 from edgeswap_compress.prune._unet_kinds import unsupported_family
+from edgeswap_runtime._json import JsonError, read_json
 
 CONFIG_NAME = "config.json"
 PLAN_NAME = "pruning.json"
@@ -68,8 +68,8 @@ def read_object(path: Path) -> dict[str, Any]:
         BadFolder: the file is not one.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        data = read_json(path)
+    except JsonError as error:
         raise BadFolder(path, f"is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise BadFolder(path, f"expected a JSON object, found {type(data).__name__}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from edgeswap_compress.prune._errors import BadFolder
+from edgeswap_runtime._json import JsonError, read_json
 
 STEM = "diffusion_pytorch_model"
 WEIGHTS_NAME = f"{STEM}.safetensors"
@@ -47,8 +47,8 @@ def weight_files(folder: Path) -> list[Path]:
 def _shards(index: Path) -> list[Path]:
     """The files that an index names, which must lie beside it."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        names = sorted(set(read_json(index)["weight_map"].values()))
+    except (JsonError, KeyError, TypeError, AttributeError) as error:
         raise BadFolder(index, f"is no index of weights files: {error!r}") from error
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:

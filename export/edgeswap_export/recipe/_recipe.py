@@ -14,11 +14,14 @@ from typing import Any
 
 from edgeswap_export.recipe._errors import BadRecipe
 from edgeswap_export.recipe._stages import STAGES, parser_of
+from edgeswap_runtime._atomic import read_regular
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+_MOST_BYTES = 1_000_000
 
 _PLACES = ("0", "1", "2")
 """Stand in for the folders that a stage is given, where only its options are looked at."""
@@ -67,7 +70,10 @@ def read_recipe(path: Path | str) -> Recipe:
     """
     file = Path(path)
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        data = read_regular(file, _MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise BadRecipe(file, f"is longer than {_MOST_BYTES} bytes: name a recipe, a TOML file")
+        raw = tomllib.loads(data.decode("utf-8"))
     except FileNotFoundError as error:
         raise BadRecipe(file, "there is no such file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -139,6 +145,8 @@ def _words(file: Path, name: str, option: str, action: argparse.Action, value: A
     values = value if isinstance(value, list) else [value]
     if any(isinstance(item, bool | dict | list) for item in values):
         raise BadRecipe(file, f"[{name}] {option[2:]} is {value!r}, expected a number or a text")
+    if any("\0" in str(item) for item in values):
+        raise BadRecipe(file, f"[{name}] {option[2:]} holds a NUL character: leave it out")
     if action.nargs in ("+", "*"):
         return [option, *map(str, values)]
     if isinstance(value, list) and not isinstance(action, argparse._AppendAction):

@@ -13,7 +13,7 @@ from edgeswap_runtime._atomic import canonical_json, sha256_file
 from edgeswap_runtime._cache import cache_folder
 from edgeswap_runtime._errors import (
     DeviceNotGranted,
-    EdgeswapFailure,
+    GraphFailed,
     InvalidRequest,
     PrecisionNotGranted,
 )
@@ -129,7 +129,7 @@ class OpenVinoBackend:
 
         Raises:
             InvalidRequest: no such graph or input, or the backend is closed.
-            EdgeswapFailure: OpenVINO failed, with its own words.
+            GraphFailed: OpenVINO failed, with its own words.
         """
         if graph not in self._requests:
             raise InvalidRequest(
@@ -146,7 +146,7 @@ class OpenVinoBackend:
                 for name in port.names
             }
         except _FAILURES as error:
-            raise EdgeswapFailure(f"openvino failed in graph '{graph}': {_words(error)}") from error
+            raise GraphFailed("openvino", graph, _words(error)) from error
 
     def download(self, buffer: ov.Tensor) -> NDArray[Any]:
         """Copy a buffer into a new array."""

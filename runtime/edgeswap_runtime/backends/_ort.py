@@ -11,7 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from edgeswap_runtime._errors import (
     DeviceNotGranted,
-    EdgeswapFailure,
+    GraphFailed,
     InvalidRequest,
     PrecisionNotGranted,
 )
@@ -138,7 +138,7 @@ class OrtBackend:
 
         Raises:
             InvalidRequest: no such graph, or the backend is closed.
-            EdgeswapFailure: ONNX Runtime failed, with its own words.
+            GraphFailed: ONNX Runtime failed, with its own words.
         """
         if graph not in self._sessions:
             raise InvalidRequest(
@@ -153,7 +153,7 @@ class OrtBackend:
             return binding.run(inputs)
         except _ORT_ERRORS as error:
             words = " ".join(str(error).split())
-            raise EdgeswapFailure(f"onnxruntime failed in graph '{graph}': {words}") from error
+            raise GraphFailed("onnxruntime", graph, words) from error
 
     def download(self, buffer: ort.OrtValue) -> NDArray[Any]:
         """Copy a buffer into a new array."""
