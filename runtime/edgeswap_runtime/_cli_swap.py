@@ -15,6 +15,7 @@ from edgeswap_runtime._errors import InvalidRequest
 from edgeswap_runtime._picture import load_picture, require_writable
 from edgeswap_runtime._swapper import Swapper
 from edgeswap_runtime.backends import BACKENDS
+from edgeswap_runtime.bundles import default_bundle
 
 if TYPE_CHECKING:
     from edgeswap_runtime._manifest import Manifest
@@ -25,7 +26,7 @@ def command(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     require_writable(options.out, overwrite=options.overwrite)
     check_choice(options.faces)
-    bundle = Bundle.open(options.bundle)
+    bundle = Bundle.open(options.bundle or default_bundle())
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
     target = load_picture(options.target)
     clock = StageClock()
@@ -91,7 +92,12 @@ def choose_schedule(manifest: Manifest, name: str | None, steps: int | None) -> 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgeswap swap", description=command.__doc__)
-    parser.add_argument("bundle", type=Path, help="a bundle folder, from edgeswap export")
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        nargs="?",
+        help="a bundle folder, from edgeswap export (default: the packaged one)",
+    )
     parser.add_argument(
         "--source",
         type=Path,

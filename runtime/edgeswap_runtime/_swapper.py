@@ -23,6 +23,7 @@ from edgeswap_runtime._picture import read_picture, write_picture
 from edgeswap_runtime._refine import refine_face
 from edgeswap_runtime.backends import open_backend
 from edgeswap_runtime.backends._protocol import BackendRequest
+from edgeswap_runtime.bundles import default_bundle
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,7 +77,7 @@ class Swapper:
     @classmethod
     def open(
         cls,
-        bundle: Bundle | Path | str,
+        bundle: Bundle | Path | str | None = None,
         *,
         backend: Backend[Any] | str = "ort",
         device: str = "cpu",
@@ -88,7 +89,8 @@ class Swapper:
         """Open a bundle and the backend that runs it.
 
         Args:
-            bundle: a bundle folder, whose hashes are then verified, or one already opened.
+            bundle: a bundle folder, whose hashes are then verified, or one already opened; the
+                packaged one when None.
             backend: a name such as "ort", or a backend of your own, which stays yours to close.
             device: what a named backend runs on: "cpu", "cuda", "tensorrt", ...
             schedule: how many steps of which sampler, by name; the bundle's default when None.
@@ -105,7 +107,8 @@ class Swapper:
             EngineMissing: the backend needs engines, and the bundle holds none that fit.
             InvalidRequest: no such schedule.
         """
-        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        folder = default_bundle() if bundle is None else bundle
+        opened = folder if isinstance(folder, Bundle) else Bundle.open(folder)
         if not isinstance(backend, str):
             return cls(opened, backend, schedule=schedule, seed=seed)
         request = BackendRequest(

@@ -10,8 +10,9 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from onnx.numpy_helper import to_array
 
-from edgeswap_export.precision._values import skeleton, value_types
+from edgeswap_export.precision._values import fits, skeleton, value_types
 
 Feed = dict[str, NDArray[np.float32]]
 """Input name -> array."""
@@ -32,7 +33,7 @@ def open_session(
     """A session on one thread of the processor, so that every run sums in the same order.
 
     Args:
-        model: in memory, or the path of a file (with its external data beside it).
+        model: in memory, of any size, or the path of a file (with its external data beside it).
         level: of graph optimisation, a key of LEVELS. "basic" is all that float8 can take; "none"
             keeps every rounding of an emulated graph.
         lean: spare memory instead of time: no second copy of the weights in a kernel's order.
@@ -45,8 +46,25 @@ def open_session(
     if lean:
         options.add_session_config_entry("session.disable_prepacking", "1")
         options.enable_cpu_mem_arena = False
-    source = model if isinstance(model, str) else model.SerializeToString()
+    source = model if isinstance(model, str) else _given(model, options)
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def _given(model: onnx.ModelProto, options: ort.SessionOptions) -> bytes:
+    """The model as bytes; one too large for a protobuf lends its weights to the session."""
+    if fits(model):
+        data: bytes = model.SerializeToString()
+        return data
+    bare = skeleton(model)
+    apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
+    lent = [tensor for tensor in model.graph.initializer if tensor.name in apart]
+    values = [
+        ort.OrtValue.ortvalue_from_numpy_with_onnx_type(to_array(tensor), tensor.data_type)
+        for tensor in lent
+    ]
+    options.add_external_initializers([tensor.name for tensor in lent], values)
+    lean: bytes = bare.SerializeToString()
+    return lean
 
 
 def answers(
@@ -68,7 +86,7 @@ def look_inside(
     """Call `visit(name, value)` with float32 values of the graph, for every feed.
 
     Args:
-        model: must serialise (below 2 GB).
+        model: in memory, of any size.
         feeds: inputs.
         visit: sees one array at a time; it must not keep it.
         only: names of values; all float32 ones when None.
