@@ -46,25 +46,29 @@ def open_session(
     if lean:
         options.add_session_config_entry("session.disable_prepacking", "1")
         options.enable_cpu_mem_arena = False
-    source = model if isinstance(model, str) else _given(model, options)
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
-def _given(model: onnx.ModelProto, options: ort.SessionOptions) -> bytes:
-    """The model as bytes; one too large for a protobuf lends its weights to the session."""
+    if isinstance(model, str):
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     if fits(model):
-        data: bytes = model.SerializeToString()
-        return data
+        data = model.SerializeToString()
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return _lend_weights(model, options)
+
+
+def _lend_weights(model: onnx.ModelProto, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session of a model too large for one protobuf: it is given the weights one by one."""
     bare = skeleton(model)
     apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
     lent = [tensor for tensor in model.graph.initializer if tensor.name in apart]
+    arrays = [to_array(tensor) for tensor in lent]
     values = [
-        ort.OrtValue.ortvalue_from_numpy_with_onnx_type(to_array(tensor), tensor.data_type)
-        for tensor in lent
+        ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type)
+        for array, tensor in zip(arrays, lent, strict=True)
     ]
     options.add_external_initializers([tensor.name for tensor in lent], values)
-    lean: bytes = bare.SerializeToString()
-    return lean
+    data = bare.SerializeToString()
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session.lent = (arrays, values)  # the session reads their memory for as long as it lives
+    return session
 
 
 def answers(
