@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,54 @@ LINE_EVERY_S = 30.0
 
 StageProgress = Callable[[str, int, int, str], None]
 """``report(stage, done, total, text)``"""
+
+
+@contextmanager
+def steady(progress: StageProgress | None, every_s: float = 4.0) -> Iterator[StageProgress | None]:
+    """Repeat the last report where nothing new came for a while, so that no stage falls silent.
+
+    Args:
+        progress: is also called from a thread of this function, never from two at once.
+        every_s: seconds of silence before a repetition.
+    """
+    if progress is None:
+        yield None
+        return
+    beat = _Beat(progress, every_s)
+    try:
+        yield beat
+    finally:
+        beat.close()
+
+
+class _Beat:
+    def __init__(self, progress: StageProgress, every_s: float) -> None:
+        self._progress, self._every_s = progress, every_s
+        self._last: tuple[str, int, int, str] | None = None
+        self._lock, self._news, self._ended = threading.Lock(), threading.Event(), False
+        self._thread = threading.Thread(target=self._repeat, daemon=True)
+        self._thread.start()
+
+    def __call__(self, stage: str, done: int, total: int, text: str) -> None:
+        with self._lock:
+            self._last = (stage, done, total, text)
+            self._progress(*self._last)
+        self._news.set()
+
+    def _repeat(self) -> None:
+        while not self._ended:
+            heard = self._news.wait(self._every_s)
+            self._news.clear()
+            if heard or self._ended:
+                continue
+            with self._lock:
+                if self._last is not None:
+                    self._progress(*self._last)
+
+    def close(self) -> None:
+        self._ended = True
+        self._news.set()
+        self._thread.join()
 
 
 @contextmanager

@@ -107,7 +107,8 @@ def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path:
 
 def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, samples=16 * 40, decoder_share=0.5)
-    plain = run(teacher, tmp_path / "plain", dataclasses.replace(config, decoder_share=0.0))
+    alone = dataclasses.replace(config, samples=16 * 20, decoder_share=0.0)
+    plain = run(teacher, tmp_path / "plain", alone)
     out = run(teacher, tmp_path, config)
     before, after = Checkpoint.load(plain), Checkpoint.load(out)
     for name in ("unet", "conditioner"):
@@ -166,6 +167,54 @@ def test_minutes_become_a_number_of_steps_that_a_continued_run_keeps(
     assert history["figures"]["step"] == steps
 
 
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"decoder_share": 0.25}, {"fit": 6, "decoder": 2}),
+        (
+            {"method": "progressive", "teacher_steps": 8, "decoder_share": 0.25},
+            {"fit-004": 2, "fit-002": 2, "fit-001": 2, "decoder": 2},
+        ),
+        ({"samples": 16, "decoder_share": 0.25}, {"fit": 1, "decoder": 1}),
+    ],
+)
+def test_samples_are_shared_by_all_lessons(
+    settings: dict[str, Any], steps: dict[str, int], teacher: Path, tmp_path: Path
+) -> None:
+    run(teacher, tmp_path, dataclasses.replace(CONFIG, **{"samples": 16 * 8, **settings}))
+    folders = [file.parent for file in (tmp_path / "run").glob("*/figures.json")]
+    found = {f.name: json.loads((f / "figures.json").read_text())["step"] for f in folders}
+    assert found == steps
+
+
+@pytest.mark.parametrize("method", ["trajectory", "progressive", "lcm", "dmd2"])
+def test_every_phase_tells_how_much_is_done(method: str, teacher: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        CONFIG, method=method, samples=16 * 4, targets=100, teacher_steps=4, decoder_share=0.5,
+        judge_samples=32,
+    )  # fmt: skip
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    def progress(stage: str, done: int, total: int, text: str) -> None:
+        told.setdefault(stage, []).append((done, total))
+
+    distill(
+        teacher, teacher, tmp_path / "student", config, data=Path(), run=tmp_path / "run",
+        progress=progress,
+    )  # fmt: skip
+    halvings = ["fit-002", "fit-001"] if method == "progressive" else ["fit"]
+    sampled = ["trajectories"] if method == "trajectory" else []
+    phases = ["checkpoints", "latents", "judge", *sampled, "figures", *halvings, "decoder",
+              "checkpoint"]  # fmt: skip
+    assert list(told) == phases
+    for stage in phases[1:-1]:
+        counts = [done for done, _ in told[stage]]
+        assert counts == sorted(counts) or stage == "figures"  # once for each halving
+        assert told[stage][-1][0] == told[stage][-1][1]
+    if sampled:  # 7 chunks of at most 16, each of 4 steps, and the end of each of two files
+        assert len(told["trajectories"]) == 7 * 4 + 2
+
+
 def test_several_steps_are_learned_where_they_will_be_asked(teacher: Path) -> None:
     config = dataclasses.replace(CONFIG, steps=2, teacher_steps=4)
     timesteps = student_timesteps(Checkpoint.load(teacher), config).tolist()
@@ -206,6 +255,7 @@ def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) 
         ({"steps": 3, "teacher_steps": 4}, "multiple of --steps"),
         ({"steps": 0}, "multiple of --steps"),
         ({"minutes": 0.0}, "more than 0 minutes"),
+        ({"samples": 31}, "31 samples make no batch: expected --samples of at least"),
         ({"targets": 4}, "at least 32 targets"),
         ({"truth_weight": 2.0}, "expected 0 to 1"),
         ({"method": "magic"}, "expected one of trajectory, progressive, lcm, dmd2"),

@@ -188,6 +188,7 @@ def test_patches_must_lead_to_the_latents_size(patch: int) -> None:
         ({"width": 0}, "width 0: expected 1 or more"),
         ({"latent_noise": -1.0}, "latent_noise -1.0: expected 0 or more"),
         ({"minutes": 0.0}, "expected more than 0"),
+        ({"samples": 23}, "23 samples make no batch: expected --samples of at least the batch"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from edgeswap_compress import _progress
-from edgeswap_compress._progress import stage_progress
+from edgeswap_compress._progress import StageProgress, stage_progress, steady
 
 
 def test_lines_come_seldom_and_at_the_end(
@@ -23,3 +26,36 @@ def test_lines_come_seldom_and_at_the_end(
     assert [line.split()[1] for line in lines] == ["30/100", "60/100", "90/100", "100/100"]
     assert lines[0] == "fit 30/100 loss 30, 1 min left"
     assert lines[-1].endswith("0 min left")
+
+
+def test_silence_is_filled_with_the_last_report() -> None:
+    told: list[tuple[str, int, int, str]] = []
+    again = threading.Event()
+
+    def progress(*report: object) -> None:
+        told.append(report)  # type: ignore[arg-type]
+        if len(told) == 3:
+            again.set()
+
+    with steady(progress, every_s=0.01) as report:
+        assert report is not None
+        assert not told  # there is nothing to repeat yet
+        report("fit", 1, 2, "slow")
+        assert again.wait(10)
+    assert set(told) == {("fit", 1, 2, "slow")}
+    ended = len(told)
+    time.sleep(0.05)
+    assert len(told) == ended
+
+
+def test_news_come_once_and_at_once() -> None:
+    told: list[int] = []
+    progress: StageProgress = lambda stage, done, total, text: told.append(done)  # noqa: E731
+    with steady(progress, every_s=60) as report:
+        assert report is not None
+        for done in range(5):
+            report("fit", done, 5, "")
+            assert told[-1] == done
+    assert told == [0, 1, 2, 3, 4]
+    with steady(None) as report:
+        assert report is None

@@ -121,7 +121,7 @@ def test_progress_is_told_every_step(tmp_path: Path) -> None:
     fit(
         Quadratic(), CONFIG, tmp_path, progress=lambda done, total, text: told.append((done, total))
     )
-    assert told == [(step, 100) for step in range(1, 101)]
+    assert told == [(step, 100) for step in [0, *range(1, 101), 100]]
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

@@ -114,8 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="dataset (default: the small packaged one)")
     parser.add_argument("--held-out", type=Path, metavar="DATASET", help="for figures and preview")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, default=USUAL.minutes, help="time for the fitting")
-    length.add_argument("--samples", type=int, help="instead: training samples in all")
+    length.add_argument(
+        "--minutes", type=float, default=USUAL.minutes, help="wall time of all lessons"
+    )
+    length.add_argument("--samples", type=int, help="instead: images to learn from, in all lessons")
     parser.add_argument("--run", type=Path, help="state folder (default: OUT.run)")
     _add_teacher(parser)
     _add_terms(parser)

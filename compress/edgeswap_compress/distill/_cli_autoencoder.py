@@ -88,8 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="dataset (the small packaged one)")
     parser.add_argument("--held-out", type=Path, metavar="DATASET", help="for the figures")
     parser.add_argument("--run", type=Path, help="state folder (OUT.run)")
-    kinds = {"optimiser": str, "dtype": str, "samples": int}
-    for name in SETTINGS:
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=usual.minutes, help="wall time")
+    length.add_argument("--samples", type=int, help="instead: images to learn from")
+    kinds = {"optimiser": str, "dtype": str}
+    for name in (n for n in SETTINGS if n not in ("minutes", "samples")):
         value = getattr(usual, name)
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=kinds.get(name, type(value)), default=value,

@@ -17,8 +17,10 @@ class DistillConfig:
     Attributes:
         method: one of ``METHODS``; each has a module with its source.
         steps: sampling steps of the student; it evaluates the U-Net once a step.
-        minutes: wall time of the fitting; the number of samples is fixed from a short timing.
-        samples: that number itself; ``minutes`` is then of no use.
+        minutes: wall time of all lessons together; the number of samples is fixed from a short
+            timing.
+        samples: that number itself, of all lessons together: a budget of work, the same on every
+            machine. Each lesson has one batch at least. ``minutes`` is then of no use.
         teacher_steps: DDIM steps of the teacher. trajectory: of the cached trajectories;
             progressive: where the halving begins; lcm: the solver's grid; dmd2: in figures and
             previews alone. A multiple of ``steps``.
@@ -73,6 +75,13 @@ class DistillConfig:
     dtype: str = "bfloat16"
     seed: int = 0
 
+    @property
+    def method_shares(self) -> list[float]:
+        """Shares of the budget of the method's lessons; the rest is the decoder's."""
+        halvings = (self.teacher_steps // self.steps).bit_length() - 1
+        lessons = halvings if self.method == "progressive" else 1
+        return [(1.0 - self.decoder_share) / lessons] * lessons
+
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InvalidSettings(f"method '{self.method}': expected one of {', '.join(METHODS)}")
@@ -91,6 +100,11 @@ class DistillConfig:
             raise InvalidSettings(
                 f"{self.minutes} minutes on {self.targets} targets: expected more than 0 minutes "
                 f"and at least {self.batch_size} targets"
+            )
+        if self.samples is not None and self.samples < self.batch_size:
+            raise InvalidSettings(
+                f"{self.samples} samples make no batch: expected --samples of at least the batch "
+                f"size, {self.batch_size}"
             )
         for name in ("truth_weight", "metric_share", "decoder_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:

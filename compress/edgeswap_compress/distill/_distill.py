@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from edgeswap_compress._checkpoint import Checkpoint, convert
 from edgeswap_compress._conditioner import SourceConditioner
 from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._latents import works_normalised
-from edgeswap_compress._progress import StageProgress
+from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._consistency import ConsistencyObjective
@@ -25,7 +26,7 @@ from edgeswap_compress.distill._decoder import VAE
 from edgeswap_compress.distill._lessons import Fitted, Lessons, trained, trained_module
 from edgeswap_compress.distill._matching import MatchingObjective
 from edgeswap_compress.distill._progressive import ProgressiveObjective
-from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter
+from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, say
 from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill._trajectory import TrajectoryObjective
@@ -68,6 +69,8 @@ def distill(
         held_out: dataset for the figures and the preview; a part of ``data`` when None.
         autoencoder: checkpoint whose small autoencoder the student gets; its own when None.
         cadence: how often to save, evaluate and draw; when to stop early.
+        progress: told at least every 5 s what is being done and how much of it is; also from
+            another thread, never from two at once.
 
     Returns:
         ``out``, or None if the cadence stopped it early.
@@ -79,16 +82,54 @@ def distill(
     """
     if out.exists():
         raise OutputExists(out)
-    start = partial(load_student, student_path, autoencoder)
-    teacher, student = load_pair(teacher_path, start(), config.dtype)
-    key = _key(teacher_path, (student_path, autoencoder), data, held_out, config)
+    files = _Files(teacher_path, student_path, autoencoder, data, held_out, run)
+    with steady(progress) as told:
+        return _distill(files, out, config, cadence, tracker, reporter(told))
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a distillation reads, and where it keeps its state; see ``distill``."""
+
+    teacher: Path
+    student: Path
+    autoencoder: Path | None
+    data: Path
+    held_out: Path | None
+    run: Path
+
+    def key(self, config: DistillConfig) -> dict[str, str]:
+        """What the run folder belongs to."""
+        student = (self.student, self.autoencoder)
+        inputs = {
+            "teacher": fingerprint(self.teacher),
+            "student": [None if path is None else fingerprint(path) for path in student],
+            "dataset": read_dataset(self.data).digest,
+            "held_out": None if self.held_out is None else read_dataset(self.held_out).digest,
+            "config": dataclasses.asdict(config),
+        }
+        run = hashlib.sha256(canonical_json(inputs)).hexdigest()
+        return {"teacher": fingerprint(self.teacher), "run": run}
+
+
+def _distill(
+    files: _Files,
+    out: Path,
+    config: DistillConfig,
+    cadence: Cadence | None,
+    tracker: Tracker | None,
+    report: Callable[[str], Any],
+) -> Path | None:
+    say(report("checkpoints"), "reading teacher and student")
+    start = partial(load_student, files.student, files.autoencoder)
+    teacher, student = load_pair(files.teacher, start(), config.dtype)
+    run, key = files.run, files.key(config)
     with processes().main_first():
         claim(run, key)
-    report = reporter(progress)
     cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
     if config.patience:
         cadence = dataclasses.replace(cadence, patience=config.patience, watch=WATCHED)
-    inputs = _inputs(teacher, student, config, data, held_out, run, report)
+    inputs = _inputs(teacher, student, config, files, report)
     if config.judge_samples:
         inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
     lessons = Lessons(teacher, config, run, cadence, tracker, report)
@@ -96,9 +137,10 @@ def distill(
     if fitted is None:
         return None
     if config.decoder_share > 0:
-        pictures = read_dataset(data), read_dataset(data if held_out is None else held_out)
+        pictures = read_dataset(files.data), read_dataset(files.held_out or files.data)
         if not lessons.sharpen(fitted.task, student, pictures):
             return None
+    say(report("checkpoint"), "writing the student")
     with processes().main_first():
         taught = _taught(start(), config, fitted, run, key) if processes().main else None
         return out if taught is None else taught.save(out)
@@ -143,21 +185,19 @@ def _inputs(
     teacher: Checkpoint,
     student: Checkpoint,
     config: DistillConfig,
-    data: Path,
-    held_out: Path | None,
-    run: Path,
+    files: _Files,
     report: Callable[[str], Any],
 ) -> DistillInputs:
     """Encode the datasets, or read what was encoded, with each of the autoencoders."""
     found: dict[tuple[str, str], LatentGroups] = {}
     for place, model in (("teacher", teacher), ("student", student)):
-        for name, path in (("latents", data), ("latents-heldout", held_out)):
+        for name, path in (("latents", files.data), ("latents-heldout", files.held_out)):
             if path is None:
                 found[place, name] = found[place, "latents"]
             elif place == "student" and not works_normalised(student.vae):
                 found[place, name] = found["teacher", name]
             else:
-                file = run / f"{place}-{name}.safetensors"
+                file = files.run / f"{place}-{name}.safetensors"
                 with processes().main_first():  # the others read the cache
                     found[place, name] = _encode(model, path, file, name == "latents", report)
     return DistillInputs(
@@ -296,22 +336,3 @@ def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoin
                 "student's autoencoder", expected="the teacher's latent space", found="another"
             )
     return both[0], both[1]
-
-
-def _key(
-    teacher: Path,
-    student: tuple[Path, Path | None],
-    data: Path,
-    held_out: Path | None,
-    config: DistillConfig,
-) -> dict[str, str]:
-    """What a run folder belongs to."""
-    inputs = {
-        "teacher": fingerprint(teacher),
-        "student": [None if path is None else fingerprint(path) for path in student],
-        "dataset": read_dataset(data).digest,
-        "held_out": None if held_out is None else read_dataset(held_out).digest,
-        "config": dataclasses.asdict(config),
-    }
-    run = hashlib.sha256(canonical_json(inputs)).hexdigest()
-    return {"teacher": fingerprint(teacher), "run": run}

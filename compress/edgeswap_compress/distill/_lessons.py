@@ -20,6 +20,7 @@ from edgeswap_compress.distill._run import steps_in
 from edgeswap_compress.distill._task import Student, StudentTask
 from edgeswap_compress.train._config import FitConfig
 from edgeswap_compress.train._loop import Cadence, fit
+from edgeswap_compress.train._processes import processes
 from edgeswap_compress.train._trackers import Tracker
 
 
@@ -57,6 +58,7 @@ class Lessons:
         samples, last = 0, None
         for name, task in tasks:
             task.module.train()
+            self._prepare(task)
             objective = WithPreview(task, self._teacher, self._run / "preview.png")
             settings = self._settings(task, name)
             if not self._fit(objective, settings, name, self._cadence):
@@ -79,11 +81,8 @@ class Lessons:
             task, student.vae, *pictures, fine_weight=config.decoder_fine_weight,
             adversarial_weight=config.decoder_adversarial_weight, seed=config.seed,
         )  # fmt: skip
-        if config.samples is None:
-            minutes, file = config.minutes * config.decoder_share, self._run / "decoder.json"
-            steps = steps_in(objective, minutes, config.batch_size, config.seed, file)
-        else:
-            steps = max(1, int(config.samples * config.decoder_share) // config.batch_size)
+        self._prepare(task)
+        steps = self._steps(objective, "decoder", config.decoder_share)
         settings = FitConfig(
             samples=steps * config.batch_size,
             batch_size=config.batch_size,
@@ -107,15 +106,8 @@ class Lessons:
         )
 
     def _settings(self, task: StudentTask, name: str) -> FitConfig:
-        """The length is given, or fixed from the speed of a few steps, once per run folder."""
         config = self._config
-        steps = (config.samples or 0) // config.batch_size
-        if config.samples is None:
-            ratio = config.teacher_steps // config.steps
-            shares = ratio.bit_length() - 1 if config.method == "progressive" else 1
-            minutes = config.minutes * (1.0 - config.decoder_share) / shares
-            file = self._run / f"{name}.json"
-            steps = steps_in(task, minutes, config.batch_size, config.seed, file)
+        steps = self._steps(task, name, config.method_shares[0])
         return FitConfig(
             samples=steps * config.batch_size,
             batch_size=config.batch_size,
@@ -126,6 +118,21 @@ class Lessons:
             ema_decay=0.995,
             seed=config.seed,
         )
+
+    def _steps(self, objective: Any, name: str, share: float) -> int:
+        """A lesson's steps, for its share of the samples, or of the minutes by a short timing."""
+        config = self._config
+        if config.samples is not None:
+            return max(1, round(config.samples * share) // config.batch_size)
+        return steps_in(
+            objective, config.minutes * share, config.batch_size, config.seed,
+            self._run / f"{name}.json", self._report(f"{name}-timing"),
+        )  # fmt: skip
+
+    def _prepare(self, task: Student) -> None:
+        """Sample the teacher for the figures, where they are made, before a lesson begins."""
+        if processes().main:
+            task.fixed(self._report("figures"))
 
 
 def trained(student: Checkpoint, run: Path) -> Checkpoint:

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress._progress import StageProgress
-from edgeswap_compress.train._loop import FIGURES, Draw, Objective
+from edgeswap_compress.train._loop import FIGURES, Draw, Objective, Progress
 from edgeswap_compress.train._processes import processes
 from edgeswap_runtime._atomic import sha256_file, write_json
 
@@ -20,6 +20,12 @@ def reporter(progress: StageProgress | None) -> Callable[[str], Any]:
     if progress is None:
         return lambda name: None
     return lambda name: lambda done, total, text: progress(name, done, total, text)
+
+
+def say(progress: Progress | None, text: str) -> None:
+    """Report that something short begins."""
+    if progress is not None:
+        progress(0, 1, text)
 
 
 def fingerprint(path: Path) -> str:
@@ -50,16 +56,23 @@ def last_figures(run: Path) -> dict[str, float]:
     return {name: round(value, 6) for name, value in figures.items()}
 
 
-def steps_in(objective: Objective, minutes: float, batch_size: int, seed: int, file: Path) -> int:
+def steps_in(
+    objective: Objective,
+    minutes: float,
+    batch_size: int,
+    seed: int,
+    file: Path,
+    progress: Progress | None = None,
+) -> int:
     """How many steps some minutes are enough for, measured once and kept in ``file``."""
     with processes().main_first():
         if not file.exists():
-            steps = max(10, int(minutes * 60.0 / _step_s(objective, batch_size, seed)))
+            steps = max(10, int(minutes * 60.0 / _step_s(objective, batch_size, seed, progress)))
             write_json(file, {"steps": steps})
     return int(json.loads(file.read_text())["steps"])
 
 
-def _step_s(objective: Objective, batch_size: int, seed: int) -> float:
+def _step_s(objective: Objective, batch_size: int, seed: int, progress: Progress | None) -> float:
     """Seconds of a step; the module ends as it was."""
     before = {name: tensor.clone() for name, tensor in objective.module.named_buffers()}
     begun, timed = 0.0, 5  # one round of critic and student
@@ -67,6 +80,8 @@ def _step_s(objective: Objective, batch_size: int, seed: int) -> float:
         if i == 2:
             begun = time.monotonic()
         objective.loss(Draw.of(seed, i), batch_size, 0.0)[0].backward()
+        if progress is not None:
+            progress(i + 1, 2 + timed, "timing a step")
     # an optimiser step, saving and evaluation take about a fifth on top
     step_s = 1.2 * (time.monotonic() - begun) / timed
     objective.module.zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ from edgeswap_compress._checkpoint import Checkpoint, convert
 from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._latents import works_normalised
 from edgeswap_compress._macs import count_macs
-from edgeswap_compress._progress import StageProgress
+from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._lessons import trained_module
@@ -51,6 +51,7 @@ def shrink_autoencoder(
         data: rendered dataset of pictures.
         run: folder with the state; the same call continues a stopped run.
         held_out: dataset for the figures; ``data`` when None.
+        progress: told at least every 5 s how much is done; also from another thread.
 
     Returns:
         ``out``, or None if the cadence stopped it early.
@@ -78,14 +79,16 @@ def shrink_autoencoder(
     objective = SmallAutoencoderObjective(
         module, config, convert(checkpoint.vae, dtype), checkpoint.swap, small, pictures, judged
     )
-    done = fit(
-        objective,
-        _fit_config(objective, config, run),
-        run / "fit",
-        cadence=cadence or Cadence(save_s=60.0, evaluate_s=60.0),
-        tracker=tracker,
-        progress=reporter(progress)("autoencoder"),
-    )
+    with steady(progress) as told:
+        report = reporter(told)
+        done = fit(
+            objective,
+            _fit_config(objective, config, run, report("autoencoder-timing")),
+            run / "fit",
+            cadence=cadence or Cadence(save_s=60.0, evaluate_s=60.0),
+            tracker=tracker,
+            progress=report("autoencoder"),
+        )
     if not done:
         return None
     with processes().main_first():
@@ -120,13 +123,12 @@ def _key(path: Path, data: Any, held_out: Any, config: SmallAutoencoderConfig) -
 
 
 def _fit_config(
-    objective: SmallAutoencoderObjective, config: SmallAutoencoderConfig, run: Path
+    objective: SmallAutoencoderObjective, config: SmallAutoencoderConfig, run: Path, progress: Any
 ) -> FitConfig:
     steps = (config.samples or 0) // config.batch_size
     if config.samples is None:
-        steps = steps_in(
-            objective, config.minutes, config.batch_size, config.seed, run / "fit.json"
-        )
+        file = run / "fit.json"
+        steps = steps_in(objective, config.minutes, config.batch_size, config.seed, file, progress)
     return FitConfig(
         samples=steps * config.batch_size,
         batch_size=config.batch_size,

@@ -32,7 +32,7 @@ class SmallAutoencoderConfig:
         width: channels of every layer.
         encoder_blocks, decoder_blocks: residual blocks at the latents' size.
         minutes: wall time of the fitting; the number of samples is fixed from a short timing.
-        samples: that number itself; ``minutes`` is then of no use.
+        samples: that number itself, a budget of work; ``minutes`` is then of no use.
         latent_noise: largest deviation of the noise on the latents that are decoded, in theirs.
         latent_weight: of the distance to the large encoder's latents.
         fine_weight: of the energy of the finest scale, which keeps skin and hair crisp.
@@ -62,6 +62,11 @@ class SmallAutoencoderConfig:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 or more")
         if self.minutes <= 0:
             raise InvalidSettings(f"{self.minutes} minutes: expected more than 0")
+        if self.samples is not None and self.samples < self.batch_size:
+            raise InvalidSettings(
+                f"{self.samples} samples make no batch: expected --samples of at least the batch "
+                f"size, {self.batch_size}"
+            )
 
 
 def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) -> Any:

@@ -25,7 +25,7 @@ from edgeswap_compress.distill._levels import NoiseLevels, sample, timesteps_of
 from edgeswap_compress.train._autoencoder import reconstruction_figures
 from edgeswap_compress.train._cache import LatentGroups, TripletDraw, draw_triplets
 from edgeswap_compress.train._denoiser import Denoiser
-from edgeswap_compress.train._loop import Draw
+from edgeswap_compress.train._loop import Draw, Progress
 from edgeswap_compress.train._losses import (
     LatentIdentityLoss,
     decoder_metric,
@@ -306,7 +306,7 @@ class Student:
         return list(zip(*found, strict=True))
 
     @torch.no_grad()
-    def fixed(self) -> tuple[Batch, Tensor, Tensor]:
+    def fixed(self, progress: Progress | None = None) -> tuple[Batch, Tensor, Tensor]:
         """Fixed triplets, two noises for each of them, and where those lead the teacher."""
         if self._fixed is None:
             data, draw = self._held_out[0], Draw.of(self._config.seed, 2**30)
@@ -314,10 +314,17 @@ class Student:
             batch = self.batch(t, self._held_out)
             noise = torch.stack([draw.normal(batch.truth), draw.normal(batch.truth)])
             steps = timesteps_of(self._teacher.scheduler, self._teacher_steps)
-            led = [
-                sample(self.levels, lambda x, t: self.teacher_velocity(batch, x, t), start, steps)
-                for start in noise
-            ]
+            total, done = len(noise) * len(steps), 0
+
+            def velocity(x: Tensor, at: Tensor) -> Tensor:
+                nonlocal done
+                found = self.teacher_velocity(batch, x, at)
+                done += 1
+                if progress is not None:
+                    progress(done, total, "sampling the teacher for the figures")
+                return found
+
+            led = [sample(self.levels, velocity, start, steps) for start in noise]
             self._fixed = batch, noise, torch.stack(led)
         return self._fixed
 

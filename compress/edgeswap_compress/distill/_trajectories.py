@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,10 @@ from edgeswap_runtime._atomic import write_bytes
 
 Progress = Callable[[int, int, str], None]
 PART = 64
+"""Trajectories in a file."""
+
+CHUNK = 16
+"""Trajectories that are sampled at once: a report follows each of their steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +73,23 @@ def teacher_trajectories(
         file = folder / f"part-{start // PART:05d}.safetensors"
         found = _read(file, key)
         if found is None:
-            found = _sample(teacher, data, triplets, part, config)
+            report = partial(_report_step, progress, start, config)
+            found = _sample(teacher, data, triplets, part, config, report)
             write_bytes(file, save(found, {"key": key}))
         states.append(found["states"].float())
         results.append(found["results"].float())
-        if progress is not None:
-            progress(part.stop, config.targets, "teacher trajectories")
+        _report_step(progress, part.stop, config, 0)
     steps = student_timesteps(teacher, config)
     return Trajectories(torch.cat(states), torch.cat(results), steps)
+
+
+def _report_step(
+    progress: Progress | None, whole: int, config: DistillConfig, evaluations: int
+) -> None:
+    """Report ``whole`` trajectories and some evaluations of others, counted in evaluations."""
+    if progress is not None:
+        each = config.teacher_steps
+        progress(whole * each + evaluations, config.targets * each, "teacher trajectories")
 
 
 def student_timesteps(teacher: Checkpoint, config: DistillConfig) -> Tensor:
@@ -95,15 +109,47 @@ def _read(file: Path, key: str) -> dict[str, Tensor] | None:
 
 
 def _sample(
-    teacher: Checkpoint, data: LatentGroups, t: TripletDraw, part: slice, config: DistillConfig
+    teacher: Checkpoint,
+    data: LatentGroups,
+    t: TripletDraw,
+    part: slice,
+    config: DistillConfig,
+    report: Callable[[int], None],
 ) -> dict[str, Tensor]:
+    """A part's trajectories; ``report`` is told how many evaluations are done."""
+    shape = (part.stop - part.start, *data.latents.shape[2:])
+    noise = Draw.of(config.seed + 1, part.start).normal(torch.empty(shape))
+    states, results = [], []
+    for begin in range(0, len(noise), CHUNK):
+        x = noise[begin : begin + CHUNK]
+        pick = slice(part.start + begin, part.start + begin + len(x))
+        target = data.latents[t.group[pick], t.target[pick]]
+        source = data.latents[t.group[pick], t.source[pick]]
+        before = begin * config.teacher_steps
+
+        def told(evaluations: int, before: int = before) -> None:
+            report(before + evaluations)
+
+        visited, end = _sample_chunk(teacher, target, source, x, config, told)
+        states.append(visited)
+        results.append(end)
+    return {"states": torch.cat(states).half(), "results": torch.cat(results).half()}
+
+
+def _sample_chunk(
+    teacher: Checkpoint,
+    target: Tensor,
+    source: Tensor,
+    x: Tensor,
+    config: DistillConfig,
+    report: Callable[[int], None],
+) -> tuple[Tensor, Tensor]:
+    """States (N, steps, C, S, S) and results (N, C, S, S) from the noise x."""
     dtype = next(teacher.unet.parameters()).dtype
     swap, scheduler = teacher.swap, teacher.scheduler
     scale = swap.guidance_scale if config.teacher_guidance is None else config.teacher_guidance
-    target = data.latents[t.group[part], t.target[part]].to(dtype)
-    source = data.latents[t.group[part], t.source[part]].to(dtype)
+    target, source = target.to(dtype), source.to(dtype)
     condition = teacher.conditioner.condition(source)
-    x = Draw.of(config.seed + 1, part.start).normal(target.float())
     every = config.teacher_steps // config.steps
     scheduler.set_timesteps(config.teacher_steps)
     states = []
@@ -121,4 +167,5 @@ def _sample(
             scale,
         )
         x = scheduler.step(output.float(), timestep, x, return_dict=False)[0]
-    return {"states": torch.stack(states, 1).half(), "results": x.half()}
+        report(len(x) * (i + 1))
+    return torch.stack(states, 1), x

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill._run import steps_in
 from edgeswap_compress.prune._build import Survey, survey
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
 from edgeswap_compress.prune._errors import PruningError
@@ -28,7 +30,7 @@ from edgeswap_compress.prune._samples import Model
 from edgeswap_compress.prune._stage import Planner, PruneFiles, read_plan
 from edgeswap_compress.train._cache import LatentGroups, encode_dataset
 from edgeswap_compress.train._config import FitConfig
-from edgeswap_compress.train._loop import Cadence, Draw, fit
+from edgeswap_compress.train._loop import Cadence, fit
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
 
 
@@ -90,8 +92,8 @@ class Rounds:
             plan = read_plan(file)
             unet = pruned_copy(unet, plan, earlier)
             if lessons is not None:
-                report = None if progress is None else _named(progress, f"round {number}")
-                if not lessons.teach(unet, folder, cadence=cadence, progress=report):
+                report = partial(_stage_of, progress, f"round {number}")
+                if not lessons.teach(unet, folder, cadence=cadence, report=report):
                     return None
             earlier = Earlier(plan=plan, original=whole.unet)
         return unet, plan
@@ -210,27 +212,35 @@ class Lessons:
     minutes: float
     seed: int
 
-    def teach(self, unet: Any, folder: Path, *, cadence: Cadence | None, progress: Any) -> bool:
+    def teach(
+        self,
+        unet: Any,
+        folder: Path,
+        *,
+        cadence: Cadence | None,
+        report: Callable[[str], Any],
+    ) -> bool:
         """Trains a U-Net in place, going on where the folder's run stopped.
+
+        Args:
+            report: what is appended to the stage's name -> its progress, None for none.
 
         Returns:
             Whether it is done; then it is float32 and in evaluation mode.
         """
         objective = RecoverObjective(self.teacher, unet, self.config, self.data)
-        settings = self._fit_config(objective, folder / "fit.json")
-        done = fit(objective, settings, folder / "fit", cadence=cadence, progress=progress)
+        settings = self._fit_config(objective, folder / "fit.json", report(" timing"))
+        done = fit(objective, settings, folder / "fit", cadence=cadence, progress=report(""))
         if done:
             torch.nn.Module.float(unet).eval()
         return done
 
-    def _fit_config(self, objective: RecoverObjective, file: Path) -> FitConfig:
+    def _fit_config(self, objective: RecoverObjective, file: Path, progress: Any) -> FitConfig:
         """The length is given, or fixed from the speed of a few steps, once per folder."""
         config = self.config
         steps = (config.samples or 0) // config.batch_size
         if config.samples is None:
-            if not file.exists():
-                write_json(file, {"steps": self._steps_in(objective)})
-            steps = int(json.loads(file.read_text(encoding="utf-8"))["steps"])
+            steps = steps_in(objective, self.minutes, config.batch_size, self.seed, file, progress)
         return FitConfig(
             samples=steps * config.batch_size,
             batch_size=config.batch_size,
@@ -242,18 +252,9 @@ class Lessons:
             seed=self.seed,
         )
 
-    def _steps_in(self, objective: RecoverObjective) -> int:
-        """How many steps the minutes are enough for."""
-        begun, timed = 0.0, 4
-        for number in range(1 + timed):
-            if number == 1:
-                begun = time.monotonic()
-            draw = Draw.of(self.seed, number)
-            objective.loss(draw, self.config.batch_size, 0.0)[0].backward()
-        # an optimiser step, saving and evaluation take about a fifth on top
-        step_s = 1.2 * (time.monotonic() - begun) / timed
-        objective.module.zero_grad(set_to_none=True)
-        return max(10, int(self.minutes * 60.0 / step_s))
+
+def _stage_of(progress: StageProgress | None, stage: str, part: str) -> Any:
+    return None if progress is None else _named(progress, stage + part)
 
 
 def _named(progress: StageProgress, stage: str) -> Any:

@@ -119,6 +119,8 @@ def fit(
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
+    if log is not None and progress is not None:
+        progress(step, config.steps, "")
     while step < config.steps and not stopped and not stalled:
         draw = Draw.of(config.seed, step, peers.rank)
         loss, parts = objective.loss(draw, share, step / config.steps)
@@ -138,6 +140,8 @@ def fit(
         if progress is not None:
             progress(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
+            if progress is not None:
+                progress(step, config.steps, f"{log.line()}, evaluating")
             log.write(step, _evaluate_ema(objective, optimiser))
             evaluated = time.monotonic()
         if now - saved > cadence.save_s or step == config.steps or stopped or stalled:
