@@ -130,14 +130,14 @@ def graphs(checkpoint: Checkpoint) -> dict[str, Callable[[Arrays], Arrays]]:
 
 
 def test_a_checkpoint_says_what_it_is(folder: Path, checkpoint: Checkpoint) -> None:
-    with open_model(folder, Sampling()) as model:
+    with open_model(folder, Sampling(dtype="float32")) as model:
         facts = model.facts
     assert (facts.kind, facts.steps, facts.guidance) == ("checkpoint", 4, 1.5)
     assert (facts.sampler, facts.precision) == ("ddim", "float32")
     assert (facts.resolution_px, facts.latent_shape) == (24, (4, 4, 4))
     assert facts.landmarks_px == checkpoint.swap.landmarks_px
     assert facts.mask.radii_px == checkpoint.swap.mask.radii_px
-    with open_model(folder, Sampling(steps=2, guidance=1.0)) as model:
+    with open_model(folder, Sampling(steps=2, guidance=1.0, dtype="float32")) as model:
         assert (model.facts.steps, model.facts.guidance) == (2, 1.0)
 
 
@@ -156,7 +156,7 @@ def test_a_checkpoint_swaps_by_its_pipeline(folder: Path, crops: Any) -> None:
     from edgeswap_compress.train._cache import to_tensor
 
     targets, sources, noise = crops
-    with open_model(folder, Sampling(steps=2)) as model:
+    with open_model(folder, Sampling(steps=2, dtype="float32")) as model:
         swapped = model.swap(*crops)
         rebuilt = model.reconstruct(targets)
     pipeline = SwapPipeline.from_checkpoint(Checkpoint.load(folder))
@@ -187,7 +187,7 @@ def test_bundle_and_checkpoint_give_the_same_swaps(
     folder: Path, checkpoint: Checkpoint, crops: Any, guidance: float | None
 ) -> None:
     bundle = Bundle(path=Path("tiny"), manifest=manifest(checkpoint))
-    with open_model(folder, Sampling(steps=1, guidance=guidance)) as model:
+    with open_model(folder, Sampling(steps=1, guidance=guidance, dtype="float32")) as model:
         in_torch = model.swap(*crops)
         facts = model.facts
     backend = FakeBackend(graphs(checkpoint))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 from edgeswap_compress.distill._config import METHODS, DistillConfig
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 
 USUAL = DistillConfig()
 """Whose defaults the options have."""
@@ -32,6 +34,7 @@ def command(argv: list[str]) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    print(dtype_line(args.dtype), file=sys.stderr)
     run = args.run or args.out.with_name(args.out.name + ".run")
     cadence = Cadence(
         save_s=args.save_every,
@@ -192,7 +195,10 @@ def _add_fitting(parser: argparse.ArgumentParser) -> None:
     fitting.add_argument("--batch-size", type=int, default=USUAL.batch_size)
     fitting.add_argument("--learning-rate", type=float, default=USUAL.learning_rate)
     fitting.add_argument("--optimiser", choices=("adamw", "muon"), default=USUAL.optimiser)
-    fitting.add_argument("--dtype", choices=("bfloat16", "float32"), default=USUAL.dtype)
+    fitting.add_argument(
+        "--dtype", choices=DTYPES, default=AUTO,
+        help="that torch computes in (default auto: the faster one here)",
+    )  # fmt: skip
     fitting.add_argument("--seed", type=int, default=USUAL.seed)
     fitting.add_argument(
         "--patience", type=int, default=USUAL.patience, metavar="N",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 from edgeswap_compress.distill._small_autoencoder import SmallAutoencoderConfig
+from edgeswap_compress.fit.dtype import DTYPES, dtype_line
 
 SETTINGS = ("patch_size", "width", "encoder_blocks", "decoder_blocks", "minutes", "samples",
             "batch_size", "learning_rate", "latent_noise", "latent_weight", "fine_weight",
@@ -28,6 +30,7 @@ def command(argv: list[str]) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    print(dtype_line(args.dtype), file=sys.stderr)
     run = args.run or args.out.with_name(args.out.name + ".run")
     tracker = open_tracker(args.tracker, run / "tracker")
     begun = time.monotonic()
@@ -91,11 +94,16 @@ def _parser() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=usual.minutes, help="wall time")
     length.add_argument("--samples", type=int, help="instead: images to learn from")
-    kinds = {"optimiser": str, "dtype": str}
-    for name in (n for n in SETTINGS if n not in ("minutes", "samples")):
+    parser.add_argument("--optimiser", choices=("adamw", "muon"), default=usual.optimiser)
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default=usual.dtype,
+        help="that torch computes in; auto: the faster one here",
+    )  # fmt: skip
+    named = ("minutes", "samples", "optimiser", "dtype")
+    for name in (n for n in SETTINGS if n not in named):
         value = getattr(usual, name)
         parser.add_argument(
-            f"--{name.replace('_', '-')}", type=kinds.get(name, type(value)), default=value,
+            f"--{name.replace('_', '-')}", type=type(value), default=value,
             metavar="N", help=" ",
         )  # fmt: skip
     parser.add_argument("--threads", type=int, help="CPU threads")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeswap_compress._errors import InvalidSettings
+from edgeswap_compress.fit.dtype import AUTO, check_dtype
 
 METHODS = {"trajectory": 4, "progressive": 8, "lcm": 40, "dmd2": 4}
 """Method -> steps of the teacher unless asked otherwise."""
@@ -45,6 +46,7 @@ class DistillConfig:
             0 leaves the discriminator out.
         patience: evaluations without a better figure after which the fitting ends; 0 never.
         batch_size, learning_rate, optimiser, seed: of the fitting.
+        dtype: of the computation, one of ``DTYPES``; a continued run may take another.
     """
 
     method: str = "trajectory"
@@ -72,7 +74,7 @@ class DistillConfig:
     batch_size: int = 32
     learning_rate: float = 5e-4
     optimiser: str = "adamw"
-    dtype: str = "bfloat16"
+    dtype: str = AUTO
     seed: int = 0
 
     @property
@@ -83,6 +85,7 @@ class DistillConfig:
         return [(1.0 - self.decoder_share) / lessons] * lessons
 
     def __post_init__(self) -> None:
+        check_dtype(self.dtype)
         if self.method not in METHODS:
             raise InvalidSettings(f"method '{self.method}': expected one of {', '.join(METHODS)}")
         if self.steps < 1 or self.teacher_steps % self.steps:

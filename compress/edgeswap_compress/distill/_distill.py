@@ -26,16 +26,24 @@ from edgeswap_compress.distill._decoder import VAE
 from edgeswap_compress.distill._lessons import Fitted, Lessons, trained, trained_module
 from edgeswap_compress.distill._matching import MatchingObjective
 from edgeswap_compress.distill._progressive import ProgressiveObjective
-from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, say
+from edgeswap_compress.distill._run import (
+    claim,
+    fingerprint,
+    last_figures,
+    reporter,
+    say,
+    settings_of,
+)
 from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill._trajectory import TrajectoryObjective
+from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.train._cache import LatentGroups, encode_dataset
 from edgeswap_compress.train._config import FitConfig, IdentityConfig
 from edgeswap_compress.train._identity import IdentityObjective
 from edgeswap_compress.train._loop import Cadence, fit
 from edgeswap_compress.train._plans import rendered
-from edgeswap_compress.train._processes import processes
+from edgeswap_compress.train._processes import processes, taken_dtype
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._errors import OutputExists
@@ -106,7 +114,7 @@ class _Files:
             "student": [None if path is None else fingerprint(path) for path in student],
             "dataset": read_dataset(self.data).digest,
             "held_out": None if self.held_out is None else read_dataset(self.held_out).digest,
-            "config": dataclasses.asdict(config),
+            "config": settings_of(config),
         }
         run = hashlib.sha256(canonical_json(inputs)).hexdigest()
         return {"teacher": fingerprint(self.teacher), "run": run}
@@ -121,11 +129,13 @@ def _distill(
     report: Callable[[str], Any],
 ) -> Path | None:
     say(report("checkpoints"), "reading teacher and student")
+    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
     start = partial(load_student, files.student, files.autoencoder)
     teacher, student = load_pair(files.teacher, start(), config.dtype)
     run, key = files.run, files.key(config)
     with processes().main_first():
         claim(run, key)
+        dtypes = note_dtype(run, config.dtype)
     cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
     if config.patience:
         cadence = dataclasses.replace(cadence, patience=config.patience, watch=WATCHED)
@@ -142,8 +152,10 @@ def _distill(
             return None
     say(report("checkpoint"), "writing the student")
     with processes().main_first():
-        taught = _taught(start(), config, fitted, run, key) if processes().main else None
-        return out if taught is None else taught.save(out)
+        if not processes().main:
+            return out
+        asked = {**dataclasses.asdict(config), "dtype": dtypes}
+        return _taught(start(), asked, fitted, run, key["teacher"]).save(out)
 
 
 def _fitted(
@@ -160,23 +172,28 @@ def _fitted(
 
 
 def _taught(
-    start: Checkpoint, config: DistillConfig, fitted: Fitted, run: Path, key: dict[str, str]
+    start: Checkpoint, asked: dict[str, Any], fitted: Fitted, run: Path, teacher: str
 ) -> Checkpoint:
-    """The student as it began, with what it has learned, and how."""
+    """The student as it began, with what it has learned, and how.
+
+    Args:
+        asked: the config, as the history keeps it.
+        teacher: its fingerprint.
+    """
     student, figures = start, dict[str, float]()
     if fitted.folder is not None:
         student, figures = trained(start, fitted.folder), last_figures(fitted.folder)
-    if config.decoder_share > 0:
+    if asked["decoder_share"] > 0:
         trained_module(student.vae, run / "decoder", f"{VAE}.")
         figures |= {f"decoder_{k}": v for k, v in last_figures(run / "decoder").items()}
     details = {
-        **dataclasses.asdict(config),
+        **asked,
         "samples": fitted.samples,
-        "teacher": key["teacher"],
+        "teacher": teacher,
         "figures": figures,
     }
     swap = student.swap.with_stage(
-        "distill", details, guidance_scale=1.0, default_steps=config.steps, default_sampler="ddim"
+        "distill", details, guidance_scale=1.0, default_steps=asked["steps"], default_sampler="ddim"
     )
     return dataclasses.replace(student, swap=swap)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def claim(run: Path, key: dict[str, str]) -> None:
             f"{run} belongs to another distillation: expected the same teacher, student, data and "
             "settings; name another --run folder"
         )
+
+
+def settings_of(config: Any) -> dict[str, Any]:
+    """What of a config a run folder belongs to: all but the dtype, which may differ by machine."""
+    return {name: value for name, value in asdict(config).items() if name != "dtype"}
 
 
 def last_figures(run: Path) -> dict[str, float]:

@@ -17,15 +17,23 @@ from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._lessons import trained_module
-from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, steps_in
+from edgeswap_compress.distill._run import (
+    claim,
+    fingerprint,
+    last_figures,
+    reporter,
+    settings_of,
+    steps_in,
+)
 from edgeswap_compress.distill._small_autoencoder import (
     SmallAutoencoderConfig,
     SmallAutoencoderObjective,
     build_small_autoencoder,
 )
+from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.train._config import FitConfig
 from edgeswap_compress.train._loop import Cadence, fit
-from edgeswap_compress.train._processes import processes
+from edgeswap_compress.train._processes import processes, taken_dtype
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._errors import OutputExists
@@ -63,6 +71,7 @@ def shrink_autoencoder(
     """
     if out.exists():
         raise OutputExists(out)
+    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
     checkpoint = Checkpoint.load(path)
     if works_normalised(checkpoint.vae):
         raise InvalidCheckpoint(
@@ -74,6 +83,7 @@ def shrink_autoencoder(
     judged = pictures if held_out is None else read_dataset(held_out)
     with processes().main_first():
         claim(run, _key(path, pictures, judged, config))
+        dtypes = note_dtype(run, config.dtype)
     dtype = getattr(torch, config.dtype)
     convert(module.train(), dtype)
     objective = SmallAutoencoderObjective(
@@ -92,18 +102,21 @@ def shrink_autoencoder(
     if not done:
         return None
     with processes().main_first():
-        return _shrunk(path, module, small, config, run).save(out) if processes().main else out
+        if not processes().main:
+            return out
+        asked = {**dataclasses.asdict(config), "dtype": dtypes}
+        return _shrunk(path, module, small, asked, run).save(out)
 
 
 def _shrunk(
-    path: Path, module: Any, small: SwapConfig, config: SmallAutoencoderConfig, run: Path
+    path: Path, module: Any, small: SwapConfig, asked: dict[str, Any], run: Path
 ) -> Checkpoint:
     """The checkpoint with the fitted autoencoder, its other modules untouched."""
     convert(module.eval(), torch.float32)
     trained_module(module, run / "fit")
     figures = last_figures(run / "fit")
     details = {
-        **dataclasses.asdict(config),
+        **asked,
         "samples": int(figures["samples"]),
         "macs": _macs(module, small),
         "figures": figures,
@@ -117,7 +130,7 @@ def _key(path: Path, data: Any, held_out: Any, config: SmallAutoencoderConfig) -
         "checkpoint": fingerprint(path),
         "dataset": data.digest,
         "held_out": held_out.digest,
-        "config": dataclasses.asdict(config),
+        "config": settings_of(config),
     }
     return {"run": hashlib.sha256(canonical_json(inputs)).hexdigest()}
 

@@ -14,6 +14,7 @@ from edgeswap_compress._errors import InvalidSettings
 from edgeswap_compress._latents import decode_latents, encode_crop
 from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
+from edgeswap_compress.fit.dtype import AUTO, check_dtype
 from edgeswap_compress.train._autoencoder import (
     draw_crops,
     held_out_crops,
@@ -36,6 +37,7 @@ class SmallAutoencoderConfig:
         latent_noise: largest deviation of the noise on the latents that are decoded, in theirs.
         latent_weight: of the distance to the large encoder's latents.
         fine_weight: of the energy of the finest scale, which keeps skin and hair crisp.
+        dtype: of the computation, one of ``DTYPES``; a continued run may take another.
     """
 
     patch_size: int = 6
@@ -50,10 +52,11 @@ class SmallAutoencoderConfig:
     latent_noise: float = 0.15
     latent_weight: float = 0.2
     fine_weight: float = 0.5
-    dtype: str = "bfloat16"
+    dtype: str = AUTO
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_dtype(self.dtype)
         for name in ("width", "encoder_blocks", "decoder_blocks", "patch_size", "batch_size"):
             if getattr(self, name) < 1:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected 1 or more")

@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotHeldOut
-from edgeswap_compress.evaluate._models import DTYPES, Sampling, model_kind, open_model
+from edgeswap_compress.evaluate._models import Sampling, model_kind, open_model
 from edgeswap_compress.evaluate._report import METRICS, ROWS, Report, table
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 
 if TYPE_CHECKING:
     from edgeswap_compress._progress import StageProgress
@@ -45,6 +46,9 @@ def command(argv: list[str]) -> int:
         require_new_png(args.sheet)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
+    for model, sampling in ((args.model, samplings[0]), (args.teacher, teacher_sampling)):
+        if model is not None and model_kind(model) == "checkpoint":
+            print(dtype_line(sampling.dtype, training=False), file=sys.stderr)
     with stage_progress() as report_progress:
         dataset = _dataset(args, report_progress)
         if remark := deviation(dataset):
@@ -81,7 +85,8 @@ def _teacher_sampling(args: argparse.Namespace) -> Sampling:
     given = [f"--teacher-{name}" for name, value in options.items() if value is not None]
     if given and args.teacher is None:
         raise InvalidEvaluation(f"{given[0]} is of no use without --teacher: name a checkpoint")
-    return Sampling(**options, threads=args.threads)
+    chosen: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+    return Sampling(**chosen, threads=args.threads)
 
 
 def _dataset(args: argparse.Namespace, report_progress: StageProgress) -> Dataset:
@@ -161,7 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet, .png")
     parser.add_argument("--batch", type=int, default=16, help="pairs at a time (default 16)")
     parser.add_argument(
-        "--dtype", choices=DTYPES, help="of a checkpoint's computation (default float32)"
+        "--dtype",
+        choices=DTYPES,
+        default=AUTO,
+        help="of a checkpoint's computation (default auto: the faster one here)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of noise and bootstrap (default 0)")
     parser.add_argument(
@@ -180,4 +188,4 @@ def _add_teacher(parser: argparse.ArgumentParser) -> None:
     teacher.add_argument(
         "--teacher-guidance", type=float, metavar="G", help="(default: the teacher's)"
     )
-    teacher.add_argument("--teacher-dtype", choices=DTYPES, help="(default float32)")
+    teacher.add_argument("--teacher-dtype", choices=DTYPES, help="(default auto)")

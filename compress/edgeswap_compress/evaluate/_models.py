@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
+from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 from edgeswap_runtime._align import to_uint8
 from edgeswap_runtime._atomic import canonical_json, sha256_file
 from edgeswap_runtime._bundle import Bundle
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from edgeswap_runtime.backends._protocol import Backend
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
-
-DTYPES = ("bfloat16", "float32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +66,14 @@ class Sampling:
     Attributes:
         steps: of its sampler.
         guidance: classifier-free guidance scale; 1.0 is none.
-        dtype: of a checkpoint's modules, float32 when None. A bundle's was fixed at its export.
+        dtype: of a checkpoint's modules, one of `DTYPES`. A bundle's was fixed at its export, so
+            only "auto" can be asked of it.
         threads: CPU threads of a bundle's backend; torch's are the process's own.
     """
 
     steps: int | None = None
     guidance: float | None = None
-    dtype: str | None = None
+    dtype: str = AUTO
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -82,8 +82,7 @@ class Sampling:
         guidance = self.guidance
         if guidance is not None and not (math.isfinite(guidance) and guidance >= 1):
             raise InvalidEvaluation(f"guidance {guidance}: expected 1.0 (none) or more")
-        if self.dtype is not None and self.dtype not in DTYPES:
-            raise InvalidEvaluation(f"dtype '{self.dtype}': expected one of {', '.join(DTYPES)}")
+        check_dtype(self.dtype)
 
 
 class SwapModel(Protocol):
@@ -138,13 +137,11 @@ class CheckpointModel:
     """A checkpoint in the reference pipeline."""
 
     def __init__(self, folder: Path, sampling: Sampling) -> None:
-        import torch
-
         from edgeswap_compress._checkpoint import Checkpoint
         from edgeswap_compress._pipeline import SwapPipeline
 
-        precision = sampling.dtype or "float32"
-        checkpoint = Checkpoint.load(folder).to(getattr(torch, precision))
+        dtype = resolve_dtype(sampling.dtype, training=False)
+        checkpoint = Checkpoint.load(folder).to(dtype)
         swap = checkpoint.swap
         self._pipeline: SwapPipeline = SwapPipeline.from_checkpoint(checkpoint)
         self.facts = ModelFacts(
@@ -154,7 +151,7 @@ class CheckpointModel:
             guidance=swap.guidance_scale if sampling.guidance is None else sampling.guidance,
             # the pipeline samples by the checkpoint's own scheduler, whatever a bundle's default is
             sampler=_sampler_name(checkpoint.scheduler),
-            precision=precision,
+            precision=str(dtype).removeprefix("torch."),
             resolution_px=swap.resolution_px,
             latent_shape=(swap.latent_channels, swap.latent_size, swap.latent_size),
             landmarks_px=swap.landmarks_px,
@@ -199,7 +196,7 @@ def open_bundle(
         InvalidEvaluation: another precision, or guidance its denoiser was not exported with.
         InvalidRequest: no schedule of that many steps.
     """
-    if sampling.dtype is not None:
+    if sampling.dtype != AUTO:
         raise InvalidEvaluation(
             f"dtype '{sampling.dtype}' cannot be asked of a bundle, its precision was fixed at "
             "export: leave --dtype out"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 from edgeswap_compress.personalise._config import PersonaliseConfig
 
 
@@ -32,6 +34,7 @@ def command(argv: list[str]) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    print(dtype_line(args.dtype), file=sys.stderr)
     run = args.run or args.out.with_name(args.out.name + ".run")
     stop = None if args.stop_after is None else args.stop_after * 60.0
     begun = time.monotonic()
@@ -82,7 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         "--prior-weight", type=float, default=usual.prior_weight, help="0: forget the others"
     )
     parser.add_argument("--identity-weight", type=float, default=usual.identity_weight)
-    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default=usual.dtype)
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default=AUTO,
+        help="that torch computes in (default auto: the faster one here)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--stop-after", type=float, metavar="MINUTES")

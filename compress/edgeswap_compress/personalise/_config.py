@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeswap_compress._errors import InvalidSettings
+from edgeswap_compress.fit.dtype import AUTO, check_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class PersonaliseConfig:
         others: synthetic people whose faces are put into the photos, to be taken out again.
         prior_weight: of staying as it was on synthetic people (prior preservation).
         identity_weight, identity_noise, mask_weight: as in training.
+        dtype: of the computation, one of ``DTYPES``; a continued run may take another.
     """
 
     consent: str
@@ -30,10 +32,11 @@ class PersonaliseConfig:
     identity_weight: float = 0.5
     identity_noise: float = 0.3
     mask_weight: float = 3.0
-    dtype: str = "bfloat16"
+    dtype: str = AUTO
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_dtype(self.dtype)
         parts = [part.strip() for part in self.consent.split(",")]
         if len([part for part in parts if part]) < 3:
             raise InvalidSettings(

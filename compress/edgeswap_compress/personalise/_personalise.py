@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor
@@ -14,7 +15,8 @@ from edgeswap_compress._errors import InvalidCheckpoint
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._lessons import trained_module
-from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter
+from edgeswap_compress.distill._run import claim, fingerprint, last_figures, reporter, settings_of
+from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.personalise._config import PersonaliseConfig
 from edgeswap_compress.personalise._lora import copy_originals, fuse
 from edgeswap_compress.personalise._objective import PersonaliseObjective
@@ -22,6 +24,7 @@ from edgeswap_compress.personalise._photos import disguise, read_crops
 from edgeswap_compress.train._cache import encode_dataset
 from edgeswap_compress.train._config import FitConfig
 from edgeswap_compress.train._loop import Cadence, fit
+from edgeswap_compress.train._processes import taken_dtype
 from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._errors import OutputExists
 
@@ -59,6 +62,7 @@ def personalise(
     """
     if out.exists():
         raise OutputExists(out)
+    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
     student = Checkpoint.load(student_path).to(getattr(torch, config.dtype))
     if student.swap.guidance_scale != 1.0:
         raise InvalidCheckpoint(
@@ -71,6 +75,7 @@ def personalise(
     crops = read_crops(photos, student.swap.resolution_px, aligned, run)
     pixels = hashlib.sha256(crops.numpy().tobytes()).hexdigest()
     claim(run, _key(student_path, dataset.digest, pixels, config))
+    asked = {**dataclasses.asdict(config), "dtype": note_dtype(run, config.dtype)}
     file = run / "latents.safetensors"
     others = encode_dataset(
         student.vae, student.swap, dataset, file, dataset.digest, progress=report("latents")
@@ -80,7 +85,7 @@ def personalise(
     done = fit(objective, _fit_config(config), run / "fit", cadence=cadence, progress=report("fit"))
     if not done:
         return None
-    return _personal(student_path, student, objective, config, len(crops), run).save(out)
+    return _personal(student_path, student, objective, asked, len(crops), run).save(out)
 
 
 def _fit_config(config: PersonaliseConfig) -> FitConfig:
@@ -100,7 +105,7 @@ def _personal(
     path: Path,
     student: Checkpoint,
     objective: PersonaliseObjective,
-    config: PersonaliseConfig,
+    asked: dict[str, Any],
     photos: int,
     run: Path,
 ) -> Checkpoint:
@@ -110,7 +115,7 @@ def _personal(
     copy_originals(adapters, kept.unet, objective.adapted)
     fuse(adapters, objective.adapted)
     details = {
-        **dataclasses.asdict(config),
+        **asked,
         "photos": photos,
         "adapted_layers": len(objective.adapted),
         "figures": last_figures(run / "fit"),
@@ -124,6 +129,6 @@ def _key(student: Path, data: str, photos: str, config: PersonaliseConfig) -> di
         "student": fingerprint(student),
         "dataset": data,
         "photos": photos,
-        "config": dataclasses.asdict(config),
+        "config": settings_of(config),
     }
     return {"run": hashlib.sha256(canonical_json(inputs)).hexdigest()}

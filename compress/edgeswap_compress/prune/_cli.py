@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 from edgeswap_compress.prune._config import BEST, PruneConfig, RecoverConfig
 from edgeswap_compress.prune._importance import IMPORTANCES
 
@@ -31,6 +33,8 @@ def command(argv: list[str]) -> int:
         replay(args.checkpoint, read_plan(args.plan), args.out)
     else:
         recover = _recover_config(args)
+        if recover is not None:
+            print(dtype_line(recover.dtype), file=sys.stderr)
         files = PruneFiles(
             data=args.data,
             held_out=args.held_out,
@@ -212,6 +216,9 @@ def _add_recovery(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch-size", type=int, default=32)
     group.add_argument("--learning-rate", type=float, default=5e-4)
     group.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
-    group.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    group.add_argument(
+        "--dtype", choices=DTYPES, default=AUTO,
+        help="that torch computes in (default auto: the faster one here)",
+    )  # fmt: skip
     group.add_argument("--run", type=Path, metavar="FOLDER", help="state (default: OUT.run)")
     group.add_argument("--stop-after", type=float, metavar="MINUTES", help="continue it later")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
+from edgeswap_compress.fit.dtype import AUTO, check_dtype
 from edgeswap_compress.prune._errors import PruningError
 from edgeswap_compress.prune._importance import IMPORTANCES
 
@@ -135,7 +136,8 @@ class RecoverConfig:
         output_weight: of the distance to the teacher's prediction.
         feature_weight: of the distance to the teacher's block outputs.
         identity_weight: of the latent-space identity loss.
-        batch_size, learning_rate, optimiser, dtype: of the fitting.
+        batch_size, learning_rate, optimiser: of the fitting.
+        dtype: of the computation, one of `DTYPES`; a continued run may take another.
     """
 
     minutes: float = 10.0
@@ -147,7 +149,7 @@ class RecoverConfig:
     batch_size: int = 32
     learning_rate: float = 5e-4
     optimiser: str = "adamw"
-    dtype: str = "bfloat16"
+    dtype: str = AUTO
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < float("inf"):
@@ -157,8 +159,7 @@ class RecoverConfig:
                 raise PruningError(f"{name} must be at least 0, found {getattr(self, name):g}")
         if self.truth_weight + self.output_weight <= 0:
             raise PruningError("recovery needs a truth_weight or an output_weight above 0")
-        if self.dtype not in ("bfloat16", "float32"):
-            raise PruningError(f"dtype {self.dtype!r}: expected bfloat16 or float32")
+        check_dtype(self.dtype)
 
     def to_json(self) -> dict[str, Any]:
         """The fields that are given, for a history."""

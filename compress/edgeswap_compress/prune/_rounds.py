@@ -18,7 +18,8 @@ from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._run import steps_in
+from edgeswap_compress.distill._run import settings_of, steps_in
+from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.prune._build import Survey, survey
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
 from edgeswap_compress.prune._errors import PruningError
@@ -79,6 +80,8 @@ class Rounds:
         """
         home = self.files.run or Path()
         self._claim(home)
+        if self.recover is not None:
+            note_dtype(home, self.recover.dtype)
         plans = _Plans(rounds=self, whole=whole)
         lessons = None if self.recover is None else self._lessons(whole, home, progress)
         unet, earlier = whole.unet, None
@@ -140,7 +143,7 @@ class Rounds:
         key = {
             "checkpoint": _fingerprint(self.checkpoint),
             "config": self.config.to_json(),
-            "recover": None if self.recover is None else self.recover.to_json(),
+            "recover": None if self.recover is None else settings_of(self.recover),
             "data": None if data is None else read_dataset(data).digest,
             "held_out": None if held_out is None else read_dataset(held_out).digest,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.prune._block_latency import LatencyTable, measure_latencies
 from edgeswap_compress.prune._build import Survey, survey
 from edgeswap_compress.prune._choose import Aids, build_plan
@@ -25,6 +26,7 @@ from edgeswap_compress.prune._plan import PruningPlan
 from edgeswap_compress.prune._replay import Earlier, prune_weights
 from edgeswap_compress.prune._samples import Model, probe_of, token_count
 from edgeswap_compress.train._loop import Cadence
+from edgeswap_compress.train._processes import taken_dtype
 from edgeswap_runtime._atomic import canonical_json
 from edgeswap_runtime._errors import OutputExists
 
@@ -83,6 +85,8 @@ def prune(
     """
     files = files or PruneFiles()
     whole = _load_whole(checkpoint, out)
+    if recover is not None:
+        recover = replace(recover, dtype=taken_dtype(recover.dtype))
     if recover is not None or config.rounds > 1:
         from edgeswap_compress.prune._rounds import Rounds
 
@@ -91,7 +95,10 @@ def prune(
         if done is None:
             return None
         pruned, plan = done
-        history = config.to_json() | ({} if recover is None else {"recover": recover.to_json()})
+        history = config.to_json()
+        if recover is not None:
+            dtypes = note_dtype(files.run or Path(), recover.dtype)
+            history["recover"] = {**recover.to_json(), "dtype": dtypes}
         return _save(whole, pruned, plan, history, out)
     planner = Planner.of(whole, config, Path(checkpoint), files)
     plan = planner.plan(config)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 from edgeswap_compress.train._config import (
     AutoencoderConfig,
     DenoiserConfig,
@@ -30,6 +32,7 @@ def command(argv: list[str]) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    print(dtype_line(args.dtype), file=sys.stderr)
     config = TeacherConfig(
         **_stages(args), dtype=args.dtype, seed=args.seed, grow=args.init is not None and args.grow
     )
@@ -138,7 +141,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_lengths(parser.add_argument_group("lengths, in samples"))
     _add_denoiser(parser.add_argument_group("denoiser"))
     _add_examples(parser.add_argument_group("examples"))
-    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default=AUTO,
+        help="that torch computes in (default auto: the faster one here)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
     parser.add_argument("--tracker", choices=("none", "tensorboard", "wandb"), default="none")

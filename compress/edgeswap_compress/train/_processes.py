@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgeswap_compress.fit.dtype import resolve_dtype
+
 
 class Processes:
     """The processes of one ``accelerate launch``, each with its share of every batch.
@@ -64,6 +66,17 @@ class Processes:
         else:
             with self._state.main_process_first():
                 yield
+
+
+def taken_dtype(name: str) -> str:
+    """The dtype that all processes compute in: "float32" or "bfloat16".
+
+    Args:
+        name: one of ``DTYPES``; "auto" is decided by ``probe``, by the main process first.
+    """
+    with processes().main_first():  # the others read what it found
+        found = str(resolve_dtype(name)).removeprefix("torch.")
+    return "bfloat16" if processes().any(found == "bfloat16") else "float32"
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._schedulers import noise_scheduler
 from edgeswap_compress._swap_config import FaceMask, SwapConfig
 from edgeswap_compress.data import Pictures, open_pictures
+from edgeswap_compress.fit.dtype import AUTO, check_dtype, note_dtype
 from edgeswap_compress.train._autoencoder import AutoencoderObjective, build_autoencoder
 from edgeswap_compress.train._cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.train._config import (
@@ -36,7 +37,7 @@ from edgeswap_compress.train._loop import Cadence, Draw, Objective, fit
 from edgeswap_compress.train._losses import decoder_metric
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._plans import plan_of, truths_known
-from edgeswap_compress.train._processes import processes
+from edgeswap_compress.train._processes import processes, taken_dtype
 from edgeswap_compress.train._trackers import Tracker
 from edgeswap_runtime._align import TEMPLATE_96
 from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
@@ -70,7 +71,8 @@ class TeacherConfig:
     """Settings of the three stages, and the arithmetic they run in.
 
     Attributes:
-        dtype: compute dtype of the modules; master weights are float32 always.
+        dtype: of the computation, one of ``DTYPES``; master weights are float32 always, and a
+            continued run may take another.
         seed: of the modules' initial weights.
         grow: where a run goes on from a checkpoint, give its latents the channels of
             ``autoencoder`` (see `grow_latents`) and train its autoencoder on.
@@ -81,11 +83,14 @@ class TeacherConfig:
     autoencoder: AutoencoderConfig
     identity: IdentityConfig
     denoiser: DenoiserConfig
-    dtype: str = "bfloat16"
+    dtype: str = AUTO
     seed: int = 0
     grow: bool = False
     decoder: FitConfig | None = None
     swap_decoder: FitConfig | None = None
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -116,13 +121,17 @@ class TeacherRun:
         init: Path | None = None,
         examples: ExampleConfig | None = None,
     ) -> None:
-        self.config, self.folder = config, folder
+        self.config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
+        self.folder = folder
         self.examples = examples or ExampleConfig()
         self.train, self.held_out = open_pictures(train), open_pictures(held_out)
         self._check_sizes(train, held_out)
-        self.dtype: torch.dtype = getattr(torch, config.dtype)
+        self.dtype: torch.dtype = getattr(torch, self.config.dtype)
         self.init = None if init is None else Checkpoint.load(init)
-        wanted: dict[str, Any] = {"config": config.to_json(), "dataset": self.train.digest}
+        wanted: dict[str, Any] = {
+            "config": _settings(config.to_json()),
+            "dataset": self.train.digest,
+        }
         if self.init is not None and init is not None:
             _check_resolution(self.init, init, self._resolution)
             if config.grow:
@@ -134,10 +143,12 @@ class TeacherRun:
         file = folder / "run.json"
         with processes().main_first():
             self._claim(file, wanted)
+            self._dtypes = note_dtype(folder, self.config.dtype)
 
     def _claim(self, file: Path, wanted: dict[str, Any]) -> None:
         folder = self.folder
-        if file.exists() and json.loads(file.read_text()) != wanted:
+        found = json.loads(file.read_text()) if file.exists() else wanted
+        if {**found, "config": _settings(found["config"])} != wanted:
             raise TrainingStopped(
                 f"{folder} was begun with other settings or another dataset: expected those of "
                 f"{file}; name another run folder, or continue with the same settings"
@@ -209,7 +220,8 @@ class TeacherRun:
         )
         run("denoiser", denoiser, self.config.denoiser.fit)
         self._sharpen(run, start, denoiser, (train, held_out) if known else None)
-        details = {**self.config.to_json(), "dataset": self.train.digest, "curves": self._curves()}
+        details = {**self.config.to_json(), "dtype": self._dtypes, "dataset": self.train.digest}
+        details["curves"] = self._curves()
         details["examples"] = dataclasses.asdict(self.examples)
         start.swap = start.swap.with_stage("train", details)
         return start
@@ -372,6 +384,11 @@ class TeacherRun:
 
         with processes().main_first():  # the others read the cache
             return encode(self.train, "train", True), encode(self.held_out, "heldout", False)
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a config a run folder belongs to: all but the dtype, which may differ by machine."""
+    return {name: value for name, value in config.items() if name != "dtype"}
 
 
 def _check_resolution(init: Checkpoint, path: Path, resolution_px: int) -> None:

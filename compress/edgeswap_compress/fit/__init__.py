@@ -1,0 +1,1 @@
+"""What every stage that fits or runs a model with torch shares."""

@@ -1,0 +1,282 @@
+"""Choose the dtype that torch computes in: what is fast on this machine, unless one is named."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_compress._errors import InvalidSettings
+from edgeswap_runtime._atomic import canonical_json, write_json
+from edgeswap_runtime._cache import cache_folder
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16")
+"""What ``--dtype`` takes."""
+
+AUTO = "auto"
+"""Takes the faster of the other two, as ``probe`` finds it."""
+
+WORTH_IT = 0.95
+"""bfloat16 must take at most this share of float32's time, because float32 is more exact."""
+
+BUDGET_S = 0.5
+"""After this the probe begins no further round; one round after the warm-up is always made."""
+
+ROUNDS = 8
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Give the time of a small step in each dtype.
+
+    Attributes:
+        training_ms: forward and backward, dtype -> least milliseconds of the rounds.
+        inference_ms: forward alone.
+    """
+
+    training_ms: dict[str, float]
+    inference_ms: dict[str, float]
+
+    def slowdown(self, *, training: bool) -> float:
+        """Divide bfloat16's time by float32's."""
+        found = self.training_ms if training else self.inference_ms
+        return found["bfloat16"] / found["float32"]
+
+    def faster(self, *, training: bool) -> str:
+        """Name the dtype to take."""
+        return "bfloat16" if self.slowdown(training=training) <= WORTH_IT else "float32"
+
+
+def check_dtype(name: str) -> None:
+    """Refuse a name that is not one of ``DTYPES``.
+
+    Raises:
+        InvalidSettings: it is not.
+    """
+    if name not in DTYPES:
+        raise InvalidSettings(f"dtype {name!r}: expected one of {', '.join(DTYPES)}")
+
+
+def resolve_dtype(
+    name: str, device: str | torch.device = "cpu", *, training: bool = True
+) -> torch.dtype:
+    """Turn the name of a dtype into torch's.
+
+    Args:
+        name: one of ``DTYPES``; "auto" is decided by ``probe``.
+        device: that will compute.
+        training: whether there will be backward passes, or forward passes alone.
+
+    Raises:
+        InvalidSettings: there is no such name.
+    """
+    import torch
+
+    check_dtype(name)
+    if name == AUTO:
+        name = probe(device).faster(training=training)
+    found: torch.dtype = getattr(torch, name)
+    return found
+
+
+def dtype_line(name: str, device: str | torch.device = "cpu", *, training: bool = True) -> str:
+    """Say in one line which dtype is taken and why, for a command to print."""
+    taken = str(resolve_dtype(name, device, training=training)).removeprefix("torch.")
+    if name != AUTO:
+        return f"dtype: {taken} (as asked)"
+    slowdown = probe(device).slowdown(training=training)
+    other = "float32" if taken == "bfloat16" else "bfloat16"
+    times = 1 / slowdown if taken == "bfloat16" else slowdown
+    if times <= 1 / WORTH_IT:
+        return f"dtype: {taken} ({other} is no faster here)"
+    return f"dtype: {taken} ({other} is {times:.1f}x slower here)"
+
+
+def probe(device: str | torch.device = "cpu") -> Probed:
+    """Time a small step in both dtypes, or read what was timed on this machine before.
+
+    The answer is kept in the cache folder, one file for each processor, torch version, number of
+    threads and setting that hides instructions.
+
+    Args:
+        device: that computes.
+    """
+    machine = _machine(str(device))
+    name = hashlib.sha256(canonical_json(machine)).hexdigest()[:16]
+    return _probe(str(device), cache_folder() / "dtype" / f"{name}.json", canonical_json(machine))
+
+
+@functools.cache
+def _probe(device: str, file: Path, machine: bytes) -> Probed:
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        return Probed(raw["training_ms"], raw["inference_ms"])
+    except (OSError, ValueError, KeyError, TypeError):
+        found = _measure(device)  # there is no such file, or it is damaged
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"machine": json.loads(machine), **asdict(found)})
+    except OSError as error:
+        _log.info("the dtype probe is not kept, %s cannot be written: %s", file, error)
+    return found
+
+
+def _machine(device: str) -> dict[str, Any]:
+    """Everything that the answer depends on."""
+    import torch
+
+    return {
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "processor": _processor(Path("/proc/cpuinfo")),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "hidden": [
+            os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+        ],
+    }
+
+
+def _processor(cpuinfo: Path) -> list[str]:
+    """Model and instructions of the processor, as far as the system tells them."""
+    found = [platform.machine(), platform.processor()]
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        return found
+    for name in ("model name", "flags", "Features"):
+        line = next((line for line in lines if line.partition(":")[0].strip() == name), "")
+        found.append(line.partition(":")[2].strip())
+    return found
+
+
+def _measure(device: str) -> Probed:
+    """Time both dtypes in turns; the least time of each is the one nothing else disturbed.
+
+    On the processor one thread is timed by the time that it ran, so that a busy neighbor changes
+    nothing: two threads that wait for each other would measure that neighbor.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _rounds({name: _Step(name, device) for name in ("float32", "bfloat16")})
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rounds(steps: dict[str, _Step]) -> Probed:
+    training: dict[str, list[float]] = {name: [] for name in steps}
+    inference: dict[str, list[float]] = {name: [] for name in steps}
+    begun = time.perf_counter()
+    for number in range(1 + ROUNDS):
+        if number > 1 and time.perf_counter() - begun > BUDGET_S:
+            break
+        for name, step in steps.items():
+            forward, both = step.time_ms()
+            if number > 0:  # the first round warms up
+                training[name].append(both)
+                inference[name].append(forward)
+    return Probed(
+        {name: min(times) for name, times in training.items()},
+        {name: min(times) for name, times in inference.items()},
+    )
+
+
+class _Step:
+    """What a step of ours is made of: a residual block of convolutions, and attention.
+
+    Channels last, the widths and sizes of the packaged teacher's outer level.
+    """
+
+    def __init__(self, dtype: str, device: str) -> None:
+        import torch
+        from torch import nn
+
+        from edgeswap_compress._checkpoint import convert
+
+        self._device = torch.device(device)
+        settings: dict[str, Any] = {"dtype": getattr(torch, dtype), "device": self._device}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            convolve = nn.Sequential(  # a norm first would end torch 2.13 by a signal
+                nn.Conv2d(128, 128, 3, padding=1, **settings),
+                nn.GroupNorm(16, 128, **settings),
+                nn.SiLU(),
+                nn.Conv2d(128, 128, 3, padding=1, **settings),
+            )
+            self._convolve = convert(convolve, settings["dtype"])
+            self._project = nn.Linear(128, 3 * 128, **settings)
+            self._out = nn.Linear(128, 128, **settings)
+            self._x = torch.randn(2, 128, 16, 16).to(**settings, memory_format=torch.channels_last)
+
+    def time_ms(self) -> tuple[float, float]:
+        """Milliseconds of a forward pass, and of a forward and a backward pass together."""
+        import torch
+
+        with torch.inference_mode(False), torch.no_grad():
+            forward = self._time_ms(self._loss)
+        with torch.inference_mode(False), torch.enable_grad():
+            both = self._time_ms(lambda: self._loss().backward())
+        return forward, both
+
+    def _time_ms(self, run: Any) -> float:
+        import torch
+
+        if self._device.type == "cpu":
+            begun = time.thread_time_ns()
+            run()
+            return (time.thread_time_ns() - begun) / 1e6
+        torch.cuda.synchronize(self._device)
+        begun = time.perf_counter_ns()
+        run()
+        torch.cuda.synchronize(self._device)
+        return (time.perf_counter_ns() - begun) / 1e6
+
+    def _loss(self) -> torch.Tensor:
+        from torch.nn import functional as F
+
+        x = self._x + self._convolve(self._x)
+        tokens = F.avg_pool2d(x, 2).flatten(2).transpose(1, 2)  # 64 of 8 x 8
+        heads = self._project(tokens).unflatten(2, (3, 4, 32)).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.flatten(1, 2)
+        shares = (query @ key.transpose(1, 2) * 32**-0.5).softmax(-1)
+        mixed = (shares @ value).unflatten(0, (-1, 4)).transpose(1, 2).flatten(2)
+        loss: torch.Tensor = self._out(mixed).float().square().mean() + x.float().square().mean()
+        return loss
+
+
+def note_dtype(run: Path, taken: str) -> str:
+    """Write into a run's folder which dtype it goes on in; it may be another than before.
+
+    A run that is continued on another machine takes what is fast there: master weights are float32
+    always, so nothing but the arithmetic changes. The log says so.
+
+    Args:
+        run: an existing folder.
+        taken: "float32" or "bfloat16".
+
+    Returns:
+        all that the run was computed in, in order, for a history: "bfloat16, float32".
+    """
+    file = run / "dtype.json"
+    before: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    if before and before[-1] != taken:
+        _log.warning("%s was computed in %s so far and goes on in %s", run, before[-1], taken)
+    if not before or before[-1] != taken:
+        before.append(taken)
+        write_json(file, before)
+    return ", ".join(before)
