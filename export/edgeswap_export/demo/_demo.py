@@ -55,6 +55,9 @@ WORK = {
 }
 """Step -> its work, as runs of the default demo on an otherwise idle machine have shown it."""
 
+SHORT = 5
+"""Steps of the swap that the machine is tried with."""
+
 NEVER_S = 1e9
 """The distillation is short: it saves and draws nothing in between."""
 
@@ -144,7 +147,7 @@ def _require_faces(pairs: list[Pair]) -> None:
 
 def _expected(teacher: TorchTeacher) -> dict[str, float]:
     crop = np.full((teacher.swap_config.resolution_px,) * 2 + (3,), 128, np.uint8)
-    return expected(WORK, measure_speed(lambda: teacher.swap_crop(crop, crop)))
+    return expected(WORK, measure_speed(lambda: teacher.swap_crop(crop, crop, steps=SHORT)))
 
 
 def _make(teacher: Path, folder: Path, config: DemoConfig, journey: Journey) -> Path:

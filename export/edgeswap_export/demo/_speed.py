@@ -17,7 +17,7 @@ class Speed:
     """What two small pieces of work take here.
 
     Attributes:
-        swap_s: one swap of the teacher in torch, seconds.
+        swap_s: a short swap of the teacher in torch, seconds.
         python_s: a piece of pure Python, seconds.
     """
 
@@ -30,7 +30,7 @@ class Work:
     """A step's work, in pieces of the two kinds.
 
     Attributes:
-        swaps: as much torch as so many swaps of the teacher.
+        swaps: as much torch as so many short swaps of the teacher.
         python: as much Python as so many of the other pieces.
     """
 
@@ -48,7 +48,7 @@ def measure_speed(
     """Try both pieces of work.
 
     Args:
-        swap: one swap of the teacher.
+        swap: a short swap of the teacher.
         clock: seconds, monotonic.
     """
     swap()  # warms up
