@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeswap_export.demo._facts import busy_note
 from edgeswap_export.demo._journey import PACES, QUIET_S, Journey, clock_time
-from edgeswap_export.demo._overview import overview
+from edgeswap_export.demo._overview import closeup, overview
 from edgeswap_export.demo._quality import Truths, fidelity
 from edgeswap_export.demo._report import table, write_report
 from edgeswap_export.demo._speed import Speed, Work, expected, measure_speed
@@ -97,14 +98,15 @@ def test_expected_seconds_are_work_times_speed() -> None:
     def swap() -> None:
         clock.now += 0.25
 
-    speed = measure_speed(swap, clock)
-    assert speed.swap_s == 0.25 and speed.python_s == 0.0
-    speed = Speed(swap_s=0.25, python_s=0.1)
-    assert expected({"a": Work(swaps=8), "b": Work(swaps=4, python=10)}, speed) == {
-        "a": 2.0,
-        "b": 2.0,
-    }
-    assert measure_speed(lambda: None).python_s > 0
+    def train() -> None:
+        clock.now += 0.5
+
+    assert measure_speed(swap, train, clock) == Speed(swap_s=0.25, training_s=0.5, python_s=0.0)
+    assert measure_speed(swap, None, clock).training_s == 0.25
+    speed = Speed(swap_s=0.25, training_s=0.5, python_s=0.1)
+    work = {"a": Work(swaps=8), "b": Work(swaps=4, python=10), "c": Work(training=6)}
+    assert expected(work, speed) == {"a": 2.0, "b": 2.0, "c": 3.0}
+    assert measure_speed(lambda: None, None).python_s > 0
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (65.4, "1:05"), (600.0, "10:00")])
@@ -161,6 +163,7 @@ def facts() -> dict[str, Any]:
         "work": {"samples": 1024, "targets": 128},
         "seconds": 200.0,
         "how_timed": "fairly & squarely",
+        "busy": "",
         "how_compared": "with the truth",
         "about_pictures": "renders",
         "environment": {"summary": "a CPU"},
@@ -206,3 +209,15 @@ def test_the_overview_shows_each_picture_once() -> None:
     for colour in ((255, 0, 0), (0, 0, 255)):
         share = (picture == colour).all(-1).mean()
         assert share == 256 * 256 / (picture.shape[0] * picture.shape[1])
+
+
+def test_a_closeup_is_a_square_around_the_face_inside_the_picture() -> None:
+    picture = np.arange(60 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(60, 80, 3)
+    assert np.array_equal(closeup(picture, (30.0, 20.0, 40.0, 30.0)), picture[14:36, 24:46])
+    assert np.array_equal(closeup(picture, (70.0, 0.0, 80.0, 10.0)), picture[:22, 58:])
+    assert closeup(picture, (0.0, 0.0, 80.0, 60.0)).shape == (60, 60, 3)
+
+
+def test_a_busy_machine_is_said_to_be_one() -> None:
+    assert busy_note({"a": [10.0, 11.0, 12.0]}) == ""
+    assert "a median is 2.0 times the least" in busy_note({"a": [10.0, 10.0, 11.0], "b": [1, 2, 3]})

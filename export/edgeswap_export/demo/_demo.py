@@ -25,6 +25,7 @@ from edgeswap_compress.train._loop import Cadence
 from edgeswap_export import ExportConfig, export
 from edgeswap_export.demo._facts import Measured, gather_facts, overview_of
 from edgeswap_export.demo._journey import Clock, Journey, Say, clock_time
+from edgeswap_export.demo._overview import closeup
 from edgeswap_export.demo._portraits import Pair, demo_pairs
 from edgeswap_export.demo._quality import fidelity, read_truths
 from edgeswap_export.demo._report import write_report
@@ -46,14 +47,14 @@ PRUNE, DISTILL, EXPORT, SWAP, COMPARE, TIME = STEPS = (
     "time all models",
 )
 WORK = {
-    PRUNE: Work(swaps=60),
-    DISTILL: Work(swaps=120),
-    EXPORT: Work(swaps=4, python=30),
-    SWAP: Work(swaps=4),
-    COMPARE: Work(swaps=14),
-    TIME: Work(swaps=12),
+    PRUNE: Work(swaps=165),
+    DISTILL: Work(training=440),
+    EXPORT: Work(python=100),
+    SWAP: Work(swaps=16),
+    COMPARE: Work(swaps=58),
+    TIME: Work(swaps=66),
 }
-"""Step -> its work, as runs of the default demo on an otherwise idle machine have shown it."""
+"""Step -> its work, as a run of the default demo has shown it: CPU time over that of the pieces."""
 
 SHORT = 5
 """Steps of the swap that the machine is tried with."""
@@ -146,8 +147,21 @@ def _require_faces(pairs: list[Pair]) -> None:
 
 
 def _expected(teacher: TorchTeacher) -> dict[str, float]:
+    """Step -> seconds, by trying this machine."""
     crop = np.full((teacher.swap_config.resolution_px,) * 2 + (3,), 128, np.uint8)
-    return expected(WORK, measure_speed(lambda: teacher.swap_crop(crop, crop, steps=SHORT)))
+    other = _teacher_in(resolve_dtype("auto"))
+    speed = measure_speed(
+        lambda: teacher.swap_crop(crop, crop, steps=SHORT),
+        None if other is None else lambda: other.swap_crop(crop, crop, steps=SHORT),
+    )
+    return expected(WORK, speed)
+
+
+def _teacher_in(dtype: torch.dtype) -> TorchTeacher | None:
+    """The teacher once more, in another dtype than float32; None where that is float32."""
+    if dtype == torch.float32:
+        return None
+    return TorchTeacher(Checkpoint.load(default_checkpoint("teacher")), dtype)
 
 
 def _make(teacher: Path, folder: Path, config: DemoConfig, journey: Journey) -> Path:
@@ -228,9 +242,8 @@ def _time(
     size = teacher.swap_config.resolution_px
     crops = np.random.default_rng(0).integers(0, 255, (2, size, size, 3), dtype=np.uint8)
     teachers = {"teacher-float32": teacher}
-    if resolve_dtype("auto", training=False) == torch.bfloat16:
-        checkpoint = Checkpoint.load(default_checkpoint("teacher"))
-        teachers["teacher-bfloat16"] = TorchTeacher(checkpoint, torch.bfloat16)
+    if (other := _teacher_in(resolve_dtype("auto", training=False))) is not None:
+        teachers["teacher-bfloat16"] = other
     candidates = {
         name: Candidate(call=lambda model=model: model.swap_crop(crops[0], crops[1]))  # type: ignore[misc]
         for name, model in teachers.items()
@@ -265,5 +278,11 @@ def _swap_all(
             swappers["made-student" if title == "made just now" else "student"].save(
                 row[title], folder / f"{name}.png"
             )
-        rows.append(row)
+        faces = {"source": runtime.detect(pair.source)[0], "target": runtime.detect(pair.target)[0]}
+        rows.append(
+            {
+                title: closeup(picture, faces.get(title, faces["target"]).box)
+                for title, picture in row.items()
+            }
+        )
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ ABOUT_PICTURES = (
     "The packaged portraits are renders of people who do not exist. All swapped pictures are "
     "generated, and say so in their metadata."
 )
+BUSY = 1.5
+"""Times the least time: from here on a median is of a machine that does something else too."""
+
 TITLES = {
     "teacher-float32": ("teacher", "teacher, torch float32"),
     "teacher-bfloat16": ("teacher", "teacher, torch bfloat16"),
@@ -83,12 +86,28 @@ def gather_facts(measured: Measured, paths: Mapping[str, Path]) -> dict[str, Any
         "rows": [_row(times, key, described, measured) for key in times],
         "times_ms": times,
         "how_timed": HOW_TIMED,
+        "busy": busy_note(times),
         "how_compared": HOW_COMPARED.format(
             pairs=measured.pairs, unchanged=measured.fidelity_db["unchanged"]
         ),
         "about_pictures": ABOUT_PICTURES,
         "environment": _environment(),
     }
+
+
+def busy_note(times_ms: Mapping[str, Sequence[float]]) -> str:
+    """What to say where other programs took part of the machine; empty where none did.
+
+    Args:
+        times_ms: what is timed -> milliseconds of each call.
+    """
+    slowed = max(summary(times)["median_ms"] / min(times) for times in times_ms.values())
+    if slowed < BUSY:
+        return ""
+    return (
+        f"Other programs were at work while this was timed: a median is {slowed:.1f} times the"
+        " least time of the same swap. Times and factors are better on an idle machine."
+    )
 
 
 def overview_of(row: Mapping[str, NDArray[np.uint8]], facts: Mapping[str, Any]) -> Any:

@@ -32,7 +32,7 @@ WAY = {
     "distill a student": "The smaller U-Net learns to do in one evaluation what the teacher does in"
     " {evaluations}: from {targets} of its trajectories and from exact truths, {samples} samples.",
     "export it": "Four ONNX graphs and a manifest, each compared with torch before it is kept.",
-    "swap faces": "The pictures below.",
+    "swap faces": "The pictures above.",
     "compare with the truth": "Rendered pairs have a true swap to compare with.",
     "time all models": "In turns, so that what else the machine does hits all alike.",
 }
@@ -61,7 +61,8 @@ def write_report(
     )
     notes = "".join(
         f"<p>{html.escape(facts[key])}</p>"
-        for key in ("how_timed", "how_compared", "about_pictures")
+        for key in ("how_timed", "busy", "how_compared", "about_pictures")
+        if facts[key]
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>edgeswap demo</title>
