@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.precision import PRECISIONS
+from edgeswap_runtime._errors import OutputExists
 from edgeswap_runtime._manifest import Manifest, read_manifest
 
 
@@ -28,13 +29,13 @@ def command(argv: list[str]) -> int:
     config = ExportConfig.from_json(_settings(arguments))
     from edgeswap_export._unet import NAME, export_unet, is_unet_folder
 
+    if arguments.triton is not None:
+        _check_triton(arguments, config.batch)
     if is_unet_folder(arguments.checkpoint):
         folder = export_unet(arguments.checkpoint, config, arguments.bundle, progress=_tell)
         stated = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
         print(json.dumps(stated) if arguments.json else _unet_table(folder, stated))
         return 0
-    if arguments.triton is not None and config.batch is None:
-        raise UnsupportedExport("--triton needs a free batch: add --batch, such as 1:4:8")
     bundle = export(arguments.checkpoint, config, arguments.bundle, progress=_tell)
     manifest = read_manifest(bundle)
     print(json.dumps(_summary(bundle, manifest)) if arguments.json else _table(bundle, manifest))
@@ -44,6 +45,18 @@ def command(argv: list[str]) -> int:
         folder = write_repository(bundle, TritonConfig(), arguments.triton)
         print(docker_line(folder), file=sys.stderr if arguments.json else sys.stdout)
     return 0
+
+
+def _check_triton(arguments: argparse.Namespace, batch: tuple[int, int, int] | None) -> None:
+    """Refuse --triton where it could only fail after the work."""
+    from edgeswap_export._unet import is_unet_folder
+
+    if is_unet_folder(arguments.checkpoint):
+        raise UnsupportedExport("--triton serves whole swaps, not a bare U-Net: leave it out")
+    if batch is None:
+        raise UnsupportedExport("--triton needs a free batch: add --batch, such as 1:4:8")
+    if arguments.triton.exists():
+        raise OutputExists(arguments.triton)
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:

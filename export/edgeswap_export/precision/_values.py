@@ -12,8 +12,8 @@ LARGE_BYTES = 1 << 10
 
 
 MAX_BYTES = 2**30
-"""What one ONNX file holds with its weights inside. A protobuf could hold twice that, but writing
-one takes more than three times its size in memory."""
+"""What one ONNX file holds with its weights inside: half of what a protobuf could, because writing
+one takes memory for several copies."""
 
 
 def fits(model: onnx.ModelProto) -> bool:
