@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from edgeswap_export.demo._quality import Truths, fidelity
 from edgeswap_export.demo._report import table, write_report
 from edgeswap_export.demo._speed import Speed, Work, expected, measure_speed
 from edgeswap_export.demo._timing import Candidate, interleave, summary
+from edgeswap_runtime._mark import read_mark
 
 
 class FakeClock:
@@ -199,6 +202,14 @@ def test_every_picture_has_a_text_and_swaps_their_time() -> None:
     assert alts == ["it&#x27;s: source", "it&#x27;s: swapped by the teacher"]
     assert "teacher<span>1234.5 ms</span>" in page
     assert "prefers-color-scheme: dark" in page and "width=device-width" in page
+
+
+def test_pictures_in_the_page_say_that_they_are_generated(tmp_path: Path) -> None:
+    page = write_report(facts(), [{"student": np.zeros((8, 8, 3), np.uint8)}], ["one"])
+    (encoded,) = re.findall(r"data:image/webp;base64,([^']+)'", page)
+    (tmp_path / "picture.webp").write_bytes(base64.b64decode(encoded))
+    mark = read_mark(tmp_path / "picture.webp")
+    assert mark is not None and mark.software.startswith("edgeswap ")
 
 
 def test_the_overview_shows_each_picture_once() -> None:

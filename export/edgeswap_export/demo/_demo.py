@@ -48,7 +48,7 @@ PRUNE, DISTILL, EXPORT, SWAP, COMPARE, TIME = STEPS = (
 )
 WORK = {
     PRUNE: Work(swaps=165),
-    DISTILL: Work(training=440),
+    DISTILL: Work(training=480),
     EXPORT: Work(python=100),
     SWAP: Work(swaps=16),
     COMPARE: Work(swaps=58),
