@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import time
 from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.data import asset, read_dataset
 from edgeswap_compress.distill import _distill
 from edgeswap_compress.prune import _stage
-from edgeswap_export.demo import _demo
+from edgeswap_export.demo import _demo, _quality
 from edgeswap_export.demo._portraits import packaged_pairs
 from edgeswap_runtime._cli import main
 
@@ -31,11 +35,24 @@ class SmallFaces:
     def __len__(self) -> int:
         return 1
 
+    def triplets(self) -> NDArray[np.int64]:
+        return self._whole.triplets()
+
     def images(self, group: int) -> NDArray[np.uint8]:
         return self._whole.images(group)[:, ::4, ::4]
 
     def masks(self, group: int) -> NDArray[np.uint8]:
         return self._whole.masks(group)[:, ::4, ::4]
+
+
+def tiny_bundle() -> ModuleType:
+    """tests/runtime/tiny_bundle.py; under --import-mode=importlib tests are no package."""
+    path = Path(__file__).parent / "runtime" / "tiny_bundle.py"
+    spec = importlib.util.spec_from_file_location("demo_tiny_bundle", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
@@ -50,25 +67,46 @@ def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "student": tiny_checkpoint(seed=1).save(tmp_path / "student"),
     }
     monkeypatch.setattr(_demo, "default_checkpoint", paths.__getitem__)
-    for stage in (_stage, _distill):
+    bundle = tiny_bundle().write_bundle(tmp_path / "bundle")
+    monkeypatch.setattr(_demo, "default_bundle", lambda: bundle)
+    for stage in (_stage, _distill, _quality):
         monkeypatch.setattr(stage, "read_dataset", SmallFaces)
-    quick = partial(_demo.DemoConfig, macs_ratio=0.7, minutes=0.02, targets=32, rounds=1)
+    quick = partial(_demo.DemoConfig, macs_ratio=0.7, samples=64, targets=32, pairs=2, rounds=1)
     monkeypatch.setattr(_demo, "DemoConfig", quick)
 
 
 @pytest.mark.assets
 @pytest.mark.timeout(600)
 def test_the_demo_makes_swaps_times_and_reports(
-    tiny_models: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_models: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    heard: list[float] = []
+    run = _demo.run_demo
+
+    def listened(out: Path, config: _demo.DemoConfig, say: _demo.Say) -> dict[str, Any]:
+        def hear(line: str) -> None:
+            heard.append(time.monotonic())
+            say(line)
+
+        heard.append(time.monotonic())
+        return run(out, config, hear)
+
+    monkeypatch.setattr(_demo, "run_demo", listened)
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--json"]) == 0
+    assert max(np.diff([*heard, time.monotonic()])) <= 10.0  # never silent for longer
     captured = capsys.readouterr()
     facts = json.loads(captured.out)
     assert facts == json.loads((out / "demo.json").read_text())
     assert facts["teacher_torch_ms"] > 0 < facts["student_runtime_ms"]
     assert facts["speedup"] == facts["teacher_torch_ms"] / facts["student_runtime_ms"]
-    assert "timed round 1/1" in captured.err
+    assert "this will take about" in captured.err and "dtype: " in captured.err
+    assert [step["name"] for step in facts["steps"]] == list(_demo.STEPS) == list(_demo.WORK)
+    for number, name in enumerate(_demo.STEPS, 1):
+        assert f"[{number}/{len(_demo.STEPS)}] {name}" in captured.err
     pictures = sorted((out / "pictures").glob("*.png"))
     assert len(pictures) == 3 * len(packaged_pairs())
     for path in pictures:

@@ -20,6 +20,10 @@ Scale = Annotated[float, Range(1e-6, 1e6)]
 Channels = Annotated[int, Range(1, 4096)]
 
 
+def _text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceMask:
     """Superellipse ``|x/rx|^n + |y/ry|^n <= 1`` that holds the inner face of an aligned crop.
@@ -68,6 +72,8 @@ class SwapConfig:
             None where the conditioner does all of it.
         weights_dtype: dtype of every floating tensor on disk.
         history: one entry per stage that made this checkpoint, oldest first.
+        license: SPDX identifier of the weights, or None where nobody has stated it.
+        origin: where the weights come from, in a few words, or None.
     """
 
     resolution_px: SidePx
@@ -85,6 +91,8 @@ class SwapConfig:
     identity_encoder: dict[str, Any] | None = None
     weights_dtype: str = "float16"
     history: tuple[dict[str, Any], ...] = ()
+    license: str | None = None
+    origin: str | None = None
 
     def __post_init__(self) -> None:
         checks = (
@@ -115,6 +123,8 @@ class SwapConfig:
             ),
             (self.default_steps >= 1, "default_steps", ">= 1", self.default_steps),
             (self.guidance_scale >= 1.0, "guidance_scale", ">= 1.0", self.guidance_scale),
+            (_text_or_none(self.license), "license", "a text or null", self.license),
+            (_text_or_none(self.origin), "origin", "a text or null", self.origin),
         )
         for passed, name, expected, found in checks:
             if not passed:

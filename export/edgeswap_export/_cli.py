@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.precision import PRECISIONS
+from edgeswap_runtime._errors import OutputExists
 from edgeswap_runtime._manifest import Manifest, read_manifest
 
 
@@ -28,13 +29,13 @@ def command(argv: list[str]) -> int:
     config = ExportConfig.from_json(_settings(arguments))
     from edgeswap_export._unet import NAME, export_unet, is_unet_folder
 
+    if arguments.triton is not None:
+        _check_triton(arguments, config.batch)
     if is_unet_folder(arguments.checkpoint):
         folder = export_unet(arguments.checkpoint, config, arguments.bundle, progress=_tell)
         stated = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
         print(json.dumps(stated) if arguments.json else _unet_table(folder, stated))
         return 0
-    if arguments.triton is not None and config.batch is None:
-        raise UnsupportedExport("--triton needs a free batch: add --batch, such as 1:4:8")
     bundle = export(arguments.checkpoint, config, arguments.bundle, progress=_tell)
     manifest = read_manifest(bundle)
     print(json.dumps(_summary(bundle, manifest)) if arguments.json else _table(bundle, manifest))
@@ -44,6 +45,18 @@ def command(argv: list[str]) -> int:
         folder = write_repository(bundle, TritonConfig(), arguments.triton)
         print(docker_line(folder), file=sys.stderr if arguments.json else sys.stdout)
     return 0
+
+
+def _check_triton(arguments: argparse.Namespace, batch: tuple[int, int, int] | None) -> None:
+    """Refuse --triton where it could only fail after the work."""
+    from edgeswap_export._unet import is_unet_folder
+
+    if is_unet_folder(arguments.checkpoint):
+        raise UnsupportedExport("--triton serves whole swaps, not a bare U-Net: leave it out")
+    if batch is None:
+        raise UnsupportedExport("--triton needs a free batch: add --batch, such as 1:4:8")
+    if arguments.triton.exists():
+        raise OutputExists(arguments.triton)
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -69,6 +82,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         **given,
         "detector": not arguments.no_detector,
         "single_file": arguments.single_file,
+        "compact": arguments.compact,
     }
 
 
@@ -110,8 +124,20 @@ def _parser() -> argparse.ArgumentParser:
         help="write a Triton model repository besides, as edgeswap triton does",
     )  # fmt: skip
     parser.add_argument("--name", help="the bundle's name (default: the checkpoint folder's)")
-    parser.add_argument("--licence", help="SPDX licence of the weights (default: Apache-2.0)")
-    parser.add_argument("--origin", help="where the weights come from, in a few words")
+    parser.add_argument(
+        "--licence",
+        help="SPDX license of the weights, such as Apache-2.0 (default: the checkpoint's, else"
+        " 'unknown')",
+    )
+    parser.add_argument(
+        "--origin",
+        help="where the weights come from, in a few words (default: the checkpoint's, else"
+        " 'unknown')",
+    )
+    parser.add_argument(
+        "--compact", action="store_true",
+        help="store weights in float16 where that loses no bit: half the size, the same numbers",
+    )  # fmt: skip
     parser.add_argument(
         "--no-detector", action="store_true", help="leave the detector out: aligned crops only"
     )
@@ -148,7 +174,9 @@ def _unet_table(folder: Path, stated: dict[str, Any]) -> str:
 def _table(bundle: Path, manifest: Manifest) -> str:
     lines = [f"{bundle}: {manifest.name}", f"{'graph':<10}{'MB':>8}  largest difference from torch"]
     for name, graph in manifest.graphs.items():
-        size = manifest.files[graph.file].bytes / 1e6
+        # the weights of a large graph lie beside it
+        held = [file for file in (graph.file, f"{graph.file}.data") if file in manifest.files]
+        size = sum(manifest.files[file].bytes for file in held) / 1e6
         outputs = manifest.parity["graphs"].get(name, {}).values()
         worst = max((output["relative"] for output in outputs), default=None)
         told = "(copied)" if worst is None else f"{worst:.1e} standard deviations"

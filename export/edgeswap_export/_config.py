@@ -97,9 +97,10 @@ class ExportConfig:
         calibration_swaps: Rendered swaps that ranges are observed on, for fp16, int8 and fp8.
         batch: The least, the usual and the largest batch of the four graphs; None is one, for good.
         single_file: Write the whole swap as one graph, `swap.onnx`, besides.
+        compact: Store weights in float16 where it holds them exactly; the graphs compute the same.
         detector: Put the face detector in. Without it the bundle swaps aligned crops only.
-        licence: SPDX identifier of the checkpoint's weights.
-        origin: Where the weights come from, in a few words.
+        licence: SPDX identifier of the checkpoint's weights; None takes the checkpoint's own.
+        origin: Where the weights come from, in a few words; None takes the checkpoint's own.
     """
 
     name: str | None = None
@@ -111,9 +112,10 @@ class ExportConfig:
     calibration_swaps: int = 24
     batch: tuple[int, int, int] | None = None
     single_file: bool = False
+    compact: bool = False
     detector: bool = True
-    licence: str = "Apache-2.0"
-    origin: str = "edgeswap, trained on rendered faces"
+    licence: str | None = None
+    origin: str | None = None
 
     def __post_init__(self) -> None:
         if self.sampler is not None:
@@ -128,6 +130,11 @@ class ExportConfig:
             raise UnsupportedExport(
                 f"a single file in {self.precision} cannot be proven here: expected fp32, fp16 or"
                 " int8"
+            )
+        if self.compact and self.precision != "fp32":
+            raise UnsupportedExport(
+                f"compact stores float32 weights in fewer bytes, and {self.precision} has fewer"
+                " already: leave one of the two out"
             )
         if self.calibration_swaps < 1:
             raise UnsupportedExport(
@@ -191,10 +198,30 @@ _KINDS: dict[str, type] = {
     "precision": str,
     "calibration_swaps": int,
     "single_file": bool,
+    "compact": bool,
     "detector": bool,
     "licence": str,
     "origin": str,
 }
+
+
+UNKNOWN = "unknown"
+"""What a bundle says of weights whose license or origin nobody has stated."""
+
+
+def license_of(config: ExportConfig, swap: SwapConfig | None = None) -> tuple[str, str]:
+    """License and origin of the weights: as the export was told, else as the checkpoint says.
+
+    Args:
+        config: of the export.
+        swap: of the checkpoint; None for a bare U-Net, whose folder states neither.
+
+    Returns:
+        license (SPDX identifier) and origin, each UNKNOWN where nobody has stated it.
+    """
+    stated = (None, None) if swap is None else (swap.license, swap.origin)
+    licence, origin = config.licence or stated[0], config.origin or stated[1]
+    return licence or UNKNOWN, origin or UNKNOWN
 
 
 def parse_sizes(name: str, sizes: Any) -> tuple[int, int, int]:

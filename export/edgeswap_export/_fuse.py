@@ -60,6 +60,20 @@ def swap_graph(
     return model
 
 
+def require_few_steps(schedule: Schedule) -> None:
+    """Check that a schedule can be unrolled.
+
+    Raises:
+        UnsupportedExport: it has more than MOST_STEPS rows.
+    """
+    if len(schedule.rows) > MOST_STEPS:
+        raise UnsupportedExport(
+            f"schedule {schedule.sampler} of {schedule.steps} steps evaluates the denoiser"
+            f" {len(schedule.rows)} times; one graph holds at most {MOST_STEPS}: distil the model"
+            " to fewer steps, or name another schedule with --sampler and --steps"
+        )
+
+
 def sampler_graph(
     denoise: onnx.ModelProto, schedule: Schedule, guidance_scale: float = 1.0, seed: int = SEED
 ) -> onnx.ModelProto:
@@ -78,12 +92,7 @@ def sampler_graph(
     Raises:
         UnsupportedExport: too many rows.
     """
-    if len(schedule.rows) > MOST_STEPS:
-        raise UnsupportedExport(
-            f"schedule {schedule.sampler} of {schedule.steps} steps evaluates the denoiser"
-            f" {len(schedule.rows)} times; one graph holds at most {MOST_STEPS}: distil the model"
-            " to fewer steps, or name another schedule with --sampler and --steps"
-        )
+    require_few_steps(schedule)
     return _Unrolled(denoise, schedule, guidance_scale, seed).run()
 
 

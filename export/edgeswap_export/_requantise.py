@@ -64,8 +64,7 @@ def requantise(
             progress(f"converting {name} to {precision}")
             converted[name] = convert(original, precision, calibration[name], progress, budget)
             check(converted[name].model, name)
-            (folder / f"{name}.onnx").unlink()
-            write_onnx(folder, name, converted[name].model)
+            _replace(folder, name, converted[name].model)
         candidate = Candidate(folder, converted, originals, budget)
         try:
             proof = prove_precision(subject, candidate, unseen, held_out[0], progress)
@@ -81,3 +80,12 @@ def requantise(
         "seed": SEED,
     }
     return converted, proof
+
+
+def _replace(folder: Path, name: str, model: onnx.ModelProto) -> None:
+    """Write a graph over the one that is there; the model stays whole in memory, to be proven."""
+    for file in (folder / f"{name}.onnx", folder / f"{name}.onnx.data"):
+        file.unlink(missing_ok=True)
+    write_onnx(folder, name, model)
+    if (folder / f"{name}.onnx.data").exists():  # writing has moved the weights out of the model
+        onnx.load_external_data_for_model(model, str(folder))

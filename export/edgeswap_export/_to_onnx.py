@@ -15,18 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_export._errors import GraphFailed
-from edgeswap_export.precision._values import LARGE_BYTES
+from edgeswap_export.precision._values import LARGE_BYTES, fits
 from edgeswap_runtime._atomic import write_bytes
 
 OPSET = 18
 """The newest that JetPack 6's TensorRT 10.3 reads without complaint."""
 
 PRODUCER = "edgeswap"
-
-MAX_BYTES = 2**30
-"""What one ONNX file holds with its weights inside. A protobuf could hold twice that, but writing
-one takes more than three times its size in memory."""
-
 
 FreeSizes = Mapping[str, Mapping[int, str]]
 """Input name -> axis -> name of its free size; every other size is static."""
@@ -151,12 +146,6 @@ def check(model: onnx.ModelProto, name: str) -> None:
     if not fits(model):
         return
     _checked(model, name)
-
-
-def fits(model: onnx.ModelProto) -> bool:
-    """Whether the model fits into one file, weights included."""
-    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    return weights <= MAX_BYTES
 
 
 def write_onnx(folder: Path, name: str, model: onnx.ModelProto) -> None:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from edgeswap_compress.prune._folder import CONFIG_NAME, read_unet_folder, unet_home
 from edgeswap_compress.prune._inputs import example_inputs
-from edgeswap_export._config import ExportConfig
+from edgeswap_export._config import ExportConfig, license_of
 from edgeswap_export._errors import UnsupportedExport
+from edgeswap_export._finite import require_finite_answers, require_finite_weights
 from edgeswap_export._parity import output_parity
 from edgeswap_export._probe import SEED
 from edgeswap_export._to_onnx import check_file, require_free, strip, torch_program, write_onnx
@@ -108,11 +109,13 @@ def export_unet(
     with new_folder(Path(out)) as partial:
         progress(f"loading {folder}")
         read = read_unet_folder(folder, dtype=torch.float32)
+        require_finite_weights(read.unet, unet_home(Path(folder)))
         plan = None if read.plan is None else read.plan.to_json()
         example = _example(read.unet.config)
         graph = UNetGraph(read.unet.requires_grad_(False), tuple(example)).eval()
         del read
         expected, kept = _answers(graph, example, config.precision, progress)
+        require_finite_answers(NAME, {"output": expected})
         progress("writing graph denoise")
         _write(partial, graph, example, config.batch)
         del graph
@@ -230,6 +233,7 @@ def _statement(
             sizes[0] = "batch"
         return {"name": name, "dtype": dtype, "shape": sizes, "axes": list(axes)}
 
+    licence, origin = license_of(config)
     return {
         "schema": 1,
         "kind": KIND,
@@ -239,8 +243,8 @@ def _statement(
         "inputs": [tensor(name, value) for name, value in example.items()],
         "outputs": [tensor("output", expected)],
         "free_sizes": {} if config.batch is None else {"batch": list(config.batch)},
-        "licence": config.licence,
-        "origin": config.origin,
+        "licence": licence,
+        "origin": origin,
         "parity": parity,
     }
 

@@ -17,6 +17,7 @@ from edgeswap_runtime._picture import require_writable
 from edgeswap_runtime._swapper import Swapper
 from edgeswap_runtime.backends import BACKENDS
 from edgeswap_runtime.backends._threads import require_threads
+from edgeswap_runtime.bundles import default_bundle
 
 if TYPE_CHECKING:
     from edgeswap_runtime._manifest import Manifest
@@ -29,7 +30,7 @@ def command(argv: list[str]) -> int:
     check_choice(options.faces)
     require_seed(options.seed)
     require_threads(options.threads)
-    bundle = Bundle.open(options.bundle)
+    bundle = Bundle.open(options.bundle or default_bundle())
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
     target = as_rgb(options.target)
     clock = StageClock()
@@ -92,7 +93,12 @@ def choose_schedule(manifest: Manifest, name: str | None, steps: int | None) -> 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgeswap swap", description=command.__doc__)
-    parser.add_argument("bundle", type=Path, help="a bundle folder, from edgeswap export")
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        nargs="?",
+        help="a bundle folder, from edgeswap export (default: the packaged one)",
+    )
     parser.add_argument(
         "--source",
         type=Path,

@@ -39,6 +39,7 @@ from edgeswap_runtime._refine import refine_face
 from edgeswap_runtime.backends import open_backend
 from edgeswap_runtime.backends._protocol import BackendRequest
 from edgeswap_runtime.backends._threads import require_threads
+from edgeswap_runtime.bundles import default_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ class Swapper:
     @classmethod
     def open(
         cls,
-        bundle: Bundle | Path | str,
+        bundle: Bundle | Path | str | None = None,
         *,
         backend: Backend[Any] | str = "ort",
         device: str = "cpu",
@@ -110,7 +111,8 @@ class Swapper:
         """Open a bundle and the backend that runs it.
 
         Args:
-            bundle: a bundle folder, whose hashes are then verified, or one already opened.
+            bundle: a bundle folder, whose hashes are then verified, or one already opened; the
+                packaged one when None.
             backend: a name such as "ort", or a backend of your own, which stays yours to close.
             device: what a named backend runs on: "cpu", "cuda", "tensorrt", ...
             schedule: how many steps of which sampler, by name; the bundle's default when None.
@@ -133,7 +135,8 @@ class Swapper:
             require_word(word, name)
         if not isinstance(backend, str) and not hasattr(backend, "run"):
             raise InvalidRequest(f"backend is {backend!r}, expected a name or a backend")
-        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(as_path(bundle, "bundle"))
+        folder = default_bundle() if bundle is None else bundle
+        opened = folder if isinstance(folder, Bundle) else Bundle.open(as_path(folder, "bundle"))
         if not isinstance(backend, str):
             return cls(opened, backend, schedule=schedule, seed=seed)
         request = BackendRequest(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
+from edgeswap_compress import Checkpoint, SwapPipeline, _defaults, default_checkpoint
 from edgeswap_compress._checkpoint import verify_checkpoint
 from edgeswap_compress._errors import CompressError, InvalidCheckpoint
 from edgeswap_compress._tiny import tiny_checkpoint
@@ -146,6 +146,18 @@ def test_empty_folder_is_named(tmp_path: Path) -> None:
 def test_unknown_default_is_named() -> None:
     with pytest.raises(CompressError, match="expected one of"):
         default_checkpoint("janitor")
+
+
+def test_a_missing_default_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a checkout the folders are those of edgeswap-checkpoints, if that is installed."""
+    monkeypatch.setattr(_defaults, "__file__", str(tmp_path / "_defaults.py"))
+    with pytest.raises(CompressError, match=r"edgeswap-checkpoints; type python -m pip install"):
+        default_checkpoint("teacher")
+    (tmp_path / "site" / _defaults.PACKAGE / "teacher").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert default_checkpoint("teacher") == tmp_path / "site" / _defaults.PACKAGE / "teacher"
 
 
 def test_inspect_prints_one_object(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

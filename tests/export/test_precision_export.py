@@ -17,7 +17,7 @@ from edgeswap_export._data import feeds_of_swaps, rendered_probes
 from edgeswap_export._errors import ParityFailed, UnsupportedExport, UnsupportedSchedule
 from edgeswap_export._parity import SWAP_RMS, open_graphs
 from edgeswap_export._samplers._ddim import DdimOptions
-from edgeswap_export.precision import PRECISIONS, _convert
+from edgeswap_export.precision import PRECISIONS, _convert, _values
 from edgeswap_runtime import Bundle, Swapper
 from edgeswap_runtime._align import to_uint8
 from edgeswap_runtime._cli import main
@@ -54,6 +54,31 @@ def test_bundle_runs_and_states_its_precision(
             found.append(swapper.swap_crop(crop, swapper.identity_of_crops([crop])).astype(float))
     assert 0 < np.sqrt(np.square(found[0] - found[1]).mean()) < 6
     assert (out / "denoise.onnx").stat().st_size < (guided.bundle / "denoise.onnx").stat().st_size
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_checkpoint_too_large_for_one_protobuf(
+    precision: str,
+    tmp_path: Path,
+    known_graphs: Callable[..., None],
+    guided: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With the limit lowered to 20 kB its graphs' weights lie beside them, and it is proven."""
+    known_graphs()
+    monkeypatch.setattr(_values, "MAX_BYTES", 20_000)
+    arguments = ["--precision", precision, "--calibration-swaps", "2", "--schedule", "ddim:2"]
+    out = tmp_path / "bundle"
+    assert main(["export", str(guided.checkpoint), str(out), *arguments, "--steps", "2"]) == 0
+    files = Bundle.open(out).manifest.files
+    assert "denoise.onnx.data" in files
+    size = (files["denoise.onnx"].bytes + files["denoise.onnx.data"].bytes) / 1e6
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line[:8] == "denoise "]
+    assert row.split()[1] == f"{size:.2f}"
+    with Swapper.open(out, threads=1) as swapper:
+        crop = np.full((swapper.resolution_px,) * 2 + (3,), 128, np.uint8)
+        assert swapper.swap_crop(crop, swapper.identity_of_crops([crop])).shape == crop.shape
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp8"])

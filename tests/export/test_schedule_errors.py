@@ -49,7 +49,14 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, int, Any, type[Exception], str]] 
         UnsupportedSchedule,
         "ddpm takes DdpmOptions, found DdimOptions",
     ),
-    "clipping": ({"clip_sample": True}, "ddim", 4, None, UnsupportedSchedule, "clip_sample="),
+    "clipping": (
+        {"clip_sample": True},
+        "ddim",
+        4,
+        None,
+        UnsupportedSchedule,
+        "config says clip_sample=",
+    ),
     "threshold": (
         {"thresholding": True},
         "ddim",
@@ -89,6 +96,19 @@ def test_refused(refusal: str, scheduler_config: dict[str, Any]) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_what_diffusers_assumes_is_not_said_by_the_config(
+    loaded: bool, scheduler_config: dict[str, Any]
+) -> None:
+    """A loaded scheduler's config holds every default; which they are stands beside them."""
+    del scheduler_config["clip_sample"]
+    kind: Any = diffusers.DDIMScheduler
+    config = dict(kind.from_config(scheduler_config).config) if loaded else scheduler_config
+    with pytest.raises(UnsupportedSchedule) as caught:
+        schedule_table(config, "ddim", 4)
+    assert "does not say otherwise, so diffusers takes clip_sample=true" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -115,7 +135,7 @@ def test_epsilon_away_from_pure_noise_is_fine(scheduler_config: dict[str, Any]) 
 def test_defaults_of_the_config_stay_the_checkpoints(scheduler_config: dict[str, Any]) -> None:
     """LCM's own default betas are others: the same config must mean the same noise levels."""
     config = {"clip_sample": False, "prediction_type": "v_prediction"}
-    base = diffusers.DDIMScheduler.from_config(config)
+    base = diffusers.diffusers.DDIMScheduler.from_config(config)
     row = schedule_table(config, "lcm", 1).rows[0]
     alpha = float(base.alphas_cumprod[int(row.timestep)]) ** 0.5
     c_skip = 0.25 / ((row.timestep * 10.0) ** 2 + 0.25)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_compress._checkpoint import Checkpoint
-from edgeswap_export import _to_onnx
 from edgeswap_export._errors import GraphFailed
 from edgeswap_export._graphs import AXES, _ConstantNull, torch_graphs
 from edgeswap_export._parity import open_graphs
 from edgeswap_export._probe import probe
 from edgeswap_export._to_onnx import OPSET, check, serialise, to_onnx, write_onnx
+from edgeswap_export.precision import _values
 from edgeswap_runtime import Bundle
 
 GRAPHS = ("encode", "identity", "denoise", "decode")
@@ -114,7 +114,7 @@ def test_large_graph_keeps_its_weights_outside(
     layer, x = nn.Linear(64, 64).eval(), torch.ones(1, 64)
     model = to_onnx("wide", layer, {"x": x}, ("y",))
     write_onnx(tmp_path, "whole", model)
-    monkeypatch.setattr(_to_onnx, "MAX_BYTES", 1000)
+    monkeypatch.setattr(_values, "MAX_BYTES", 1000)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         again = onnx.ModelProto()

@@ -146,6 +146,9 @@ def test_export_writes_it_besides(
     line = ["export", str(tmp_path / "student"), str(tmp_path / "bundle"), "--no-detector"]
     assert main([*line, "--triton", str(tmp_path / "models")]) == 2
     assert "--triton needs a free batch: add --batch" in capsys.readouterr().err
+    (tmp_path / "taken").mkdir()
+    assert main([*line, "--batch", "1:2:2", "--triton", str(tmp_path / "taken")]) == 2
+    assert "already exists" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
     assert main([*line, "--batch", "1:2:2", "--triton", str(tmp_path / "models")]) == 0
     assert "docker run" in capsys.readouterr().out

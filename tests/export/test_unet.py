@@ -17,9 +17,10 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 
 from edgeswap_compress.prune._folder import load_unet, write_unet_folder
-from edgeswap_export import ExportConfig, _to_onnx
+from edgeswap_export import ExportConfig
 from edgeswap_export._errors import ParityFailed, UnsupportedExport
 from edgeswap_export._unet import _example, export_unet, is_unet_folder
+from edgeswap_export.precision import _values
 from edgeswap_runtime._atomic import sha256_file
 from edgeswap_runtime._cli import main
 
@@ -125,6 +126,7 @@ def test_command_states_what_it_wrote(
     stated = json.loads(capsys.readouterr().out)
     assert stated == json.loads((tmp_path / "out" / "denoise.json").read_text())
     assert stated["kind"] == "edgeswap-unet" and stated["name"] == "paint"
+    assert (stated["licence"], stated["origin"]) == ("unknown", "unknown")
     assert stated["inputs"][0]["shape"] == [1, 9, 8, 8]
     assert stated["inputs"][2] == {
         "name": "encoder_hidden_states",
@@ -177,7 +179,7 @@ def test_weights_beside_the_graph_where_one_file_cannot_hold_them(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export_unet(folder, ExportConfig(), tmp_path / "whole")
-    monkeypatch.setattr(_to_onnx, "MAX_BYTES", 1000)
+    monkeypatch.setattr(_values, "MAX_BYTES", 1000)
     export_unet(folder, ExportConfig(), tmp_path / "out")
     stated = json.loads((tmp_path / "out" / "denoise.json").read_text())
     assert sorted(stated["files"]) == ["denoise.onnx", "denoise.onnx.data"]

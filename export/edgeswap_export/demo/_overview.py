@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 SIDE_PX, GAP_PX, CAPTION_PX = 256, 12, 34
+CLOSEUP = 2.2
 
 
 def overview(pictures: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -29,6 +30,26 @@ def overview(pictures: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
         middle = (left + SIDE_PX / 2, GAP_PX + SIDE_PX + CAPTION_PX / 2)
         draw.text(middle, caption, fill="#1c2430", font=font, anchor="mm")
     return np.asarray(canvas)
+
+
+def closeup(
+    picture: NDArray[np.uint8], box: tuple[float, float, float, float]
+) -> NDArray[np.uint8]:
+    """Cut a square around a face, CLOSEUP times its size, or as large as the picture allows.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        box: left, top, right, bottom of the face, pixels.
+
+    Returns:
+        (S, S, 3) uint8 RGB.
+    """
+    left, top, right, bottom = box
+    height, width = picture.shape[:2]
+    side = max(min(round(CLOSEUP * max(right - left, bottom - top)), height, width), 1)
+    x = min(max(round((left + right - side) / 2), 0), width - side)
+    y = min(max(round((top + bottom - side) / 2), 0), height - side)
+    return picture[y : y + side, x : x + side]
 
 
 def _square(picture: NDArray[np.uint8]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""``report.html``: the pictures and the table in one self-contained file."""
+"""``report.html``: what was gained and lost, the pictures and the times, in one file."""
 
 from __future__ import annotations
 
@@ -11,61 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgeswap_export.demo._journey import clock_time
+from edgeswap_export.demo._style import STYLE
 from edgeswap_runtime.pictures import ALIGNED, RENDERED, SWAPPED, encode_marked
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
-       color: #1c2430; background: #fff; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } p.lead { margin-top: .3rem; color: #55606e; }
-.big { font-size: 2.2rem; font-weight: 650; }
-table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .35rem .8rem; }
-th { text-align: left; border-bottom: 2px solid #1c2430; } td { border-bottom: 1px solid #dde2e8; }
-th + th, td.number { text-align: right; }
-td.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
-.row { display: grid; grid-template-columns: repeat(5, 1fr); gap: .6rem; margin: 1rem 0; }
-figure { margin: 0; } figure img { width: 100%; border-radius: 4px; display: block; }
-figcaption { font-size: .85rem; color: #55606e; } footer { color: #55606e; font-size: .85rem; }
-"""
-
-
-def write_report(
-    facts: Mapping[str, Any],
-    rows: Sequence[Mapping[str, NDArray[np.uint8]]],
-    titles: Sequence[str],
-) -> str:
-    """The page as text.
-
-    Args:
-        facts: what goes into ``demo.json``.
-        rows: per pair, caption -> (H, W, 3) uint8 RGB picture, in the order to show.
-        titles: a heading per pair.
-    """
-    galleries = "\n".join(
-        f"<h2>{html.escape(title)}</h2>\n<div class='row'>{_figures(title, row)}</div>"
-        for title, row in zip(titles, rows, strict=True)
-    )
-    cells = "".join(
-        "<tr>"
-        + f"<td>{html.escape(entry['name'])}</td>"
-        + "".join(f"<td class='number'>{entry[key]}</td>" for key in COLUMNS)
-        + "</tr>\n"
-        for entry in table(facts)
-    )
-    heads = "".join(f"<th>{name}</th>" for name in ("model", *COLUMNS.values()))
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>edgeswap demo</title><style>{STYLE}</style>
-<h1>edgeswap demo</h1>
-<p class="lead">From a guided {facts["teacher_steps"]}-step teacher in torch to a one-step student
-in the torch-free runtime, on this machine.</p>
-<p class="big">{facts["speedup"]:.0f}× faster per swap</p>
-<p class="lead">{facts["speedup_over_bfloat16"]:.0f}× against the teacher in bfloat16.</p>
-<table><tr>{heads}</tr>
-{cells}</table>
-{galleries}
-<footer><p>{html.escape(facts["how_timed"])}</p><p>{html.escape(facts["about_pictures"])}</p>
-<p>{html.escape(facts["environment"]["summary"])}</p></footer></html>
-"""
-
 
 COLUMNS = {
     "median": "ms per swap (median)",
@@ -73,8 +21,116 @@ COLUMNS = {
     "runs": "runs",
     "evaluations": "U-Net evaluations",
     "macs": "U-Net MMACs each",
-    "size": "model size, MB",
+    "size": "weights, MB",
+    "fidelity": "PSNR in the face, dB",
 }
+WAY = {
+    "prune the teacher": "Half of the U-Net's multiplications go: whole blocks and channels, chosen"
+    " by how little the outputs change without them.",
+    "distill a student": "The smaller U-Net learns to do in one evaluation what the teacher does in"
+    " {evaluations}: from {targets} of its trajectories and from exact truths, {samples} samples.",
+    "export it": "Four ONNX graphs and a manifest, each compared with torch before it is kept.",
+    "swap faces": "The pictures above.",
+    "compare with the truth": "Rendered pairs have a true swap to compare with.",
+    "time all models": "In turns, so that what else the machine does hits all alike.",
+}
+"""Step -> what it is for."""
+
+
+def write_report(
+    facts: Mapping[str, Any],
+    rows: Sequence[Mapping[str, NDArray[np.uint8]]],
+    titles: Sequence[str],
+) -> str:
+    """Write the page: it needs no other file and no network.
+
+    Args:
+        facts: what goes into ``demo.json``.
+        rows: per pair, caption -> (H, W, 3) uint8 RGB picture, in the order to show.
+        titles: a heading per pair.
+
+    Returns:
+        the HTML.
+    """
+    galleries = "\n".join(
+        f"<section><h3>{html.escape(title)}</h3>\n<div class='row'>{_figures(row, title, facts)}"
+        "</div></section>"
+        for title, row in zip(titles, rows, strict=True)
+    )
+    notes = "".join(
+        f"<p>{html.escape(facts[key])}</p>"
+        for key in ("how_timed", "busy", "how_compared", "about_pictures")
+        if facts[key]
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>edgeswap demo</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><style>{STYLE}</style></head>
+<body><main>
+<header><h1>edgeswap demo</h1>
+<p class="lead">From a guided {facts["teacher_steps"]}-step teacher in torch to one-step students
+in a runtime without torch, on this machine, in {clock_time(facts["seconds"])} minutes.</p></header>
+{_cards(facts)}
+<h2>Swaps</h2>
+{galleries}
+<h2>How the new student was made</h2>
+{_way(facts)}
+<h2>All figures</h2>
+{_table(facts)}
+<footer>{notes}<p>{html.escape(facts["environment"]["summary"])}</p></footer>
+</main></body></html>
+"""
+
+
+def _cards(facts: Mapping[str, Any]) -> str:
+    """What each student gained and lost against the teacher."""
+    db = facts["fidelity_db"]
+    cards = []
+    for key, name, speedup, ms in (
+        ("student", "The packaged student", facts["speedup"], facts["student_runtime_ms"]),
+        (
+            "made-student", "The student made just now", facts["made_speedup"],
+            facts["made_student_runtime_ms"],
+        ),
+    ):  # fmt: skip
+        change = db[key] - db["teacher"]
+        word, kind = ("nearer to", "gain") if change >= 0 else ("further from", "loss")
+        cards.append(
+            f"<div class='card'><h2>{name}</h2>"
+            f"<p class='big gain'>{speedup:.0f}× faster</p>"
+            f"<p>{ms:.1f} ms a swap; the teacher takes {facts['teacher_torch_ms']:.0f} ms</p>"
+            f"<p class='big {kind}'>{abs(change):.1f} dB {word} the truth</p>"
+            f"<p>{db[key]:.1f} dB in the face; the teacher has {db['teacher']:.1f} dB</p></div>"
+        )
+    return f"<div class='cards'>{''.join(cards)}</div>"
+
+
+def _way(facts: Mapping[str, Any]) -> str:
+    """The steps, each with its time and a bar of its share."""
+    longest = max(step["seconds"] for step in facts["steps"]) or 1.0
+    teacher = facts["rows"][0]
+    told = {"evaluations": teacher["unet_evaluations"], **facts["work"]}
+    items = "".join(
+        f"<li><div class='head'><b>{html.escape(step['name'])}</b>"
+        f"<span>{step['seconds']:.1f} s</span></div>"
+        f"<div class='bar'><i style='width:{100 * step['seconds'] / longest:.1f}%'></i></div>"
+        f"<p>{html.escape(WAY[step['name']].format(**told))}</p></li>\n"
+        for step in facts["steps"]
+    )
+    return f"<ol class='way'>{items}</ol>"
+
+
+def _table(facts: Mapping[str, Any]) -> str:
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("model", *COLUMNS.values()))
+    cells = "".join(
+        f"<tr><th scope='row'>{html.escape(entry['name'])}</th>"
+        + "".join(
+            f"<td data-label='{html.escape(COLUMNS[key])}'>{entry[key]}</td>" for key in COLUMNS
+        )
+        + "</tr>\n"
+        for entry in table(facts)
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>\n{cells}</tbody></table>"
 
 
 def table(facts: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -88,17 +144,27 @@ def table(facts: Mapping[str, Any]) -> list[dict[str, str]]:
             "evaluations": str(row["unet_evaluations"]),
             "macs": f"{row['unet_macs'] / 1e6:.0f}",
             "size": f"{row['bytes'] / 1e6:.1f}",
+            "fidelity": "–" if row["fidelity_db"] is None else f"{row['fidelity_db']:.1f}",
         }
         for row in facts["rows"]
     ]
 
 
-def _figures(title: str, row: Mapping[str, NDArray[np.uint8]]) -> str:
+def _figures(row: Mapping[str, NDArray[np.uint8]], title: str, facts: Mapping[str, Any]) -> str:
+    times = {
+        "teacher": facts["teacher_torch_ms"],
+        "student": facts["student_runtime_ms"],
+        "made just now": facts["made_student_runtime_ms"],
+    }
     figures = []
     for caption, picture in row.items():
-        image, words = _data_uri(picture, _origin(title, caption)), html.escape(caption)
+        known = caption in times
+        time = f"<span>{times[caption]:.1f} ms</span>" if known else ""
+        what = f"swapped by the {caption}" if known else caption
         figures.append(
-            f"<figure><img alt='{words}' src='{image}'><figcaption>{words}</figcaption></figure>"
+            f"<figure><img alt='{html.escape(f'{title}: {what}', quote=True)}'"
+            f" src='{_data_uri(picture, _origin(title, caption))}'>"
+            f"<figcaption>{html.escape(caption)}{time}</figcaption></figure>"
         )
     return "".join(figures)
 

@@ -31,20 +31,29 @@ class TorchTeacher:
         self._pipeline: Any = SwapPipeline.from_checkpoint(checkpoint.to(dtype))
 
     def swap_crop(
-        self, target: NDArray[np.uint8], source: NDArray[np.uint8], seed: int = 0
+        self,
+        target: NDArray[np.uint8],
+        source: NDArray[np.uint8],
+        seed: int = 0,
+        steps: int | None = None,
     ) -> NDArray[np.float32]:
-        """Swap one aligned crop at the checkpoint's default steps and guidance.
+        """Swap one aligned crop at the checkpoint's default guidance.
 
         Args:
             target: (R, R, 3) uint8 RGB.
             source: the same.
+            seed: of the noise.
+            steps: of the sampler; the checkpoint's default when None.
 
         Returns:
             (R, R, 3) float32 RGB in 0..255.
         """
         generator = torch.Generator().manual_seed(seed)
         output = self._pipeline(
-            to_tensor(target[None]), to_tensor(source[None]), generator=generator
+            to_tensor(target[None]),
+            to_tensor(source[None]),
+            num_inference_steps=steps,
+            generator=generator,
         )
         crop: NDArray[np.float32] = output.crops[0].permute(1, 2, 0).numpy()
         return (crop + 1.0) * 127.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -39,7 +39,7 @@ def interleave(
     return times
 
 
-def summary(times_ms: list[float]) -> dict[str, float]:
+def summary(times_ms: Sequence[float]) -> dict[str, float]:
     """Median, fastest, slowest and count."""
     return {
         "median_ms": statistics.median(times_ms),

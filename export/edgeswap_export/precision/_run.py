@@ -10,8 +10,9 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from onnx.numpy_helper import to_array
 
-from edgeswap_export.precision._values import skeleton, value_types
+from edgeswap_export.precision._values import fits, skeleton, value_types
 
 Feed = dict[str, NDArray[np.float32]]
 """Input name -> array."""
@@ -32,7 +33,7 @@ def open_session(
     """A session on one thread of the processor, so that every run sums in the same order.
 
     Args:
-        model: in memory, or the path of a file (with its external data beside it).
+        model: in memory, of any size, or the path of a file (with its external data beside it).
         level: of graph optimisation, a key of LEVELS. "basic" is all that float8 can take; "none"
             keeps every rounding of an emulated graph.
         lean: spare memory instead of time: no second copy of the weights in a kernel's order.
@@ -45,8 +46,29 @@ def open_session(
     if lean:
         options.add_session_config_entry("session.disable_prepacking", "1")
         options.enable_cpu_mem_arena = False
-    source = model if isinstance(model, str) else model.SerializeToString()
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    if isinstance(model, str):
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    if fits(model):
+        data = model.SerializeToString()
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return _lend_weights(model, options)
+
+
+def _lend_weights(model: onnx.ModelProto, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session of a model too large for one protobuf: it is given the weights one by one."""
+    bare = skeleton(model)
+    apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
+    lent = [tensor for tensor in model.graph.initializer if tensor.name in apart]
+    arrays = [to_array(tensor) for tensor in lent]
+    values = [
+        ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type)
+        for array, tensor in zip(arrays, lent, strict=True)
+    ]
+    options.add_external_initializers([tensor.name for tensor in lent], values)
+    data = bare.SerializeToString()
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session.lent = (arrays, values)  # the session reads their memory for as long as it lives
+    return session
 
 
 def answers(
@@ -68,7 +90,7 @@ def look_inside(
     """Call `visit(name, value)` with float32 values of the graph, for every feed.
 
     Args:
-        model: must serialise (below 2 GB).
+        model: in memory, of any size.
         feeds: inputs.
         visit: sees one array at a time; it must not keep it.
         only: names of values; all float32 ones when None.

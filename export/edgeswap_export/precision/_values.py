@@ -11,6 +11,17 @@ LARGE_BYTES = 1 << 10
 """Initialisers above this are weights; smaller ones may be shapes that inference must read."""
 
 
+MAX_BYTES = 2**30
+"""What one ONNX file holds with its weights inside: half of what a protobuf could, because writing
+one takes memory for several copies."""
+
+
+def fits(model: onnx.ModelProto) -> bool:
+    """Whether the model fits into one file, weights included."""
+    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    return weights <= MAX_BYTES
+
+
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without its weights' numbers, small enough for any protobuf call.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import time
@@ -10,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress.evaluate._report import METRICS
+from edgeswap_compress.evaluate._report import JUDGED, METRICS, ROWS
+from edgeswap_export.recipe._checks import require_assets
 from edgeswap_export.recipe._recipe import Recipe, StageRequest, read_recipe
 from edgeswap_export.recipe._run import Home, alone_in, home_of, run_stage
 from edgeswap_export.recipe._stages import STAGES
@@ -19,9 +21,6 @@ from edgeswap_runtime._manifest import FILE_NAME, read_manifest, write_manifest
 
 BUNDLE = "bundle"
 RECORD = "build.json"
-EVALUATED = ("dataset_sha256", "pairs", "pairs_sha256", "judge")
-"""What an evaluation says of itself that the bundle's quality repeats, where it is said."""
-
 Progress = Callable[[str], None]
 
 
@@ -71,11 +70,13 @@ def build(
         The stages, in order.
 
     Raises:
-        BadRecipe: the recipe is not one; nothing was begun.
+        BadRecipe, AssetMissing: the recipe is not one, or a stage would miss an asset; nothing was
+            begun.
         BuildBusy: another build is at work in `out`.
         StageRefused, StageFailed: a stage ended early; what was finished before stays.
     """
     recipe = read_recipe(recipe_path)
+    require_assets(recipe.stages)
     folder = Path(out).resolve()
     with alone_in(folder, progress) as held:
         done = _stages(recipe, folder / "stages", progress, held)
@@ -150,11 +151,15 @@ def _bundle(done: list[Done], out: Path) -> None:
 
 
 def _quality(report: dict[str, Any] | list[dict[str, Any]]) -> dict[str, Any]:
-    """The swaps' figures and what they were measured on; the first of several step counts."""
+    """The swaps' figures and all that the evaluation says of itself; of several step counts the
+    first. What is left out are the figures of other rows, such as the truth's own."""
     first = report[0] if isinstance(report, list) else report
-    return {
-        key: first[key] for key in (*EVALUATED, *METRICS) if key in first and first[key] is not None
+    others = {
+        f"{row}_{metric}{end}"
+        for row, metric, end in itertools.product(ROWS, METRICS, ("", "_lo", "_hi"))
+        if row != JUDGED
     }
+    return {k: value for k, value in first.items() if k not in others and value is not None}
 
 
 def _take(file: Path, target: Path) -> None:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeswap_export.recipe._checks import check_options
 from edgeswap_export.recipe._errors import BadRecipe
-from edgeswap_export.recipe._stages import STAGES, parser_of
+from edgeswap_export.recipe._stages import STAGES, home_of_stage, parser_of
 from edgeswap_runtime._atomic import read_regular
+from edgeswap_runtime._errors import EdgeswapError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,9 +24,6 @@ else:
     import tomli as tomllib
 
 _MOST_BYTES = 1_000_000
-
-_PLACES = ("0", "1", "2")
-"""Stand in for the folders that a stage is given, where only its options are looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,14 +86,20 @@ def read_recipe(path: Path | str) -> Recipe:
         near = difflib.get_close_matches(unknown[0], STAGES, n=1)
         hint = f"did you mean [{near[0]}]?" if near else f"expected {_listed(STAGES)}"
         raise BadRecipe(file, f"there is no stage [{unknown[0]}]: {hint}")
+    start = file.resolve().parent / checkpoint
+    if not start.is_dir():
+        raise BadRecipe(file, f"checkpoint {checkpoint}: there is no folder {start}")
+    if not (start / "swap.json").is_file():
+        raise BadRecipe(
+            file,
+            f"checkpoint {checkpoint}: expected a swap checkpoint, which has a swap.json, found"
+            " none; a bare U-Net is pruned and exported by edgeswap prune and edgeswap export",
+        )
     raw.setdefault("export", {})
     stages: list[StageRequest] = []
     for name in STAGES:
         for table in _tables(file, name, raw.get(name, [])):
-            stages.append(_request(file, name, table))  # noqa: PERF401 three lines are clearer
-    start = file.resolve().parent / checkpoint
-    if not start.is_dir():
-        raise BadRecipe(file, f"checkpoint {checkpoint}: there is no folder {start}")
+            stages.append(_request(file, start, name, table))  # noqa: PERF401 three lines are clearer
     return Recipe(path=file, checkpoint=start, stages=tuple(stages))
 
 
@@ -108,7 +113,7 @@ def _tables(file: Path, name: str, value: Any) -> list[dict[str, Any]]:
     return tables
 
 
-def _request(file: Path, name: str, table: Mapping[str, Any]) -> StageRequest:
+def _request(file: Path, start: Path, name: str, table: Mapping[str, Any]) -> StageRequest:
     parser = parser_of(name)
     known = {key: action for action in parser._actions for key in action.option_strings}
     taken = STAGES[name].taken
@@ -127,7 +132,7 @@ def _request(file: Path, name: str, table: Mapping[str, Any]) -> StageRequest:
         arguments += _words(file, name, option, known[option], value)
         if known[option].type is Path and option[2:] not in STAGES[name].writes:
             inputs += [str(item) for item in (value if isinstance(value, list) else [value])]
-    _try(file, name, parser, arguments)
+    _try(file, start, name, arguments)
     for given in inputs:
         if not (file.resolve().parent / given).exists():
             raise BadRecipe(file, f"[{name}] names {given}, which does not exist beside the recipe")
@@ -154,12 +159,16 @@ def _words(file: Path, name: str, option: str, action: argparse.Action, value: A
     return [f"{option}={item}" for item in values]
 
 
-def _try(file: Path, name: str, parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """Let the command's own parser judge the options."""
-    said = io.StringIO()
+def _try(file: Path, start: Path, name: str, arguments: list[str]) -> None:
+    """Let the command's own parser, and then its config, judge the options."""
+    said, parser = io.StringIO(), parser_of(name)
+    places = STAGES[name].positions(str(start), str(start), "out")
     try:
         with contextlib.redirect_stderr(said):
-            parser.parse_args([*STAGES[name].positions(*_PLACES), *arguments])
+            parsed = parser.parse_args([*places, *arguments])
+            check_options(name, home_of_stage(name), parser, parsed)
+    except EdgeswapError as error:
+        raise BadRecipe(file, f"[{name}] {error}") from error
     except SystemExit as error:
         last = said.getvalue().strip().splitlines()[-1]
         raise BadRecipe(file, f"[{name}] {last.partition('error: ')[2] or last}") from error

@@ -6,6 +6,7 @@ import argparse
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 from edgeswap_runtime._cli import COMMANDS
 
@@ -70,6 +71,10 @@ STAGES: dict[str, Stage] = {
 
 def parser_of(stage: str) -> argparse.ArgumentParser:
     """The parser of a stage's command, to check a recipe by before any work begins."""
-    home = STAGES[stage].home or COMMANDS[stage][0].partition(":")[0]
-    parser: argparse.ArgumentParser = importlib.import_module(home)._parser()
+    parser: argparse.ArgumentParser = home_of_stage(stage)._parser()
     return parser
+
+
+def home_of_stage(stage: str) -> ModuleType:
+    """The module of a stage's command."""
+    return importlib.import_module(STAGES[stage].home or COMMANDS[stage][0].partition(":")[0])
