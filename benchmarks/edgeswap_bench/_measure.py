@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STAGES = ("detect", "align", "encode", "denoise", "decode", "paste")
 SCHEMA = 1
 
+MOST_RUNS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchConfig:
@@ -40,9 +42,10 @@ class BenchConfig:
     sizes: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.runs < 1 or self.warmup < 0:
+        if not (1 <= self.runs <= MOST_RUNS and 0 <= self.warmup <= MOST_RUNS):
             raise InvalidRequest(
-                f"runs is {self.runs} and warmup {self.warmup}, expected at least 1 and 0"
+                f"runs is {self.runs} and warmup {self.warmup}, expected at least 1 and 0, "
+                f"and at most {MOST_RUNS}"
             )
 
 

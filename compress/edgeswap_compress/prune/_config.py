@@ -181,17 +181,6 @@ class RecoverConfig:
                 raise PruningError(f"{name} must be at least 0, found {getattr(self, name):g}")
         if self.truth_weight + self.output_weight <= 0:
             raise PruningError("recovery needs a truth_weight or an output_weight above 0")
-        for name, least in (("samples", 1), ("batch_size", 1)):
-            if (found := getattr(self, name)) is not None and found < least:
-                raise PruningError(f"{name} must be at least {least}, found {found}")
-        if not 0 < self.learning_rate < 1:
-            raise PruningError(
-                f"learning_rate must lie between 0 and 1, found {self.learning_rate:g}"
-            )
-        if self.samples is not None and self.samples < self.batch_size:
-            raise PruningError(
-                f"samples must be at least batch_size, {self.batch_size}, found {self.samples}"
-            )
         check_dtype(self.dtype)
 
     def to_json(self) -> dict[str, Any]:
