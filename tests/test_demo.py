@@ -15,14 +15,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgeswap_compress._errors import AssetMissing
-from edgeswap_compress._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.data import asset, read_dataset
-from edgeswap_compress.distill import _distill
-from edgeswap_compress.prune import _stage
-from edgeswap_export.demo import _demo, _quality
+from edgeswap_compress.distill import stage as _distill
+from edgeswap_compress.errors import AssetMissing
+from edgeswap_compress.prune import stage as _stage
+from edgeswap_export.demo import _quality
+from edgeswap_export.demo import _stage as _demo
 from edgeswap_export.demo._portraits import packaged_pairs
-from edgeswap_runtime._cli import main
+from edgeswap_runtime.cli import main
 
 
 class SmallFaces:

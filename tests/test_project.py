@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeswap_compress.data._assets import PACKAGES
+from edgeswap_compress.data.assets import PACKAGES
 
 if sys.version_info >= (3, 11):
     import tomllib

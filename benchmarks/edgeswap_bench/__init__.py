@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edgeswap_bench._measure import BenchConfig, Report, SizeResult, measure
-    from edgeswap_bench._statistics import Timing
+from edgeswap_runtime.lazy import lazy_names
 
-_HOMES = {
-    "BenchConfig": "_measure",
-    "Report": "_measure",
-    "SizeResult": "_measure",
-    "Timing": "_statistics",
-    "measure": "_measure",
-}
+if TYPE_CHECKING:
+    from edgeswap_bench._statistics import Timing
+    from edgeswap_bench.measure import BenchConfig, Report, SizeResult, measure
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "edgeswap_bench._statistics": ("Timing",),
+            "edgeswap_bench.measure": (
+                "BenchConfig",
+                "Report",
+                "SizeResult",
+                "measure",
+            ),
+        },
+    )
 
 __all__ = ["BenchConfig", "Report", "SizeResult", "Timing", "measure"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgeswap_runtime._doctor import examine
+from edgeswap_runtime.doctor import examine
 
 
 def environment() -> dict[str, Any]:

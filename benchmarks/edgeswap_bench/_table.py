@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgeswap_bench._measure import Report
     from edgeswap_bench._statistics import Timing
+    from edgeswap_bench.measure import Report
 
 
 def table(report: Report) -> str:

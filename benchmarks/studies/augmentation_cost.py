@@ -24,18 +24,18 @@ import numpy as np
 import torch
 
 from edgeswap_compress import Checkpoint, default_checkpoint
-from edgeswap_compress._checkpoint import convert
-from edgeswap_compress._defaults import calibration_dataset
-from edgeswap_compress._latents import encode_crop
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.checkpoint.folder import convert
+from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.data import open_pictures
+from edgeswap_compress.fit.latent_cache import encode_dataset, to_tensor
+from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.train._augment import augment_example
-from edgeswap_compress.train._cache import encode_dataset, to_tensor
-from edgeswap_compress.train._config import DenoiserConfig, FitConfig
-from edgeswap_compress.train._denoiser import DenoiserObjective
 from edgeswap_compress.train._examples import Examples
-from edgeswap_compress.train._loop import Draw
 from edgeswap_compress.train._online import OnlineEncoder
-from edgeswap_compress.train._plans import plan_of
+from edgeswap_compress.train.config import DenoiserConfig, FitConfig
+from edgeswap_compress.train.denoiser import DenoiserObjective
+from edgeswap_compress.train.pairing import plan_of
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
 GROUPS = 3072

@@ -27,12 +27,12 @@ from distillation_timing import Run, bundle_of, macs_per_swap, time_swaps
 
 from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._config import METHODS, DistillConfig
-from edgeswap_compress.distill._distill import distill
-from edgeswap_compress.distill._shrink import shrink_autoencoder
-from edgeswap_compress.distill._small_autoencoder import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
+from edgeswap_compress.distill.autoencoder.small_autoencoder import SmallAutoencoderConfig
+from edgeswap_compress.distill.config import METHODS, DistillConfig
+from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
-from edgeswap_runtime._atomic import write_json
+from edgeswap_runtime.files import write_json
 
 QUALITY = ("psnr_face_db", "id_top1", "id_margin", "fid_identity", "hf_ratio", "diversity")
 TEACHER = "teacher-25"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress._inspect import describe
+from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_export import ExportConfig, export
 from edgeswap_runtime import Swapper
 from edgeswap_runtime._clock import StageClock

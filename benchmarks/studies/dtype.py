@@ -29,27 +29,27 @@ import numpy as np
 import torch
 
 from edgeswap_compress import Checkpoint, default_checkpoint
-from edgeswap_compress._checkpoint import convert
-from edgeswap_compress._defaults import calibration_dataset
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.checkpoint.folder import convert
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._config import DistillConfig
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill._trajectories import teacher_trajectories
-from edgeswap_compress.distill._trajectory import TrajectoryObjective
+from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.evaluate._models import Sampling, open_model
 from edgeswap_compress.fit.dtype import dtype_line, probe
-from edgeswap_compress.personalise._config import PersonaliseConfig
-from edgeswap_compress.personalise._objective import PersonaliseObjective
-from edgeswap_compress.personalise._photos import disguise
+from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, to_tensor
+from edgeswap_compress.fit.loop import Draw, Objective
+from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.personalize._config import PersonaliseConfig
+from edgeswap_compress.personalize._objective import PersonaliseObjective
+from edgeswap_compress.personalize._photos import disguise
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
-from edgeswap_compress.train._cache import LatentGroups, encode_dataset, to_tensor
-from edgeswap_compress.train._config import DenoiserConfig, FitConfig
-from edgeswap_compress.train._denoiser import DenoiserObjective
 from edgeswap_compress.train._examples import Examples
-from edgeswap_compress.train._loop import Draw, Objective
-from edgeswap_compress.train._losses import decoder_metric
-from edgeswap_compress.train._plans import plan_of
+from edgeswap_compress.train.config import DenoiserConfig, FitConfig
+from edgeswap_compress.train.denoiser import DenoiserObjective
+from edgeswap_compress.train.pairing import plan_of
 
 DTYPES = ("float32", "bfloat16")
 BAR = 1.05

@@ -25,8 +25,8 @@ import torch
 from distillation_timing import Run, SwapTiming, bundle_of, time_swaps
 
 from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
-from edgeswap_compress.prune._latency import interleaved_medians_ms
-from edgeswap_compress.train._cache import to_tensor
+from edgeswap_compress.fit.latent_cache import to_tensor
+from edgeswap_compress.prune.latency.timing import interleaved_medians_ms
 from edgeswap_runtime import Swapper
 
 TORCH = ("teacher, torch bfloat16", "teacher, torch float32")

@@ -28,11 +28,11 @@ from PIL import Image
 import edgeswap_runtime
 from edgeswap_export.engine import EngineConfig, engine
 from edgeswap_runtime import Bundle, EdgeswapError, Swapper
-from edgeswap_runtime._errors import EngineMissing
-from edgeswap_runtime._plan import RTX, STANDARD
 from edgeswap_runtime.backends import open_backend
-from edgeswap_runtime.backends._cuda import require_gpu
-from edgeswap_runtime.backends._protocol import BackendRequest
+from edgeswap_runtime.backends.cuda import require_gpu
+from edgeswap_runtime.backends.protocol import BackendRequest
+from edgeswap_runtime.bundle.engines import RTX, STANDARD
+from edgeswap_runtime.errors import EngineMissing
 
 PORTRAITS = Path(edgeswap_runtime.__path__[0]) / "portraits"
 TOLERANCES = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 0.1, "int8": 0.5, "fp8": 0.5}

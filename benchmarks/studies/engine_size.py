@@ -61,8 +61,8 @@ def build(folder: Path) -> dict[str, Any]:
     """One plan, written to disk; imports and reading the weights are in the time."""
     begun = time.perf_counter()
     from edgeswap_export.engine._build import PlanRequest, build_plan
-    from edgeswap_runtime._atomic import write_bytes
-    from edgeswap_runtime.backends._tensorrt import load_library
+    from edgeswap_runtime.backends.tensorrt import load_library
+    from edgeswap_runtime.files import write_bytes
 
     trt = load_library("tensorrt-rtx")
     onnx = folder / "onnx" / "denoise.onnx"

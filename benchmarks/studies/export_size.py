@@ -98,7 +98,7 @@ def export(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """What `edgeswap export UNET_FOLDER OUT` does, imports included."""
     begun = time.perf_counter()
     from edgeswap_export._config import ExportConfig
-    from edgeswap_export._unet import export_unet
+    from edgeswap_export.unet.stage import export_unet
 
     marks: list[tuple[str, float]] = []
     config = ExportConfig(precision=arguments.precision)

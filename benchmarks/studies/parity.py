@@ -128,9 +128,9 @@ def export_one(arguments: argparse.Namespace, precision: str) -> None:
 def open_all(folder: Path, rows: list[Row], threads: int) -> tuple[dict[Row, Any], dict[str, str]]:
     """Row -> its backend, open; name -> why it is not."""
     from edgeswap_runtime import Bundle
-    from edgeswap_runtime._errors import EdgeswapError
     from edgeswap_runtime.backends import open_backend
-    from edgeswap_runtime.backends._protocol import BackendRequest
+    from edgeswap_runtime.backends.protocol import BackendRequest
+    from edgeswap_runtime.errors import EdgeswapError
 
     backends, failures = {}, {}
     for row in rows:
@@ -148,13 +148,13 @@ def open_all(folder: Path, rows: list[Row], threads: int) -> tuple[dict[Row, Any
 
 def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     """Row -> graph -> the worst output's errors against torch in float32."""
-    from edgeswap_compress._checkpoint import Checkpoint
-    from edgeswap_export._data import feeds_of_swaps, rendered_probes
-    from edgeswap_export._graphs import torch_graphs
-    from edgeswap_export._parity import difference, run_graph
-    from edgeswap_export._probe import SEED, probe
-    from edgeswap_export._prove import _torch_answers
-    from edgeswap_export._schedule import schedule_table
+    from edgeswap_compress.checkpoint.folder import Checkpoint
+    from edgeswap_export._calibration import feeds_of_swaps, rendered_probes
+    from edgeswap_export.graphs.example import SEED, probe
+    from edgeswap_export.graphs.swap_graphs import torch_graphs
+    from edgeswap_export.parity.compare import difference, run_graph
+    from edgeswap_export.parity.prove import _torch_answers
+    from edgeswap_export.samplers.schedule import schedule_table
 
     checkpoint = Checkpoint.load(checkpoint_path)
     swap, sample = checkpoint.swap, probe(checkpoint.swap)
@@ -183,8 +183,8 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
 
 def latency(folder: Path, backends: dict[Row, Any], runs: int) -> dict[str, dict[str, float]]:
     """Row -> graph -> median in milliseconds; everything in turns, one round after the other."""
-    from edgeswap_compress.prune._latency import interleaved_medians_ms
-    from edgeswap_runtime._manifest import read_manifest
+    from edgeswap_compress.prune.latency.timing import interleaved_medians_ms
+    from edgeswap_runtime.bundle.manifest import read_manifest
 
     calls = {}
     random = np.random.default_rng(0)
@@ -207,8 +207,8 @@ def quality(
 ) -> dict[str, dict[str, float]]:
     """Row -> the judges' figures of its swaps, all on the same triplets from the same noise."""
     from edgeswap_compress.data import read_dataset
-    from edgeswap_compress.evaluate._evaluate import EvaluateConfig, Evaluation
     from edgeswap_compress.evaluate._models import Sampling, open_bundle
+    from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
     from edgeswap_runtime import Bundle
 
     evaluation: list[Evaluation] = []
@@ -237,7 +237,7 @@ def sizes(bundle: Path) -> dict[str, int]:
 
 def stated(bundle: Path) -> dict[str, Any]:
     """What a bundle that cannot run here says of its own proof."""
-    from edgeswap_runtime._manifest import read_manifest
+    from edgeswap_runtime.bundle.manifest import read_manifest
 
     proof = read_manifest(bundle).parity
     worst = {

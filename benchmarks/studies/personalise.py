@@ -23,25 +23,25 @@ import torch
 from numpy.typing import NDArray
 
 from edgeswap_compress import default_checkpoint
-from edgeswap_compress._defaults import calibration_dataset
 from edgeswap_compress._progress import stage_progress
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.data._camera import template
-from edgeswap_compress.data._portrait import portrait_of
+from edgeswap_compress.data.render.camera import template
+from edgeswap_compress.data.render.portrait import portrait_of
 from edgeswap_compress.evaluate import (
     DlibJudge,
     EvaluateConfig,
     Evaluation,
     Report,
     Sampling,
+    metrics,
     open_model,
 )
-from edgeswap_compress.evaluate import _metrics as metrics
 from edgeswap_compress.evaluate._pictures import pasted, people
-from edgeswap_compress.personalise._config import PersonaliseConfig
-from edgeswap_compress.personalise._personalise import personalise
-from edgeswap_runtime._align import similarity, warp
-from edgeswap_runtime.pictures import RENDERED, save_marked
+from edgeswap_compress.personalize._config import PersonaliseConfig
+from edgeswap_compress.personalize._stage import personalise
+from edgeswap_runtime.faces.align import similarity, warp
+from edgeswap_runtime.pictures.write import RENDERED, save_marked
 
 CONSENT = "nobody (a rendered person), at any time, to measure personalisation"
 PHOTO_SCENES = range(5)

@@ -25,13 +25,13 @@ from typing import Any
 import torch
 
 from edgeswap_compress._progress import stage_progress
+from edgeswap_compress._pruning_errors import UnreachableTarget
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
 from edgeswap_compress.prune._compare import compare
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
-from edgeswap_compress.prune._errors import UnreachableTarget
-from edgeswap_compress.prune._stage import PruneFiles, prune
-from edgeswap_runtime._atomic import write_json
+from edgeswap_compress.prune.stage import PruneFiles, prune
+from edgeswap_runtime.files import write_json
 
 TEACHER = "teacher"
 VARIANTS = ("none", "recovery")

@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
+from edgeswap_compress._pruning_errors import UnreachableTarget
 from edgeswap_compress.prune._config import BEST, PruneConfig
-from edgeswap_compress.prune._errors import UnreachableTarget
-from edgeswap_compress.prune._latency import in_turns_ms
-from edgeswap_compress.prune._measured import seeded_inputs
-from edgeswap_compress.prune._ort_timing import open_session
 from edgeswap_compress.prune._samples import token_count
-from edgeswap_compress.prune._stage import PruneFiles, open_model, prune
+from edgeswap_compress.prune.latency.sessions import open_session
+from edgeswap_compress.prune.latency.target import seeded_inputs
+from edgeswap_compress.prune.latency.timing import in_turns_ms
+from edgeswap_compress.prune.stage import PruneFiles, open_model, prune
 
 MACS_BAR, TARGET_TOLERANCE = 0.58, 0.05
 

@@ -93,7 +93,7 @@ def prune(args: argparse.Namespace) -> dict[str, Any]:
 
     from edgeswap_compress.prune import PruneConfig
     from edgeswap_compress.prune import prune as prune_stage
-    from edgeswap_compress.prune._stage import read_plan
+    from edgeswap_compress.prune.stage import read_plan
 
     out = args.folder / "pruned"
     shutil.rmtree(out, ignore_errors=True)

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from edgeswap_runtime import Bundle, Swapper, read_picture
-from edgeswap_runtime._portraits import packaged_portraits
-from edgeswap_runtime.backends._ort import OrtBackend
+from edgeswap_runtime.backends.ort import OrtBackend
+from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 WAYS: dict[str, dict[str, Any]] = {
     "spin": {"spinning": True},

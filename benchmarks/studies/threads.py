@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_runtime import Swapper, read_picture
-from edgeswap_runtime._portraits import packaged_portraits
+from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 Pixels = NDArray[np.uint8]
 

@@ -25,9 +25,9 @@ from typing import Any
 import psutil
 
 from edgeswap_compress import default_checkpoint
-from edgeswap_compress._defaults import calibration_dataset
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
-from edgeswap_runtime.pictures import RENDERED, save_marked
+from edgeswap_runtime.pictures.write import RENDERED, save_marked
 
 LAUNCH = (
     "accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "

@@ -9,30 +9,42 @@ Importing this package imports nothing else; each name is loaded when it is firs
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from edgeswap_export._config import ExportConfig, ScheduleRequest
     from edgeswap_export._errors import ExportError, GraphFailed, ParityFailed
-    from edgeswap_export._export import export
-    from edgeswap_export._samplers._options import SamplerOptions
-    from edgeswap_export._schedule import SAMPLERS, schedule_table
-    from edgeswap_runtime._manifest import Schedule, ScheduleRow
-
-_HOMES = {
-    "SAMPLERS": "edgeswap_export._schedule",
-    "ExportConfig": "edgeswap_export._config",
-    "ExportError": "edgeswap_export._errors",
-    "GraphFailed": "edgeswap_export._errors",
-    "ParityFailed": "edgeswap_export._errors",
-    "SamplerOptions": "edgeswap_export._samplers._options",
-    "Schedule": "edgeswap_runtime._manifest",
-    "ScheduleRequest": "edgeswap_export._config",
-    "ScheduleRow": "edgeswap_runtime._manifest",
-    "export": "edgeswap_export._export",
-    "schedule_table": "edgeswap_export._schedule",
-}
+    from edgeswap_export._stage import export
+    from edgeswap_export.samplers.options import SamplerOptions
+    from edgeswap_export.samplers.schedule import SAMPLERS, schedule_table
+    from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "edgeswap_export._config": (
+                "ExportConfig",
+                "ScheduleRequest",
+            ),
+            "edgeswap_export._errors": (
+                "ExportError",
+                "GraphFailed",
+                "ParityFailed",
+            ),
+            "edgeswap_export._stage": ("export",),
+            "edgeswap_export.samplers.options": ("SamplerOptions",),
+            "edgeswap_export.samplers.schedule": (
+                "SAMPLERS",
+                "schedule_table",
+            ),
+            "edgeswap_runtime.bundle.manifest": (
+                "Schedule",
+                "ScheduleRow",
+            ),
+        },
+    )
 
 __all__ = [
     "SAMPLERS",
@@ -47,15 +59,3 @@ __all__ = [
     "export",
     "schedule_table",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from edgeswap_compress._swap_config import SwapConfig
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_export._errors import UnsupportedExport, UnsupportedSchedule
-from edgeswap_export._samplers._options import SamplerOptions
-from edgeswap_export._schedule import SAMPLERS, check_sampler, check_steps
 from edgeswap_export.precision import PRECISIONS
+from edgeswap_export.samplers.options import SamplerOptions
+from edgeswap_export.samplers.schedule import SAMPLERS, check_sampler, check_steps
 
 USEFUL_STEPS = (1, 2, 4, 8, 25)
 """Step counts at which a model of several steps gets a DDIM table besides its default one."""

@@ -15,7 +15,7 @@ EdgeswapFailure                  our own failure; exit code 1
 
 from __future__ import annotations
 
-from edgeswap_runtime._errors import EdgeswapError, EdgeswapFailure
+from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 
 
 class ExportError(EdgeswapError, ValueError):

@@ -11,18 +11,18 @@ import onnx
 from numpy.typing import NDArray
 
 from edgeswap_export._errors import ParityFailed
-from edgeswap_export._fuse import SEED, SINGLE_FILE, swap_graph
-from edgeswap_export._parity import (
+from edgeswap_export.graphs.example import Probe
+from edgeswap_export.graphs.fuse import SEED, SINGLE_FILE, swap_graph
+from edgeswap_export.graphs.to_onnx import write_onnx
+from edgeswap_export.parity.compare import (
     SWAP_RMS,
     difference,
     open_graphs,
     run_graph,
     swap_with_runtime,
 )
-from edgeswap_export._probe import Probe
-from edgeswap_export._prove import Subject
-from edgeswap_export._to_onnx import write_onnx
-from edgeswap_runtime._sampler import noise_source
+from edgeswap_export.parity.prove import Subject
+from edgeswap_runtime.sampler import noise_source
 
 TOLERANCE = 1e-4
 """Largest difference from the runtime's own swap with the same noise, in a range of 2.

@@ -9,34 +9,40 @@ Importing this package imports nothing else; each name is loaded when it is firs
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edgeswap_runtime._bundle import Bundle
-    from edgeswap_runtime._clock import StageClock
-    from edgeswap_runtime._detect import Face
-    from edgeswap_runtime._engine import Identity
-    from edgeswap_runtime._errors import BadBundle, EdgeswapError, NoFaceFound, UnreadablePicture
-    from edgeswap_runtime._picture import read_picture
-    from edgeswap_runtime._swapper import Swapper
-    from edgeswap_runtime.backends._fake import FakeBackend
-    from edgeswap_runtime.backends._protocol import Backend
+from edgeswap_runtime.lazy import lazy_names
 
-_HOMES = {
-    "Backend": "backends._protocol",
-    "BadBundle": "_errors",
-    "Bundle": "_bundle",
-    "EdgeswapError": "_errors",
-    "Face": "_detect",
-    "FakeBackend": "backends._fake",
-    "Identity": "_engine",
-    "NoFaceFound": "_errors",
-    "StageClock": "_clock",
-    "Swapper": "_swapper",
-    "UnreadablePicture": "_errors",
-    "read_picture": "_picture",
-}
+if TYPE_CHECKING:
+    from edgeswap_runtime._clock import StageClock
+    from edgeswap_runtime._crop_swapper import Identity
+    from edgeswap_runtime.backends.fake import FakeBackend
+    from edgeswap_runtime.backends.protocol import Backend
+    from edgeswap_runtime.bundle.folder import Bundle
+    from edgeswap_runtime.errors import BadBundle, EdgeswapError, NoFaceFound, UnreadablePicture
+    from edgeswap_runtime.faces.detect import Face
+    from edgeswap_runtime.pictures.picture import read_picture
+    from edgeswap_runtime.swapper import Swapper
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "edgeswap_runtime._clock": ("StageClock",),
+            "edgeswap_runtime._crop_swapper": ("Identity",),
+            "edgeswap_runtime.backends.fake": ("FakeBackend",),
+            "edgeswap_runtime.backends.protocol": ("Backend",),
+            "edgeswap_runtime.bundle.folder": ("Bundle",),
+            "edgeswap_runtime.errors": (
+                "BadBundle",
+                "EdgeswapError",
+                "NoFaceFound",
+                "UnreadablePicture",
+            ),
+            "edgeswap_runtime.faces.detect": ("Face",),
+            "edgeswap_runtime.pictures.picture": ("read_picture",),
+            "edgeswap_runtime.swapper": ("Swapper",),
+        },
+    )
 
 __all__ = [
     "Backend",
@@ -52,15 +58,3 @@ __all__ = [
     "UnreadablePicture",
     "read_picture",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from edgeswap_runtime._cli import main
+from edgeswap_runtime.cli import main
 
 sys.exit(main())

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import edgeswap_bench
-from edgeswap_runtime._cli import main
+from edgeswap_runtime.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path

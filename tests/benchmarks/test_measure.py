@@ -10,10 +10,10 @@ import pytest
 
 from edgeswap_bench import BenchConfig, measure
 from edgeswap_bench._environment import _status_field, peak_rss_bytes, rss_bytes
-from edgeswap_bench._measure import STAGES
 from edgeswap_bench._table import table
+from edgeswap_bench.measure import STAGES
 from edgeswap_runtime import Bundle, FakeBackend, NoFaceFound, Swapper
-from edgeswap_runtime._errors import InvalidRequest
+from edgeswap_runtime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeswap_bench import _pictures
-from edgeswap_bench._pictures import chosen_paths, fit, parse_size
-from edgeswap_runtime._errors import InvalidRequest
+from edgeswap_bench import pictures as _pictures
+from edgeswap_bench.pictures import chosen_paths, fit, parse_size
+from edgeswap_runtime.errors import InvalidRequest
 
 
 def test_sizes_are_height_by_width() -> None:

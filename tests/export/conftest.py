@@ -14,15 +14,16 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_compress.data._assets import PACKAGES
-from edgeswap_export import ExportConfig, _detector, _export, export
-from edgeswap_runtime._atomic import sha256_file
+from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.data.assets import PACKAGES
+from edgeswap_export import ExportConfig, _stage, export
+from edgeswap_export.graphs import detector as _detector
+from edgeswap_runtime.files import sha256_file
 
 FRESH_EXPORT = """
 import sys
-from edgeswap_export import _detector
-from edgeswap_runtime._cli import main
+from edgeswap_export.graphs import detector as _detector
+from edgeswap_runtime.cli import main
 _detector.SHA256 = sys.argv[1]
 sys.exit(main(["export", *sys.argv[2:]]))
 """
@@ -122,7 +123,7 @@ def guided(tmp_path_factory: pytest.TempPathFactory, plain: Exported) -> Exporte
     """
     folder = tmp_path_factory.mktemp("guided")
     tiny_checkpoint(seed=1, guidance_scale=1.5).save(folder / "tiny")
-    write = _export.to_onnx
+    write = _stage.to_onnx
 
     def reuse(name: str, *graph: Any) -> onnx.ModelProto:
         if name == "denoise":
@@ -130,7 +131,7 @@ def guided(tmp_path_factory: pytest.TempPathFactory, plain: Exported) -> Exporte
         return onnx.load(plain.bundle / f"{name}.onnx")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_export, "to_onnx", reuse)
+        patch.setattr(_stage, "to_onnx", reuse)
         export(folder / "tiny", ExportConfig(), folder / "bundle")
     return Exported(folder / "tiny", folder / "bundle", 1.5)
 
@@ -156,6 +157,6 @@ def known_graphs(guided: Exported, monkeypatch: pytest.MonkeyPatch) -> Callable[
             change(name, model)
             return model
 
-        monkeypatch.setattr(_export, "to_onnx", load)
+        monkeypatch.setattr(_stage, "to_onnx", load)
 
     return give

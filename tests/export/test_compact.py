@@ -12,15 +12,15 @@ from onnx import helper, numpy_helper
 
 from edgeswap_compress import Checkpoint, default_checkpoint
 from edgeswap_export import ExportConfig, export
-from edgeswap_export._compact import SUFFIX, store_in_float16
 from edgeswap_export._errors import UnsupportedExport
-from edgeswap_export._graphs import torch_graphs
-from edgeswap_export._parity import open_graphs, run_graph
-from edgeswap_export._probe import probe
-from edgeswap_export.precision._run import answers
+from edgeswap_export.graphs.compact import SUFFIX, store_in_float16
+from edgeswap_export.graphs.example import probe
+from edgeswap_export.graphs.swap_graphs import torch_graphs
+from edgeswap_export.parity.compare import open_graphs, run_graph
+from edgeswap_export.precision.run import answers
 from edgeswap_runtime import Bundle
-from edgeswap_runtime._cli import main
 from edgeswap_runtime.bundles import default_bundle
+from edgeswap_runtime.cli import main
 
 
 def product(weight: np.ndarray) -> onnx.ModelProto:

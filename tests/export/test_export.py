@@ -13,17 +13,17 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeswap_compress._checkpoint import Checkpoint
-from edgeswap_compress._swap_config import SwapConfig
-from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_export import ExportConfig, ScheduleRequest, _export, export
+from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_export import ExportConfig, ScheduleRequest, _stage, export
 from edgeswap_export._config import license_of
 from edgeswap_export._errors import ParityFailed, UnknownSampler, UnsupportedSchedule
-from edgeswap_export._samplers._ddim import DdimOptions
-from edgeswap_export._samplers._langevin import LangevinOptions
+from edgeswap_export.samplers._ddim import DdimOptions
+from edgeswap_export.samplers._langevin import LangevinOptions
 from edgeswap_runtime import Bundle
-from edgeswap_runtime._cli import main
-from edgeswap_runtime._errors import OutputExists
+from edgeswap_runtime.cli import main
+from edgeswap_runtime.errors import OutputExists
 
 NO_OTHERS = ExportConfig(others=())
 
@@ -136,8 +136,8 @@ def test_wrong_table_fails_and_leaves_nothing(
 ) -> None:
     """Every graph is right, but the table belongs to another number of steps."""
     known_graphs()
-    table = _export.schedule_table
-    monkeypatch.setattr(_export, "schedule_table", lambda c, s, n, o: table(c, s, n + 1, o))
+    table = _stage.schedule_table
+    monkeypatch.setattr(_stage, "schedule_table", lambda c, s, n, o: table(c, s, n + 1, o))
     with pytest.raises(ParityFailed, match=r"schedule 'ddim-4': the swapped crop differs .* by"):
         export(guided.checkpoint, NO_OTHERS, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
@@ -166,7 +166,7 @@ def test_damaged_checkpoint(
 def test_impossible_schedule_is_refused_before_the_work(
     tmp_path: Path, guided: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_export, "to_onnx", lambda *_: pytest.fail("a graph was written"))
+    monkeypatch.setattr(_stage, "to_onnx", lambda *_: pytest.fail("a graph was written"))
     with pytest.raises(UnsupportedSchedule, match="rounds 61 steps"):
         export(guided.checkpoint, ExportConfig(steps=61), tmp_path / "bundle")
 

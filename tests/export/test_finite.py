@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_runtime._cli import main
+from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_runtime.cli import main
 
 PLACES = {
     "unet": "conv_in.weight",

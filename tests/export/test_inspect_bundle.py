@@ -14,11 +14,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edgeswap_export import ExportConfig, export
-from edgeswap_export.precision._layers import layer_types
+from edgeswap_export.precision.layers import layer_types
 from edgeswap_runtime import Bundle
-from edgeswap_runtime._cli import main
-from edgeswap_runtime._manifest import read_manifest, write_manifest
-from edgeswap_runtime._plan import EngineEntry, EngineInputs
+from edgeswap_runtime.bundle.engines import EngineEntry, EngineInputs
+from edgeswap_runtime.bundle.manifest import read_manifest, write_manifest
+from edgeswap_runtime.cli import main
 
 
 def shown(bundle: Path, capsys: pytest.CaptureFixture[str]) -> str:

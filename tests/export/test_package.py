@@ -11,7 +11,7 @@ import pytest
 
 import edgeswap_export
 from edgeswap_export import _errors
-from edgeswap_runtime._errors import EdgeswapError, EdgeswapFailure
+from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 
 ROOM = Path(edgeswap_export.__file__).parent
 

@@ -15,13 +15,13 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from edgeswap_compress._checkpoint import Checkpoint
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export import ExportConfig, ScheduleRequest, export
 from edgeswap_export._errors import ParityFailed
-from edgeswap_export._fuse import MOST_STEPS, SINGLE_FILE
-from edgeswap_export._samplers._ddim import DdimOptions
+from edgeswap_export.graphs.fuse import MOST_STEPS, SINGLE_FILE
+from edgeswap_export.samplers._ddim import DdimOptions
 from edgeswap_runtime import Bundle, Swapper
-from edgeswap_runtime._cli import main
+from edgeswap_runtime.cli import main
 
 README = Path(__file__).parents[2] / "export" / "README.md"
 

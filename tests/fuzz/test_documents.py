@@ -13,14 +13,14 @@ from fuzzing import bundles, place, trees, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeswap_compress._errors import DatasetDamaged
-from edgeswap_compress._swap_config import SwapConfig
-from edgeswap_compress._tiny import tiny_checkpoint
-from edgeswap_compress.data._shards import map_shard, read_dataset
-from edgeswap_compress.prune._plan import PruningPlan
+from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.data.shards import map_shard, read_dataset
+from edgeswap_compress.errors import DatasetDamaged
+from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_export.recipe._recipe import read_recipe
-from edgeswap_runtime._errors import EdgeswapError
-from edgeswap_runtime._manifest import read_manifest
+from edgeswap_runtime.bundle.manifest import read_manifest
+from edgeswap_runtime.errors import EdgeswapError
 
 quick = settings(
     derandomize=True,

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from edgeswap_runtime import Bundle, EdgeswapError, Face, FakeBackend, Identity, Swapper
-from edgeswap_runtime._errors import BadBundle, InvalidRequest, UnreadablePicture
-from edgeswap_runtime.backends._threads import require_threads
+from edgeswap_runtime.backends.threads import require_threads
+from edgeswap_runtime.errors import BadBundle, InvalidRequest, UnreadablePicture
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgeswap_runtime import Bundle, Swapper, read_picture
-from edgeswap_runtime._cli import main
-from edgeswap_runtime._portraits import packaged_portraits
 from edgeswap_runtime.bundles import default_bundle
+from edgeswap_runtime.cli import main
+from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 PORTRAITS = {path.stem: path for path in packaged_portraits()}
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from edgeswap_runtime import _cli
-from edgeswap_runtime._cli import COMMANDS, main
-from edgeswap_runtime._errors import EdgeswapFailure, InvalidRequest
+from edgeswap_runtime import cli
+from edgeswap_runtime.cli import COMMANDS, main
+from edgeswap_runtime.errors import EdgeswapFailure, InvalidRequest
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_closed_pipe_is_silent(
     command: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command(_raise(BrokenPipeError()))
-    monkeypatch.setattr(_cli.os, "dup2", lambda *_: None)
+    monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
     assert main(["probe"]) == 1
     assert capsys.readouterr().err == ""
 
@@ -133,7 +133,7 @@ def test_the_table_points_at_modules_of_ours() -> None:
         assert function and line
         if module.startswith("edgeswap_runtime"):
             assert extra is None
-            assert callable(_cli.load(target))
+            assert callable(cli.load(target))
 
 
 def test_python_m_is_the_same_command() -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgeswap_runtime import _doctor
-from edgeswap_runtime._cli import main
+from edgeswap_runtime import doctor as _doctor
+from edgeswap_runtime.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,31 +7,31 @@ import pickle
 
 import pytest
 
-from edgeswap_runtime import _errors
-from edgeswap_runtime._errors import EdgeswapError, EdgeswapFailure
+from edgeswap_runtime import errors
+from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 
 EXAMPLES = [
-    _errors.OutputExists("out"),
-    _errors.InvalidRequest("faces is 0, expected 1"),
-    _errors.DegenerateLandmarks([[0, 0]]),
-    _errors.NoFaceFound("a.png", found=1, wanted=3),
-    _errors.DetectorMissing("b"),
-    _errors.UnreadablePicture("a.png", "it is empty"),
-    _errors.PictureMissing("a.png"),
-    _errors.PictureTooLarge("a.png", width_px=20_000, height_px=20_000, limit_px=64_000_000),
-    _errors.BadBundle("b", "it holds nothing"),
-    _errors.NewerSchema("b", found=2, known=1),
-    _errors.DamagedFile("b", "x.onnx", expected="sha256 00", found="sha256 11"),
-    _errors.BackendMissing("x", known=["ort"]),
-    _errors.GraphFailed("onnxruntime", "encode", "a shape does not fit"),
-    _errors.DeviceNotGranted("cuda", granted=["CPUExecutionProvider"], install="edgeswap doctor"),
-    _errors.EngineMissing("b", "denoise", wanted="SM86", held="none", make="edgeswap engine"),
-    _errors.PrecisionNotGranted("bf16", granted=["fp32"], by="openvino", hint="ask for it"),
+    errors.OutputExists("out"),
+    errors.InvalidRequest("faces is 0, expected 1"),
+    errors.DegenerateLandmarks([[0, 0]]),
+    errors.NoFaceFound("a.png", found=1, wanted=3),
+    errors.DetectorMissing("b"),
+    errors.UnreadablePicture("a.png", "it is empty"),
+    errors.PictureMissing("a.png"),
+    errors.PictureTooLarge("a.png", width_px=20_000, height_px=20_000, limit_px=64_000_000),
+    errors.BadBundle("b", "it holds nothing"),
+    errors.NewerSchema("b", found=2, known=1),
+    errors.DamagedFile("b", "x.onnx", expected="sha256 00", found="sha256 11"),
+    errors.BackendMissing("x", known=["ort"]),
+    errors.GraphFailed("onnxruntime", "encode", "a shape does not fit"),
+    errors.DeviceNotGranted("cuda", granted=["CPUExecutionProvider"], install="edgeswap doctor"),
+    errors.EngineMissing("b", "denoise", wanted="SM86", held="none", make="edgeswap engine"),
+    errors.PrecisionNotGranted("bf16", granted=["fp32"], by="openvino", hint="ask for it"),
 ]
 
 
 def _classes() -> list[type[EdgeswapError]]:
-    found = [c for _, c in inspect.getmembers(_errors, inspect.isclass)]
+    found = [c for _, c in inspect.getmembers(errors, inspect.isclass)]
     return [c for c in found if issubclass(c, EdgeswapError) and c is not EdgeswapError]
 
 
@@ -56,7 +56,7 @@ def test_each_survives_pickling(error: EdgeswapError) -> None:
 
 
 def test_the_drawn_tree_is_the_tree() -> None:
-    drawing = _errors.__doc__ or ""
+    drawing = errors.__doc__ or ""
     for kind in (*_classes(), EdgeswapError, EdgeswapFailure):
         assert kind.__name__ in drawing
     assert not issubclass(EdgeswapFailure, EdgeswapError)
@@ -67,7 +67,7 @@ def test_messages_name_what_was_found() -> None:
     assert "20000 x 20000 is 400.0 megapixels, the limit is 64.0" in by_type["PictureTooLarge"]
     assert "pip install --upgrade edgeswap" in by_type["NewerSchema"]
     assert "only 1 face found in a.png, expected at least 3" in by_type["NoFaceFound"]
-    assert str(_errors.NoFaceFound("a")).startswith("no face found in a:")
+    assert str(errors.NoFaceFound("a")).startswith("no face found in a:")
     assert "expected one of ort" in by_type["BackendMissing"]
-    missing = _errors.BackendMissing("ort", known=["ort"], install="pip install x")
+    missing = errors.BackendMissing("ort", known=["ort"], install="pip install x")
     assert str(missing) == "backend 'ort' is not installed: pip install x"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeswap_runtime import BadBundle, EdgeswapError, Swapper
-from edgeswap_runtime._manifest import read_manifest, write_manifest
+from edgeswap_runtime.bundle.manifest import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

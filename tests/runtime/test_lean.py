@@ -21,7 +21,7 @@ def _loaded_after(code: str) -> set[str]:
 
 
 def test_importing_the_package_imports_nothing() -> None:
-    loaded = _loaded_after("import edgeswap_runtime, edgeswap_runtime._cli")
+    loaded = _loaded_after("import edgeswap_runtime, edgeswap_runtime.cli")
     assert not loaded & {*HEAVY, "numpy", "PIL"}
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgeswap_runtime._cli import COMMANDS
-from edgeswap_runtime._mark import read_mark
-from edgeswap_runtime._portraits import packaged_portraits
+from edgeswap_runtime.cli import COMMANDS
+from edgeswap_runtime.pictures.mark import read_mark
+from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 ROOT = Path(__file__).parents[2]
 

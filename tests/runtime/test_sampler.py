@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeswap_runtime._manifest import Schedule, ScheduleRow
-from edgeswap_runtime._sampler import noise_source, sample_latents
+from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+from edgeswap_runtime.sampler import noise_source, sample_latents
 
 SHAPE = (1, 3, 4, 4)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edgeswap_runtime import Bundle, FakeBackend, NoFaceFound, StageClock, Swapper
-from edgeswap_runtime._align import similarity, transform_points, warp
-from edgeswap_runtime._errors import DetectorMissing, GraphFailed, InvalidRequest
-from edgeswap_runtime._paste import mask_weights
+from edgeswap_runtime.errors import DetectorMissing, GraphFailed, InvalidRequest
+from edgeswap_runtime.faces.align import similarity, transform_points, warp
+from edgeswap_runtime.faces.paste import mask_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeswap_runtime import Bundle, FakeBackend, Swapper
-from edgeswap_runtime._errors import InvalidRequest
+from edgeswap_runtime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeswap_runtime._align import TEMPLATE_96
-from edgeswap_runtime._manifest import (
+from edgeswap_runtime.bundle.manifest import (
     Alignment,
     Graph,
     Licence,
@@ -23,6 +22,7 @@ from edgeswap_runtime._manifest import (
     Tensor,
     write_manifest,
 )
+from edgeswap_runtime.faces.align import TEMPLATE_96
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from edgeswap_runtime._atomic import canonical_json
+from edgeswap_runtime.files import canonical_json
 from fuzzing import bytestrings, graphs, trees
 from fuzzing.case import Case, out_folder
 from fuzzing.place import Place, linked, replace

@@ -139,7 +139,7 @@ def _values(action: argparse.Action) -> dict[str, str]:
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
     """The parser that a command line meets."""
-    from edgeswap_runtime._cli import main
+    from edgeswap_runtime.cli import main
 
     parse = argparse.ArgumentParser.parse_known_args
 

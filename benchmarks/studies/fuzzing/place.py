@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edgeswap_runtime._atomic import sha256_file, write_json
+from edgeswap_runtime.files import sha256_file, write_json
 
 _ROOT = Path(__file__).parents[3]
 _SIDE = 24  # of the tiny checkpoint's crops
@@ -92,7 +92,7 @@ def make_packaged(place: Place) -> Path:
 
 def write(folder: Path, *, families: bool) -> None:
     """Write every input but the packaged student's bundle."""
-    from edgeswap_runtime._cli import main
+    from edgeswap_runtime.cli import main
 
     folder.mkdir(parents=True)
     _write_checkpoints(folder)
@@ -150,7 +150,7 @@ def module(file: Path) -> ModuleType:
 
 
 def _write_checkpoints(folder: Path) -> None:
-    from edgeswap_compress._tiny import tiny_checkpoint
+    from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 
     checkpoint = tiny_checkpoint(seed=1)
     checkpoint.swap = dataclasses.replace(checkpoint.swap, default_steps=1)
@@ -196,8 +196,8 @@ def _write_family(folder: Path, changes: dict[str, Any]) -> None:
 
 def write_dataset(folder: Path, split: str) -> None:
     """Noise in the shape of a rendered dataset."""
-    from edgeswap_compress.data._grid import Group, GroupSettings
-    from edgeswap_compress.data._shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard
+    from edgeswap_compress.data.grid import Group, GroupSettings
+    from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard
 
     folder.mkdir()
     random = np.random.default_rng(0)

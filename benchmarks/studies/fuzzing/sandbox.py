@@ -130,7 +130,7 @@ def _become(argv: list[str], folder: Path, out: Path, err: Path, limits: Limits)
         )
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
-        from edgeswap_runtime._cli import main
+        from edgeswap_runtime.cli import main
 
         code = main(argv)
         sys.stdout.flush()

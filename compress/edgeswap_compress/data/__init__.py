@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from edgeswap_compress.data._align_photos import align_photos
-    from edgeswap_compress.data._assets import asset, cache_folder, fetch
-    from edgeswap_compress.data._folders import Pictures, open_pictures
-    from edgeswap_compress.data._grid import GroupSettings, triplets
-    from edgeswap_compress.data._portrait import render_portrait
-    from edgeswap_compress.data._rendering import render_dataset
-    from edgeswap_compress.data._shards import Dataset, read_dataset
+    from edgeswap_compress.data.assets import asset, cache_folder, fetch
+    from edgeswap_compress.data.dataset_rendering import render_dataset
+    from edgeswap_compress.data.folders import Pictures, open_pictures
+    from edgeswap_compress.data.grid import GroupSettings, triplets
+    from edgeswap_compress.data.render.portrait import render_portrait
+    from edgeswap_compress.data.shards import Dataset, read_dataset
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "edgeswap_compress.data._align_photos": ("align_photos",),
+            "edgeswap_compress.data.assets": (
+                "asset",
+                "cache_folder",
+                "fetch",
+            ),
+            "edgeswap_compress.data.dataset_rendering": ("render_dataset",),
+            "edgeswap_compress.data.folders": (
+                "Pictures",
+                "open_pictures",
+            ),
+            "edgeswap_compress.data.grid": (
+                "GroupSettings",
+                "triplets",
+            ),
+            "edgeswap_compress.data.render.portrait": ("render_portrait",),
+            "edgeswap_compress.data.shards": (
+                "Dataset",
+                "read_dataset",
+            ),
+        },
+    )
 
 __all__ = [
     "Dataset",
@@ -28,24 +55,3 @@ __all__ = [
     "render_portrait",
     "triplets",
 ]
-
-_HOMES = {
-    "Dataset": "_shards",
-    "GroupSettings": "_grid",
-    "Pictures": "_folders",
-    "align_photos": "_align_photos",
-    "asset": "_assets",
-    "cache_folder": "_assets",
-    "fetch": "_assets",
-    "open_pictures": "_folders",
-    "read_dataset": "_shards",
-    "render_dataset": "_rendering",
-    "render_portrait": "_portrait",
-    "triplets": "_grid",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

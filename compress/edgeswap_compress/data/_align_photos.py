@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeswap_compress._errors import AssetDamaged, InvalidSettings, UnusablePictures
-from edgeswap_compress.data._assets import asset
-from edgeswap_compress.data._camera import template
-from edgeswap_compress.data._folders import SUFFIXES
-from edgeswap_runtime._align import similarity, warp
-from edgeswap_runtime._atomic import new_folder, sha256_file, write_json
-from edgeswap_runtime._detect import detect_faces
-from edgeswap_runtime._errors import DegenerateLandmarks, UnreadablePicture
-from edgeswap_runtime._picture import read_picture
-from edgeswap_runtime._refine import refine_face
-from edgeswap_runtime.pictures import ALIGNED, save_marked
+from edgeswap_compress.data.assets import asset
+from edgeswap_compress.data.folders import SUFFIXES
+from edgeswap_compress.data.render.camera import template
+from edgeswap_compress.errors import AssetDamaged, InvalidSettings, UnusablePictures
+from edgeswap_runtime.errors import DegenerateLandmarks, UnreadablePicture
+from edgeswap_runtime.faces.align import similarity, warp
+from edgeswap_runtime.faces.detect import detect_faces
+from edgeswap_runtime.faces.refine import refine_face
+from edgeswap_runtime.files import new_folder, sha256_file, write_json
+from edgeswap_runtime.pictures.picture import read_picture
+from edgeswap_runtime.pictures.write import ALIGNED, save_marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgeswap_runtime._detect import RunDetector
+    from edgeswap_runtime.faces.detect import RunDetector
 
 YUNET = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from edgeswap_compress._errors import DatasetDamaged
-from edgeswap_compress.data._grid import GroupSettings
-from edgeswap_runtime._manifest_parts import Sha256
-from edgeswap_runtime._schema import Pattern, Range, SchemaError, Size, decode
+from edgeswap_compress.data.grid import GroupSettings
+from edgeswap_compress.errors import DatasetDamaged
+from edgeswap_runtime.bundle.manifest_parts import Sha256
+from edgeswap_runtime.bundle.schema import Pattern, Range, SchemaError, Size, decode
 
 Groups = Annotated[int, Range(0, 10_000_000)]
 

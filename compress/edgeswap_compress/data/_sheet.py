@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_runtime.pictures import RENDERED, require_writable, save_marked
+from edgeswap_runtime.pictures.write import RENDERED, require_writable, save_marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data._shards import Dataset
+    from edgeswap_compress.data.shards import Dataset
 
 _LANDMARK_RGB = (0, 255, 80)
 

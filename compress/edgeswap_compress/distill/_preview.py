@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgeswap_compress._checkpoint import Checkpoint
-from edgeswap_compress._latents import decode_latents, sample_to_latents
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_latents
 from edgeswap_compress.distill._task import StudentTask
-from edgeswap_compress.train._loop import Draw
-from edgeswap_runtime._align import to_uint8
-from edgeswap_runtime.pictures import SWAPPED, save_marked
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_runtime.faces.align import to_uint8
+from edgeswap_runtime.pictures.write import SWAPPED, save_marked
 
 ROWS = 8
 

@@ -9,29 +9,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeswap_compress._checkpoint import Checkpoint
-from edgeswap_compress._conditioner import SourceConditioner
-from edgeswap_compress._latents import (
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.latents import (
     decode_latents,
     guided,
     latents_to_sample,
     predict,
     sample_to_latents,
 )
-from edgeswap_compress._swap_config import SwapConfig
-from edgeswap_compress.distill._config import DistillConfig
-from edgeswap_compress.distill._features import FeatureMatch, block_outputs
-from edgeswap_compress.distill._levels import NoiseLevels, sample, timesteps_of
-from edgeswap_compress.train._autoencoder import reconstruction_figures
-from edgeswap_compress.train._cache import LatentGroups, TripletDraw, draw_triplets
-from edgeswap_compress.train._denoiser import Denoiser
-from edgeswap_compress.train._loop import Draw, Progress
-from edgeswap_compress.train._losses import (
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.fit.features import FeatureMatch, block_outputs
+from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw, draw_triplets
+from edgeswap_compress.fit.loop import Draw, Progress
+from edgeswap_compress.fit.losses import (
     LatentIdentityLoss,
     decoder_metric,
     fine_energy_loss,
     mask_weights,
 )
+from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
+from edgeswap_compress.train.autoencoder import reconstruction_figures
+from edgeswap_compress.train.denoiser import Denoiser
 
 FIXED_PAIRS = 32
 """Triplets that the figures are measured on, each from two noises."""

@@ -12,12 +12,12 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from edgeswap_compress._checkpoint import Checkpoint
-from edgeswap_compress._latents import guided
-from edgeswap_compress.distill._config import DistillConfig
-from edgeswap_compress.train._cache import LatentGroups, TripletDraw, draw_triplets
-from edgeswap_compress.train._loop import Draw
-from edgeswap_runtime._atomic import write_bytes
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.latents import guided
+from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw, draw_triplets
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
 PART = 64

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_compress.evaluate._dlib import DlibJudge, Judge
-    from edgeswap_compress.evaluate._evaluate import EvaluateConfig, Evaluation
-    from edgeswap_compress.evaluate._heldout import held_out_set
-    from edgeswap_compress.evaluate._landmarks import FaceMesh, Landmarker
+    from edgeswap_compress.evaluate._held_out import held_out_set
     from edgeswap_compress.evaluate._models import Sampling, open_model
     from edgeswap_compress.evaluate._pairs import HeldOut
-    from edgeswap_compress.evaluate._report import Report
     from edgeswap_compress.evaluate._sheet import write_sheet
+    from edgeswap_compress.evaluate.judges.dlib import DlibJudge, Judge
+    from edgeswap_compress.evaluate.judges.landmarks import FaceMesh, Landmarker
+    from edgeswap_compress.evaluate.report import Report
+    from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "edgeswap_compress.evaluate._held_out": ("held_out_set",),
+            "edgeswap_compress.evaluate._models": (
+                "Sampling",
+                "open_model",
+            ),
+            "edgeswap_compress.evaluate._pairs": ("HeldOut",),
+            "edgeswap_compress.evaluate._sheet": ("write_sheet",),
+            "edgeswap_compress.evaluate.judges.dlib": (
+                "DlibJudge",
+                "Judge",
+            ),
+            "edgeswap_compress.evaluate.judges.landmarks": (
+                "FaceMesh",
+                "Landmarker",
+            ),
+            "edgeswap_compress.evaluate.report": ("Report",),
+            "edgeswap_compress.evaluate.stage": (
+                "EvaluateConfig",
+                "Evaluation",
+            ),
+        },
+    )
 
 __all__ = [
     "DlibJudge",
@@ -29,24 +56,3 @@ __all__ = [
     "open_model",
     "write_sheet",
 ]
-
-_HOMES = {
-    "DlibJudge": "_dlib",
-    "EvaluateConfig": "_evaluate",
-    "Evaluation": "_evaluate",
-    "FaceMesh": "_landmarks",
-    "HeldOut": "_pairs",
-    "Judge": "_dlib",
-    "Landmarker": "_landmarks",
-    "Report": "_report",
-    "Sampling": "_models",
-    "held_out_set": "_heldout",
-    "open_model": "_models",
-    "write_sheet": "_sheet",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

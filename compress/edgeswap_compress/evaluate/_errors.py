@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeswap_compress._errors import CompressError
+from edgeswap_compress.errors import CompressError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.evaluate import _metrics
+from edgeswap_compress.evaluate import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,12 +69,12 @@ def measures(
     """
     source, target = pairs.source_person, pairs.target_person
     every = np.arange(len(pairs))
-    apart = _metrics.distances(row.embeddings, gallery)
-    before = _metrics.distances(unchanged.embeddings, gallery)
+    apart = metrics.distances(row.embeddings, gallery)
+    before = metrics.distances(unchanged.embeddings, gallery)
     to_source, to_target = apart[every, source], apart[every, target]
-    like_source = _metrics.cosines(row.embeddings, gallery[source])
-    like_target = _metrics.cosines(row.embeddings, gallery[target])
-    rank = _metrics.ranks(apart, source)
+    like_source = metrics.cosines(row.embeddings, gallery[source])
+    like_target = metrics.cosines(row.embeddings, gallery[target])
+    rank = metrics.ranks(apart, source)
     nearer = (apart < before).astype(np.float64)
     found = {
         "psnr_face_db": row.psnr_face_db,

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from edgeswap_compress.data._shards import KIND as DATASET
+from edgeswap_compress.data.shards import KIND as DATASET
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
-from edgeswap_runtime._align import to_uint8
-from edgeswap_runtime._atomic import canonical_json, sha256_file
-from edgeswap_runtime._bundle import Bundle
-from edgeswap_runtime._cli_swap import choose_schedule
-from edgeswap_runtime._manifest import Mask
-from edgeswap_runtime._swapper import Swapper
+from edgeswap_runtime.bundle.folder import Bundle
+from edgeswap_runtime.bundle.manifest import Mask
+from edgeswap_runtime.commands.swap import choose_schedule
+from edgeswap_runtime.faces.align import to_uint8
+from edgeswap_runtime.files import canonical_json, sha256_file
+from edgeswap_runtime.swapper import Swapper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from edgeswap_compress._pipeline import SwapPipeline
-    from edgeswap_runtime.backends._protocol import Backend
+    from edgeswap_compress.checkpoint.pipeline import SwapPipeline
+    from edgeswap_runtime.backends.protocol import Backend
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
 
@@ -159,8 +159,8 @@ class CheckpointModel:
     """A checkpoint in the reference pipeline."""
 
     def __init__(self, folder: Path, sampling: Sampling) -> None:
-        from edgeswap_compress._checkpoint import Checkpoint
-        from edgeswap_compress._pipeline import SwapPipeline
+        from edgeswap_compress.checkpoint.folder import Checkpoint
+        from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 
         dtype = resolve_dtype(sampling.dtype, training=False)
         checkpoint = Checkpoint.load(folder).to(dtype)
@@ -184,7 +184,7 @@ class CheckpointModel:
         """As `SwapModel.swap`, in one batch."""
         import torch
 
-        from edgeswap_compress.train._cache import to_tensor
+        from edgeswap_compress.fit.latent_cache import to_tensor
 
         output = self._pipeline(
             to_tensor(targets),
@@ -199,8 +199,8 @@ class CheckpointModel:
         """As `SwapModel.reconstruct`."""
         import torch
 
-        from edgeswap_compress._latents import decode_latents, encode_crop
-        from edgeswap_compress.train._cache import to_tensor
+        from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
+        from edgeswap_compress.fit.latent_cache import to_tensor
 
         vae, swap = self._pipeline.vae, self._pipeline.swap
         with torch.no_grad():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, PairsMismatch
-from edgeswap_runtime._atomic import canonical_json
+from edgeswap_runtime.files import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +149,7 @@ def held_out_pairs(dataset: HeldOut) -> PairList:
     The order goes round the groups, and round the people within them, so that the first n pairs
     show as many different people as n pairs can.
     """
-    from edgeswap_compress.train._cache import held_out_triplets  # which imports torch
+    from edgeswap_compress.fit.latent_cache import held_out_triplets  # which imports torch
 
     k = dataset.identities
     draw = held_out_triplets(len(dataset), k)

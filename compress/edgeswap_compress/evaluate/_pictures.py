@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_runtime._paste import paste
+from edgeswap_runtime.faces.paste import paste
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_compress.evaluate._pairs import HeldOut, PairList
-    from edgeswap_runtime._manifest import Mask
+    from edgeswap_runtime.bundle.manifest import Mask
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
 

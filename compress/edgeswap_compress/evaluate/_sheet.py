@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
-from edgeswap_runtime._errors import OutputExists
-from edgeswap_runtime.pictures import SWAPPED, save_marked
+from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.pictures.write import SWAPPED, save_marked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_compress.evaluate._pairs import HeldOut, PairList
-    from edgeswap_compress.evaluate._report import Report
+    from edgeswap_compress.evaluate.report import Report
 
 COLUMNS = ("source", "target", "swap", "truth")
 _TILE_PX = 144

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_compress._errors import InvalidSettings
-from edgeswap_runtime._atomic import canonical_json, write_json
-from edgeswap_runtime._cache import cache_folder
+from edgeswap_compress.errors import InvalidSettings
+from edgeswap_runtime.cache import cache_folder
+from edgeswap_runtime.files import canonical_json, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -207,7 +207,7 @@ class _Step:
         import torch
         from torch import nn
 
-        from edgeswap_compress._checkpoint import convert
+        from edgeswap_compress.checkpoint.folder import convert
 
         self._device = torch.device(device)
         settings: dict[str, Any] = {"dtype": getattr(torch, dtype), "device": self._device}

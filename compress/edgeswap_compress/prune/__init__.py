@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_compress.prune._apply import apply_plan
-    from edgeswap_compress.prune._choose import build_plan
-    from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
-    from edgeswap_compress.prune._errors import (
+    from edgeswap_compress._pruning_errors import (
         BadFolder,
         BadPlan,
         PruningError,
         UnreachableTarget,
         UnsupportedModel,
     )
-    from edgeswap_compress.prune._folder import load_unet
-    from edgeswap_compress.prune._plan import PruningPlan
-    from edgeswap_compress.prune._stage import PruneFiles, prune
+    from edgeswap_compress.plan.apply import apply_plan
+    from edgeswap_compress.plan.folder import load_unet
+    from edgeswap_compress.plan.plan import PruningPlan
+    from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
+    from edgeswap_compress.prune.search.choice import build_plan
+    from edgeswap_compress.prune.stage import PruneFiles, prune
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "edgeswap_compress._pruning_errors": (
+                "BadFolder",
+                "BadPlan",
+                "PruningError",
+                "UnreachableTarget",
+                "UnsupportedModel",
+            ),
+            "edgeswap_compress.plan.apply": ("apply_plan",),
+            "edgeswap_compress.plan.folder": ("load_unet",),
+            "edgeswap_compress.plan.plan": ("PruningPlan",),
+            "edgeswap_compress.prune._config": (
+                "PruneConfig",
+                "RecoverConfig",
+            ),
+            "edgeswap_compress.prune.search.choice": ("build_plan",),
+            "edgeswap_compress.prune.stage": (
+                "PruneFiles",
+                "prune",
+            ),
+        },
+    )
 
 __all__ = [
     "BadFolder",
@@ -35,25 +61,3 @@ __all__ = [
     "load_unet",
     "prune",
 ]
-
-_WHERE = {
-    "BadFolder": "_errors",
-    "BadPlan": "_errors",
-    "PruneConfig": "_config",
-    "PruneFiles": "_stage",
-    "PruningError": "_errors",
-    "PruningPlan": "_plan",
-    "RecoverConfig": "_config",
-    "UnreachableTarget": "_errors",
-    "UnsupportedModel": "_errors",
-    "apply_plan": "_apply",
-    "build_plan": "_choose",
-    "load_unet": "_folder",
-    "prune": "_stage",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_WHERE[name]}", __name__), name)

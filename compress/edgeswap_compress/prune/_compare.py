@@ -7,19 +7,19 @@ from typing import Any
 
 import torch
 
-from edgeswap_compress._checkpoint import Checkpoint
 from edgeswap_compress._macs import count_macs, count_parameters
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.prune._apply import apply_plan
+from edgeswap_compress.plan.apply import apply_plan
+from edgeswap_compress.plan.meta_copy import empty_original
+from edgeswap_compress.prune._calibration import Probe
 from edgeswap_compress.prune._config import PruneConfig
-from edgeswap_compress.prune._inputs import example_inputs
-from edgeswap_compress.prune._latency import interleaved_medians_ms, interleaved_ms
-from edgeswap_compress.prune._measured import seeded_inputs
-from edgeswap_compress.prune._ort_timing import open_session
-from edgeswap_compress.prune._probe import Probe
 from edgeswap_compress.prune._samples import Model, is_large, probe_of, token_count
-from edgeswap_compress.prune._stage import open_model
-from edgeswap_compress.prune._twin import empty_original
+from edgeswap_compress.prune.latency.sessions import open_session
+from edgeswap_compress.prune.latency.target import seeded_inputs
+from edgeswap_compress.prune.latency.timing import interleaved_medians_ms, interleaved_ms
+from edgeswap_compress.prune.stage import open_model
+from edgeswap_compress.prune.structure.inputs import example_inputs
 
 RUNS = 15
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
-from edgeswap_compress.fit.checks import (
+from edgeswap_compress._checks import (
     BATCH,
     LEARNING_RATE,
     MINUTES,
@@ -15,8 +15,8 @@ from edgeswap_compress.fit.checks import (
     check_ranges,
     check_samples,
 )
+from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.fit.dtype import AUTO, check_dtype
-from edgeswap_compress.prune._errors import PruningError
 
 Importance = Literal["magnitude", "random", "taylor", "diff-pruning"]
 IMPORTANCE_NAMES: Final[tuple[str, ...]] = get_args(Importance)

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from edgeswap_compress.prune._errors import PruningError
+from edgeswap_compress._pruning_errors import PruningError
 
 
 def protected_layers(unet: nn.Module, patterns: Iterable[str]) -> frozenset[str]:

@@ -10,16 +10,16 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
-from edgeswap_compress._checkpoint import Checkpoint, convert
-from edgeswap_compress._conditioner import Condition
-from edgeswap_compress._latents import latents_to_sample, predict, sample_to_latents
-from edgeswap_compress.distill._features import FeatureMatch, block_outputs
-from edgeswap_compress.distill._levels import NoiseLevels
+from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
+from edgeswap_compress.conditioning.source import Condition
+from edgeswap_compress.fit.features import FeatureMatch, block_outputs
+from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.losses import LatentIdentityLoss, mask_weights
+from edgeswap_compress.fit.noise_levels import NoiseLevels
 from edgeswap_compress.prune._config import RecoverConfig
-from edgeswap_compress.train._cache import LatentGroups, draw_triplets
-from edgeswap_compress.train._denoiser import Denoiser
-from edgeswap_compress.train._loop import Draw
-from edgeswap_compress.train._losses import LatentIdentityLoss, mask_weights
+from edgeswap_compress.train.denoiser import Denoiser
 
 TERMINAL_SHARE = 0.35  # of the samples at t = T, as in the teacher's training
 DROPPED_SHARE = 0.1  # of the samples without a source, for guidance (2207.12598)

@@ -14,25 +14,25 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
-from edgeswap_compress._checkpoint import Checkpoint
-from edgeswap_compress._errors import TrainingStopped
 from edgeswap_compress._progress import StageProgress
+from edgeswap_compress._pruning_errors import PruningError
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._run import settings_of, steps_in
+from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.dtype import note_dtype
-from edgeswap_compress.prune._build import Survey, survey
+from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
+from edgeswap_compress.fit.loop import Cadence, fit
+from edgeswap_compress.fit.run_folder import settings_of, steps_in
+from edgeswap_compress.plan.folder import unet_home
+from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
-from edgeswap_compress.prune._errors import PruningError
-from edgeswap_compress.prune._folder import unet_home
-from edgeswap_compress.prune._plan import PruningPlan
 from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
-from edgeswap_compress.prune._replay import Earlier, pruned_copy
 from edgeswap_compress.prune._samples import Model
-from edgeswap_compress.prune._stage import Planner, PruneFiles, read_plan
-from edgeswap_compress.train._cache import LatentGroups, encode_dataset
-from edgeswap_compress.train._config import FitConfig
-from edgeswap_compress.train._loop import Cadence, fit
-from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
+from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
+from edgeswap_compress.prune.stage import Planner, PruneFiles, read_plan
+from edgeswap_compress.prune.structure.analysis import Survey, survey
+from edgeswap_compress.train.config import FitConfig
+from edgeswap_runtime.files import canonical_json, sha256_file, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checkpoint import Checkpoint
-from edgeswap_compress._defaults import calibration_dataset
 from edgeswap_compress._macs import count_macs
+from edgeswap_compress._pruning_errors import PruningError
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.plan.folder import UNetFolder, unet_home
+from edgeswap_compress.plan.meta_copy import empty_original
+from edgeswap_compress.prune._calibration import Probe
+from edgeswap_compress.prune._calibration_samples import noise_probe, pipeline_scheduler, swap_probe
 from edgeswap_compress.prune._config import BEST, PruneConfig
-from edgeswap_compress.prune._errors import PruningError
-from edgeswap_compress.prune._folder import UNetFolder, unet_home
-from edgeswap_compress.prune._importance import NEED_PROBE
-from edgeswap_compress.prune._inputs import DEFAULT_TOKENS, example_inputs
-from edgeswap_compress.prune._probe import Probe
-from edgeswap_compress.prune._probe_samples import noise_probe, pipeline_scheduler, swap_probe
-from edgeswap_compress.prune._twin import empty_original
+from edgeswap_compress.prune.search.importance import NEED_PROBE
+from edgeswap_compress.prune.structure.inputs import DEFAULT_TOKENS, example_inputs
 
 Model = Checkpoint | UNetFolder
 """What can be pruned; both have a `unet` and a `plan`."""

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress._errors import InvalidSettings, TrainingStopped
-from edgeswap_compress.train._cache import LatentGroups
-from edgeswap_compress.train._loop import Draw
+from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.fit.latent_cache import LatentGroups
+from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._unpaired import unpaired_weights
 

@@ -12,37 +12,37 @@ from typing import Any
 
 import torch
 
-from edgeswap_compress._checkpoint import Checkpoint, convert
-from edgeswap_compress._conditioner import SourceConditioner
-from edgeswap_compress._errors import TrainingStopped
+from edgeswap_compress._checks import check_scheduler, check_seed
 from edgeswap_compress._progress import StageProgress
-from edgeswap_compress._schedulers import noise_scheduler
-from edgeswap_compress._swap_config import FaceMask, SwapConfig
+from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.checkpoint.schedulers import noise_scheduler
+from edgeswap_compress.checkpoint.swap_config import FaceMask, SwapConfig
+from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.data import Pictures, open_pictures
-from edgeswap_compress.fit.checks import check_scheduler, check_seed
+from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, note_dtype
-from edgeswap_compress.train._autoencoder import AutoencoderObjective, build_autoencoder
-from edgeswap_compress.train._cache import LatentGroups, encode_dataset, latent_statistics
-from edgeswap_compress.train._config import (
+from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, latent_statistics
+from edgeswap_compress.fit.loop import Cadence, Draw, Objective, fit
+from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.fit.processes import processes, taken_dtype
+from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.train._decoder import SwapDecoderObjective
+from edgeswap_compress.train._examples import ExampleConfig, Examples, residual_deviation
+from edgeswap_compress.train._online import OnlineEncoder
+from edgeswap_compress.train._widen_latents import grow_latents
+from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_autoencoder
+from edgeswap_compress.train.config import (
     AutoencoderConfig,
     DenoiserConfig,
     FitConfig,
     IdentityConfig,
 )
-from edgeswap_compress.train._decoder import SwapDecoderObjective
-from edgeswap_compress.train._denoiser import DenoiserObjective, build_denoiser
-from edgeswap_compress.train._examples import ExampleConfig, Examples, residual_deviation
-from edgeswap_compress.train._grow import grow_latents
-from edgeswap_compress.train._identity import IdentityObjective
-from edgeswap_compress.train._loop import Cadence, Draw, Objective, fit
-from edgeswap_compress.train._losses import decoder_metric
-from edgeswap_compress.train._online import OnlineEncoder
-from edgeswap_compress.train._plans import plan_of, truths_known
-from edgeswap_compress.train._processes import processes, taken_dtype
-from edgeswap_compress.train._trackers import Tracker
-from edgeswap_runtime._align import TEMPLATE_96
-from edgeswap_runtime._atomic import canonical_json, sha256_file, write_json
-from edgeswap_runtime._errors import OutputExists
+from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
+from edgeswap_compress.train.identity import IdentityObjective
+from edgeswap_compress.train.pairing import plan_of, truths_known
+from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.faces.align import TEMPLATE_96
+from edgeswap_runtime.files import canonical_json, sha256_file, write_json
 
 HELD_OUT_FIGURES = {
     "autoencoder": ("psnr_db", "psnr_face_db", "hf_ratio"),

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgeswap_compress._inspect import describe
+from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_export.demo._overview import overview
 from edgeswap_export.demo._timing import summary
-from edgeswap_runtime._doctor import examine
+from edgeswap_runtime.doctor import examine
 
 HOW_TIMED = (
     "One swap each in turn, in one process, after a warm-up; medians. A student's time is end to "

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_runtime import read_picture
-from edgeswap_runtime._portraits import packaged_portraits
+from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.evaluate._metrics import psnr
+from edgeswap_compress.evaluate.metrics import psnr
 
 SwapCrops = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.uint8]]
 """(R, R, 3) uint8 RGB target and source, aligned -> the swapped crop."""

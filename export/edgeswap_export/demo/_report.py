@@ -13,7 +13,7 @@ from PIL import Image
 
 from edgeswap_export.demo._journey import clock_time
 from edgeswap_export.demo._style import STYLE
-from edgeswap_runtime.pictures import ALIGNED, RENDERED, SWAPPED, encode_marked
+from edgeswap_runtime.pictures.write import ALIGNED, RENDERED, SWAPPED, encode_marked
 
 COLUMNS = {
     "median": "ms per swap (median)",

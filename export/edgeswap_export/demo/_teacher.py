@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from edgeswap_compress import Checkpoint, SwapPipeline
-from edgeswap_compress.train._cache import to_tensor
+from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_runtime import Swapper
-from edgeswap_runtime._align import similarity, warp
-from edgeswap_runtime._manifest import Mask
-from edgeswap_runtime._paste import paste
+from edgeswap_runtime.bundle.manifest import Mask
+from edgeswap_runtime.faces.align import similarity, warp
+from edgeswap_runtime.faces.paste import paste
 
 
 class TorchTeacher:

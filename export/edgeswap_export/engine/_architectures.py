@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgeswap_export.engine._errors import UnsupportedEngine
-from edgeswap_runtime._plan import AMPERE_PLUS, JETSONS, RTX, STANDARD
+from edgeswap_runtime.bundle.engines import AMPERE_PLUS, JETSONS, RTX, STANDARD
 
 RTX_TARGETS = ("SM75", "SM80", "SM86", "SM89", "SM120", "SM121")
 """`ComputeCapability` of TensorRT for RTX 1.7."""

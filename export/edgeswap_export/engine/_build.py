@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
-from edgeswap_runtime._atomic import canonical_json, write_bytes
-from edgeswap_runtime._plan import AMPERE_PLUS, Shapes
-from edgeswap_runtime.backends._trt_graph import trt_logger
+from edgeswap_runtime.backends.trt_graph import trt_logger
+from edgeswap_runtime.bundle.engines import AMPERE_PLUS, Shapes
+from edgeswap_runtime.files import canonical_json, write_bytes
 
 Progress = Callable[[str], None]
 

@@ -13,8 +13,8 @@ from edgeswap_export.engine._architectures import (
     check_targets,
 )
 from edgeswap_export.engine._errors import UnsupportedEngine
-from edgeswap_runtime import _schema
-from edgeswap_runtime._plan import AMPERE_PLUS, SAME_COMPUTE_CAPABILITY
+from edgeswap_runtime.bundle import schema
+from edgeswap_runtime.bundle.engines import AMPERE_PLUS, SAME_COMPUTE_CAPABILITY
 
 COMPATIBILITIES = (AMPERE_PLUS, SAME_COMPUTE_CAPABILITY)
 
@@ -84,7 +84,7 @@ class EngineConfig:
 
     def to_json(self) -> dict[str, Any]:
         """For the bundle's history; the folder's own place is nobody's business."""
-        plain: dict[str, Any] = _schema.encode(self)
+        plain: dict[str, Any] = schema.encode(self)
         return plain | {"refit": None if self.refit is None else Path(self.refit).name}
 
     @classmethod
@@ -100,6 +100,6 @@ class EngineConfig:
                 f"engine has no setting '{unknown[0]}': expected some of {known}"
             )
         try:
-            return _schema.decode(cls, dict(raw), "engine")
-        except _schema.SchemaError as error:
+            return schema.decode(cls, dict(raw), "engine")
+        except schema.SchemaError as error:
             raise UnsupportedEngine(str(error)) from error

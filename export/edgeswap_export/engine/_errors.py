@@ -8,7 +8,7 @@ EdgeswapFailure                  exit code 1
 
 from __future__ import annotations
 
-from edgeswap_runtime._errors import EdgeswapError, EdgeswapFailure
+from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 
 
 class UnsupportedEngine(EdgeswapError, ValueError):

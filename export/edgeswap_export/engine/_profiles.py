@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from edgeswap_export.engine._config import Sizes
 from edgeswap_export.engine._errors import UnsupportedEngine
-from edgeswap_runtime._manifest import DETECTOR, Graph
-from edgeswap_runtime._plan import Shapes
+from edgeswap_runtime.bundle.engines import Shapes
+from edgeswap_runtime.bundle.manifest import DETECTOR, Graph
 
 DETECTOR_SIZES: dict[str, Sizes] = {"height": (32, 480, 640), "width": (32, 640, 640)}
 """What the runtime shows the detector: multiples of 32, the longer side at most 640."""

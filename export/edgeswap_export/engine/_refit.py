@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
-from edgeswap_runtime._bundle import Bundle
-from edgeswap_runtime._plan import EngineInputs
-from edgeswap_runtime.backends._trt_graph import deserialise, trt_logger
+from edgeswap_runtime.backends.trt_graph import deserialise, trt_logger
+from edgeswap_runtime.bundle.engines import EngineInputs
+from edgeswap_runtime.bundle.folder import Bundle
 
 
 def source_of(

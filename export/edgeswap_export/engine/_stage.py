@@ -19,22 +19,22 @@ from edgeswap_export.engine._errors import UnsupportedEngine
 from edgeswap_export.engine._profiles import check_sizes, profiles
 from edgeswap_export.engine._refit import refit_plan, source_of
 from edgeswap_export.engine._structure import structure_sha256
-from edgeswap_runtime._atomic import new_folder, write_bytes, write_json
-from edgeswap_runtime._bundle import Bundle
-from edgeswap_runtime._cache import cache_folder
-from edgeswap_runtime._errors import BackendMissing, DeviceNotGranted
-from edgeswap_runtime._manifest import FILE_NAME, Graph, write_manifest
-from edgeswap_runtime._plan import (
+from edgeswap_runtime.backends import BACKENDS
+from edgeswap_runtime.backends.cuda import Gpu, require_gpu
+from edgeswap_runtime.backends.tensorrt import MODULES, load_library
+from edgeswap_runtime.bundle.engines import (
     RTX,
     STANDARD,
     EngineEntry,
     EngineInputs,
     onnx_hashes,
 )
-from edgeswap_runtime._schema import encode
-from edgeswap_runtime.backends import BACKENDS
-from edgeswap_runtime.backends._cuda import Gpu, require_gpu
-from edgeswap_runtime.backends._tensorrt import MODULES, load_library
+from edgeswap_runtime.bundle.folder import Bundle
+from edgeswap_runtime.bundle.manifest import FILE_NAME, Graph, write_manifest
+from edgeswap_runtime.bundle.schema import encode
+from edgeswap_runtime.cache import cache_folder
+from edgeswap_runtime.errors import BackendMissing, DeviceNotGranted
+from edgeswap_runtime.files import new_folder, write_bytes, write_json
 
 _MIB = 1 << 20
 

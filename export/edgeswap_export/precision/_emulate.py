@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeswap_export.precision._values import value_types
+from edgeswap_export.graphs.values import value_types
 
 _FLOAT = TensorProto.FLOAT
 

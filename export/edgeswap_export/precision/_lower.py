@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeswap_export.precision._values import upstream, value_types
+from edgeswap_export.graphs.values import upstream, value_types
 
 KINDS: dict[str, tuple[int, np.dtype[np.generic]]] = {
     "fp16": (TensorProto.FLOAT16, np.dtype(np.float16)),

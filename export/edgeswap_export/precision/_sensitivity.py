@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgeswap_export.precision._qdq import Layer
-from edgeswap_export.precision._run import Feed, answers
+from edgeswap_export.precision.qdq import Layer
+from edgeswap_export.precision.run import Feed, answers
 
 Loss = Callable[[onnx.ModelProto], float]
 Progress = Callable[[str], None]

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress.evaluate._report import JUDGED, METRICS, ROWS
+from edgeswap_compress.evaluate.report import JUDGED, METRICS, ROWS
 from edgeswap_export.recipe._checks import require_assets
 from edgeswap_export.recipe._recipe import Recipe, StageRequest, read_recipe
 from edgeswap_export.recipe._run import Home, alone_in, home_of, run_stage
 from edgeswap_export.recipe._stages import STAGES
-from edgeswap_runtime._atomic import new_folder, write_json
-from edgeswap_runtime._manifest import FILE_NAME, read_manifest, write_manifest
+from edgeswap_runtime.bundle.manifest import FILE_NAME, read_manifest, write_manifest
+from edgeswap_runtime.files import new_folder, write_json
 
 BUNDLE = "bundle"
 RECORD = "build.json"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from edgeswap_compress.data._assets import asset
-from edgeswap_export._detector import ASSET as DETECTOR
+from edgeswap_compress.data.assets import asset
+from edgeswap_export.graphs.detector import ASSET as DETECTOR
 
 if TYPE_CHECKING:
     from edgeswap_export.recipe._recipe import StageRequest
@@ -55,22 +55,22 @@ def require_assets(stages: Iterable[StageRequest]) -> None:
 
 
 def _autoencoder(arguments: argparse.Namespace) -> None:
-    from edgeswap_compress.distill._cli_autoencoder import SETTINGS
-    from edgeswap_compress.distill._small_autoencoder import SmallAutoencoderConfig
+    from edgeswap_compress.distill.autoencoder.cli import SETTINGS
+    from edgeswap_compress.distill.autoencoder.small_autoencoder import SmallAutoencoderConfig
 
     SmallAutoencoderConfig(**{name: getattr(arguments, name) for name in SETTINGS})
 
 
 def _export(arguments: argparse.Namespace) -> None:
     from edgeswap_export import ExportConfig
-    from edgeswap_export._cli import _settings
+    from edgeswap_export.cli import _settings
 
     ExportConfig.from_json(_settings(arguments))
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from edgeswap_compress.evaluate._cli import _sampling, _teacher_sampling
-    from edgeswap_compress.evaluate._evaluate import EvaluateConfig
+    from edgeswap_compress.evaluate.cli import _sampling, _teacher_sampling
+    from edgeswap_compress.evaluate.stage import EvaluateConfig
 
     EvaluateConfig(
         limit=arguments.limit,
@@ -86,8 +86,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from edgeswap_bench._measure import BenchConfig
-    from edgeswap_bench._pictures import parse_size
+    from edgeswap_bench.measure import BenchConfig
+    from edgeswap_bench.pictures import parse_size
 
     BenchConfig(
         runs=arguments.runs,

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from edgeswap_runtime._cli import main
+from edgeswap_runtime.cli import main
 
 
 def watch_parent() -> None:

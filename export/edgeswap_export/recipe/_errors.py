@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeswap_export._errors import ExportError
-from edgeswap_runtime._errors import EdgeswapFailure
+from edgeswap_runtime.errors import EdgeswapFailure
 
 
 class BadRecipe(ExportError):

@@ -15,8 +15,8 @@ from typing import Any
 from edgeswap_export.recipe._checks import check_options
 from edgeswap_export.recipe._errors import BadRecipe
 from edgeswap_export.recipe._stages import STAGES, home_of_stage, parser_of
-from edgeswap_runtime._atomic import read_regular
-from edgeswap_runtime._errors import EdgeswapError
+from edgeswap_runtime.errors import EdgeswapError
+from edgeswap_runtime.files import read_regular
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -17,7 +17,7 @@ from typing import Any
 from edgeswap_export.recipe._errors import BuildBusy, StageFailed, StageRefused
 from edgeswap_export.recipe._recipe import StageRequest
 from edgeswap_export.recipe._stages import STAGES
-from edgeswap_runtime._atomic import canonical_json, sha256_file
+from edgeswap_runtime.files import canonical_json, sha256_file
 
 PACKAGES = ("edgeswap", "torch", "diffusers", "torch-pruning", "onnx", "onnxscript", "onnxruntime")
 """Their versions are inputs of every stage."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from edgeswap_runtime._cli import COMMANDS
+from edgeswap_runtime.cli import COMMANDS
 
 Positions = Callable[[str, str, str], list[str]]
 
@@ -56,7 +56,7 @@ STAGES: dict[str, Stage] = {
     ),
     "autoencoder": Stage(
         words=("distill", "autoencoder"),
-        home="edgeswap_compress.distill._cli_autoencoder",
+        home="edgeswap_compress.distill.autoencoder.cli",
         makes="checkpoint",
         taken=("run",),
         runs=True,

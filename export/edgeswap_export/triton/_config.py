@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgeswap_runtime._manifest import Tensor
+from edgeswap_runtime.bundle.manifest import Tensor
 
 KINDS = {"float32": "TYPE_FP32"}
 """numpy's name of an element type -> Triton's; a bundle's borders are float32."""

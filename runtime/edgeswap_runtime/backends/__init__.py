@@ -5,28 +5,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, cast
 
-from edgeswap_runtime._errors import BackendMissing
+from edgeswap_runtime.errors import BackendMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgeswap_runtime.backends._protocol import Backend, BackendRequest
+    from edgeswap_runtime.backends.protocol import Backend, BackendRequest
 
 BACKENDS: dict[str, tuple[str, str]] = {
     "ort": (
-        "edgeswap_runtime.backends._ort:open_ort",
+        "edgeswap_runtime.backends.ort:open_ort",
         "python -m pip install 'edgeswap[ort]' (onnxruntime-gpu instead, for an NVIDIA GPU)",
     ),
     "openvino": (
-        "edgeswap_runtime.backends._openvino:open_openvino",
+        "edgeswap_runtime.backends.openvino:open_openvino",
         "python -m pip install 'edgeswap[openvino]'",
     ),
     "tensorrt": (
-        "edgeswap_runtime.backends._tensorrt:open_tensorrt",
+        "edgeswap_runtime.backends.tensorrt:open_tensorrt",
         "python -m pip install 'edgeswap[trt]'; TensorRT itself comes with JetPack or from NVIDIA",
     ),
     "tensorrt_rtx": (
-        "edgeswap_runtime.backends._tensorrt:open_tensorrt_rtx",
+        "edgeswap_runtime.backends.tensorrt:open_tensorrt_rtx",
         "python -m pip install 'edgeswap[rtx]'",
     ),
 }

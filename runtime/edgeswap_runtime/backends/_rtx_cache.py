@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime._atomic import canonical_json, write_bytes
-from edgeswap_runtime._cache import cache_folder
+from edgeswap_runtime.cache import cache_folder
+from edgeswap_runtime.files import canonical_json, write_bytes
 
 if TYPE_CHECKING:
-    from edgeswap_runtime.backends._cuda import Gpu
+    from edgeswap_runtime.backends.cuda import Gpu
 
 
 class RtxCache:

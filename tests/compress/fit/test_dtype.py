@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from edgeswap_compress._errors import InvalidSettings
-from edgeswap_compress.distill._config import DistillConfig
-from edgeswap_compress.distill._small_autoencoder import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder.small_autoencoder import SmallAutoencoderConfig
+from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.evaluate._models import Sampling
 from edgeswap_compress.fit import dtype as module
 from edgeswap_compress.fit.dtype import Probed, dtype_line, note_dtype, probe, resolve_dtype
-from edgeswap_compress.personalise._config import PersonaliseConfig
+from edgeswap_compress.personalize._config import PersonaliseConfig
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.train._teacher import TeacherConfig
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from edgeswap_compress._defaults import default_checkpoint
-from edgeswap_runtime._cli import main
+from edgeswap_compress.checkpoint.defaults import default_checkpoint
+from edgeswap_runtime.cli import main
 
 LIMIT_S = 1.0
 HUGE = str(2**64)
@@ -191,7 +191,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
 
 
 def _prepare(folder: Path) -> None:
-    from edgeswap_compress._tiny import tiny_checkpoint
+    from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 
     tiny_checkpoint().save(folder / "ok")
     tiny_checkpoint(guidance_scale=1.5).save(folder / "guided")

@@ -1,0 +1,253 @@
+"""Check options, folders, files and the disk before anything slow, and before torch is imported."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.errors import (
+    DatasetMismatch,
+    InvalidCheckpoint,
+    InvalidSettings,
+)
+from edgeswap_runtime.errors import OutputExists
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from edgeswap_compress.data import Dataset
+
+OPTIMISERS = ("adamw", "muon")
+SEED_BITS = 32
+MINUTES = (1e-4, 1e5)
+SAMPLES = (1, 1e12)
+TARGETS = (1, 1_000_000)  # kept in memory and on disk, unlike samples
+BATCH = (1, 65_536)
+LEARNING_RATE = (0.0, 10.0)
+WEIGHT = (0.0, 1e6)
+SHARE = (0.0, 1.0)
+STEPS = (1, 1000)
+SECONDS = (0.0, 1e7)
+THREADS = (1, 256)
+RUN_BYTES = 256 * 1024**2
+"""Free disk that a stage with a run folder asks for: state, caches and the checkpoint."""
+
+
+def check_range(name: str, value: float | None, low: float, high: float) -> None:
+    """Refuse a number outside [low, high], and one that is none; None is left to its default.
+
+    Raises:
+        InvalidSettings: it is outside.
+    """
+    if value is None or (math.isfinite(value) and low <= value <= high):
+        return
+    raise InvalidSettings(f"{name} {value}: expected {_number(low)} to {_number(high)}")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
+def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
+    """Do the same for fields of a config.
+
+    Raises:
+        InvalidSettings: the first that is outside.
+    """
+    for name, (low, high) in ranges.items():
+        check_range(name, getattr(config, name), low, high)
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a word that is not among the choices.
+
+    Raises:
+        InvalidSettings: it is not.
+    """
+    if value not in choices:
+        raise InvalidSettings(f"{name} {value!r}: expected one of {', '.join(choices)}")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that not every generator of ours takes.
+
+    Raises:
+        InvalidSettings: it is negative or has more than 32 bits.
+    """
+    check_range("seed", seed, 0, 2**SEED_BITS - 1)
+
+
+def check_samples(samples: int | None, batch_size: int) -> None:
+    """Refuse fewer samples than one batch has.
+
+    Raises:
+        InvalidSettings: there are fewer.
+    """
+    if samples is not None and samples < batch_size:
+        raise InvalidSettings(
+            f"{samples} samples make no batch: expected --samples of at least the batch size, "
+            f"{batch_size}"
+        )
+
+
+def check_habits(args: argparse.Namespace) -> None:
+    """Check the options that every fitting command has: threads and the cadence.
+
+    Raises:
+        InvalidSettings: one is outside what is possible.
+    """
+    for name, (low, high) in (
+        ("threads", THREADS),
+        ("save_every", SECONDS),
+        ("evaluate_every", SECONDS),
+        ("stop_after", SECONDS),
+    ):
+        check_range("--" + name.replace("_", "-"), getattr(args, name, None), low, high)
+
+
+def check_out(out: Path, *, folder: bool = True, need_bytes: int = 0) -> None:
+    """Make sure that an output can be written: it is new, its place takes files, the disk has room.
+
+    Args:
+        out: file or folder to write; its parents need not exist.
+        folder: which of the two it is.
+        need_bytes: how much will be written, about.
+
+    Raises:
+        OutputExists: it exists.
+        InvalidSettings: it cannot be written there.
+    """
+    if out.exists() or out.is_symlink():
+        raise OutputExists(out)
+    place = nearest(out.absolute().parent)
+    what = "folder" if folder else "file"
+    if not place.is_dir():
+        raise InvalidSettings(f"{out} cannot be written: {place} is no folder; name another {what}")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InvalidSettings(
+            f"{out} cannot be written: {place} takes no files from this user; name another {what}"
+        )
+    free = shutil.disk_usage(place).free
+    if free < need_bytes:
+        raise InvalidSettings(
+            f"{place} has {free / 1e6:.0f} MB free: expected {need_bytes / 1e6:.0f} MB or more for "
+            f"{out}; free some space or name another {what}"
+        )
+
+
+def check_run(run: Path) -> None:
+    """Make sure that a run folder can be written; it may exist.
+
+    Raises:
+        InvalidSettings: it cannot be.
+    """
+    if run.exists() and not run.is_dir():
+        raise InvalidSettings(f"{run} is no folder: name another with --run")
+    check_out(run / "state", folder=False, need_bytes=RUN_BYTES)
+
+
+def nearest(path: Path) -> Path:
+    """Go up to the nearest ancestor that exists, or the path itself."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def check_checkpoint(path: Path, *, velocity: bool = True) -> SwapConfig:
+    """Read what a swap checkpoint says of itself, before its weights are.
+
+    Args:
+        path: its folder.
+        velocity: whether its U-Net has to predict v.
+
+    Raises:
+        InvalidCheckpoint: it is no checkpoint, or one of a kind that is not understood.
+    """
+    file = path / "swap.json"
+    if not file.is_file():
+        found = "a folder without one" if path.is_dir() else "no such folder"
+        raise InvalidCheckpoint(
+            str(path), expected="a checkpoint folder, which holds swap.json", found=found
+        )
+    raw = _read_json(file)
+    raw.pop("files", None)
+    swap = SwapConfig.from_json(raw, file)
+    check_scheduler(path, velocity=velocity)
+    vae = _read_json(path / "vae" / "config.json")
+    if vae_kind(path) not in ("AutoencoderKL", "AutoencoderTiny"):
+        raise InvalidCheckpoint(
+            f"{path / 'vae'}", expected="an AutoencoderKL or an AutoencoderTiny",
+            found=vae_kind(path),
+        )  # fmt: skip
+    if vae.get("_class_name") == "AutoencoderKL" and "latents_mean" not in vae:
+        raise InvalidCheckpoint(
+            f"{path / 'vae' / 'config.json'}: latents_mean",
+            expected="the mean of each latent channel",
+            found="none: its latents are scaled in another way (scaling_factor)",
+        )
+    return swap
+
+
+def vae_kind(path: Path) -> str:
+    """Name the class of a checkpoint's autoencoder."""
+    return str(_read_json(path / "vae" / "config.json").get("_class_name"))
+
+
+def check_scheduler(path: Path, *, velocity: bool) -> None:
+    """Refuse a checkpoint whose scheduler would be read as another one.
+
+    Raises:
+        InvalidCheckpoint: it is not a DDIM scheduler, or does not predict v where it must.
+    """
+    file = path / "scheduler" / "scheduler_config.json"
+    settings = _read_json(file)
+    for name, expected, needed in (
+        ("_class_name", "DDIMScheduler", True),
+        ("prediction_type", "v_prediction", velocity),
+    ):
+        if needed and settings.get(name) != expected:
+            raise InvalidCheckpoint(f"{file}: {name}", expected=expected, found=settings.get(name))
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidCheckpoint(str(file), expected="a JSON file", found=error.strerror) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidCheckpoint(str(file), expected="valid JSON", found=str(error)) from error
+    if not isinstance(raw, dict):
+        raise InvalidCheckpoint(str(file), expected="a JSON object", found=type(raw).__name__)
+    return raw
+
+
+def check_dataset(path: Path, swap: SwapConfig | None = None) -> Dataset:
+    """Open a rendered dataset that a checkpoint can learn from.
+
+    Args:
+        path: its folder.
+        swap: of the checkpoint; its crops must have the dataset's size.
+
+    Raises:
+        DatasetMissing, DatasetDamaged: there is none.
+        DatasetMismatch: its crops have another size.
+        InvalidSettings: it is too small for triplets.
+    """
+    from edgeswap_compress.data import read_dataset
+
+    dataset = read_dataset(path)
+    if len(dataset) < 1 or dataset.identities < 2:
+        raise InvalidSettings(
+            f"{path} holds {len(dataset)} groups of {dataset.identities} people: expected 1 group "
+            "or more of 2 people or more; render one with edgeswap data render"
+        )
+    if swap is not None and dataset.settings.size_px != swap.resolution_px:
+        found = dataset.settings.size_px
+        raise DatasetMismatch(path, "size_px", expected=swap.resolution_px, found=found)
+    return dataset

@@ -1,0 +1,79 @@
+"""A tiny seeded checkpoint of the default model's family, for tests and for trying a stage out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.schedulers import noise_scheduler
+from edgeswap_compress.checkpoint.swap_config import FaceMask, SwapConfig
+from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_runtime.faces.align import TEMPLATE_96
+
+
+def tiny_checkpoint(seed: int = 0, guidance_scale: float = 1.0) -> Checkpoint:
+    """A checkpoint with random weights: 24 px crops, 4 x 4 x 4 latents, 16-wide tokens.
+
+    Args:
+        seed: of the weights; the caller's random state is left alone.
+        guidance_scale: stored as the default.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = _tiny_modules()
+    scale = 24 / 96
+    swap = SwapConfig(
+        resolution_px=24,
+        landmarks_px=tuple((float(x) * scale, float(y) * scale) for x, y in TEMPLATE_96),
+        mask=FaceMask(centre_px=(12.0, 14.0), radii_px=(8.0, 9.0), feather_px=2.0),
+        latent_channels=4,
+        latent_size=4,
+        residual_std=(0.9, 1.0, 1.1, 1.2),
+        guidance_scale=guidance_scale,
+        default_steps=4,
+        history=({"stage": "tiny", "config": {"seed": seed}},),
+    )
+    checkpoint = Checkpoint(scheduler=noise_scheduler(), swap=swap, **modules)
+    for module in modules.values():
+        # values that fp16 holds exactly, so that saving and loading changes nothing
+        torch.nn.Module.to(module.eval(), torch.float16).float()
+    return checkpoint
+
+
+def _tiny_modules() -> dict[str, Any]:
+    unet = UNet2DConditionModel(
+        sample_size=4,
+        in_channels=12,
+        out_channels=4,
+        block_out_channels=(16, 32),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=8,
+        resnet_time_scale_shift="scale_shift",
+        norm_num_groups=8,
+        use_linear_projection=True,
+        time_embedding_dim=32,
+    )
+    vae = AutoencoderKL(
+        in_channels=27,
+        out_channels=27,
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=8,
+        mid_block_add_attention=False,
+        latents_mean=[0.0, 0.1, -0.1, 0.0],
+        latents_std=[1.0, 0.9, 1.1, 1.0],
+    )
+    conditioner = SourceConditioner(latent_channels=4, latent_size=4, widths=(8, 16), vector_size=8)
+    return {"unet": unet, "vae": vae, "conditioner": conditioner}

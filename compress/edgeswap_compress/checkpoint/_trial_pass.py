@@ -1,0 +1,90 @@
+"""Build a checkpoint's modules and pass a crop through them, before any weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
+from edgeswap_compress.errors import InvalidCheckpoint
+
+BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+"""What diffusers raises for values that do not go together (NotImplementedError is among them)."""
+
+
+def build(kind: Callable[[Any], Any], config: dict[str, Any], where: Path) -> Any:
+    """What a config describes, after its values were held to their bounds.
+
+    Args:
+        kind: makes the module or scheduler from the config.
+        config: of a module, or of a scheduler where `where` lies in a folder of that name.
+        where: the config's file, for messages.
+
+    Raises:
+        InvalidCheckpoint: a value is out of bounds, or the values do not go together.
+    """
+    rules = {"rules": SCHEDULER_RULES} if where.parent.name == "scheduler" else {}
+    if (problem := config_problem(config, **rules)) is not None:
+        raise InvalidCheckpoint(str(where), expected="values within their bounds", found=problem)
+    try:
+        return kind(config)
+    except BUILD_ERRORS as error:
+        found = first_line(error)
+        raise InvalidCheckpoint(
+            str(where), expected="what diffusers can build", found=found
+        ) from error
+
+
+@torch.no_grad()
+def require_pass(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> None:
+    """Follow one crop through all modules, on the meta device, and check every shape.
+
+    Args:
+        folder: the checkpoint's, for messages.
+        swap: its swap.json.
+        modules: "unet", "vae" and "conditioner" on the meta device.
+
+    Raises:
+        InvalidCheckpoint: naming the module that does not fit.
+    """
+    vae, conditioner, unet = (modules[name] for name in ("vae", "conditioner", "unet"))
+    side, channels = swap.resolution_px, swap.latent_channels
+    expected = (1, channels, swap.latent_size, swap.latent_size)
+    crop = torch.empty(1, 3, side, side, device="meta")
+    latents = torch.empty(expected, device="meta")
+    at = torch.ones(1, dtype=torch.long, device="meta")
+    sample = torch.cat([latents] * len(swap.input_channels), dim=1)
+
+    def denoise() -> torch.Tensor:
+        tokens, vector = conditioner(latents)
+        answer: torch.Tensor = unet(
+            sample, at, encoder_hidden_states=tokens, class_labels=vector
+        ).sample
+        return answer
+
+    steps: tuple[tuple[str, Callable[[], torch.Tensor], tuple[int, ...]], ...] = (
+        ("vae", lambda: encode_crop(vae, swap, crop), expected),
+        ("vae", lambda: decode_latents(vae, swap, latents), tuple(crop.shape)),
+        ("conditioner", lambda: conditioner(latents)[1], (1, conditioner.config.vector_size)),
+        ("unet", denoise, expected),
+    )
+    for name, step, shape in steps:
+        where = f"{folder / name / 'config.json'} and swap.json"
+        try:
+            found = tuple(step().shape)
+        except BUILD_ERRORS as error:
+            raise InvalidCheckpoint(
+                where, expected="a module that swap.json fits", found=first_line(error)
+            ) from error
+        if found != shape:
+            raise InvalidCheckpoint(f"{where}: output", expected=shape, found=found)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its name."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,247 @@
+"""The checkpoint folder: diffusers' layout plus ``swap.json``, loaded with every tensor checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from edgeswap_compress._pruning_errors import HasCompanion
+from edgeswap_compress.checkpoint._consistency import check_fit
+from edgeswap_compress.checkpoint._trial_pass import build, require_pass
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
+from edgeswap_compress.diffusers_folder.weights import is_finite
+from edgeswap_compress.errors import InvalidCheckpoint
+from edgeswap_compress.plan.apply import apply_plan
+from edgeswap_compress.plan.plan import PruningPlan
+from edgeswap_runtime.files import new_folder, sha256_file, write_bytes, write_json
+from edgeswap_runtime.strict_json import JsonError, read_json
+
+WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+PLAN_NAME = "pruning.json"
+MODULES: dict[str, type[Any]] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "conditioner": SourceConditioner,
+}
+"""Folder -> what it holds, unless its config names one of ``OTHER_KINDS``."""
+
+OTHER_KINDS: dict[tuple[str, Any], type[Any]] = {("vae", "AutoencoderTiny"): AutoencoderTiny}
+
+
+@dataclass(slots=True, kw_only=True)
+class Checkpoint:
+    """A swap model in memory.
+
+    Attributes:
+        unet: denoiser; its config is the unpruned one where ``plan`` is not None.
+        vae: autoencoder of space-to-depth pictures: an AutoencoderKL, or an AutoencoderTiny whose
+            own latents are the normalised ones.
+        conditioner: source encoder.
+        scheduler: noise schedule and prediction type the denoiser was trained with.
+        swap: everything diffusers' configs do not say.
+        plan: what was pruned from the U-Net, or None.
+    """
+
+    unet: Any
+    vae: Any
+    conditioner: SourceConditioner
+    scheduler: Any
+    swap: SwapConfig
+    plan: PruningPlan | None = None
+
+    @classmethod
+    def load(cls, path: Path | str, *, dtype: torch.dtype = torch.float32) -> Checkpoint:
+        """Read a checkpoint folder; nothing is used before its name, shape and dtype are checked.
+
+        Args:
+            path: folder written by ``save``.
+            dtype: floating dtype of the modules in memory.
+
+        Raises:
+            InvalidCheckpoint: the folder is missing a file, a tensor, holds another shape or
+                NaN, or its parts do not fit together.
+            HasCompanion: a ControlNet, an adapter or LoRA weights would be lost.
+        """
+        folder = Path(path)
+        swap, _ = _read_swap(folder)
+        if (found := companion_of(folder)) is not None:
+            raise HasCompanion(companion_message(folder, *found))
+        plan_file = folder / "unet" / PLAN_NAME
+        plan = PruningPlan.from_json(_read_json(plan_file)) if plan_file.exists() else None
+        modules = {
+            name: _empty_module(kind, folder / name, plan if name == "unet" else None)
+            for name, kind in MODULES.items()
+        }
+        check_fit(folder, swap, {name: module.config for name, module in modules.items()})
+        require_pass(folder, swap, modules)
+        for name, module in modules.items():
+            _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
+        settings = folder / "scheduler" / "scheduler_config.json"
+        scheduler = build(DDIMScheduler.from_config, _public(_read_json(settings)), settings)
+        return cls(swap=swap, plan=plan, scheduler=scheduler, **modules)
+
+    def save(self, path: Path | str) -> Path:
+        """Write a new folder, atomically; saving what was loaded gives the same bytes.
+
+        Raises:
+            OutputExists: the folder exists already.
+        """
+        folder = Path(path)
+        with new_folder(folder) as partial:
+            self.write_into(partial)
+        return folder
+
+    def write_into(self, folder: Path) -> None:
+        """Write the checkpoint's files into an existing folder (stages that add files use this)."""
+        index: dict[str, Any] = {"_class_name": "SwapPipeline"}
+        for name in MODULES:
+            module = getattr(self, name)
+            kind = type(module)
+            target = folder / name
+            target.mkdir()
+            config = {"_class_name": kind.__name__, **_public(dict(module.config))}
+            write_json(target / "config.json", config)
+            tensors = save(_tensors_for_disk(module, self.swap), {"format": "pt"})
+            write_bytes(target / WEIGHTS_NAME, tensors)
+            index[name] = [kind.__module__.split(".")[0], kind.__name__]
+        if self.plan is not None:
+            write_json(folder / "unet" / PLAN_NAME, self.plan.to_json())
+        (folder / "scheduler").mkdir()
+        kind_name = type(self.scheduler).__name__
+        settings = {"_class_name": kind_name, **_public(dict(self.scheduler.config))}
+        write_json(folder / "scheduler" / "scheduler_config.json", settings)
+        index["scheduler"] = ["diffusers", kind_name]
+        write_json(folder / "model_index.json", index)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+        write_json(folder / "swap.json", {**self.swap.to_json(), "files": hashes})
+
+    def to(self, dtype: torch.dtype) -> Checkpoint:
+        """Convert the modules in place, channels last in memory (fastest on a CPU)."""
+        for name in MODULES:
+            convert(getattr(self, name), dtype)
+        return self
+
+
+def verify_checkpoint(path: Path) -> int:
+    """Check the sha256 of every file of a checkpoint; returns how many there are.
+
+    Raises:
+        InvalidCheckpoint: a file is missing, altered, or not listed.
+    """
+    _, hashes = _read_swap(path)
+    found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
+    if stray := sorted(found - set(hashes) - {"swap.json"}):
+        raise InvalidCheckpoint(str(path / stray[0]), expected="a listed file", found="a stray one")
+    for name, expected in hashes.items():
+        digest = sha256_file(path / name) if (path / name).is_file() else "no file"
+        if digest != expected:
+            raise InvalidCheckpoint(str(path / name), expected=f"sha256 {expected}", found=digest)
+    return len(hashes)
+
+
+def _read_swap(folder: Path) -> tuple[SwapConfig, dict[str, str]]:
+    """The swap config and the hashes of the checkpoint's other files."""
+    raw = _read_json(folder / "swap.json")
+    hashes = raw.pop("files", None)
+    if not isinstance(hashes, dict):
+        found = type(hashes).__name__
+        raise InvalidCheckpoint(f"{folder / 'swap.json'}: files", expected="hashes", found=found)
+    return SwapConfig.from_json(raw, folder / "swap.json"), hashes
+
+
+def convert(module: Any, dtype: torch.dtype) -> Any:
+    """A module's floating dtype changed in place, 4-D weights channels last; returns it.
+
+    Goes past diffusers' own ``to``, which warns at every call.
+    """
+    return nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _public(config: dict[str, Any]) -> dict[str, Any]:
+    """Config entries without diffusers' bookkeeping, which changes between load and save."""
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def _tensors_for_disk(module: nn.Module, swap: SwapConfig) -> dict[str, torch.Tensor]:
+    dtype = getattr(torch, swap.weights_dtype)
+    state = {}
+    for name, tensor in module.state_dict().items():
+        value = tensor.detach().cpu()
+        if value.is_floating_point():
+            value = value.to(dtype)
+        state[name] = value.contiguous(memory_format=torch.contiguous_format)
+    return state
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = read_json(path)
+    except FileNotFoundError as error:
+        raise InvalidCheckpoint(str(path), expected="a JSON file", found="no file") from error
+    except JsonError as error:
+        raise InvalidCheckpoint(str(path), expected="valid JSON", found=str(error)) from error
+    if not isinstance(raw, dict):
+        raise InvalidCheckpoint(str(path), expected="a JSON object", found=type(raw).__name__)
+    return raw
+
+
+def _empty_module(kind: type[Any], folder: Path, plan: PruningPlan | None) -> Any:
+    """The module that a folder's config describes, on the meta device, pruned by the plan."""
+    raw = _read_json(folder / "config.json")
+    name = raw.get("_class_name")
+    config = _public(raw)
+    if isinstance(name, str):
+        kind = OTHER_KINDS.get((folder.name, name), kind)
+    if kind is AutoencoderTiny:
+        config.pop("block_out_channels", None)  # diffusers writes it and warns of reading it
+    with torch.device("meta"):
+        module = build(kind.from_config, config, folder / "config.json")
+    if plan is not None:
+        apply_plan(module, plan)
+    return module.eval()
+
+
+def _fill(module: Any, weights: Path, swap: SwapConfig, dtype: torch.dtype) -> None:
+    """Put the weights of a file into a module of the meta device."""
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    tensors = _read_tensors(weights, expected, getattr(torch, swap.weights_dtype))
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+    module.load_state_dict(state, strict=True, assign=True)
+
+
+def _read_tensors(
+    path: Path, expected: dict[str, tuple[int, ...]], dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """Read a safetensors file whose names, shapes and dtype must be exactly the expected ones."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            if missing := sorted(set(expected) - names):
+                raise InvalidCheckpoint(f"{path}: tensors", expected=missing[0], found="none")
+            if unknown := sorted(names - set(expected)):
+                raise InvalidCheckpoint(f"{path}: tensors", expected="none", found=unknown[0])
+            tensors = {name: file.get_tensor(name) for name in sorted(names)}
+    except FileNotFoundError as error:
+        raise InvalidCheckpoint(str(path), expected="a weights file", found="no file") from error
+    except SafetensorError as error:
+        raise InvalidCheckpoint(str(path), expected="safetensors", found=error) from error
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != expected[name]:
+            raise InvalidCheckpoint(
+                f"{path}: {name}: shape", expected=expected[name], found=tuple(tensor.shape)
+            )
+        if tensor.is_floating_point() and tensor.dtype != dtype:
+            raise InvalidCheckpoint(f"{path}: {name}: dtype", expected=dtype, found=tensor.dtype)
+        if not is_finite(tensor):
+            raise InvalidCheckpoint(f"{path}: {name}", expected="numbers", found="NaN or infinity")
+    return tensors

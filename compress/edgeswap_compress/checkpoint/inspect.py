@@ -1,0 +1,123 @@
+"""``edgeswap inspect CHECKPOINT``: what a checkpoint is, in numbers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgeswap_compress._macs import count_macs
+from edgeswap_compress.checkpoint.folder import MODULES, WEIGHTS_NAME, Checkpoint, verify_checkpoint
+from edgeswap_compress.checkpoint.latents import works_normalised
+from edgeswap_runtime.files import sha256_file
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Parameters, MACs, sizes, conditioning and history of a checkpoint folder.
+
+    MACs are those of one crop: one U-Net evaluation, one encoding of source tokens, one pass of
+    the autoencoder's halves. Every tensor is checked on the way.
+
+    Raises:
+        InvalidCheckpoint: the folder does not hold what its configs promise.
+    """
+    checkpoint = Checkpoint.load(path)
+    swap = checkpoint.swap
+    macs = _macs(checkpoint)
+    return {
+        "path": str(path),
+        "kind": "swap-checkpoint",
+        "resolution_px": swap.resolution_px,
+        "latents": [swap.latent_channels, swap.latent_size, swap.latent_size],
+        "input_channels": list(swap.input_channels),
+        "prediction": {
+            "target": swap.prediction_target,
+            "type": checkpoint.scheduler.config.prediction_type,
+        },
+        "conditioning": {
+            "tokens": [macs["tokens"], checkpoint.unet.config.cross_attention_dim],
+            "vector": checkpoint.conditioner.config.vector_size,
+            "identity_encoder": swap.identity_encoder,
+        },
+        "guidance_scale": swap.guidance_scale,
+        "default_steps": swap.default_steps,
+        "default_sampler": swap.default_sampler,
+        "pruned": checkpoint.plan is not None,
+        "parameters": {
+            name: sum(p.numel() for p in getattr(checkpoint, name).parameters()) for name in MODULES
+        },
+        "macs": {name: macs[name] for name in ("unet", "conditioner", "encoder", "decoder")},
+        "bytes": {name: (path / name / WEIGHTS_NAME).stat().st_size for name in MODULES},
+        "sha256": {name: sha256_file(path / name / WEIGHTS_NAME) for name in MODULES},
+        "weights_dtype": swap.weights_dtype,
+        "history": list(swap.history),
+    }
+
+
+@torch.no_grad()
+def _macs(checkpoint: Checkpoint) -> dict[str, int]:
+    swap, vae = checkpoint.swap, checkpoint.vae
+    patches = torch.zeros(1, vae.config.in_channels, *[swap.resolution_px // swap.patch_size] * 2)
+    latents = torch.zeros(1, swap.latent_channels, swap.latent_size, swap.latent_size)
+    argument = "x" if works_normalised(vae) else "sample"
+    tokens, vector = checkpoint.conditioner(latents)
+    inputs = {
+        "sample": torch.cat([latents] * len(swap.input_channels), dim=1),
+        "timestep": torch.zeros(1, dtype=torch.long),
+        "encoder_hidden_states": tokens,
+        "class_labels": vector,
+    }
+    return {
+        "tokens": int(tokens.shape[1]),
+        "unet": count_macs(checkpoint.unet, inputs),
+        "conditioner": count_macs(checkpoint.conditioner, {"source_latents": latents}),
+        "encoder": count_macs(vae.encoder, {argument: patches}),
+        "decoder": count_macs(vae.decoder, {argument: latents}),
+    }
+
+
+def command(argv: list[str]) -> int:
+    """Entry point for checkpoints; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="edgeswap inspect", description=__doc__)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--verify", action="store_true", help="check every file's sha256 too")
+    args = parser.parse_args(argv)
+    facts = describe(args.path)
+    if args.verify:
+        facts["verified_files"] = verify_checkpoint(args.path)
+    if args.json:
+        print(json.dumps(facts))
+        return 0
+    print("\n".join(_lines(facts)))
+    return 0
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    channels, size, _ = facts["latents"]
+    lines = [
+        f"checkpoint   {facts['path']}",
+        f"crop         {facts['resolution_px']} px, latents {channels} x {size} x {size}",
+        f"U-Net input  {' + '.join(facts['input_channels'])}",
+        f"predicts     {facts['prediction']['type']} of the {facts['prediction']['target']}",
+        f"source       {facts['conditioning']['tokens'][0]} tokens of "
+        f"{facts['conditioning']['tokens'][1]}, vector of {facts['conditioning']['vector']}",
+        f"sampling     {facts['default_sampler']}, {facts['default_steps']} steps, guidance "
+        f"{facts['guidance_scale']}",
+        f"pruned       {'yes' if facts['pruned'] else 'no'}",
+    ]
+    for name, count in facts["parameters"].items():
+        macs = {k: v for k, v in facts["macs"].items() if k == name}
+        macs = macs or {k: facts["macs"][k] for k in ("encoder", "decoder")}
+        work = ", ".join(f"{label} {value / 1e6:.1f} MMACs" for label, value in macs.items())
+        lines.append(
+            f"{name:12} {count / 1e6:.2f} M parameters, {facts['bytes'][name] / 1e6:.1f} MB, {work}"
+        )
+    stages = [f"{i + 1}. {entry['stage']}" for i, entry in enumerate(facts["history"])]
+    lines.append(f"history      {' '.join(stages) or 'none'}")
+    if "verified_files" in facts:
+        lines.append(f"verified     {facts['verified_files']} files have the sha256 they should")
+    return lines

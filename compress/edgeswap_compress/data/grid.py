@@ -1,0 +1,196 @@
+"""What pictures a group holds: identities × scenes, so that few renders give many triplets.
+
+With K people a group has K · (K + 1) pictures:
+- `0 .. K-1`: source views; picture a shows person a, frontal, with a mild expression;
+- `K + b·K + a`: person b in target scene b, wearing the inner face of person a. With a = b it is
+  the untouched person b. All K pictures of one scene are equal wherever the mask is 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeswap_compress.data.render.expression import draw_expression
+from edgeswap_compress.data.render.identity import draw_identity
+from edgeswap_compress.data.render.scene import draw_scene
+from edgeswap_compress.data.render.stage import Person, crop_stage, make_person
+from edgeswap_compress.errors import InvalidSettings
+from edgeswap_runtime.errors import EdgeswapFailure
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from edgeswap_compress.data.render.head import Head
+    from edgeswap_compress.data.render.renderer import Picture, Renderer
+
+SPLITS = ("train", "heldout")
+MILD = 0.55
+"""Strength of a source view's expression."""
+_ATTEMPTS = 12
+_IDENTITY, _SOURCE, _TARGET = range(3)  # what a random stream is for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSettings:
+    """What decides every pixel of a group, besides its number.
+
+    Attributes:
+        split: "train" or "heldout"; no person of one occurs in the other.
+        seed: of the dataset.
+        identities: people per group (K).
+        size_px: side of the pictures.
+        supersampling: samples per pixel and axis.
+    """
+
+    split: str = "train"
+    seed: int = 0
+    identities: int = 4
+    size_px: int = 96
+    supersampling: float = 1.5
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise InvalidSettings(f"split '{self.split}': expected one of {', '.join(SPLITS)}")
+        bounds = {"seed": (0, 2**32), "identities": (2, 16), "size_px": (16, 1024),
+                  "supersampling": (1, 4)}  # fmt: skip
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise InvalidSettings(f"{name} {getattr(self, name)}: expected {low} to {high}")
+
+    @property
+    def pictures(self) -> int:
+        """Pictures per group."""
+        return self.identities * (self.identities + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The rendered pictures of a group, in the order of the module's docstring.
+
+    Attributes:
+        images: (P, S, S, 3) uint8 RGB.
+        masks: (P, S, S) uint8; the pictures of one scene share theirs, the union.
+        landmarks: (P, 5, 2) float32, pixels.
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+
+
+def picture_index(identities: int, scene: int, inner: int) -> int:
+    """Position in a group of scene b's person wearing inner face a."""
+    return identities + scene * identities + inner
+
+
+def triplets(identities: int) -> NDArray[np.int64]:
+    """All (source, target, truth) positions of a group whose source is a source view: (T, 3).
+
+    The target is a scene's person wearing any inner face but the source's, so T = K·K·(K-1). Any
+    other picture that wears the same inner face would do as a source too.
+    """
+    people = range(identities)
+    rows = [
+        (a, picture_index(identities, b, worn), picture_index(identities, b, a))
+        for b in people
+        for a in people
+        for worn in people
+        if worn != a
+    ]
+    return np.array(rows, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A random stream's address: the dataset's settings, a group, and one slot in it."""
+
+    settings: GroupSettings
+    group: int
+
+    def stream(self, purpose: int, slot: int, attempt: int = 0) -> Generator:
+        """An independent generator for each purpose, slot and attempt."""
+        # The split's name is hashed in, so that no split repeats another's people.
+        split = int.from_bytes(hashlib.sha256(self.settings.split.encode()).digest()[:4], "big")
+        words = [self.settings.seed, split, self.group, purpose, slot, attempt]
+        return np.random.default_rng(np.random.SeedSequence(words))
+
+
+def render_group(renderer: Renderer, settings: GroupSettings, number: int) -> Group:
+    """Render one group; the same settings and number give the same pictures.
+
+    Raises:
+        EdgeswapFailure: a scene showed no whole face in any of several attempts.
+    """
+    count, size = settings.identities, settings.size_px
+    place = _Place(settings=settings, group=number)
+    people = [group_person(renderer.head, place, k) for k in range(count)]
+    group = Group(
+        images=np.zeros((settings.pictures, size, size, 3), np.uint8),
+        masks=np.zeros((settings.pictures, size, size), np.uint8),
+        landmarks=np.zeros((settings.pictures, 5, 2), np.float32),
+    )
+    for k, person in enumerate(people):
+        _store(group, [k], _shoot(renderer, place, person, [None], (_SOURCE, k)))
+        worn = [None if other is person else other for other in people]
+        where = [picture_index(count, k, inner) for inner in range(count)]
+        _store(group, where, _shoot(renderer, place, person, worn, (_TARGET, k)))
+    return group
+
+
+def group_person(head: Head, place: _Place, slot: int) -> Person:
+    """Draw one of a group's people."""
+    rng = place.stream(_IDENTITY, slot)
+    return make_person(head, draw_identity(rng, head.sliders, len(head.asymmetries)))
+
+
+def _shoot(
+    renderer: Renderer,
+    place: _Place,
+    wearer: Person,
+    worn: list[Person | None],
+    slot: tuple[int, int],
+) -> list[Picture]:
+    """Photograph one scene with each inner face; scenes that hide the face are drawn anew."""
+    purpose, number = slot
+    frontal = purpose == _SOURCE
+    for attempt in range(_ATTEMPTS):
+        rng = place.stream(purpose, number, attempt)
+        expression = draw_expression(rng, renderer.head.units, strength=MILD if frontal else 1.0)
+        scene = draw_scene(rng, frontal=frontal)
+        stage = crop_stage(renderer.head, wearer, expression, scene, place.settings.size_px)
+        pictures: list[Picture] = []
+        for face in worn:
+            pictures.append(renderer.shoot(stage, face))
+            if not shows_whole_face(pictures[-1]):
+                break
+        else:
+            return pictures
+    raise EdgeswapFailure(
+        f"group {place.group} of split '{place.settings.split}', seed {place.settings.seed}: no "
+        f"scene of {_ATTEMPTS} shows a whole face; choose another seed and report this"
+    )
+
+
+def shows_whole_face(picture: Picture) -> bool:
+    """Whether all landmarks are in the picture, uncovered, and the exposure is sane."""
+    size = len(picture.image)
+    at = np.round(picture.landmarks).astype(int)
+    if at.min() < 2 or at.max() > size - 3:
+        return False
+    inside = picture.mask > 127
+    if (picture.mask[at[:, 1], at[:, 0]] < 64).any() or not 0.18 < inside.mean() < 0.85:
+        return False
+    skin = picture.image[inside]
+    burnt = (skin.min(1) > 250).mean()
+    return bool(22 < skin.mean() < 225 and burnt < 0.01)
+
+
+def _store(group: Group, where: list[int], pictures: list[Picture]) -> None:
+    group.images[where] = [picture.image for picture in pictures]
+    group.landmarks[where] = [picture.landmarks for picture in pictures]
+    group.masks[where] = np.max([picture.mask for picture in pictures], axis=0)

@@ -1,0 +1,246 @@
+"""Shards: groups of pictures on disk, one safetensors file each, and the dataset that reads them.
+
+A dataset is a folder of `shard-00000.safetensors`, … and `manifest.json`. A shard holds, for its G
+groups of P = K·(K + 1) pictures (their order: `_grid`):
+
+    landmarks  (G, P, 5, 2) float32   pixels, x right, y down, centres at integers
+    images     (G, P, S, S, 3) uint8  RGB
+    masks      (G, P, S, S) uint8     inner face, 0 .. 255
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgeswap_compress.data._dataset_manifest import check_manifest
+from edgeswap_compress.data.grid import Group, GroupSettings, picture_index, triplets
+from edgeswap_compress.errors import DatasetDamaged, DatasetMismatch, DatasetMissing
+from edgeswap_runtime.files import canonical_json, sha256_file, write_bytes
+from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+SCHEMA = 1
+KIND = "edgeswap-dataset"
+MANIFEST = "manifest.json"
+_DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "F32": np.dtype("<f4")}
+_MAX_HEADER_BYTES = 1 << 20
+
+
+def shard_name(index: int) -> str:
+    """File name of a shard."""
+    return f"shard-{index:05d}.safetensors"
+
+
+def write_shard(path: Path, groups: Sequence[Group]) -> None:
+    """Write a shard whole, or not at all."""
+    tensors: dict[str, NDArray[Any]] = {
+        "landmarks": np.stack([group.landmarks for group in groups]).astype("<f4"),
+        "images": np.stack([group.images for group in groups]),
+        "masks": np.stack([group.masks for group in groups]),
+    }
+    header: dict[str, Any] = {}
+    offset = 0
+    for name, tensor in tensors.items():
+        kind = "F32" if tensor.dtype.kind == "f" else "U8"
+        ends = [offset, offset + tensor.nbytes]
+        header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": ends}
+        offset = ends[1]
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # keeps the floats aligned when mapped
+    body = b"".join(np.ascontiguousarray(tensor).tobytes() for tensor in tensors.values())
+    write_bytes(path, len(text).to_bytes(8, "little") + text + body)
+
+
+def map_shard(path: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a shard as read-only views of the file.
+
+    Raises:
+        DatasetDamaged: the file is missing, or its header does not describe its bytes.
+    """
+    if not path.is_file():
+        raise DatasetDamaged(path, expected="a shard", found="no file")
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(_MAX_HEADER_BYTES, total - 8):
+            raise DatasetDamaged(path, expected="a safetensors header", found=f"{length} bytes")
+        raw = file.read(length)
+    tensors: dict[str, NDArray[Any]] = {}
+    try:
+        for name, entry in parse_json(raw).items():
+            dtype, shape = _DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])
+            start, end = (8 + length + int(n) for n in entry["data_offsets"])
+            bytes_needed = math.prod(shape) * dtype.itemsize
+            inside = 8 + length <= start <= end <= total
+            if min(shape, default=0) < 1 or end - start != bytes_needed or not inside:
+                found = f"{total} bytes and a header that asks for {end}"
+                raise DatasetDamaged(path, expected=f"{bytes_needed} bytes of {name}", found=found)
+            tensors[name] = np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DatasetDamaged):
+            raise
+        raise DatasetDamaged(path, expected="a shard's header", found="something else") from error
+    if missing := {"images", "masks", "landmarks"} - tensors.keys():
+        raise DatasetDamaged(path, expected=", ".join(sorted(missing)), found="no such tensor")
+    return tensors
+
+
+class Dataset:
+    """A rendered dataset, read lazily: shards are mapped when first used.
+
+    Attributes:
+        path: its folder.
+        manifest: what `manifest.json` says.
+        settings: what decided every pixel.
+        groups: the numbers of its groups, `range(n)`.
+    """
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.settings = GroupSettings(**manifest["settings"])
+        self.groups = range(manifest["groups"])
+        self._per_shard: int = manifest["groups_per_shard"]
+        self._mapped: dict[int, dict[str, NDArray[Any]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    @property
+    def identities(self) -> int:
+        """K, the identities of a group."""
+        return self.settings.identities
+
+    @property
+    def pictures(self) -> int:
+        """P = K (K + 1), the pictures of a group."""
+        return self.identities * (self.identities + 1)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the settings and the shards' own hashes: the same pixels, the same digest."""
+        pixels = {"settings": self.manifest["settings"], "shards": self.manifest["shards"]}
+        return hashlib.sha256(canonical_json(pixels)).hexdigest()
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What decided every pixel but for the machine, as JSON values."""
+        names = ("settings", "groups", "renderer_version", "assets")
+        return {name: self.manifest[name] for name in names}
+
+    def images(self, group: int) -> NDArray[np.uint8]:
+        """(P, S, S, 3) RGB of a group, a read-only view of the file."""
+        return self._tensor("images", group)
+
+    def masks(self, group: int) -> NDArray[np.uint8]:
+        """(P, S, S) inner-face weights of a group, a read-only view of the file."""
+        return self._tensor("masks", group)
+
+    def landmarks(self, group: int) -> NDArray[np.float32]:
+        """(P, 5, 2) landmarks of a group in pixels, a read-only view of the file."""
+        return self._tensor("landmarks", group)
+
+    def triplets(self) -> NDArray[np.int64]:
+        """(T, 3) positions of source, target and truth within any group."""
+        return triplets(self.settings.identities)
+
+    def picture(self, scene: int, inner: int) -> int:
+        """Position within a group of scene b's person wearing inner face a."""
+        return picture_index(self.settings.identities, scene, inner)
+
+    def verify(self) -> None:
+        """Check every shard's sha256 against the manifest.
+
+        Raises:
+            DatasetDamaged: at the first that differs.
+        """
+        for shard in self.manifest["shards"]:
+            digest = sha256_file(self.path / shard["file"])
+            if digest != shard["sha256"]:
+                raise DatasetDamaged(
+                    self.path / shard["file"], expected=f"sha256 {shard['sha256']}", found=digest
+                )
+
+    def check_headers(self) -> None:
+        """Check that every shard holds tensors of the manifest's sizes.
+
+        Raises:
+            DatasetDamaged: at the first that does not.
+        """
+        for shard in range(-(-len(self.groups) // self._per_shard)):
+            self._map(shard)
+
+    def _tensor(self, name: str, group: int) -> NDArray[Any]:
+        if not 0 <= group < len(self.groups):
+            raise IndexError(f"group {group}: expected 0 to {len(self.groups) - 1}")
+        shard, row = divmod(group, self._per_shard)
+        if shard not in self._mapped:
+            self._mapped[shard] = self._map(shard)
+        return self._mapped[shard][name][row]
+
+    def _map(self, shard: int) -> dict[str, NDArray[Any]]:
+        """The tensors of a shard, which must be of the manifest's sizes."""
+        path = self.path / shard_name(shard)
+        tensors = map_shard(path)
+        groups = min(self._per_shard, len(self.groups) - shard * self._per_shard)
+        side, count = self.settings.size_px, self.pictures
+        expected = {"images": (count, side, side, 3), "masks": (count, side, side)}
+        for name, shape in {**expected, "landmarks": (count, 5, 2)}.items():
+            found = tensors[name].shape
+            if found[0] < groups or found[1:] != shape:
+                wanted = f"{name} of {(groups, *shape)}"
+                raise DatasetDamaged(path, expected=wanted, found=f"{name} of {found}")
+        return tensors
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest of a dataset folder, or None where there is none.
+
+    Raises:
+        DatasetDamaged: it is not a dataset's manifest.
+        DatasetMismatch: a newer edgeswap wrote it.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        return None
+    try:
+        manifest = read_json(file)
+    except JsonError as error:
+        raise DatasetDamaged(file, expected="JSON", found=str(error)) from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        raise DatasetDamaged(file, expected=f"kind {KIND}", found="another file")
+    if manifest.get("schema") != SCHEMA:
+        raise DatasetMismatch(path, "schema", expected=SCHEMA, found=manifest.get("schema"))
+    return manifest
+
+
+def read_dataset(path: Path | str) -> Dataset:
+    """Open a dataset; its shards' sizes and headers are checked, their contents on `verify()`.
+
+    Raises:
+        DatasetMissing: there is no manifest.
+        DatasetDamaged: the manifest or a shard's size is wrong.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise DatasetMissing(folder)
+    check_manifest(manifest, folder / MANIFEST)
+    for shard in manifest["shards"]:
+        file = folder / shard["file"]
+        found = file.stat().st_size if file.is_file() else 0
+        if found != shard["bytes"]:
+            raise DatasetDamaged(file, expected=f"{shard['bytes']} bytes", found=f"{found}")
+    dataset = Dataset(folder, manifest)
+    dataset.check_headers()
+    return dataset

@@ -1,0 +1,124 @@
+"""The last lesson of a student: its decoder learns to show its swaps as sharp as the truths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_latents
+from edgeswap_compress.data import Pictures
+from edgeswap_compress.distill._discriminators import PictureDiscriminator, frozen, hinge
+from edgeswap_compress.distill._task import Batch, Student
+from edgeswap_compress.fit.latent_cache import TripletDraw, to_tensor
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.noise_levels import sample
+from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
+
+VAE = "vae"
+"""Name of the autoencoder in the fitted module."""
+
+CLEAN_SHARE = 0.2
+"""Of each batch, decoded from the truth's own latents, so that these stay what they were."""
+
+
+class DecoderObjective:
+    """Reconstruction of exact truths from the student's own swaps.
+
+    Few steps regress to a mean, which is a blur wherever the truth is uncertain. The decoder sees
+    which latents those are: its pixel terms correct what is wrong on average, its fine-scale term
+    gives texture back, and a discriminator asks that it look like the truths' (the adversarial
+    term of ADD, 2311.17042, in pixels). Encoder and denoiser stay as they are, and no evaluation is
+    added.
+
+    Args:
+        task: of the fitted student; draws triplets and swaps them.
+        vae: the student's autoencoder; its decoder alone learns.
+        pictures, held_out: the pixels of ``task``'s data and of its held-out data.
+        fine_weight: of the energy of the finest scale.
+        adversarial_weight: of the discriminator's verdict; 0 leaves the discriminator out.
+        seed: of the discriminator's weights.
+    """
+
+    def __init__(
+        self,
+        task: Student,
+        vae: Any,
+        pictures: Pictures,
+        held_out: Pictures,
+        *,
+        fine_weight: float,
+        adversarial_weight: float,
+        seed: int,
+    ) -> None:
+        vae.requires_grad_(False)
+        vae.decoder.requires_grad_(True)
+        self.module, self._vae = nn.ModuleDict({VAE: vae}), vae
+        self._discriminator: PictureDiscriminator | None = None
+        if adversarial_weight > 0:
+            self._discriminator = PictureDiscriminator(seed=seed)
+            self.module["discriminator"] = self._discriminator
+        self._task, self._fine_weight = task, fine_weight
+        self._adversarial_weight = adversarial_weight
+        self._pictures, self._held_out = pictures, held_out
+        self._swap, self._dtype = task.swap_config, next(vae.parameters()).dtype
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of random triplets."""
+        batch = self._task.draw(draw, batch_size)
+        with torch.no_grad():
+            noise = draw.normal(batch.truth)
+            own = sample(
+                self._task.levels,
+                lambda x, t: self._task.student_velocity(batch, x, t),
+                noise,
+                self._task.timesteps,
+            )
+        clean = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
+        found = torch.where(clean.view(-1, 1, 1, 1), batch.truth, own)
+        crops, mask = truths(self._pictures, batch.triplets)
+        output = self._decode(found, batch)
+        loss, parts = reconstruction_loss(output, crops, mask, self._fine_weight)
+        return loss + self._adversarial_loss(output, crops, mask, parts), parts
+
+    def _adversarial_loss(
+        self, output: Tensor, crops: Tensor, mask: Tensor, parts: dict[str, float]
+    ) -> Tensor:
+        """Losses of decoder and discriminator: the gradient of each reaches that one alone."""
+        judge = self._discriminator
+        if judge is None:
+            return torch.zeros(())
+        with frozen(judge):
+            real_looking = judge(output, mask).mean()
+        real, fake = judge(crops, mask), judge(output.detach(), mask)
+        lesson = hinge([real], [fake])
+        parts["adversarial"] = -float(real_looking.detach())
+        parts["discriminator"] = float(lesson.detach())
+        parts["verdict_gap"] = float((real.mean() - fake.mean()).detach())
+        return lesson - self._adversarial_weight * real_looking
+
+    def evaluate(self) -> dict[str, float]:
+        """Of the fixed triplets, against the truths' own pixels, see ``reconstruction_figures``."""
+        batch, _, _ = self._task.fixed()
+        crops, mask = truths(self._held_out, batch.triplets)
+        return reconstruction_figures(self._decode(self._task.swap_fixed()[0], batch), crops, mask)
+
+    def _decode(self, found: Tensor, batch: Batch) -> Tensor:
+        latents = sample_to_latents(self._swap, found, batch.target).to(self._dtype)
+        return decode_latents(self._vae, self._swap, latents, clamp=False).float()
+
+
+def truths(pictures: Pictures, triplets: TripletDraw) -> tuple[Tensor, Tensor]:
+    """The truths of triplets (N, 3, R, R) in [-1, 1], and their masks (N, 1, R, R) in [0, 1].
+
+    Groups beyond the dataset's are its mirrored ones.
+    """
+    count, crops, masks = len(pictures), [], []
+    for group, place in zip(triplets.group.tolist(), triplets.truth.tolist(), strict=True):
+        crop, mask = pictures.images(group % count)[place], pictures.masks(group % count)[place]
+        crops.append(crop[:, ::-1] if group >= count else crop)
+        masks.append(mask[:, ::-1] if group >= count else mask)
+    weights = torch.from_numpy(np.stack(masks)).float()[:, None] / 255.0
+    return to_tensor(np.stack(crops)), weights

@@ -1,0 +1,129 @@
+"""A small encoder and decoder that work in a large autoencoder's latent space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.data import Pictures
+from edgeswap_compress.distill.autoencoder._config import (
+    SmallAutoencoderConfig as SmallAutoencoderConfig,
+)
+from edgeswap_compress.distill.autoencoder._config import patch_levels
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.train.autoencoder import (
+    draw_crops,
+    held_out_crops,
+    reconstruction_figures,
+    reconstruction_loss,
+)
+
+
+def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) -> Any:
+    """An untrained AutoencoderTiny (TAESD's layers: convolutions and ReLU, no norms).
+
+    Args:
+        swap: of the checkpoint whose latents it shall have.
+
+    Raises:
+        InvalidSettings: patches of that size do not lead to the latents' size.
+    """
+    levels = patch_levels(config, swap)
+    pixels, widths = 3 * config.patch_size**2, (config.width,) * levels
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        module = AutoencoderTiny(
+            in_channels=pixels,
+            out_channels=pixels,
+            encoder_block_out_channels=widths,
+            decoder_block_out_channels=widths,
+            num_encoder_blocks=(1,) * (levels - 1) + (config.encoder_blocks,),
+            num_decoder_blocks=(config.decoder_blocks,) + (1,) * (levels - 1),
+            latent_channels=swap.latent_channels,
+        )
+    with torch.no_grad():
+        module.decoder.layers[-1].bias.fill_(0.5)  # it counts from 0 to 1: begin at mid-grey
+    return module
+
+
+class SmallAutoencoderObjective:
+    """Both halves learn at once, each from what it can know.
+
+    The encoder: the large encoder's normalised latents, in every step. The decoder, in turns:
+    pictures from the large encoder's latents with some noise, so that it tolerates what a denoiser
+    gives it; and pictures from the small encoder's latents, which teaches both what the other
+    makes of its work.
+
+    Args:
+        vae: the large autoencoder, frozen.
+        swap: its checkpoint's config.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        config: SmallAutoencoderConfig,
+        vae: Any,
+        swap: SwapConfig,
+        small: SwapConfig,
+        train: Pictures,
+        held_out: Pictures,
+    ) -> None:
+        self.module, self._config, self._data = module, config, train
+        self._vae, self._swap, self._small = vae.requires_grad_(False).eval(), swap, small
+        self._dtype = next(module.parameters()).dtype
+        self._crops, self._mask = held_out_crops(held_out)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        """Without the clamp of ``decode_latents``, which would stop gradients."""
+        patches = self.module.decode(latents.to(self._dtype)).sample
+        return F.pixel_shuffle(patches.float(), self._small.patch_size)
+
+    @torch.no_grad()
+    def _large(self, crops: Tensor) -> Tensor:
+        """The large encoder's normalised latents."""
+        return encode_crop(self._vae, self._swap, crops.to(self._dtype)).float()
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of random pictures."""
+        config = self._config
+        crops, mask = draw_crops(self._data, draw, batch_size)
+        wanted = self._large(crops)
+        found = encode_crop(self.module, self._small, crops.to(self._dtype)).float()
+        apart = (found - wanted).square().mean()
+        name, latents = "both", found
+        if draw.step % 2 == 0:
+            strength = torch.from_numpy(draw.rng.random((batch_size, 1, 1, 1))).float()
+            noise = config.latent_noise * strength * draw.normal(wanted)
+            name, latents = "decoder", wanted + noise
+        loss, parts = reconstruction_loss(self._decode(latents), crops, mask, config.fine_weight)
+        terms = {f"{name}_{key}": value for key, value in parts.items()}
+        return config.latent_weight * apart + loss, {**terms, "latents": float(apart.detach())}
+
+    def evaluate(self) -> dict[str, float]:
+        """The halves and the whole against held-out pictures; the large one's figures beside them.
+
+        ``latents_gone`` is the share of the large encoder's variance that the small one misses.
+        """
+        found: dict[str, list[Tensor]] = {"large": [], "decoder": [], "both": []}
+        missed = total = 0.0
+        for crops in self._crops.split(32):
+            wanted = self._large(crops)
+            version = decode_latents(self._vae, self._swap, wanted.to(self._dtype)).float()
+            own = encode_crop(self.module, self._small, crops.to(self._dtype)).float()
+            missed += float((own - wanted).square().sum())
+            total += float(wanted.square().sum())
+            found["large"].append(version)
+            found["decoder"].append(self._decode(wanted))
+            found["both"].append(self._decode(own))
+        figures = {"latents_gone": missed / total}
+        for name, pictures in found.items():
+            each = reconstruction_figures(torch.cat(pictures), self._crops, self._mask)
+            figures |= {f"{name}_{key}": value for key, value in each.items()}
+        return figures

@@ -1,0 +1,55 @@
+"""Latent consistency distillation: all points of a teacher's path give the same clean sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgeswap_compress.distill._task import DistillInputs, StudentTask
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.noise_levels import CLEAN, timesteps_of
+
+
+class ConsistencyObjective(StudentTask):
+    """Consistency (2303.01469, algorithm 2) along a guided solver's path in latents (2310.04378).
+
+    The student at x_t must say what it says at the point to which one DDIM step of the guided
+    teacher leads from x_t; at the end of the path it must say the path's end. The solver goes along
+    a grid of ``teacher_steps`` timesteps, LCM's skipping. v-prediction meets the boundary condition
+    by itself (c_skip = a_t and c_out = -s_t go to 1 and 0). The student is its own target network,
+    without a moving average, and the distance is pseudo-Huber (both 2310.14189).
+    """
+
+    def __init__(self, inputs: DistillInputs) -> None:
+        super().__init__(inputs)
+        grid = timesteps_of(inputs.teacher.scheduler, inputs.config.teacher_steps)
+        self._grid = torch.cat([grid, torch.tensor([CLEAN])])
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss at random points of the grid, a third of them where the student will be asked."""
+        config, batch = self._config, self.draw(draw, batch_size)
+        level = draw.rng.integers(config.teacher_steps, size=batch_size)
+        every = config.teacher_steps // config.steps
+        asked = draw.rng.integers(config.steps, size=batch_size) * every
+        level[: batch_size // 3] = asked[: batch_size // 3]
+        now, after = (self._grid[torch.from_numpy(level) + i] for i in range(2))
+        x = self.levels.add(batch.truth, draw.normal(batch.truth), now)
+        there = self.levels.step(x, self.teacher_velocity(batch, x, now), now, after)
+        with torch.no_grad():
+            # where the path has ended there is nothing to evaluate: the point is the answer
+            asked_at = after.clamp(min=0)
+            said = self.levels.clean(there, self.student_velocity(batch, there, asked_at), asked_at)
+            wanted = torch.where((after == CLEAN).view(-1, 1, 1, 1), there, said)
+        parts: dict[str, float] = {}
+        clean, features = self.student_clean(batch, x, now, parts)
+        own = self._huber(clean - wanted, batch.weights)
+        parts["to_teacher"] = float(own.detach())
+        return self.joined(own, clean, batch, draw, parts) + features, parts
+
+    @staticmethod
+    def _huber(apart: Tensor, weights: Tensor) -> Tensor:
+        """Pseudo-Huber distance (2310.14189, eq. 8), c for samples of unit variance."""
+        size = apart[0].numel()
+        c = 0.00054 * size**0.5
+        distance = ((apart.square() * weights).sum((1, 2, 3)) + c * c).sqrt() - c
+        return (distance / size**0.5).mean()

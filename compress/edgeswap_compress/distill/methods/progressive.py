@@ -1,0 +1,54 @@
+"""Progressive distillation: one step of the student does what two of its teacher do."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgeswap_compress.distill._task import DistillInputs, StudentTask
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.noise_levels import CLEAN, timesteps_of
+
+
+class ProgressiveObjective(StudentTask):
+    """One halving (2202.00512, algorithm 2), to a student of ``steps`` steps.
+
+    The first teacher is guided, so that guidance is distilled in on the way (2210.03142); each
+    student without guidance is then the teacher of the next halving. The loss is in x_0, the
+    "truncated SNR" weighting of section 4 up to a constant, because a few-step student is asked at
+    high noise, where a loss in the noise has no weight.
+
+    Args:
+        inputs: the teacher of this halving.
+        steps: the student's; the teacher samples in twice as many.
+        guided: whether the teacher samples with guidance.
+    """
+
+    def __init__(self, inputs: DistillInputs, *, steps: int, guided: bool) -> None:
+        super().__init__(inputs)
+        self.timesteps = timesteps_of(inputs.student.scheduler, steps)
+        grid = timesteps_of(inputs.teacher.scheduler, 2 * steps)
+        self._grid = torch.cat([grid, torch.tensor([CLEAN])])
+        self._steps, self._teacher_steps = steps, 2 * steps
+        if not guided:
+            self._scale = 1.0
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss at random ones of the student's timesteps, of truths with noise."""
+        batch = self.draw(draw, batch_size)
+        level = torch.from_numpy(draw.rng.integers(self._steps, size=batch_size))
+        now, middle, after = (self._grid[2 * level + i] for i in range(3))
+        x = self.levels.add(batch.truth, draw.normal(batch.truth), now)
+        there = self.levels.step(x, self.teacher_velocity(batch, x, now), now, middle)
+        end = self.levels.step(there, self.teacher_velocity(batch, there, middle), middle, after)
+        parts: dict[str, float] = {}
+        clean, features = self.student_clean(batch, x, now, parts)
+        own = self.regression(clean, self._target(x, end, now, after), batch)
+        parts["to_teacher"] = float(own.detach())
+        return self.joined(own, clean, batch, draw, parts) + features, parts
+
+    def _target(self, x: Tensor, end: Tensor, now: Tensor, after: Tensor) -> Tensor:
+        """The clean sample for which one DDIM step from x would end there (appendix G)."""
+        (a, s), (a_end, s_end) = self.levels.at(now), self.levels.at(after)
+        ratio = s_end / s
+        return (end - ratio * x) / (a_end - ratio * a)

@@ -1,0 +1,74 @@
+"""Regression of a few-step student to the teacher's trajectories and to the exact truth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgeswap_compress.distill._task import Batch, DistillInputs, StudentTask
+from edgeswap_compress.distill._trajectories import Trajectories, trajectory_triplets
+from edgeswap_compress.fit.latent_cache import TripletDraw
+from edgeswap_compress.fit.loop import Draw
+
+
+class TrajectoryObjective(StudentTask):
+    """From x_t on the teacher's trajectory, predict where the trajectory ends (2101.02388).
+
+    Asked at ``steps`` timesteps, so that a student of several steps is trained at each of them.
+    Trajectories are few, because each costs the teacher many evaluations; exact truths are many.
+    So where truths are wanted, half of every batch is fresh triplets, whose truth is noised to the
+    student's timesteps (q(x_t | x_0), 2006.11239, eq. 4) and asked back. The student can then
+    become better than what it learns from.
+    """
+
+    def __init__(self, inputs: DistillInputs, trajectories: Trajectories) -> None:
+        super().__init__(inputs)
+        self._trajectories = trajectories
+        self._triplets = trajectory_triplets(inputs.data, inputs.config)
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of random trajectories and, unless ``truth_weight`` is 0, as many fresh truths."""
+        config, weight = self._config, self._config.truth_weight
+        level = torch.from_numpy(draw.rng.integers(config.steps, size=batch_size))
+        half = batch_size if weight == 0.0 else batch_size // 2
+        pick = torch.from_numpy(draw.rng.integers(config.targets, size=half))
+        parts: dict[str, float] = {}
+        total = (1.0 - weight) * self._on_trajectories(draw, pick, level[:half], parts)
+        if weight > 0.0:
+            total = total + weight * self._on_truths(draw, level[half:], parts)
+        return total, parts
+
+    def _on_trajectories(
+        self, draw: Draw, pick: Tensor, level: Tensor, parts: dict[str, float]
+    ) -> Tensor:
+        batch, found = self.batch(take(self._triplets, pick)), self._trajectories
+        signal, _ = self.levels.at(self.timesteps[level])
+        x = found.states[pick, level] + signal * batch.offset
+        wanted = found.results[pick] + batch.offset
+        return self._learn("to_teacher", draw, batch, x, level, wanted, parts)
+
+    def _on_truths(self, draw: Draw, level: Tensor, parts: dict[str, float]) -> Tensor:
+        batch = self.draw(draw, len(level))
+        x = self.levels.add(batch.truth, draw.normal(batch.truth), self.timesteps[level])
+        return self._learn("to_truth", draw, batch, x, level, batch.truth, parts)
+
+    def _learn(
+        self,
+        name: str,
+        draw: Draw,
+        batch: Batch,
+        x: Tensor,
+        level: Tensor,
+        wanted: Tensor,
+        parts: dict[str, float],
+    ) -> Tensor:
+        clean, features = self.student_clean(batch, x, self.timesteps[level], parts)
+        loss = self.regression(clean, wanted, batch)
+        parts[name] = float(loss.detach())
+        return loss + features + self.look(clean, batch, draw, parts, f"{name}_")
+
+
+def take(t: TripletDraw, pick: Tensor) -> TripletDraw:
+    """Some of the triplets, in the order of ``pick`` (N,)."""
+    i = pick.numpy()
+    return TripletDraw(t.group[i], t.target[i], t.truth[i], t.source[i], t.identity[i])

@@ -1,0 +1,153 @@
+"""What a student is taught, one lesson after the other, and what of it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.data import Pictures
+from edgeswap_compress.distill._finetune_decoder import DecoderObjective
+from edgeswap_compress.distill._preview import WithPreview
+from edgeswap_compress.distill._task import Student, StudentTask
+from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.fit.loop import Cadence, fit
+from edgeswap_compress.fit.processes import processes
+from edgeswap_compress.fit.run_folder import steps_in
+from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.train.config import FitConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The fitted student; the last task's folder, None where nothing was; samples of all tasks."""
+
+    task: Student
+    folder: Path | None
+    samples: int
+
+
+class Lessons:
+    """Fits the tasks of a method, then the decoder.
+
+    Args:
+        run: folder of all lessons' states.
+        report: name of a lesson -> its progress.
+    """
+
+    def __init__(
+        self,
+        teacher: Checkpoint,
+        config: DistillConfig,
+        run: Path,
+        cadence: Cadence,
+        tracker: Tracker | None,
+        report: Callable[[str], Any],
+    ) -> None:
+        self._teacher, self._config, self._run = teacher, config, run
+        self._cadence, self._tracker, self._report = cadence, tracker, report
+
+    def fit(self, tasks: Iterable[tuple[str, StudentTask]]) -> Fitted | None:
+        """All tasks in turn; None if the cadence stopped one."""
+        samples, last = 0, None
+        for name, task in tasks:
+            task.module.train()
+            self._prepare(task)
+            objective = WithPreview(task, self._teacher, self._run / "preview.png")
+            settings = self._settings(task, name)
+            if not self._fit(objective, settings, name, self._cadence):
+                return None
+            samples += settings.samples
+            last = Fitted(task, self._run / name, samples)
+        return last
+
+    def sharpen(
+        self, task: Student, student: Checkpoint, pictures: tuple[Pictures, Pictures]
+    ) -> bool:
+        """Let the decoder learn from the fitted student's swaps; False if the cadence stopped it.
+
+        Args:
+            pictures: of the training data and of the held-out data.
+        """
+        config = self._config
+        task.module.eval()
+        objective = DecoderObjective(
+            task, student.vae, *pictures, fine_weight=config.decoder_fine_weight,
+            adversarial_weight=config.decoder_adversarial_weight, seed=config.seed,
+        )  # fmt: skip
+        self._prepare(task)
+        steps = self._steps(objective, "decoder", config.decoder_share)
+        settings = FitConfig(
+            samples=steps * config.batch_size,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            warmup_steps=min(50, max(1, steps // 10)),
+            weight_decay=1e-4,
+            ema_decay=0.99,
+            seed=config.seed,
+        )
+        whole = dataclasses.replace(self._cadence, patience=0)
+        return self._fit(objective, settings, "decoder", whole)
+
+    def _fit(self, objective: Any, settings: FitConfig, name: str, cadence: Cadence) -> bool:
+        return fit(
+            objective,
+            settings,
+            self._run / name,
+            cadence=cadence,
+            tracker=self._tracker,
+            progress=self._report(name),
+        )
+
+    def _settings(self, task: StudentTask, name: str) -> FitConfig:
+        config = self._config
+        steps = self._steps(task, name, config.method_shares[0])
+        return FitConfig(
+            samples=steps * config.batch_size,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            optimiser=config.optimiser,
+            warmup_steps=min(50, max(1, steps // 10)),
+            hold=0.4,
+            ema_decay=0.995,
+            seed=config.seed,
+        )
+
+    def _steps(self, objective: Any, name: str, share: float) -> int:
+        """A lesson's steps, for its share of the samples, or of the minutes by a short timing."""
+        config = self._config
+        if config.samples is not None:
+            return max(1, round(config.samples * share) // config.batch_size)
+        return steps_in(
+            objective, config.minutes * share, config.batch_size, config.seed,
+            self._run / f"{name}.json", self._report(f"{name}-timing"),
+        )  # fmt: skip
+
+    def _prepare(self, task: Student) -> None:
+        """Sample the teacher for the figures, where they are made, before a lesson begins."""
+        if processes().main:
+            task.fixed(self._report("figures"))
+
+
+def trained(student: Checkpoint, run: Path) -> Checkpoint:
+    """A float32 student with the weights of a fit; what did not learn is as it was."""
+    for name in ("unet", "conditioner"):
+        trained_module(getattr(student, name), run, f"{name}.")
+    return student
+
+
+@torch.no_grad()
+def trained_module(module: Any, run: Path, prefix: str = "") -> Any:
+    """A float32 module with the averaged weights of a fit, which are float32 too; returns it."""
+    with safe_open(run / "state.safetensors", framework="pt") as file:
+        learned = set(file.keys())
+        for name, parameter in module.named_parameters():
+            if f"ema.{prefix}{name}" in learned:
+                parameter.copy_(file.get_tensor(f"ema.{prefix}{name}"))
+    return module

@@ -1,0 +1,346 @@
+"""The distillation stage: teacher and student checkpoints in, few-step student checkpoint out."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+
+from edgeswap_compress._checks import check_scheduler
+from edgeswap_compress._progress import StageProgress, steady
+from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.checkpoint.latents import works_normalised
+from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill._compatibility import check_autoencoder, check_one_latent_space
+from edgeswap_compress.distill._finetune_decoder import VAE
+from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
+from edgeswap_compress.distill._trajectories import teacher_trajectories
+from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.methods.dmd2 import MatchingObjective
+from edgeswap_compress.distill.methods.lcm import ConsistencyObjective
+from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
+from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
+from edgeswap_compress.distill.phases import Fitted, Lessons, trained, trained_module
+from edgeswap_compress.errors import InvalidCheckpoint
+from edgeswap_compress.fit.dtype import note_dtype
+from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
+from edgeswap_compress.fit.loop import Cadence, fit
+from edgeswap_compress.fit.processes import processes, taken_dtype
+from edgeswap_compress.fit.run_folder import (
+    claim,
+    fingerprint,
+    last_figures,
+    reporter,
+    say,
+    settings_of,
+)
+from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.train.config import FitConfig, IdentityConfig
+from edgeswap_compress.train.identity import IdentityObjective
+from edgeswap_compress.train.pairing import rendered
+from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.files import canonical_json
+
+WATCHED = "fixed_to_truth"
+"""The figure that ``patience`` waits for."""
+
+
+def distill(
+    teacher_path: Path,
+    student_path: Path,
+    out: Path,
+    config: DistillConfig,
+    *,
+    data: Path,
+    run: Path,
+    held_out: Path | None = None,
+    autoencoder: Path | None = None,
+    cadence: Cadence | None = None,
+    tracker: Tracker | None = None,
+    progress: StageProgress | None = None,
+) -> Path | None:
+    """Teach a student to do in ``config.steps`` evaluations what the teacher does in many.
+
+    Args:
+        teacher_path: checkpoint that answers.
+        student_path: checkpoint to start from: the teacher itself or a pruned one.
+        out: new checkpoint folder.
+        data: rendered dataset; its pictures make the inputs and, where wanted, the truths.
+        run: folder with caches and state; the same call continues a stopped run.
+        held_out: dataset for the figures and the preview; a part of ``data`` when None.
+        autoencoder: checkpoint whose small autoencoder the student gets; its own when None.
+        cadence: how often to save, evaluate and draw; when to stop early.
+        progress: told at least every 5 s what is being done and how much of it is; also from
+            another thread, never from two at once.
+
+    Returns:
+        ``out``, or None if the cadence stopped it early.
+
+    Raises:
+        OutputExists: ``out`` exists.
+        InvalidCheckpoint: the student does not work in the teacher's latent space.
+        TrainingStopped: the run folder belongs to another call.
+    """
+    if out.exists():
+        raise OutputExists(out)
+    for path in (teacher_path, student_path):
+        check_scheduler(path, velocity=True)  # before anything is sampled
+    files = _Files(teacher_path, student_path, autoencoder, data, held_out, run)
+    with steady(progress) as told:
+        return _distill(files, out, config, cadence, tracker, reporter(told))
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a distillation reads, and where it keeps its state; see ``distill``."""
+
+    teacher: Path
+    student: Path
+    autoencoder: Path | None
+    data: Path
+    held_out: Path | None
+    run: Path
+
+    def key(self, config: DistillConfig) -> dict[str, str]:
+        """What the run folder belongs to."""
+        student = (self.student, self.autoencoder)
+        inputs = {
+            "teacher": fingerprint(self.teacher),
+            "student": [None if path is None else fingerprint(path) for path in student],
+            "dataset": read_dataset(self.data).digest,
+            "held_out": None if self.held_out is None else read_dataset(self.held_out).digest,
+            "config": settings_of(config),
+        }
+        run = hashlib.sha256(canonical_json(inputs)).hexdigest()
+        return {"teacher": fingerprint(self.teacher), "run": run}
+
+
+def _distill(
+    files: _Files,
+    out: Path,
+    config: DistillConfig,
+    cadence: Cadence | None,
+    tracker: Tracker | None,
+    report: Callable[[str], Any],
+) -> Path | None:
+    say(report("checkpoints"), "reading teacher and student")
+    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
+    start = partial(load_student, files.student, files.autoencoder)
+    teacher, student = load_pair(files.teacher, start(), config.dtype)
+    run, key = files.run, files.key(config)
+    with processes().main_first():
+        claim(run, key)
+        dtypes = note_dtype(run, config.dtype)
+    cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
+    if config.patience:
+        cadence = dataclasses.replace(cadence, patience=config.patience, watch=WATCHED)
+    inputs = _inputs(teacher, student, config, files, report)
+    if config.judge_samples:
+        inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
+    lessons = Lessons(teacher, config, run, cadence, tracker, report)
+    fitted = _fitted(lessons, inputs, run, key, report)
+    if fitted is None:
+        return None
+    if config.decoder_share > 0:
+        pictures = read_dataset(files.data), read_dataset(files.held_out or files.data)
+        if not lessons.sharpen(fitted.task, student, pictures):
+            return None
+    say(report("checkpoint"), "writing the student")
+    with processes().main_first():
+        if not processes().main:
+            return out
+        asked = {**dataclasses.asdict(config), "dtype": dtypes}
+        return _taught(start(), asked, fitted, run, key["teacher"]).save(out)
+
+
+def _fitted(
+    lessons: Lessons,
+    inputs: DistillInputs,
+    run: Path,
+    key: dict[str, str],
+    report: Callable[[str], Any],
+) -> Fitted | None:
+    """The student after its method's lessons, or as it is where the decoder's lesson is all."""
+    if inputs.config.decoder_share == 1.0:
+        return Fitted(Student(inputs), None, 0)
+    return lessons.fit(_tasks(inputs, run, key, report))
+
+
+def _taught(
+    start: Checkpoint, asked: dict[str, Any], fitted: Fitted, run: Path, teacher: str
+) -> Checkpoint:
+    """The student as it began, with what it has learned, and how.
+
+    Args:
+        asked: the config, as the history keeps it.
+        teacher: its fingerprint.
+    """
+    student, figures = start, dict[str, float]()
+    if fitted.folder is not None:
+        student, figures = trained(start, fitted.folder), last_figures(fitted.folder)
+    if asked["decoder_share"] > 0:
+        trained_module(student.vae, run / "decoder", f"{VAE}.")
+        figures |= {f"decoder_{k}": v for k, v in last_figures(run / "decoder").items()}
+    details = {
+        **asked,
+        "samples": fitted.samples,
+        "teacher": teacher,
+        "figures": figures,
+    }
+    swap = student.swap.with_stage(
+        "distill", details, guidance_scale=1.0, default_steps=asked["steps"], default_sampler="ddim"
+    )
+    return dataclasses.replace(student, swap=swap)
+
+
+def _inputs(
+    teacher: Checkpoint,
+    student: Checkpoint,
+    config: DistillConfig,
+    files: _Files,
+    report: Callable[[str], Any],
+) -> DistillInputs:
+    """Encode the datasets, or read what was encoded, with each of the autoencoders."""
+    found: dict[tuple[str, str], LatentGroups] = {}
+    for place, model in (("teacher", teacher), ("student", student)):
+        for name, path in (("latents", files.data), ("latents-heldout", files.held_out)):
+            if path is None:
+                found[place, name] = found[place, "latents"]
+            elif place == "student" and not works_normalised(student.vae):
+                found[place, name] = found["teacher", name]
+            else:
+                file = files.run / f"{place}-{name}.safetensors"
+                with processes().main_first():  # the others read the cache
+                    found[place, name] = _encode(model, path, file, name == "latents", report)
+    return DistillInputs(
+        student=student,
+        teacher=teacher,
+        data=found["teacher", "latents"],
+        held_out=found["teacher", "latents-heldout"],
+        own=found["student", "latents"],
+        own_held_out=found["student", "latents-heldout"],
+        judge=teacher.conditioner,
+        config=config,
+    )
+
+
+def _encode(
+    model: Checkpoint, path: Path, file: Path, flips: bool, report: Callable[[str], Any]
+) -> LatentGroups:
+    dataset = read_dataset(path)
+    return encode_dataset(  # the run folder is one pair's, so the name says whose latents they are
+        model.vae,
+        model.swap,
+        dataset,
+        file,
+        dataset.digest,
+        flips=flips,
+        progress=report("latents"),
+    )
+
+
+def _tasks(
+    inputs: DistillInputs, run: Path, key: dict[str, str], report: Callable[[str], Any]
+) -> Iterator[tuple[str, StudentTask]]:
+    """What is fitted one after the other, each from where the one before it has led."""
+    config = inputs.config
+    if config.method == "trajectory":
+        with processes().main_first():
+            trajectories = teacher_trajectories(
+                inputs.teacher,
+                inputs.data,
+                config,
+                run / "trajectories",
+                key["run"],
+                report("trajectories"),
+            )
+        yield "fit", TrajectoryObjective(inputs, trajectories)
+    elif config.method == "lcm":
+        yield "fit", ConsistencyObjective(inputs)
+    elif config.method == "dmd2":
+        yield "fit", MatchingObjective(inputs)
+    else:
+        steps, halving = config.teacher_steps // 2, inputs
+        while steps >= config.steps:
+            first = halving is inputs
+            task = ProgressiveObjective(halving, steps=steps, guided=first)
+            yield f"fit-{steps:03d}", task
+            known = copy.deepcopy(inputs.student)
+            halving = dataclasses.replace(inputs, teacher=known)
+            steps //= 2
+
+
+def _with_fresh_judge(
+    inputs: DistillInputs, run: Path, cadence: Cadence, progress: Any
+) -> DistillInputs:
+    """An identity encoder that nothing was trained against yet."""
+    settings: Any = inputs.teacher.conditioner.config
+    config = inputs.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        judge = SourceConditioner(**{k: v for k, v in settings.items() if not k.startswith("_")})
+    convert(judge.train(), getattr(torch, config.dtype))
+    wanted = FitConfig(
+        samples=config.judge_samples,
+        batch_size=min(192, config.judge_samples),
+        learning_rate=1e-3,
+        warmup_steps=50,
+        weight_decay=0.02,
+        ema_decay=0.99,
+        seed=config.seed,
+    )
+    objective = IdentityObjective(
+        judge,
+        IdentityConfig(fit=wanted, widths=tuple(settings.widths), vector_size=settings.vector_size),
+        rendered(inputs.data),
+        rendered(inputs.held_out),
+    )
+    whole = dataclasses.replace(cadence, stop_after_s=None, patience=0)
+    fit(objective, wanted, run, cadence=whole, progress=progress)
+    return dataclasses.replace(inputs, judge=judge)
+
+
+def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
+    """A student as it begins: as it is on disk, or with another checkpoint's small autoencoder.
+
+    Raises:
+        InvalidCheckpoint: that one's autoencoder is not small, or has latents of another shape.
+    """
+    student = Checkpoint.load(path)
+    if autoencoder is None:
+        return student
+    other = Checkpoint.load(autoencoder)
+    check_autoencoder(autoencoder, other.swap, student.swap)
+    made = [entry for entry in other.swap.history if entry["stage"] == "distill-autoencoder"]
+    swap = dataclasses.replace(
+        student.swap, patch_size=other.swap.patch_size, history=(*student.swap.history, *made[-1:])
+    )
+    return dataclasses.replace(student, vae=other.vae, swap=swap)
+
+
+def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoint, Checkpoint]:
+    """Teacher and student in their compute dtype, checked to work in one latent space.
+
+    Raises:
+        InvalidCheckpoint: they do not, or one is damaged.
+    """
+    both = tuple(model.to(getattr(torch, dtype)) for model in (Checkpoint.load(teacher), student))
+    for model in both:
+        model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+    check_one_latent_space(both[0].swap, both[1].swap)
+    if not any(works_normalised(model.vae) for model in both):
+        means = [dict(model.vae.config)["latents_mean"] for model in both]
+        if means[0] != means[1]:
+            raise InvalidCheckpoint(
+                "student's autoencoder", expected="the teacher's latent space", found="another"
+            )
+    return both[0], both[1]

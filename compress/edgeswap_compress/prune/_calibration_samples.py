@@ -1,0 +1,168 @@
+"""Samples to probe a U-Net with: rendered triplets for a checkpoint, noise for a bare U-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgeswap_compress._pruning_errors import BadFolder, UnsupportedModel
+from edgeswap_compress.checkpoint.latents import encode_crop, latents_to_sample
+from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
+from edgeswap_compress.diffusers_folder.unet_home import read_object
+from edgeswap_compress.errors import InvalidSettings
+from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.prune._calibration import Probe, ProbeBatch
+from edgeswap_compress.prune.structure.inputs import example_inputs, timestep_dtype
+
+if TYPE_CHECKING:
+    from edgeswap_compress.checkpoint.folder import Checkpoint
+    from edgeswap_compress.evaluate import HeldOut
+
+BATCH_SIZE = 8
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+MASK_WEIGHT = 3.0  # of the inner face against 0.25 outside, as in training
+
+
+@torch.no_grad()
+def swap_probe(checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: int) -> Probe:
+    """Random triplets of a rendered dataset with their exact truth.
+
+    Args:
+        checkpoint: in float32; its autoencoder and conditioner prepare the inputs.
+        dataset: of the checkpoint's resolution.
+        samples: how many, rounded up to whole batches of 8.
+        seed: of the triplets and the noise.
+
+    Raises:
+        InvalidSettings: the dataset's crops have another size.
+    """
+    found, wanted = dataset.images(0).shape[1], checkpoint.swap.resolution_px
+    if found != wanted:
+        raise InvalidSettings(
+            f"the dataset's crops are {found} px, the checkpoint's {wanted} px: expected the same; "
+            f"render with --size {wanted}"
+        )
+    draws = (Draw.of(seed, number) for number in range(-(-samples // BATCH_SIZE)))
+    return Probe(
+        batches=tuple(_swap_batch(checkpoint, dataset, draw) for draw in draws),
+        alphas=checkpoint.scheduler.alphas_cumprod.float(),
+        prediction=_prediction(checkpoint.scheduler.config.prediction_type),
+        origin="data",
+    )
+
+
+def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> ProbeBatch:
+    swap = checkpoint.swap
+    triplets = draw_triplets(draw.rng, len(dataset), dataset.identities, BATCH_SIZE)
+
+    def latents(places: Any) -> Tensor:
+        rows = zip(triplets.group, places, strict=True)
+        crops = torch.cat([to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows])
+        return encode_crop(checkpoint.vae, swap, crops)
+
+    target, truth, source = (latents(x) for x in (triplets.target, triplets.truth, triplets.source))
+    condition = checkpoint.conditioner.condition(source)
+    clean = latents_to_sample(swap, truth, target)
+    groups = {"noise": None, "target": target, "source": condition.source_latents}
+    return ProbeBatch(
+        clean=clean,
+        noise=draw.normal(clean),
+        parts=tuple(groups[name] for name in swap.input_channels),
+        conditions={"encoder_hidden_states": condition.tokens, "class_labels": condition.vector},
+        weights=_mask_weights(dataset, triplets, swap.latent_size),
+    )
+
+
+def _mask_weights(dataset: HeldOut, triplets: TripletDraw, size: int) -> Tensor:
+    """(N, 1, S, S) of mean 1, more inside the faces of target and truth."""
+    masks = []
+    for group, target, truth in zip(triplets.group, triplets.target, triplets.truth, strict=True):
+        of_group = dataset.masks(int(group))
+        masks.append(torch.from_numpy(of_group[[target, truth]].max(0, keepdims=True)).float())
+    inside = F.interpolate(torch.stack(masks) / 255, size=(size, size), mode="area")
+    weights = 0.25 + MASK_WEIGHT * inside
+    return weights / weights.mean()
+
+
+def noise_probe(
+    config: Mapping[str, Any],
+    *,
+    tokens: int,
+    samples: int,
+    seed: int,
+    scheduler: Any = None,
+) -> Probe:
+    """Seeded standard normal samples and conditions, where there is no data.
+
+    A U-Net sees at every timestep what it would see of a sample that is pure noise. This ranks
+    channels by what the network does to its inputs in general, not by what it does to pictures.
+
+    Args:
+        config: of the U-Net.
+        tokens: length of the cross-attention sequence.
+        samples: how many, rounded up to whole batches of 2.
+        scheduler: with `alphas_cumprod` and a `prediction_type`; the linear schedule of DDPM
+            (2006.11239), which predicts the noise, when None.
+    """
+    learned = timestep_dtype(config) is torch.int64
+    rows = config.get("num_train_timesteps") if learned else None
+    scheduler = scheduler or DDPMScheduler(num_train_timesteps=rows or 1000)
+    if rows is not None and len(scheduler.alphas_cumprod) > rows:
+        raise UnsupportedModel(
+            f"the U-Net's learned embedding has {rows} timesteps, its scheduler "
+            f"{len(scheduler.alphas_cumprod)}: expected no more than num_train_timesteps"
+        )
+    channels = min(config["in_channels"], config["out_channels"])
+    made, size = [], 2
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for _ in range(-(-samples // size)):
+            inputs = example_inputs(config, tokens=tokens, batch=size, device="cpu")
+            sample = inputs.pop("sample")
+            del inputs["timestep"]
+            clean, beside = sample[:, :channels], sample[:, channels:]
+            made.append(
+                ProbeBatch(
+                    clean=clean,
+                    noise=torch.randn_like(clean),
+                    parts=(None, beside),
+                    conditions=inputs,
+                    weights=torch.ones(size, 1, *clean.shape[2:]),
+                )
+            )
+    return Probe(
+        batches=tuple(made),
+        alphas=scheduler.alphas_cumprod.float(),
+        prediction=_prediction(scheduler.config.prediction_type),
+        origin="noise",
+        timestep_dtype=timestep_dtype(config),
+    )
+
+
+def pipeline_scheduler(folder: Path) -> Any:
+    """The noise schedule of a diffusers pipeline, or None where a folder states none."""
+    for home in (folder, folder.parent):
+        file = home / "scheduler" / "scheduler_config.json"
+        if file.is_file():
+            stated = read_object(file)
+            if (problem := config_problem(stated, SCHEDULER_RULES)) is not None:
+                raise BadFolder(file, problem, "correct it, or copy the folder again")
+            known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule",
+                     "trained_betas", "prediction_type", "rescale_betas_zero_snr")  # fmt: skip
+            return DDPMScheduler(**{key: stated[key] for key in known if key in stated})
+    return None
+
+
+def _prediction(kind: str) -> Any:
+    if kind not in PREDICTIONS:
+        raise UnsupportedModel(
+            f"prediction type {kind!r} is not supported: expected one of {', '.join(PREDICTIONS)}"
+        )
+    return kind

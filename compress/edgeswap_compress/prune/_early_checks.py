@@ -1,0 +1,170 @@
+"""Refuse before torch is loaded: what options, folders and files alone can tell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from edgeswap_compress._pruning_errors import (
+    AlreadyPruned,
+    BadFolder,
+    HasCompanion,
+    PruningError,
+    UnsupportedModel,
+)
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.data import read_dataset
+from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
+from edgeswap_compress.diffusers_folder.unet_home import (
+    CONFIG_NAME,
+    PLAN_NAME,
+    read_unet_config,
+    unet_home,
+)
+from edgeswap_compress.diffusers_folder.unet_kinds import unprunable_block
+from edgeswap_compress.diffusers_folder.weight_files import weight_files
+from edgeswap_compress.errors import InvalidCheckpoint
+from edgeswap_compress.prune._config import NEED_SAMPLES, PruneConfig, RecoverConfig
+from edgeswap_runtime.errors import OutputExists
+
+TOP = ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out")
+"""Parts of every U-Net; a pattern that protects them all leaves nothing to prune."""
+
+
+def check_folders(checkpoint: Path, out: Path) -> None:
+    """Raises unless a U-Net that has not been pruned can be read, and its copy written.
+
+    Raises:
+        OutputExists: `out` is taken.
+        BadFolder, UnsupportedModel, InvalidCheckpoint: there is no U-Net as its config says.
+        HasCompanion: something beside the U-Net would be lost.
+        AlreadyPruned: it has a plan.
+        PruningError: the disk is too small.
+    """
+    if out.exists() or out.is_symlink():
+        raise OutputExists(out)
+    home = checkpoint / "unet" if is_swap(checkpoint) else unet_home(checkpoint)
+    if is_swap(checkpoint) and (found := companion_of(checkpoint)) is not None:
+        raise HasCompanion(companion_message(checkpoint, *found))
+    if not (home / CONFIG_NAME).is_file():
+        where = str(home / CONFIG_NAME)
+        raise InvalidCheckpoint(where, expected="a JSON file", found="no file")
+    block = unprunable_block(read_unet_config(home / CONFIG_NAME))
+    if block is not None:
+        raise UnsupportedModel(block)
+    files = weight_files(home)
+    if (home / PLAN_NAME).exists():
+        raise AlreadyPruned(checkpoint)
+    _check_disk(files, out)
+
+
+def _check_disk(files: list[Path], out: Path) -> None:
+    """A pruned U-Net takes no more than the whole one."""
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise BadFolder(parent, "is a file, so no folder can be made in it", "name another output")
+    needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(parent).free
+    if needed > free:
+        raise PruningError(
+            f"{out} may take {needed / 1e6:.0f} MB, but {free / 1e6:.0f} MB are free in {parent}: "
+            "free some space, or name an output on another disk"
+        )
+
+
+def check_config(
+    config: PruneConfig,
+    recover: RecoverConfig | None,
+    checkpoint: Path,
+    *,
+    data: Path | None,
+    held_out: Path | None,
+    table: Path | None,
+) -> None:
+    """Raises where a config asks for what these files cannot give.
+
+    Args:
+        config, recover: what is asked for.
+        checkpoint: that `check_folders` has seen.
+        data, held_out: datasets that were named.
+        table: of latencies, that was named.
+
+    Raises:
+        PruningError: samples, data or modules are missing, or a bare U-Net shall learn.
+        DatasetMissing, DatasetDamaged: a dataset is not there.
+    """
+    for pattern in config.protect:
+        if all(fnmatchcase(name, pattern) for name in TOP):
+            raise PruningError(
+                f"the pattern '{pattern}' protects the whole U-Net, so nothing is left to prune: "
+                "expected some modules, such as 'mid_block' or '*.attn2'"
+            )
+    sizes = {path: read_dataset(path).images(0).shape[1] for path in (data, held_out) if path}
+    if table is not None and table.exists():
+        _check_table(table)
+    if recover is not None and data is None:
+        raise PruningError(
+            "recovery learns from rendered triplets, and there are none: "
+            "name a dataset with --data, or leave --recover-minutes out"
+        )
+    if not is_swap(checkpoint):
+        _check_bare(checkpoint, recover, data)
+        return
+    side = _resolution(checkpoint)
+    for path, size in sizes.items():
+        if side is not None and size != side:
+            raise PruningError(
+                f"{path} has crops of {size} px, the checkpoint swaps {side} px: expected the "
+                f"same; render with --size {side}"
+            )
+    needs = config.compares or config.importance in NEED_SAMPLES
+    if needs and data is None and config.samples != 0 and side != _packaged_side():
+        raise PruningError(
+            f"--importance {config.importance}, --by {config.by} and --scope {config.scope} judge "
+            "plans on samples, and no packaged ones have the checkpoint's size: name a rendered "
+            "dataset with --data, or use --importance magnitude --by width --scope share"
+        )
+
+
+def _check_bare(checkpoint: Path, recover: RecoverConfig | None, data: Path | None) -> None:
+    if recover is not None:
+        raise PruningError(
+            f"{checkpoint} holds a bare U-Net, which nothing says how to train: expected "
+            "a swap checkpoint; leave the recovery out"
+        )
+    if data is not None:
+        raise PruningError(
+            f"{checkpoint} holds a bare U-Net, which does not say how pictures become its inputs: "
+            "expected a swap checkpoint with --data; leave --data out, and it is probed with noise"
+        )
+
+
+def _check_table(path: Path) -> None:
+    """The shape alone; whether it is of this U-Net shows later."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        good = isinstance(data, dict) and isinstance(data.get("blocks"), dict)
+    except (OSError, ValueError, RecursionError):
+        good = False
+    if not good:
+        raise PruningError(f"{path} is no table of latencies: remove it, and it is measured anew")
+
+
+def is_swap(checkpoint: Path) -> bool:
+    """Whether a folder is a swap checkpoint rather than a bare U-Net."""
+    return (checkpoint / "swap.json").exists()
+
+
+def _resolution(checkpoint: Path) -> Any:
+    """Side of a swap checkpoint's crops; None where its swap.json does not say, which is told
+    when the checkpoint is loaded."""
+    try:
+        return json.loads((checkpoint / "swap.json").read_text(encoding="utf-8"))["resolution_px"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _packaged_side() -> int:
+    return int(read_dataset(calibration_dataset()).images(0).shape[1])

@@ -1,0 +1,153 @@
+"""Plan for a latency target: predict from the table, then measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from edgeswap_compress._pruning_errors import TooNoisy, UnreachableTarget
+from edgeswap_compress.plan.plan import PruningPlan
+from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune.latency.sessions import open_session
+from edgeswap_compress.prune.latency.timing import fast_ms, in_turns_ms
+from edgeswap_compress.prune.search.choice import Aids, build_plan
+from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
+from edgeswap_compress.prune.search.widths import TOLERANCE
+from edgeswap_compress.prune.structure.analysis import Survey, survey
+from edgeswap_compress.prune.structure.inputs import example_inputs
+
+TRIES = 6
+_CLOSE = 0.015  # of the asked ratio: no further try
+RUNS = 60
+MOST_S = 20.0  # of timing one plan
+MOST_SEARCH_S = 180.0  # of making and timing all plans: no further try is begun afterwards
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRatio:
+    """A latency after / before, and how well it is known.
+
+    Args:
+        ratio: after / before.
+        noise: how far apart the ratios of every other round are, relative: 0 on a still machine.
+        rounds: that were timed.
+    """
+
+    ratio: float
+    noise: float = 0.0
+    rounds: int = RUNS
+
+    @classmethod
+    def of(cls, before_ms: list[float], after_ms: list[float]) -> MeasuredRatio:
+        """From times taken in turns, two rounds at least."""
+        even, odd = (fast_ms(after_ms[i::2]) / fast_ms(before_ms[i::2]) for i in (0, 1))
+        return cls(
+            ratio=fast_ms(after_ms) / fast_ms(before_ms),
+            noise=abs(even / odd - 1),
+            rounds=len(before_ms),
+        )
+
+
+RatioTimer = Callable[[Any, Any], MeasuredRatio]
+"""(whole, pruned) U-Nets -> latency after / before."""
+
+
+def seeded_inputs(unet: Any, tokens: int) -> dict[str, Any]:
+    """Keyword arguments of one evaluation on the CPU, the same every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return example_inputs(unet.config, tokens=tokens, device="cpu")
+
+
+def latency_ratio(whole: Any, pruned: Any, *, tokens: int, runs: int = RUNS) -> MeasuredRatio:
+    """Time two U-Nets on ONNX Runtime, in turns, for at most 20 seconds.
+
+    Tenth percentiles, because other work on the machine interrupts long evaluations more often
+    than short ones; where nothing does, they are as far apart as the medians.
+    """
+    inputs = seeded_inputs(whole, tokens)
+    sessions = {
+        name: open_session(unet, kwargs=inputs)
+        for name, unet in (("before", whole), ("after", pruned))
+    }
+    times_ms = in_turns_ms(sessions, runs=runs, most_s=MOST_S)
+    return MeasuredRatio.of(times_ms["before"], times_ms["after"])
+
+
+def build_measured_plan(
+    unet: Any,
+    config: PruneConfig,
+    known: Survey,
+    *,
+    aids: Aids,
+    earlier: Earlier | None = None,
+    timer: RatioTimer | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> PruningPlan:
+    """A plan for a latency ratio whose U-Net was exported and timed, and met it.
+
+    The table adds up blocks that were timed alone, which is a few hundredths off the whole. So the
+    proposed U-Net is timed beside the original, and the table is asked for a ratio corrected by
+    what was found, at most six times and for at most three minutes, in the depth and scope that
+    won at first.
+
+    Args:
+        unet, config, aids, earlier: as for `build_plan`.
+        known: of the U-Net in its original shape.
+        timer: replaces the measuring, for tests.
+        clock: seconds; replaces the machine's, for tests.
+
+    Returns:
+        The plan nearest to the ratio; its stats say what was measured, and how noisy that was.
+
+    Raises:
+        UnreachableTarget: no try came within 5 % of the ratio.
+        TooNoisy: the nearest was measured on a machine too busy to tell.
+    """
+    whole = unet if earlier is None else earlier.original
+    measure = timer or (lambda a, b: latency_ratio(a, b, tokens=aids.tokens))
+    wanted = asked = config.ratio
+    tried: list[tuple[MeasuredRatio, PruningPlan]] = []
+    begun = clock()
+    for _ in range(TRIES):
+        if tried and clock() - begun > MOST_SEARCH_S:
+            break
+        try:
+            plan = build_plan(
+                unet, replace(config, latency_ratio=asked), known, aids=aids, earlier=earlier
+            )
+        except UnreachableTarget:
+            if not tried:
+                raise
+            break
+        found = measure(whole, pruned_copy(unet, plan, earlier))
+        if plan.stats is not None:
+            stats = replace(plan.stats, latency_ratio=found.ratio, latency_noise=found.noise)
+            plan = replace(plan, stats=stats)
+        tried.append((found, plan))
+        if abs(found.ratio / wanted - 1) <= max(_CLOSE, found.noise):
+            break  # no further try could be told from this one
+        asked = min(0.99, max(0.01, asked * wanted / found.ratio))
+        if earlier is None:  # its depth and scope have won; only widths are corrected
+            known = survey(unet, tokens=aids.tokens, dropped=plan.dropped, protect=config.protect)
+        config = _settled(config, plan)
+    found, plan = min(tried, key=lambda entry: abs(entry[0].ratio - wanted))
+    if found.noise > TOLERANCE:
+        raise TooNoisy(wanted, found.ratio, noise=found.noise, rounds=found.rounds)
+    if abs(found.ratio / wanted - 1) > TOLERANCE:
+        raise UnreachableTarget(
+            f"a latency ratio of {wanted:g} was not met: the nearest of {len(tried)} plans "
+            f"measured {found.ratio:.3f}; ask for another --latency-ratio, a smaller --round-to, "
+            "or try again on a machine that does nothing else"
+        )
+    return plan
+
+
+def _settled(config: PruneConfig, plan: PruningPlan) -> PruneConfig:
+    """A config that leaves only the widths of a plan open."""
+    scope: Any = "share" if plan.stats is None or plan.stats.scope is None else plan.stats.scope
+    return replace(config, by="width", scope=scope)

@@ -1,0 +1,110 @@
+"""More latent channels for a trained checkpoint, without changing what it computes.
+
+Function-preserving widening in the sense of Net2Net (1511.05641): the new channels are read by
+weights that are zero, so that every module starts where it was and learns to use them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.errors import InvalidSettings
+
+NEW_CHANNEL_STD = 0.02
+"""Deviation of the weights that write a new latent channel; what reads it starts at zero."""
+WRITES_LATENTS = ("encoder.", "quant_conv.", "post_quant_conv.")
+"""Layers of an autoencoder that write latents."""
+
+
+def grow_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Checkpoint:
+    """The same model on latents of more channels; autoencoder, conditioner and U-Net are new.
+
+    The latents' statistics and the residual's deviation of the new channels are placeholders (0, 1)
+    until they are measured again.
+
+    Args:
+        checkpoint: a whole (unpruned) teacher with an AutoencoderKL.
+        channels: at least as many as it has.
+        seed: of the weights that write the new channels.
+
+    Raises:
+        InvalidSettings: fewer channels than there are, or a pruned U-Net.
+    """
+    swap = checkpoint.swap
+    old, more = swap.latent_channels, channels - swap.latent_channels
+    if more < 0 or checkpoint.plan is not None:
+        raise InvalidSettings(
+            f"latents of {channels} channels from {old}: expected at least {old} and an unpruned "
+            "U-Net; name the teacher that was trained from scratch"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    vae = _like(checkpoint.vae, latent_channels=channels)
+    for name in ("latents_mean", "latents_std"):
+        fill = 0.0 if name == "latents_mean" else 1.0
+        vae.register_to_config(**{name: [*getattr(checkpoint.vae.config, name), *[fill] * more]})
+    unet = _like(
+        checkpoint.unet, in_channels=channels * len(swap.input_channels), out_channels=channels
+    )
+    conditioner = _like(checkpoint.conditioner, latent_channels=channels)
+    for new, was in (
+        (vae, checkpoint.vae),
+        (unet, checkpoint.unet),
+        (conditioner, checkpoint.conditioner),
+    ):
+        _copy_into(new, was, old, channels, generator)
+    return Checkpoint(
+        unet=unet,
+        vae=vae,
+        conditioner=conditioner,
+        scheduler=checkpoint.scheduler,
+        swap=replace(
+            swap, latent_channels=channels, residual_std=(*swap.residual_std, *(1.0,) * more)
+        ),
+    )
+
+
+def _like(module: Any, **changes: int) -> Any:
+    settings = {k: v for k, v in dict(module.config).items() if not k.startswith("_")}
+    fresh = type(module).from_config({**settings, **changes})
+    return nn.Module.to(fresh, module.dtype)  # diffusers' own would warn
+
+
+@torch.no_grad()
+def _copy_into(
+    new: nn.Module, was: nn.Module, old: int, channels: int, generator: torch.Generator
+) -> None:
+    """Copy what has the same shape; spread the groups of latent channels, zero in between."""
+    before = was.state_dict()
+    for name, tensor in new.state_dict().items():
+        source = before[name]
+        if tensor.shape == source.shape:
+            tensor.copy_(source)
+            continue
+        rows, columns = (
+            (
+                _spread(size, after, old, channels)
+                for after, size in zip(tensor.shape[:2], source.shape[:2], strict=True)
+            )
+            if source.ndim > 1
+            else (_spread(len(source), len(tensor), old, channels), None)
+        )
+        tensor.zero_()
+        if name.startswith(WRITES_LATENTS) and len(tensor) != len(source):
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * NEW_CHANNEL_STD)
+            tensor[rows] = 0.0
+        if columns is None:
+            tensor[rows] = source
+        else:
+            tensor[rows[:, None], columns[None]] = source
+
+
+def _spread(size: int, after: int, old: int, channels: int) -> Tensor:
+    """Where ``size`` entries, in groups of ``old`` latent channels, lie among ``after``."""
+    if size == after:
+        return torch.arange(size)
+    return torch.cat([torch.arange(old) + group * channels for group in range(size // old)])

@@ -1,0 +1,140 @@
+"""What each training stage takes: frozen values that go into the run folder and the history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgeswap_compress._checks import (
+    BATCH,
+    LEARNING_RATE,
+    OPTIMISERS,
+    SAMPLES,
+    SHARE,
+    STEPS,
+    WEIGHT,
+    check_choice,
+    check_ranges,
+)
+from edgeswap_compress.errors import InvalidSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """How long and how fast one module is fitted.
+
+    Attributes:
+        samples: training samples seen in all; with ``batch_size`` it fixes the number of steps.
+        batch_size: samples a step.
+        learning_rate: peak; warmed up linearly, held, then a cosine to zero.
+        warmup_steps: length of the warm-up.
+        hold: share of the steps before the cosine begins.
+        optimiser: "adamw", or "muon" for the matrices among the weights.
+        betas, weight_decay: AdamW (1711.05101).
+        ema_decay: of the exponential moving average of the weights.
+        clip_norm: largest gradient norm.
+        seed: every step draws from (seed, step), so a resumed run repeats the same draws.
+    """
+
+    samples: int
+    batch_size: int = 32
+    learning_rate: float = 8e-4
+    warmup_steps: int = 100
+    hold: float = 0.2
+    optimiser: str = "adamw"
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    ema_decay: float = 0.998
+    clip_norm: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, batch_size=BATCH, learning_rate=LEARNING_RATE)
+        if not self.batch_size <= self.samples <= SAMPLES[1]:
+            raise InvalidSettings(
+                f"samples {self.samples} make no step of {self.batch_size}: ask for more samples"
+            )
+        check_choice("optimiser", self.optimiser, OPTIMISERS)
+
+    @property
+    def steps(self) -> int:
+        """Number of optimiser steps."""
+        return self.samples // self.batch_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderConfig:
+    """Autoencoder of space-to-depth crops: R px -> patches -> factor 2 -> (C, S, S) latents.
+
+    Attributes:
+        latent_noise: deviation of the noise added to the latents while training.
+        fine_weight: weight of the energy of the finest scale, which keeps skin and hair crisp.
+    """
+
+    fit: FitConfig
+    patch_size: int = 3
+    latent_channels: int = 16
+    widths: tuple[int, int] = (96, 128)
+    norm_num_groups: int = 16
+    latent_noise: float = 0.03
+    fine_weight: float = 0.5
+
+    def sharper(self, fit: FitConfig) -> AutoencoderConfig:
+        """Settings for training the decoder on, on latents that stay as they are.
+
+        What it decodes later comes from a sampler, so there is more noise; and texture counts
+        four times as much.
+        """
+        return replace(
+            self, fit=fit, latent_noise=2 * self.latent_noise, fine_weight=4 * self.fine_weight
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityConfig:
+    """Contrastive source encoder, later the conditioner's start and the identity loss."""
+
+    fit: FitConfig
+    widths: tuple[int, int] = (96, 192)
+    vector_size: int = 128
+    noise: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenoiserConfig:
+    """Conditioned U-Net.
+
+    Attributes:
+        one_step_share: share of the steps, at the start, trained at t = T alone (regression).
+        terminal_share: share of the samples at t = T afterwards.
+        condition_dropout: share of the samples without a source, for guidance (2207.12598).
+        identity_weight: weight of the latent-space identity loss.
+        identity_noise: largest deviation of the noise on what that loss looks at.
+        mask_weight: weight of the loss inside the inner-face mask, against 0.25 outside.
+        metric_share: share of the v-loss that is measured as pixels would, see `decoder_metric`.
+    """
+
+    fit: FitConfig
+    block_out_channels: tuple[int, ...] = (128, 192)
+    layers_per_block: int = 1
+    attention_heads: int = 4
+    time_embedding_dim: int = 256
+    norm_num_groups: int = 16
+    one_step_share: float = 0.25
+    terminal_share: float = 0.35
+    condition_dropout: float = 0.1
+    identity_weight: float = 1.0
+    identity_noise: float = 0.3
+    mask_weight: float = 3.0
+    metric_share: float = 0.0
+    guidance_scale: float = 1.5
+    default_steps: int = 25
+
+    def __post_init__(self) -> None:
+        shares = ("one_step_share", "terminal_share", "condition_dropout", "metric_share")
+        check_ranges(
+            self,
+            **dict.fromkeys(shares, SHARE),
+            **dict.fromkeys(("identity_weight", "identity_noise", "mask_weight"), WEIGHT),
+            guidance_scale=(1.0, 100.0),
+            default_steps=STEPS,
+        )

@@ -1,0 +1,256 @@
+"""The conditioned U-Net: v-prediction diffusion on the residual, with a latent identity loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+
+from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.conditioning.source import Condition, SourceConditioner
+from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.losses import LatentIdentityLoss
+from edgeswap_compress.train._examples import Batch, Examples
+from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
+from edgeswap_compress.train.config import DenoiserConfig
+
+
+def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: SourceConditioner) -> Any:
+    """An untrained U-Net whose conditioning fits the conditioner."""
+    widths, levels = config.block_out_channels, len(config.block_out_channels)
+    settings: Any = conditioner.config
+    unet = UNet2DConditionModel(
+        sample_size=swap.latent_size,
+        in_channels=swap.latent_channels * len(swap.input_channels),
+        out_channels=swap.latent_channels,
+        block_out_channels=widths,
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
+        up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
+        layers_per_block=config.layers_per_block,
+        cross_attention_dim=settings.widths[1],
+        attention_head_dim=config.attention_heads,  # diffusers reads this as the number of heads
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=settings.vector_size,
+        resnet_time_scale_shift="scale_shift",
+        norm_num_groups=config.norm_num_groups,
+        use_linear_projection=True,
+        time_embedding_dim=config.time_embedding_dim,
+    )
+    nn.init.zeros_(unet.conv_out.weight)
+    nn.init.zeros_(unet.conv_out.bias)
+    return unet
+
+
+class Denoiser(nn.Module):
+    """What learns together: the U-Net and the conditioner that feeds it."""
+
+    def __init__(self, unet: Any, conditioner: SourceConditioner) -> None:
+        super().__init__()
+        self.unet, self.conditioner = unet, conditioner
+
+
+class DenoiserObjective:
+    """Weighted v-loss (2202.00512, eq. 9) plus an identity loss on the predicted clean latents.
+
+    The first part of the training is at t = T alone, where v-prediction at zero terminal SNR is
+    plain regression of the residual: it learns what to move where before it learns to sample.
+
+    Nobody knows the residual of a pair without truth, so there is nothing to noise: such a pair is
+    trained at t = T alone, to keep the target outside the mask and in its structure, and to have
+    the source's identity.
+
+    Args:
+        judge: source encoder that the identity loss keeps a frozen copy of; the conditioner as it
+            is at the start when None.
+        structure_weight: of `structure_loss`, where some pairs have no truth.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        conditioner: SourceConditioner,
+        scheduler: Any,
+        swap: SwapConfig,
+        config: DenoiserConfig,
+        train: Examples,
+        held_out: Examples,
+        judge: SourceConditioner | None = None,
+        structure_weight: float = 0.0,
+        metric: Tensor | None = None,
+    ) -> None:
+        unet.set_attn_processor(AttnProcessor())  # faster than fused attention at these sizes
+        self.module = Denoiser(unet, conditioner)
+        self._swap, self._config = swap, config
+        self._train, self._held_out = train, held_out
+        self._structure_weight = structure_weight
+        self._identity = LatentIdentityLoss(judge or conditioner)
+        self._dtype = next(unet.parameters()).dtype
+        share = 0.0 if metric is None else config.metric_share
+        self._metric = (1.0 - share) * torch.eye(swap.latent_channels)
+        if metric is not None:
+            self._metric += share * metric
+        alphas = scheduler.alphas_cumprod.float()
+        self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
+        self._terminal = len(alphas) - 1
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def _timesteps(self, rng: np.random.Generator, n: int, done: float) -> Tensor:
+        if done < self._config.one_step_share:
+            return torch.full((n,), self._terminal)
+        steps = (rng.random(n) ** 0.7 * self._terminal).astype(np.int64)
+        steps = np.where(rng.random(n) < self._config.terminal_share, self._terminal, steps)
+        return torch.from_numpy(steps)
+
+    def _condition(self, latents: Tensor, dropped: Tensor | None) -> Condition:
+        conditioner = self.module.conditioner
+        given = conditioner.condition(self._cast(latents))
+        if dropped is None:
+            return given
+        null = conditioner.null(len(latents))
+        flat, grid = dropped[:, None], dropped[:, None, None]
+        return Condition(
+            torch.where(grid, null.tokens, given.tokens),
+            torch.where(flat, null.vector, given.vector),
+            torch.where(grid[..., None], null.source_latents, given.source_latents),
+        )
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Loss of a batch of random examples."""
+        swap, config = self._swap, self._config
+        batch = self._train.batch(draw, batch_size)
+        target, truth, exact = batch.target, batch.truth, batch.exact
+        clean = latents_to_sample(swap, truth, target)
+        noise = draw.normal(clean)
+        steps = self._timesteps(draw.rng, batch_size, done)
+        steps = torch.where(exact, steps, self._terminal)
+        a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
+        noisy, velocity = a * clean + s * noise, a * noise - s * clean
+        dropped = torch.from_numpy(draw.rng.random(batch_size) < config.condition_dropout)
+        condition = self._condition(batch.source, dropped)
+        output = predict(
+            self.module.unet, swap, self._cast(noisy), steps, self._cast(target), condition
+        ).float()
+        weights = batch.weights(config.mask_weight)
+        error = output - velocity
+        paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
+        loss = (paid * weights).mean()
+        parts = {"v_loss": float(loss.detach())}
+        predicted = sample_to_latents(swap, a * noisy - s * output, target)
+        if self._structure_weight > 0:
+            structure = structure_loss(predicted, target, exact)
+            loss = loss + self._structure_weight * structure
+            parts["structure_loss"] = float(structure.detach())
+        if config.identity_weight > 0:
+            strength = config.identity_noise * torch.from_numpy(
+                draw.rng.random((batch_size, 1, 1, 1))
+            )
+            spoil = strength.float() * draw.normal(truth)
+            identity = self._identity(predicted, batch.wanted(), ~dropped, spoil, exact)
+            loss = loss + config.identity_weight * identity
+            parts["identity_loss"] = float(identity.detach())
+        return loss, parts
+
+    @torch.no_grad()
+    def predicted(self, batch: Batch, draw: Draw | None, terminal_share: float = 1.0) -> Tensor:
+        """Clean latents (N, C, S, S) that the denoiser predicts of a batch from one noise each.
+
+        Args:
+            draw: of noise and times; None draws the same noise for every call.
+            terminal_share: of the batch predicted from pure noise, the rest at random times.
+        """
+        draw = draw or Draw.of(0, 0)
+        clean = latents_to_sample(self._swap, batch.truth, batch.target)
+        early = draw.rng.random(len(batch)) < terminal_share
+        steps = torch.from_numpy(
+            np.where(early, self._terminal, draw.rng.integers(self._terminal, size=len(batch)))
+        )
+        a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
+        noisy = a * clean + s * draw.normal(clean)
+        output = predict(
+            self.module.unet,
+            self._swap,
+            self._cast(noisy),
+            steps,
+            self._cast(batch.target),
+            self._condition(batch.source, None),
+        ).float()
+        return sample_to_latents(self._swap, a * noisy - s * output, batch.target)
+
+    def evaluate(self) -> dict[str, float]:
+        """Held-out figures, of the examples with a truth and of those without."""
+        batch = self._held_out.held_out(384)
+        figures: dict[str, float] = {}
+        if bool(batch.exact.any()):
+            figures |= self._evaluate_exact(batch.pick(batch.exact))
+        if not bool(batch.exact.all()):
+            figures |= self._evaluate_unpaired(batch.pick(~batch.exact))
+        return figures
+
+    def _evaluate_exact(self, batch: Batch) -> dict[str, float]:
+        """v-loss at fixed noise and times; one-step gain in dB over copying the target."""
+        swap, n = self._swap, len(batch)
+        generator = torch.Generator().manual_seed(1)
+        error = copied = v_loss = 0.0
+        for lo in range(0, n, 64):
+            hi = min(n, lo + 64)
+            some = batch.pick(slice(lo, hi))
+            target, mask = some.target, some.mask
+            condition = self._condition(some.source, None)
+            clean = latents_to_sample(swap, some.truth, target)
+            noise = torch.randn(clean.shape, generator=generator)
+            for terminal in (True, False):
+                drawn = torch.randint(self._terminal, (hi - lo,), generator=generator)
+                steps = torch.full_like(drawn, self._terminal) if terminal else drawn
+                sa, sn = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
+                output = predict(
+                    self.module.unet,
+                    swap,
+                    self._cast(sa * clean + sn * noise),
+                    steps,
+                    self._cast(target),
+                    condition,
+                ).float()
+                if terminal:
+                    error += float(((-output - clean).square() * mask).sum())
+                    copied += float((clean.square() * mask).sum())
+                else:
+                    wanted = sa * noise - sn * clean
+                    v_loss += float((output - wanted).square().mean()) * (hi - lo) / n
+        figures = {"held_out_v_loss": v_loss}
+        if copied > 0 and error > 0:  # truths that are their targets leave nothing to gain
+            figures["held_out_one_step_gain_db"] = 10.0 * math.log10(copied / error)
+        return figures
+
+    def _evaluate_unpaired(self, batch: Batch) -> dict[str, float]:
+        """One-step swaps of pairs without truth, see `unpaired_figures`."""
+        generator = torch.Generator().manual_seed(1)
+        noise = torch.randn(batch.target.shape, generator=generator)
+        steps = torch.full((len(batch),), self._terminal)
+        residuals = []
+        for lo in range(0, len(batch), 64):
+            some = batch.pick(slice(lo, lo + 64))
+            output = predict(
+                self.module.unet,
+                self._swap,
+                self._cast(noise[lo : lo + 64]),
+                steps[lo : lo + 64],
+                self._cast(some.target),
+                self._condition(some.source, None),
+            ).float()
+            residuals.append(sample_to_latents(self._swap, -output, some.target) - some.target)
+        residual = torch.cat(residuals)
+        swapped = batch.target + residual
+        return unpaired_figures(
+            residual,
+            batch.mask,
+            self._identity.cosine(swapped, batch.source),
+            self._identity.cosine(swapped, batch.target),
+        )

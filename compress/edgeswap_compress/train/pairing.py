@@ -1,0 +1,188 @@
+"""The plans: which pictures of each kind of folder make an example (see `_examples`)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeswap_compress.data import Pictures
+from edgeswap_compress.data.folders import LabelledCrops, Triplets
+from edgeswap_compress.errors import InvalidSettings
+from edgeswap_compress.fit.latent_cache import (
+    LatentGroups,
+    TripletDraw,
+    draw_triplets,
+    held_out_triplets,
+)
+from edgeswap_compress.train._examples import Examples, Likeness, Places, Plan, Positions
+
+_HELD_OUT_SEED = 0
+
+
+def plan_of(pictures: Pictures, self_share: float) -> Plan:
+    """The plan of a folder.
+
+    Args:
+        pictures: as `open_pictures` gives them.
+        self_share: of labelled crops, share of the pairs of one person.
+    """
+    if isinstance(pictures, LabelledCrops):
+        return LabelledPlan(pictures.people, self_share)
+    if isinstance(pictures, Triplets):
+        return TripletPlan(np.array([row.person for row in pictures.rows], np.int64))
+    return GroupPlan(pictures.identities)
+
+
+def rendered(groups: LatentGroups) -> Examples:
+    """Examples of rendered groups, never augmented."""
+    return Examples(groups, GroupPlan(groups.identities))
+
+
+def truths_known(pictures: Pictures) -> bool:
+    """Whether a folder's examples have truths."""
+    return not isinstance(pictures, LabelledCrops)
+
+
+class GroupPlan:
+    """Rendered groups: K source views, then K scenes x K faces, every truth exact."""
+
+    def __init__(self, identities: int) -> None:
+        self._k = identities
+        self._pictures = identities * (identities + 1)
+
+    def _places(self, t: TripletDraw) -> Places:
+        source, target, truth = (
+            t.group * self._pictures + place for place in (t.source, t.target, t.truth)
+        )
+        return Places(source, target, truth, np.ones(len(t.group), bool))
+
+    def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
+        """See `draw_triplets`."""
+        return self._places(draw_triplets(rng, groups, self._k, n))
+
+    def held_out(self, groups: int) -> Places:
+        """See `held_out_triplets`."""
+        return self._places(held_out_triplets(groups, self._k))
+
+    def same_person(
+        self, rng: np.random.Generator, groups: int, n: int
+    ) -> tuple[Positions, Positions]:
+        """All people of some groups: a natural picture, and mostly the face on somebody else.
+
+        The second picture is the face worn by another four times in five, so that hair, outline
+        and skin tone cannot give the identity away.
+        """
+        k = self._k
+        count = max(2, min(groups, n // (2 * k)))
+        group = np.repeat(rng.choice(groups, count, replace=False), k)
+        face = np.tile(np.arange(k), count)
+        scene = np.where(
+            rng.random(len(face)) < 0.2, face, (face + 1 + rng.integers(k - 1, size=len(face))) % k
+        )
+        own = np.where(rng.random(len(face)) < 0.5, face, k + face * k + face)
+        begin = group * self._pictures
+        return begin + own, begin + k + scene * k + face
+
+    def likeness(self, groups: int) -> Likeness:
+        """Every truth among all source views."""
+        views = np.arange(groups)[:, None] * self._pictures + np.arange(self._k)
+        t = held_out_triplets(groups, self._k)
+        return Likeness(views.ravel(), self._places(t).truth, t.group * self._k + t.identity)
+
+
+class TripletPlan:
+    """A user's triplets: source, target, truth at places 0, 1, 2 of their group."""
+
+    def __init__(self, people: NDArray[np.int64]) -> None:
+        self._people = _by_person(people)
+        if len(self._people) < 2:
+            raise InvalidSettings(
+                f"{len(people)} triplets of {len(self._people)} person: expected at least 2 people"
+            )
+        self._person = people
+
+    @staticmethod
+    def _places(rows: Positions) -> Places:
+        return Places(3 * rows, 3 * rows + 1, 3 * rows + 2, np.ones(len(rows), bool))
+
+    def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
+        """Any triplets."""
+        return self._places(rng.integers(groups, size=n))
+
+    def held_out(self, groups: int) -> Places:
+        """All of them, in order."""
+        return self._places(np.arange(groups))
+
+    def same_person(
+        self, rng: np.random.Generator, groups: int, n: int
+    ) -> tuple[Positions, Positions]:
+        """Source and truth of a triplet of each of some people."""
+        chosen = _some_people(rng, self._people, n // 2)
+        rows = np.array([rng.choice(own) for own in chosen], np.int64)
+        rows = rows + _mirrored(rng, groups, len(self._person), len(rows))
+        return 3 * rows, 3 * rows + 2
+
+    def likeness(self, groups: int) -> Likeness:
+        """Every truth among one source of each person."""
+        gallery = np.array([own[0] for own in self._people], np.int64)
+        return Likeness(3 * gallery, 3 * np.arange(groups) + 2, self._person[:groups])
+
+
+class LabelledPlan:
+    """Crops of known people: pairs of one person, whose truth is the target, and of two.
+
+    Nobody knows the truth of a pair of two people; it is ``exact`` in the first kind alone.
+    """
+
+    def __init__(self, people: NDArray[np.int64], self_share: float) -> None:
+        self._person, self._people, self._self_share = people, _by_person(people), self_share
+
+    def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
+        """Every person is a target as often as any other, however many pictures there are."""
+        count = len(self._people)
+        targets = rng.integers(count, size=n)
+        alone = rng.random(n) < self._self_share
+        others = (targets + 1 + rng.integers(count - 1, size=n)) % count
+        target, source = np.empty(n, np.int64), np.empty(n, np.int64)
+        for i in range(n):
+            own = self._people[targets[i]]
+            if alone[i]:
+                target[i], source[i] = rng.choice(own, 2, replace=False)
+            else:
+                target[i], source[i] = rng.choice(own), rng.choice(self._people[others[i]])
+        flip = _mirrored(rng, groups, len(self._person), n)
+        return Places(source + flip, target + flip, target + flip, alone)
+
+    def held_out(self, groups: int) -> Places:
+        """Each picture once as a target, sources drawn once and for all."""
+        return self.draw(np.random.default_rng(_HELD_OUT_SEED), groups, groups)
+
+    def same_person(
+        self, rng: np.random.Generator, groups: int, n: int
+    ) -> tuple[Positions, Positions]:
+        """Two pictures of each of some people."""
+        chosen = _some_people(rng, self._people, n // 2)
+        pairs = np.array([rng.choice(own, 2, replace=False) for own in chosen], np.int64)
+        flips = [_mirrored(rng, groups, len(self._person), len(pairs)) for _ in range(2)]
+        return pairs[:, 0] + flips[0], pairs[:, 1] + flips[1]
+
+    def likeness(self, groups: int) -> Likeness:
+        """Every person's other pictures among everybody's first."""
+        gallery = np.array([own[0] for own in self._people], np.int64)
+        queries = np.setdiff1d(np.arange(groups), gallery)
+        return Likeness(gallery, queries, self._person[queries])
+
+
+def _by_person(people: NDArray[np.int64]) -> list[Positions]:
+    """The rows of each person, 0 to the last."""
+    return [np.flatnonzero(people == person) for person in range(int(people.max()) + 1)]
+
+
+def _some_people(rng: np.random.Generator, people: list[Positions], wanted: int) -> list[Positions]:
+    count = min(len(people), max(2, wanted))
+    return [people[i] for i in rng.choice(len(people), count, replace=False)]
+
+
+def _mirrored(rng: np.random.Generator, groups: int, plain: int, n: int) -> Positions:
+    """What leads to the mirrored copy of a group, or 0, at random."""
+    return plain * rng.integers(groups // plain, size=n)

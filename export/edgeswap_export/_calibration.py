@@ -1,0 +1,131 @@
+"""Inputs as a bundle meets them: rendered faces, and what the sampler makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.data import read_dataset
+from edgeswap_export.graphs.example import Probe
+from edgeswap_runtime.backends.ort import OrtBackend
+from edgeswap_runtime.bundle.manifest import Schedule
+from edgeswap_runtime.sampler import sample_latents
+
+Feeds = dict[str, list[dict[str, NDArray[np.float32]]]]
+"""Graph name -> inputs it met."""
+
+ROWS_KEPT = 4
+"""Evaluations of the denoiser that are kept of one swap, evenly over its schedule."""
+
+
+def rendered_probes(swap: SwapConfig, count: int, part: str, seed: int) -> list[Probe]:
+    """Swaps to try, of the people in the packaged dataset.
+
+    Args:
+        swap: gives the crops' size and the noise's shape; pictures are resized where need be.
+        count: how many.
+        part: "calibration" or "parity": two halves of the dataset without a picture in common.
+        seed: of the choice and the noise.
+    """
+    dataset = read_dataset(calibration_dataset())
+    generator = np.random.default_rng([seed, len(part)])
+    half = [group for group in dataset.groups if group % 2 == (part == "parity")]
+    triplets = dataset.triplets()
+    shape = (1, swap.latent_channels, swap.latent_size, swap.latent_size)
+    probes = []
+    for _ in range(count):
+        images = dataset.images(half[generator.integers(len(half))])
+        source, target, _ = triplets[generator.integers(len(triplets))]
+        noise = generator.standard_normal(shape, dtype=np.float32)
+        probes.append(
+            Probe(
+                target=_crop(images[target], swap.resolution_px),
+                source=_crop(images[source], swap.resolution_px),
+                noise=torch.from_numpy(noise),
+            )
+        )
+    return probes
+
+
+def feeds_of_swaps(
+    backend: OrtBackend,
+    probes: Sequence[Probe],
+    schedules: Sequence[Schedule],
+    guidance_scale: float,
+) -> Feeds:
+    """What each graph is given when the probes are swapped by the runtime's own sampler.
+
+    Args:
+        backend: has the bundle's graphs.
+        probes: swapped one after the other, each by the next of the schedules, so that together
+            they visit the timesteps of all.
+        schedules: at least one.
+        guidance_scale: of the bundle.
+    """
+    feeds: Feeds = {"encode": [], "identity": [], "denoise": [], "decode": []}
+    for index, probe in enumerate(probes):
+        schedule = schedules[index % len(schedules)]
+        _feed_one(backend, probe, schedule, guidance_scale, np.random.default_rng(index), feeds)
+    return feeds
+
+
+def _feed_one(
+    backend: OrtBackend,
+    probe: Probe,
+    schedule: Schedule,
+    guidance_scale: float,
+    generator: np.random.Generator,
+    feeds: Feeds,
+) -> None:
+    start = [probe.noise.numpy()]
+    fixed: dict[str, NDArray[np.float32]] = {}
+
+    def run(
+        graph: str, inputs: Mapping[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.float32]]:
+        uploaded = {name: backend.upload(value) for name, value in inputs.items()}
+        return {k: backend.download(v) for k, v in backend.run(graph, uploaded).items()}
+
+    def draw() -> NDArray[np.float32]:
+        if start:
+            return start.pop()
+        return generator.standard_normal(probe.noise.shape, dtype=np.float32)
+
+    for graph, name, crop in (
+        ("encode", "target", probe.target),
+        ("identity", "source", probe.source),
+    ):
+        inputs = {name: crop.numpy()}
+        feeds[graph].append(inputs)
+        fixed |= run(graph, inputs)
+    met = []
+
+    def denoise(sample: NDArray[np.float32], timestep: float) -> NDArray[np.float32]:
+        inputs = {
+            "sample": sample.astype(np.float32),
+            "timestep": np.array([timestep], np.float32),
+            **fixed,
+        }
+        if guidance_scale != 1.0:
+            inputs["guidance"] = np.array([guidance_scale], np.float32)
+        met.append(inputs)
+        return run("denoise", inputs)["output"]
+
+    sample = sample_latents(schedule, denoise, draw)
+    kept = np.unique(np.linspace(0, len(met) - 1, ROWS_KEPT).round().astype(int))
+    feeds["denoise"] += [met[row] for row in kept]
+    feeds["decode"].append({"sample": sample, "target_latents": fixed["target_latents"]})
+
+
+def _crop(picture: NDArray[np.uint8], size_px: int) -> torch.Tensor:
+    if picture.shape[0] != size_px:
+        resized = Image.fromarray(picture).resize((size_px, size_px), Image.Resampling.BICUBIC)
+        picture = np.asarray(resized)
+    values = picture.astype(np.float32) / 127.5 - 1.0
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))

@@ -1,0 +1,91 @@
+"""A bundle's proven float32 graphs, converted in place to the precision asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.data import read_dataset
+from edgeswap_export._calibration import Feeds, feeds_of_swaps, rendered_probes
+from edgeswap_export._errors import ParityFailed
+from edgeswap_export.graphs.example import SEED
+from edgeswap_export.graphs.to_onnx import check, write_onnx
+from edgeswap_export.parity.compare import open_graphs
+from edgeswap_export.parity.prove import Candidate, Subject, prove_precision
+from edgeswap_export.precision.convert import LOSS_BUDGETS, Converted, convert
+from edgeswap_export.precision.qdq import GRIDS
+
+PARITY_SWAPS = 4
+"""Held-out swaps that each converted graph is compared on."""
+
+
+def requantise(
+    folder: Path,
+    subject: Subject,
+    precision: str,
+    calibration_swaps: int,
+    progress: Callable[[str], None],
+) -> tuple[dict[str, Converted], dict[str, Any]]:
+    """Convert the graphs of a folder and prove them.
+
+    Args:
+        folder: holds the proven float32 graphs; they are replaced.
+        subject: what they were proven candidatest.
+        precision: one of PRECISIONS but "fp32".
+        calibration_swaps: how many rendered swaps ranges are observed on.
+        progress: called with one line per thing begun.
+
+    Returns:
+        graph name -> its conversion; the proof.
+
+    Raises:
+        ParityFailed: a converted graph or swap is further from torch than its precision allows.
+    """
+    progress(f"sampling {calibration_swaps} swaps to calibrate with")
+    swap, tables = subject.checkpoint.swap, list(subject.tables.values())
+    held_out = rendered_probes(swap, PARITY_SWAPS, "parity", SEED)
+    backend = open_graphs(folder, {name: f"{name}.onnx" for name in subject.graphs})
+
+    def feeds_of(probes: list[Any]) -> Feeds:
+        return feeds_of_swaps(backend, probes, tables, swap.guidance_scale)
+
+    calibration = feeds_of(rendered_probes(swap, calibration_swaps, "calibration", SEED))
+    unseen = feeds_of(held_out)
+    backend.close()
+    originals = {name: onnx.load(folder / f"{name}.onnx") for name in subject.graphs}
+    budgets = LOSS_BUDGETS if precision in GRIDS else LOSS_BUDGETS[:1]
+    for budget in budgets:
+        converted = {}
+        for name, original in originals.items():
+            progress(f"converting {name} to {precision}")
+            converted[name] = convert(original, precision, calibration[name], progress, budget)
+            check(converted[name].model, name)
+            _replace(folder, name, converted[name].model)
+        candidate = Candidate(folder, converted, originals, budget)
+        try:
+            proof = prove_precision(subject, candidate, unseen, held_out[0], progress)
+            break
+        except ParityFailed as error:
+            if budget == budgets[-1]:
+                raise
+            progress(f"{error}; trying with half the loss per graph")
+    proof["calibration"] = {
+        "dataset_sha256": read_dataset(calibration_dataset()).digest,
+        "swaps": calibration_swaps,
+        "held_out_swaps": PARITY_SWAPS,
+        "seed": SEED,
+    }
+    return converted, proof
+
+
+def _replace(folder: Path, name: str, model: onnx.ModelProto) -> None:
+    """Write a graph over the one that is there; the model stays whole in memory, to be proven."""
+    for file in (folder / f"{name}.onnx", folder / f"{name}.onnx.data"):
+        file.unlink(missing_ok=True)
+    write_onnx(folder, name, model)
+    if (folder / f"{name}.onnx.data").exists():  # writing has moved the weights out of the model
+        onnx.load_external_data_for_model(model, str(folder))

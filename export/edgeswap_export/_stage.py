@@ -1,0 +1,201 @@
+"""The export stage: a checkpoint folder in, a proven bundle folder out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+from diffusers.models.attention_processor import AttnProcessor2_0
+
+from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
+from edgeswap_compress.data.assets import asset
+from edgeswap_export._config import ExportConfig, license_of
+from edgeswap_export._requantize import requantise
+from edgeswap_export._single_file import write_single_file
+from edgeswap_export.graphs.compact import store_in_float16
+from edgeswap_export.graphs.detector import (
+    ASSET,
+    FILE_NAME,
+    LICENCE,
+    ORIGIN,
+    detector_entry,
+    detector_graph,
+)
+from edgeswap_export.graphs.example import Probe, probe
+from edgeswap_export.graphs.finite import require_finite_answers, require_finite_weights
+from edgeswap_export.graphs.fuse import SINGLE_FILE, require_few_steps
+from edgeswap_export.graphs.swap_graphs import AXES, TorchGraph, batched, torch_graphs
+from edgeswap_export.graphs.to_onnx import to_onnx, write_onnx
+from edgeswap_export.parity.prove import Subject, prove, prove_batch
+from edgeswap_export.precision.convert import Converted
+from edgeswap_export.precision.layers import layer_types
+from edgeswap_export.samplers.schedule import schedule_table
+from edgeswap_runtime.bundle.manifest import (
+    Alignment,
+    Graph,
+    Licence,
+    Manifest,
+    Mask,
+    Tensor,
+    write_manifest,
+)
+from edgeswap_runtime.files import new_folder
+
+PACKAGES = ("edgeswap", "torch", "diffusers", "onnx", "onnxscript", "onnxruntime")
+Progress = Callable[[str], None]
+
+
+def export(
+    checkpoint_path: Path | str,
+    config: ExportConfig,
+    out: Path | str,
+    progress: Progress = lambda line: None,
+) -> Path:
+    """Turn a checkpoint into a bundle and prove that both compute the same.
+
+    The same checkpoint, config and package versions give the same bytes in every graph.
+
+    Args:
+        checkpoint_path: The checkpoint folder.
+        config: What to put into the bundle.
+        out: The bundle folder to make; it appears when it is complete and proven, or not at all.
+        progress: Called with one line per thing begun.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        OutputExists: ``out`` exists.
+        InvalidCheckpoint: The checkpoint is damaged.
+        ExportError: The config asks for what cannot be written; the message says what.
+        ParityFailed: ONNX Runtime and torch differ by more than the stated tolerance.
+        GraphFailed: A graph could not be written.
+    """
+    with new_folder(Path(out)) as folder:
+        progress(f"loading {checkpoint_path}")
+        checkpoint = _load(Path(checkpoint_path))
+        requests = config.requests(checkpoint.swap)
+        settings = dict(checkpoint.scheduler.config)
+        tables = {r.name: schedule_table(settings, r.sampler, r.steps, r.options) for r in requests}
+        if config.single_file:
+            require_few_steps(tables[requests[0].name])
+        if config.detector:
+            # Before the minutes of work: it may be missing.
+            write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
+        sample = probe(checkpoint.swap)
+        graphs = _write_graphs(folder, checkpoint, sample, config, progress)
+        subject = Subject(checkpoint=checkpoint, graphs=graphs, requests=requests, tables=tables)
+        parity = prove(folder, subject, sample, progress)
+        if config.batch is not None:
+            parity["batch"] = prove_batch(folder, subject, config.batch[2], progress)
+        converted: dict[str, Converted] = {}
+        if config.precision != "fp32":
+            converted, proof = requantise(
+                folder, subject, config.precision, config.calibration_swaps, progress
+            )
+            parity = {**proof, "float32": parity}
+        if config.single_file:
+            progress(f"writing {SINGLE_FILE}")
+            parity["single_file"] = write_single_file(folder, subject, sample, config.precision)
+        layers = {n: layer_types(onnx.load(folder / f"{n}.onnx")) for n in graphs}
+        manifest = _manifest(Path(checkpoint_path), config, subject, converted, layers, parity)
+        write_manifest(folder, manifest)
+    return Path(out)
+
+
+def _write_graphs(
+    folder: Path, checkpoint: Checkpoint, sample: Probe, config: ExportConfig, progress: Progress
+) -> dict[str, TorchGraph]:
+    """Write the float32 graphs; what torch answers to the sample is checked to be numbers first."""
+    # One processor for every checkpoint, so that the same weights give the same graph.
+    checkpoint.unet.set_attn_processor(AttnProcessor2_0())
+    graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
+    for name, graph in graphs.items():
+        require_finite_answers(name, graph.outputs)
+    for name, graph in graphs.items():
+        progress(f"writing graph {name}")
+        model = write_graph(name, graph, config.batch)
+        if config.compact:
+            store_in_float16(model)
+        write_onnx(folder, name, model)
+    return graphs
+
+
+def _load(path: Path) -> Checkpoint:
+    """The checkpoint, its weights checked to be numbers."""
+    checkpoint = Checkpoint.load(path)
+    for name in MODULES:
+        require_finite_weights(getattr(checkpoint, name), path / name)
+    return checkpoint
+
+
+def write_graph(
+    name: str, graph: TorchGraph, batch: tuple[int, int, int] | None
+) -> onnx.ModelProto:
+    """One graph as ONNX: of a batch of one, or of a free one."""
+    if batch is None:
+        return to_onnx(name, graph.module, graph.inputs, tuple(graph.outputs))
+    example = batched(graph, 2).inputs
+    free = {key: {0: "batch"} for key in example}
+    return to_onnx(name, graph.module, example, tuple(graph.outputs), free)
+
+
+def _manifest(
+    checkpoint_path: Path,
+    config: ExportConfig,
+    subject: Subject,
+    converted: Mapping[str, Converted],
+    layers: Mapping[str, dict[str, int]],
+    parity: dict[str, Any],
+) -> Manifest:
+    swap = subject.checkpoint.swap
+    entries = {
+        n: replace(_entry(n, graph, converted.get(n), config.batch), layers=layers[n])
+        for n, graph in subject.graphs.items()
+    }
+    licence, origin = license_of(config, swap)
+    licences = [Licence(what="swap model", licence=licence, origin=origin)]
+    if config.detector:
+        entries["detector"] = detector_entry("detector.onnx")
+        licences.append(Licence(what="face detector", licence=LICENCE, origin=ORIGIN))
+    stage = {"stage": "export", "config": config.to_json()}
+    return Manifest(
+        name=config.name or checkpoint_path.resolve().name,
+        made_with={name: importlib.metadata.version(name) for name in PACKAGES},
+        resolution_px=swap.resolution_px,
+        alignment=Alignment(landmarks_px=swap.landmarks_px),
+        mask=Mask(**asdict(swap.mask)),
+        graphs=entries,
+        guidance_scale=swap.guidance_scale,
+        evaluations_per_step=1 if swap.guidance_scale == 1.0 else 2,
+        schedules=dict(subject.tables),
+        default_schedule=subject.requests[0].name,
+        licences=tuple(licences),
+        parity=parity,
+        history=(*swap.history, stage),
+    )
+
+
+def _entry(
+    name: str,
+    graph: TorchGraph,
+    converted: Converted | None,
+    batch: tuple[int, int, int] | None,
+) -> Graph:
+    def tensor(key: str, sizes: tuple[int, ...]) -> Tensor:
+        shape: tuple[int | str, ...] = sizes if batch is None else ("batch", *sizes[1:])
+        return Tensor(name=key, dtype="float32", shape=shape, axes=AXES[key])
+
+    islands = {} if converted is None else converted.islands
+    return Graph(
+        file=f"{name}.onnx",
+        precision="fp32" if converted is None else converted.precision,
+        inputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.inputs.items()),
+        outputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.outputs.items()),
+        islands={reason: tuple(names) for reason, names in islands.items()},
+        free_sizes={} if batch is None else {"batch": batch},
+    )

@@ -1,0 +1,202 @@
+"""The proofs that go into a manifest: float32 first, then the precision of the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_export._calibration import Feeds
+from edgeswap_export._config import ScheduleRequest
+from edgeswap_export.graphs.example import SEED, Probe
+from edgeswap_export.graphs.swap_graphs import TorchGraph, batched
+from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
+from edgeswap_export.parity.compare import (
+    GRAPH_TOLERANCE,
+    graph_parity,
+    open_graphs,
+    output_parity,
+    run_graph,
+    swap_parity,
+    swap_with_runtime,
+    swap_with_torch,
+)
+from edgeswap_export.precision.convert import Converted, allowed
+from edgeswap_export.precision.run import Feed, MemoryBackend
+from edgeswap_export.samplers.noise import noise_levels
+from edgeswap_export.samplers.schedule import SAMPLERS
+from edgeswap_runtime.backends.protocol import Backend
+from edgeswap_runtime.bundle.manifest import Schedule
+
+Progress = Callable[[str], None]
+
+NOT_COMPARED = "not compared: diffusers has no such sampler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is proven.
+
+    Attributes:
+        checkpoint: The reference, in float32.
+        graphs: Its modules, each with one example.
+        requests: The schedules, the default one first.
+        tables: Schedule name -> table.
+    """
+
+    checkpoint: Checkpoint
+    graphs: Mapping[str, TorchGraph]
+    requests: tuple[ScheduleRequest, ...]
+    tables: Mapping[str, Schedule]
+
+
+def prove(folder: Path, subject: Subject, sample: Probe, progress: Progress) -> dict[str, Any]:
+    """Compare the float32 graphs, then every whole swap that diffusers can also make, with torch.
+
+    Returns:
+        The manifest's "parity": each difference with its tolerance, what was compared and how.
+
+    Raises:
+        ParityFailed: A difference is above its tolerance; the message names the first layer.
+    """
+
+    def inspect(name: str) -> Divergence | None:
+        graph = subject.graphs[name]
+        feed = {key: value.numpy() for key, value in graph.inputs.items()}
+        model = onnx.load(folder / f"{name}.onnx")
+        return first_divergence(model, feed, torch_values(name, graph), GRAPH_TOLERANCE)
+
+    backend = open_graphs(folder, {name: f"{name}.onnx" for name in subject.graphs})
+    try:
+        progress("comparing each graph with torch")
+        report = graph_parity(backend, subject.graphs, inspect=inspect)
+        swaps = _swaps(backend, subject, sample, "fp32", progress)
+    finally:
+        backend.close()
+    return {
+        "backend": "onnxruntime cpu fp32",
+        "reference": "torch cpu fp32",
+        "probe_seed": SEED,
+        "graphs": report,
+        "swaps": swaps,
+    }
+
+
+def prove_batch(folder: Path, subject: Subject, count: int, progress: Progress) -> dict[str, Any]:
+    """Compare the float32 graphs with torch once more, on the largest batch they were made for.
+
+    Raises:
+        ParityFailed: A difference is above its tolerance.
+    """
+    progress(f"comparing each graph with torch on a batch of {count}")
+    graphs = {name: batched(graph, count) for name, graph in subject.graphs.items()}
+    backend = open_graphs(folder, {name: f"{name}.onnx" for name in graphs})
+    try:
+        return {"size": count, "graphs": graph_parity(backend, graphs)}
+    finally:
+        backend.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Converted graphs to prove.
+
+    Attributes:
+        folder: Holds the converted files.
+        converted: Graph name -> what was written.
+        originals: Graph name -> the proven float32 graph, to find a diverging layer with.
+        budget: The loss they were quantised with.
+    """
+
+    folder: Path
+    converted: Mapping[str, Converted]
+    originals: Mapping[str, onnx.ModelProto]
+    budget: float
+
+
+def prove_precision(
+    subject: Subject, candidate: Candidate, feeds: Feeds, sample: Probe, progress: Progress
+) -> dict[str, Any]:
+    """The same of graphs in fewer bits, on rendered faces that they were not calibrated with.
+
+    Args:
+        subject: The reference.
+        candidate: What is proven.
+        feeds: Of swaps of the dataset's other half.
+        sample: A swap of it.
+        progress: Called with one line per thing begun.
+
+    Raises:
+        ParityFailed: As `prove`.
+    """
+    converted = candidate.converted
+    precision = next(iter(converted.values())).precision
+    tolerance = allowed(precision, candidate.budget)
+    progress(f"comparing each {precision} graph with torch")
+    backend = MemoryBackend({n: (c.twin or c.model, c.level) for n, c in converted.items()})
+
+    def inspect(name: str) -> Divergence | None:
+        suspect, original, feed = converted[name], candidate.originals[name], feeds[name][0]
+        reference, model = onnx_values(original, feed), suspect.twin or suspect.model
+        return first_divergence(model, feed, reference, tolerance, suspect.level, original)
+
+    report: dict[str, dict[str, Any]] = {}
+    for name, graph in subject.graphs.items():
+        found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
+        expected = _stacked([_torch_answers(graph, feed) for feed in feeds[name]])
+        report[name] = output_parity(name, found, expected, tolerance, inspect)
+    runs_here = all(c.twin is None or c.precision == "fp16" for c in converted.values())
+    how = f"onnxruntime cpu {precision}"
+    if runs_here:
+        backend.close()
+        files = open_graphs(candidate.folder, {name: f"{name}.onnx" for name in converted})
+        swaps = _swaps(files, subject, sample, precision, progress)
+        files.close()
+    else:
+        swaps = _swaps(backend, subject, sample, precision, progress)
+    rounded = any(c.twin is not None for c in converted.values())
+    return {
+        "backend": f"{how}, every result rounded in emulation" if rounded else how,
+        "swaps_backend": how if runs_here else f"{how}, in emulation",
+        "reference": "torch cpu fp32",
+        "graphs": report,
+        "swaps": swaps,
+        "conversions": {name: entry.to_json() for name, entry in converted.items()},
+    }
+
+
+def _swaps(
+    backend: Backend[Any], subject: Subject, sample: Probe, precision: str, progress: Progress
+) -> dict[str, Any]:
+    swaps: dict[str, Any] = {}
+    levels = noise_levels(dict(subject.checkpoint.scheduler.config))
+    for request in subject.requests:
+        entry = SAMPLERS[request.sampler]
+        scheduler = entry.twin(levels, request.options or entry.options())
+        if scheduler is None:
+            swaps[request.name] = NOT_COMPARED
+            continue
+        progress(f"comparing swaps by {request.name} with torch")
+        scale = subject.checkpoint.swap.guidance_scale
+        found = swap_with_runtime(backend, subject.tables[request.name], sample, scale)
+        expected = swap_with_torch(subject.checkpoint, scheduler, request.steps, sample)
+        swaps[request.name] = swap_parity(request.name, found, expected, precision)
+    return swaps
+
+
+@torch.no_grad()
+def _torch_answers(graph: TorchGraph, feed: Feed) -> dict[str, NDArray[np.float32]]:
+    outputs = graph.module(*(torch.from_numpy(feed[name]) for name in graph.inputs))
+    return {name: value.numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
+
+
+def _stacked(answers: list[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
+    """Output name -> all its answers in one array."""
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}

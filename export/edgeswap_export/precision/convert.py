@@ -1,0 +1,160 @@
+"""A proven float32 graph, converted to the precision asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgeswap_export.precision._emulate import emulated
+from edgeswap_export.precision._lower import KINDS, lower, phase_nodes
+from edgeswap_export.precision._sensitivity import Choice, choose_layers, relative_error
+from edgeswap_export.precision.float32_nodes import overflowing, sensitive_to_rounding
+from edgeswap_export.precision.qdq import (
+    clips,
+    observed_values,
+    quantisable,
+    quantise,
+    raise_opset,
+)
+from edgeswap_export.precision.run import Feed, answers, largest, look_inside
+
+OPSETS = {"bf16": 22}
+"""Where ONNX learnt the type: a bfloat16 Conv in 22; `_qdq.GRIDS` has float8's."""
+
+SAMPLES_PER_VALUE = 1 << 14
+"""How many numbers of one value are kept to choose its clip by."""
+
+LOSS_BUDGETS = (0.05, 0.025, 0.0125)
+"""Root mean square error that quantisation may add to a graph's output, in its standard deviations.
+
+The first is 26 dB below the signal: the default model's own error is half a standard deviation of
+what the denoiser predicts, so the two add up to less than 0.1 dB more. A model whose whole swap
+does not pass with it gets the next.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """A graph in another precision.
+
+    Attributes:
+        model: what goes into the bundle.
+        precision: a name in PRECISIONS.
+        level: of graph optimisation at which ONNX Runtime's CPU runs it as written.
+        twin: an equivalent that ONNX Runtime's CPU can run, where it cannot run `model`.
+        islands: nodes that stay float32, with the reason -> their names.
+        loss: of quantisation, as LOSS_BUDGETS; None where nothing was quantised.
+    """
+
+    model: onnx.ModelProto
+    precision: str
+    level: str = "all"
+    twin: onnx.ModelProto | None = None
+    islands: dict[str, list[str]] = field(default_factory=dict)
+    loss: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "precision": self.precision,
+            "islands": self.islands,
+            "quantisation_loss": self.loss,
+        }
+
+
+def allowed(precision: str, budget: float = LOSS_BUDGETS[0]) -> float:
+    """The root mean square error that a graph may have, in the output's standard deviations.
+
+    Half a unit in the last place of a number near 1 is 2^-12 in float16 and 2^-9 in bfloat16; some
+    hundred roundings, independent of each other, add up to ten times that and a norm on top may
+    double it. Quantisation has four times its
+    budget: faces that were not tried may be harder. How much quality it may cost is for the whole
+    swap to decide; a layer with a wrong scale shows as 1 and more.
+    """
+    return {"fp32": 1e-5, "fp16": 20 * 2.0**-12, "bf16": 20 * 2.0**-9}.get(precision, 4.0 * budget)
+
+
+def convert(
+    model: onnx.ModelProto,
+    to: str,
+    feeds: list[Feed],
+    progress: Callable[[str], None] = lambda line: None,
+    budget: float = LOSS_BUDGETS[0],
+) -> Converted:
+    """Convert a float32 graph; its inputs and outputs stay float32.
+
+    Args:
+        model: a float32 graph, all nodes named.
+        to: a name in PRECISIONS.
+        feeds: inputs as the graph meets them in real swaps; at least one for fp16, int8 and fp8.
+        progress: called with a line when the choice of layers takes longer.
+        budget: of quantisation, as LOSS_BUDGETS.
+    """
+    if to == "fp32":
+        return Converted(model=model, precision=to)
+    if to in KINDS:
+        return _lowered(model, to, feeds)
+    return _quantised(model, to, feeds, progress, budget)
+
+
+def _lowered(model: onnx.ModelProto, to: str, feeds: list[Feed]) -> Converted:
+    islands = {"phase": sorted(phase_nodes(model))}
+    if to == "fp16":
+        islands["overflow"] = overflowing(model, largest(model, feeds))
+    else:
+        islands["rounding"] = sensitive_to_rounding(model)
+    low = lower(model, to, [name for names in islands.values() for name in names])
+    twin = emulated(low, KINDS[to][0])
+    raise_opset(low, OPSETS.get(to, 0))
+    islands = {reason: names for reason, names in islands.items() if names}
+    return Converted(model=low, precision=to, level="none", twin=twin, islands=islands)
+
+
+def _quantised(
+    model: onnx.ModelProto,
+    to: str,
+    feeds: list[Feed],
+    progress: Callable[[str], None],
+    budget: float,
+) -> Converted:
+    layers = quantisable(model, to)
+    peaks, samples = observe(model, feeds, observed_values(layers))
+    ranges = clips(samples, peaks, to)
+    level = "all" if to == "int8" else "basic"
+    expected = answers(model, feeds)
+
+    def loss(candidate: onnx.ModelProto) -> float:
+        return relative_error(candidate, feeds, expected, level)
+
+    choice: Choice = choose_layers(
+        layers, lambda some: quantise(model, to, ranges, some), loss, budget, progress
+    )
+    final = quantise(model, to, ranges, choice.layers)
+    left_out = [layer.node.name for layer in choice.left_out]
+    islands = {"quantisation": left_out} if left_out else {}
+    if to == "int8":
+        return Converted(model=final, precision=to, islands=islands, loss=choice.loss)
+    rest = _lowered(final, "fp16", feeds)
+    return replace(rest, precision=to, islands={**islands, **rest.islands}, loss=choice.loss)
+
+
+def observe(
+    model: onnx.ModelProto, feeds: list[Feed], names: set[str]
+) -> tuple[dict[str, float], dict[str, NDArray[np.float32]]]:
+    """The largest magnitude of each value over the feeds, and an even sample of its numbers."""
+    peaks: dict[str, float] = {}
+    kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+    share = max(SAMPLES_PER_VALUE // len(feeds), 1)
+
+    def visit(name: str, value: NDArray[np.float32]) -> None:
+        flat = value.ravel()
+        peaks[name] = max(peaks.get(name, 0.0), float(np.abs(flat).max(initial=0.0)))
+        kept[name].append(flat[:: max(flat.size // share, 1)].copy())
+
+    look_inside(model, feeds, visit, only=names)
+    return peaks, {name: np.concatenate(parts) for name, parts in kept.items()}

@@ -1,0 +1,284 @@
+"""INT8 and FP8 graphs: QuantizeLinear and DequantizeLinear pairs around layers with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeswap_export.graphs.values import consumers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """What numbers a quantised tensor can hold; zero is one of them and its zero point.
+
+    Attributes:
+        element: ONNX element type.
+        dtype: numpy's.
+        top: the largest number.
+        per_channel: weights get one scale for each output channel.
+        quantise_results: what a layer computes is quantised as well: ONNX Runtime's INT8 kernels
+            for the CPU have INT8 on both sides.
+        opset: the least that knows the type.
+        least_scale: scales are not smaller.
+    """
+
+    element: int
+    dtype: np.dtype[np.generic]
+    top: float
+    per_channel: bool
+    quantise_results: bool
+    opset: int
+    least_scale: float
+
+    def scale(self, peaks: NDArray[np.floating] | float) -> NDArray[np.float32]:
+        """Scales at which the given magnitudes are the largest number of the grid."""
+        scales = np.asarray(peaks, np.float32) / np.float32(self.top)
+        found: NDArray[np.float32] = np.maximum(scales, np.float32(self.least_scale))
+        return found
+
+    def round(self, scaled: NDArray[np.float32]) -> NDArray[np.generic]:
+        """Numbers in units of the scale, on the grid."""
+        clipped = np.clip(scaled, -self.top, self.top)
+        if self.dtype == np.int8:
+            clipped = np.rint(clipped)
+        rounded: NDArray[np.generic] = clipped.astype(self.dtype)
+        return rounded
+
+
+GRIDS = {
+    # Symmetric, as TensorRT demands; -128 stays unused.
+    "int8": Grid(
+        element=TensorProto.INT8,
+        dtype=np.dtype(np.int8),
+        top=127.0,
+        per_channel=True,
+        quantise_results=True,
+        opset=18,
+        least_scale=1e-12,
+    ),
+    # E4M3 of arXiv 2209.05433; one scale a tensor, as its hardware multiplies.
+    "fp8": Grid(
+        element=TensorProto.FLOAT8E4M3FN,
+        dtype=np.dtype(ml_dtypes.float8_e4m3fn),
+        top=448.0,
+        per_channel=False,
+        quantise_results=False,
+        opset=19,
+        # The least normal float16, in which these scales are stored; float8 loses nothing by it.
+        least_scale=2.0**-14,
+    ),
+}
+"""Precision -> its grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A convolution or matrix product with constant weights.
+
+    Attributes:
+        node: the operator.
+        result: the value that holds what it computes, its bias included.
+    """
+
+    node: onnx.NodeProto
+    result: str
+
+
+def quantisable(model: onnx.ModelProto, to: str) -> list[Layer]:
+    """The layers that can be quantised and gain by it, in the graph's order.
+
+    The attention's own products have no weights: two activations, small, and the softmax between
+    them exaggerates their errors. INT8 leaves out products without a bias and those of single
+    vectors too: ONNX Runtime has its fast kernels, QLinearConv and QGemm, for the others alone.
+
+    Args:
+        model: a float32 graph.
+        to: "int8" or "fp8".
+    """
+    ranks = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    readers = consumers(model)
+    layers = []
+    for node in model.graph.node:
+        rank = ranks.get(node.input[1], 0) if len(node.input) > 1 else 0
+        if node.op_type == "Conv" and rank >= 3:
+            layers.append(Layer(node, node.output[0]))
+        elif node.op_type == "MatMul" and rank == 2:
+            following = readers.get(node.output[0], [])
+            biased = [n for n in following if n.op_type == "Add" and ranks.keys() & set(n.input)]
+            if len(following) == len(biased) == 1:
+                layers.append(Layer(node, biased[0].output[0]))
+            elif not GRIDS[to].quantise_results:
+                layers.append(Layer(node, node.output[0]))
+        elif node.op_type == "Gemm" and rank == 2 and not GRIDS[to].quantise_results:
+            layers.append(Layer(node, node.output[0]))
+    return layers
+
+
+def observed_values(layers: Iterable[Layer]) -> set[str]:
+    """The values whose ranges `quantise` needs."""
+    return {value for layer in layers for value in (layer.node.input[0], layer.result)}
+
+
+def quantise(
+    model: onnx.ModelProto, to: str, ranges: Mapping[str, float], layers: Iterable[Layer]
+) -> onnx.ModelProto:
+    """Put Q/DQ pairs around the chosen layers; all else stays float32.
+
+    Biases stay float32 too: TensorRT wants them so, and ONNX Runtime quantises them by itself.
+
+    Args:
+        model: a float32 graph.
+        to: "int8" or "fp8".
+        ranges: value name -> magnitude to clip at, for `observed_values`.
+        layers: those to quantise, among `quantisable`.
+
+    Returns:
+        A new model of the same inputs and outputs.
+    """
+    return _Quantising(model, GRIDS[to], ranges, layers).run()
+
+
+class _Quantising:
+    """One pass over the graph's nodes, in order."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        grid: Grid,
+        ranges: Mapping[str, float],
+        layers: Iterable[Layer],
+    ) -> None:
+        self.model, self.grid, self.ranges = model, grid, ranges
+        chosen = list(layers)
+        self.chosen = {layer.node.name for layer in chosen}
+        outputs = {value.name for value in model.graph.output}
+        self.results = {layer.result for layer in chosen if grid.quantise_results} - outputs
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.added: dict[str, TensorProto] = {}
+        self.nodes: list[onnx.NodeProto] = []
+        # value or weight -> its dequantised twin
+        self.twins: dict[str, str] = {}
+
+    def run(self) -> onnx.ModelProto:
+        for original in self.model.graph.node:
+            node = onnx.NodeProto()
+            node.CopyFrom(original)
+            # Whoever reads a layer's result reads it quantised: ONNX Runtime fuses no layer whose
+            # result is also read as it was.
+            for index, name in enumerate(original.input):
+                node.input[index] = self.twins[name] if name in self.results else name
+            if original.name in self.chosen:
+                node.input[0] = self._activation(original.input[0])
+                node.input[1] = self._weight(original)
+            self.nodes.append(node)
+            for name in original.output:
+                if name in self.results:
+                    self._activation(name)
+        return self._assemble()
+
+    def _activation(self, name: str) -> str:
+        if name not in self.twins:
+            scale = self.grid.scale(self.ranges[name])
+            extra = [self._constant(f"{name}/scale", scale), self._zero(f"{name}/zero", ())]
+            quantised, twin = f"{name}/quantised", f"{name}/dequantised"
+            self._node("QuantizeLinear", [name, *extra], quantised)
+            self._node("DequantizeLinear", [quantised, *extra], twin)
+            self.twins[name] = twin
+        return self.twins[name]
+
+    def _weight(self, node: onnx.NodeProto) -> str:
+        name = node.input[1]
+        axis = _channel_axis(node) if self.grid.per_channel else None
+        twin = f"{name}/dequantised" if axis is None else f"{name}/dequantised.{axis}"
+        if twin in self.twins.values():
+            return twin
+        values = numpy_helper.to_array(self.weights[name])
+        others = None if axis is None else tuple(i for i in range(values.ndim) if i != axis)
+        scale = self.grid.scale(np.abs(values).max(axis=others, keepdims=True))
+        stem = twin.replace("dequantised", "")
+        quantised = self.grid.round((values / scale).astype(np.float32))
+        shape = () if axis is None else (values.shape[axis],)
+        inputs = [
+            self._constant(f"{stem}quantised", quantised),
+            self._constant(f"{stem}scale", scale.reshape(shape)),
+            self._zero(f"{stem}zero", shape),
+        ]
+        self._node("DequantizeLinear", inputs, twin)
+        if axis is not None:
+            self.nodes[-1].attribute.append(helper.make_attribute("axis", axis))
+        self.twins[f"{name} as weight {axis}"] = twin
+        return twin
+
+    def _node(self, kind: str, inputs: list[str], output: str) -> None:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output))
+
+    def _constant(self, name: str, values: NDArray[np.generic] | np.generic) -> str:
+        self.added.setdefault(name, numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def _zero(self, name: str, shape: tuple[int, ...]) -> str:
+        return self._constant(name, np.zeros(shape, self.grid.dtype))
+
+    def _assemble(self) -> onnx.ModelProto:
+        new = onnx.ModelProto()
+        new.CopyFrom(self.model)
+        raise_opset(new, self.grid.opset)
+        del new.graph.node[:]
+        new.graph.node.extend(self.nodes)
+        read = {name for node in self.nodes for name in node.input}
+        kept = [tensor for tensor in self.model.graph.initializer if tensor.name in read]
+        del new.graph.initializer[:]
+        new.graph.initializer.extend([*kept, *self.added.values()])
+        return new
+
+
+def raise_opset(model: onnx.ModelProto, least: int) -> None:
+    """State a newer opset: from 18 on the operators written here only learn more types."""
+    for entry in model.opset_import:
+        if entry.domain == "" and entry.version < least:
+            entry.version = least
+
+
+def clips(
+    samples: Mapping[str, NDArray[np.float32]], peaks: Mapping[str, float], to: str
+) -> dict[str, float]:
+    """Where to clip each value: the clip of the least squared error over the samples.
+
+    A little clipping of the rare large numbers buys all others a finer grid (arXiv 1810.05723).
+    For float8 the largest number is always kept: its grid is finer near zero by itself.
+
+    Args:
+        samples: value name -> (N,) float32 drawn from it.
+        peaks: value name -> its largest magnitude.
+        to: "int8" or "fp8".
+    """
+    if to == "fp8":
+        return dict(peaks)
+    return {name: _best_clip(samples[name], peaks[name]) for name in peaks}
+
+
+def _best_clip(sample: NDArray[np.float32], peak: float, shares: Iterable[float] = ()) -> float:
+    tried = list(shares) or [1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4]
+    errors = []
+    for share in tried:
+        scale = max(share * peak, 1e-12) / 127.0
+        rounded = np.clip(np.rint(sample / scale), -127, 127) * scale
+        errors.append(float(np.square(rounded - sample, dtype=np.float64).sum()))
+    return peak * tried[int(np.argmin(errors))]
+
+
+def _channel_axis(node: onnx.NodeProto) -> int:
+    """The weight's axis that numbers the outputs."""
+    if node.op_type == "MatMul":
+        return 1
+    if node.op_type == "Gemm":
+        transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        return 0 if transposed else 1
+    return 0

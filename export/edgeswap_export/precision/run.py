@@ -1,0 +1,191 @@
+"""Running a graph that is still in memory, and looking at the values inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from onnx.numpy_helper import to_array
+
+from edgeswap_export.graphs.values import fits, skeleton, value_types
+
+Feed = dict[str, NDArray[np.float32]]
+"""Input name -> array."""
+
+CHUNK_BYTES = 1 << 28
+"""How much of a graph's inside is looked at in one run; a large graph takes several."""
+
+LEVELS = {
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+
+
+def open_session(
+    model: onnx.ModelProto | str, level: str = "all", lean: bool = False
+) -> ort.InferenceSession:
+    """A session on one thread of the processor, so that every run sums in the same order.
+
+    Args:
+        model: in memory, of any size, or the path of a file (with its external data beside it).
+        level: of graph optimisation, a key of LEVELS. "basic" is all that float8 can take; "none"
+            keeps every rounding of an emulated graph.
+        lean: spare memory instead of time: no second copy of the weights in a kernel's order.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = LEVELS[level]
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4
+    if lean:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        options.enable_cpu_mem_arena = False
+    if isinstance(model, str):
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    if fits(model):
+        data = model.SerializeToString()
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return _lend_weights(model, options)
+
+
+def _lend_weights(model: onnx.ModelProto, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session of a model too large for one protobuf: it is given the weights one by one."""
+    bare = skeleton(model)
+    apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
+    lent = [tensor for tensor in model.graph.initializer if tensor.name in apart]
+    arrays = [to_array(tensor) for tensor in lent]
+    values = [
+        ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type)
+        for array, tensor in zip(arrays, lent, strict=True)
+    ]
+    options.add_external_initializers([tensor.name for tensor in lent], values)
+    data = bare.SerializeToString()
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session.lent = (arrays, values)  # the session reads their memory for as long as it lives
+    return session
+
+
+def answers(
+    model: onnx.ModelProto, feeds: Iterable[Feed], level: str = "all"
+) -> list[dict[str, NDArray[np.float32]]]:
+    """The outputs for each feed, by name."""
+    session = open_session(model, level)
+    names = [output.name for output in session.get_outputs()]
+    return [dict(zip(names, session.run(names, dict(feed)), strict=True)) for feed in feeds]
+
+
+def look_inside(
+    model: onnx.ModelProto,
+    feeds: list[Feed],
+    visit: Callable[[str, NDArray[np.float32]], None],
+    level: str = "none",
+    only: Iterable[str] | None = None,
+) -> None:
+    """Call `visit(name, value)` with float32 values of the graph, for every feed.
+
+    Args:
+        model: in memory, of any size.
+        feeds: inputs.
+        visit: sees one array at a time; it must not keep it.
+        only: names of values; all float32 ones when None.
+    """
+    types = value_types(model)
+    inputs = {value.name for value in model.graph.input}
+    computed = [name for node in model.graph.node for name in node.output if name]
+    wanted = set(computed) if only is None else set(only)
+    for feed in feeds:
+        for name in feed:
+            if only is None or name in wanted:
+                visit(name, feed[name])
+    names = [
+        name
+        for name in computed
+        if name in wanted and types[name] == TensorProto.FLOAT and name not in inputs
+    ]
+    for chunk in _chunks(model, names):
+        session = open_session(_exposing(model, chunk), level)
+        for feed in feeds:
+            for name, value in zip(chunk, session.run(chunk, dict(feed)), strict=True):
+                visit(name, value)
+
+
+def largest(model: onnx.ModelProto, feeds: list[Feed], level: str = "none") -> dict[str, float]:
+    """Value name -> its largest magnitude over the feeds; infinite where it is not finite."""
+    found: dict[str, float] = {}
+
+    def visit(name: str, value: NDArray[np.float32]) -> None:
+        peak = float(np.abs(value).max(initial=0.0))
+        found[name] = max(found.get(name, 0.0), peak if np.isfinite(peak) else np.inf)
+
+    look_inside(model, feeds, visit, level)
+    return found
+
+
+def _exposing(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """The model with other outputs."""
+    new = onnx.ModelProto()
+    new.CopyFrom(model)
+    del new.graph.output[:]
+    new.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
+    )
+    return new
+
+
+def _chunks(model: onnx.ModelProto, names: list[str]) -> list[list[str]]:
+    sizes = _sizes(model)
+    chunks: list[list[str]] = []
+    room = 0
+    for name in names:
+        size = sizes.get(name, 0)
+        if not chunks or size > room:
+            chunks.append([])
+            room = CHUNK_BYTES
+        chunks[-1].append(name)
+        room -= size
+    return chunks
+
+
+def _sizes(model: onnx.ModelProto) -> Mapping[str, int]:
+    inferred = onnx.shape_inference.infer_shapes(skeleton(model)).graph.value_info
+    return {
+        info.name: 4 * int(np.prod([max(d.dim_value, 1) for d in info.type.tensor_type.shape.dim]))
+        for info in inferred
+    }
+
+
+class MemoryBackend:
+    """A runtime backend of graphs that are still in memory, on one thread of the processor.
+
+    Args:
+        graphs: graph name -> model and level of graph optimisation.
+    """
+
+    def __init__(self, graphs: Mapping[str, tuple[onnx.ModelProto, str]]) -> None:
+        self._sessions = {
+            name: open_session(model, level) for name, (model, level) in graphs.items()
+        }
+
+    def upload(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A copy of the array."""
+        return np.array(array, order="C")
+
+    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run one graph; unlike other backends' buffers these are new arrays."""
+        session = self._sessions[graph]
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+    def download(self, buffer: NDArray[Any]) -> NDArray[Any]:
+        """A copy of the array."""
+        return np.array(buffer)
+
+    def close(self) -> None:
+        """Drop the sessions."""
+        self._sessions.clear()

@@ -1,0 +1,65 @@
+"""Ancestral sampling: Ho, Jain & Abbeel, arXiv 2006.11239, equations (6) and (7), algorithm 2."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diffusers import DDPMScheduler
+
+from edgeswap_export.samplers.noise import NoiseLevels, visited
+from edgeswap_export.samplers.options import SamplerOptions, check_variance
+from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DdpmOptions(SamplerOptions):
+    """Options of the ancestral table.
+
+    Attributes:
+        variance: "fixed_small" is the posterior variance, "fixed_large" the forward step's beta.
+    """
+
+    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
+
+    def __post_init__(self) -> None:
+        check_variance("ddpm", self.variance)
+
+
+def ddpm_twin(levels: NoiseLevels, options: DdpmOptions) -> Any:
+    """The diffusers scheduler that the table equals."""
+    return levels.scheduler(DDPMScheduler, variance_type=options.variance)
+
+
+def ancestral_row(levels: NoiseLevels, timestep: int, after: int, variance: str) -> ScheduleRow:
+    """One ancestral step from a timestep to the next one visited (negative: to the clean sample).
+
+    The posterior variance of the step to the clean sample is zero; diffusers clamps it to 1e-20,
+    which no float32 sample can feel. At timestep 0 diffusers adds no noise of either variance.
+    """
+    here = levels.alphas_cumprod[timestep]
+    there = levels.alphas_cumprod[after] if after >= 0 else 1.0
+    x0, _ = levels.predictions(timestep)
+    ratio = here / there
+    to_x0 = math.sqrt(there) * (1.0 - ratio) / (1.0 - here)
+    to_sample = math.sqrt(ratio) * (1.0 - there) / (1.0 - here)
+    posterior = (1.0 - there) / (1.0 - here) * (1.0 - ratio)
+    spread = posterior if variance == "fixed_small" else 1.0 - ratio
+    mean = to_x0 * x0
+    return ScheduleRow(
+        timestep=float(timestep),
+        sample=mean.sample + to_sample,
+        output=mean.output,
+        noise=math.sqrt(spread) if timestep > 0 else 0.0,
+    )
+
+
+def ddpm(levels: NoiseLevels, steps: int, options: DdpmOptions) -> Schedule:
+    """Write ancestral sampling as a table: x' = posterior mean + sqrt(posterior variance) noise."""
+    timesteps = [int(t) for t in visited(levels, ddpm_twin(levels, options), steps)]
+    rows = tuple(
+        ancestral_row(levels, timestep, after, options.variance)
+        for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True)
+    )
+    return Schedule(sampler="ddpm", steps=steps, initial_noise_scale=1.0, rows=rows)

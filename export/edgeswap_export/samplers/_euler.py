@@ -1,0 +1,59 @@
+"""Euler on the probability-flow ODE: Karras et al., arXiv 2206.00364, algorithm 1, first order."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from diffusers import EulerDiscreteScheduler
+
+from edgeswap_export.samplers._linear import SAMPLE, Linear, predictions
+from edgeswap_export.samplers.noise import NoiseLevels, visited
+from edgeswap_export.samplers.options import SamplerOptions
+from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+
+
+def euler_twin(levels: NoiseLevels, options: SamplerOptions) -> Any:
+    """The diffusers scheduler that the table equals."""
+    return levels.scheduler(
+        EulerDiscreteScheduler,
+        interpolation_type="linear",
+        timestep_type="discrete",
+        final_sigmas_type="zero",
+    )
+
+
+def euler(levels: NoiseLevels, steps: int, options: SamplerOptions) -> Schedule:
+    """Write Euler's method as a table: x' = x + (sigma' - sigma) (x - x0) / sigma.
+
+    The sample lives in the variance-exploding coordinates of the paper, x = x0 + sigma eps, so it
+    starts at the largest sigma and the model sees it divided by sqrt(sigma^2 + 1). Where the
+    checkpoint's terminal signal-to-noise ratio is zero sigma would be infinite; as in diffusers the
+    last alphas_cumprod is then 2^-24, which makes it 4096.
+    """
+    scheduler = euler_twin(levels, options)
+    timesteps = visited(levels, scheduler, steps)
+    scheduler.sigmas = scheduler.sigmas.double()  # init_noise_sigma computes with them
+    sigmas = [float(s) for s in scheduler.sigmas]
+    rows = []
+    for timestep, sigma, after in zip(timesteps, sigmas[:-1], sigmas[1:], strict=True):
+        input_scale = 1.0 / math.sqrt(sigma**2 + 1.0)
+        # alpha and sigma of the same noise level where variance is preserved; the prediction is
+        # made there, on the scaled sample.
+        x0, _ = predictions(levels.prediction_type, input_scale, sigma * input_scale)
+        x0 = Linear(x0.sample * input_scale, x0.output)
+        step = SAMPLE + ((after - sigma) / sigma) * (SAMPLE - x0)
+        rows.append(
+            ScheduleRow(
+                timestep=float(timestep),
+                input_scale=input_scale,
+                sample=step.sample,
+                output=step.output,
+            )
+        )
+    return Schedule(
+        sampler="euler",
+        steps=steps,
+        rows=tuple(rows),
+        initial_noise_scale=float(scheduler.init_noise_sigma),
+    )

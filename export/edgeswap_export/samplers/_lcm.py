@@ -1,0 +1,70 @@
+"""Latent consistency models: Luo et al., arXiv 2310.04378, algorithm 3 (multistep sampling)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from diffusers import LCMScheduler
+
+from edgeswap_export._errors import UnsupportedSchedule
+from edgeswap_export.samplers._linear import SAMPLE
+from edgeswap_export.samplers.noise import NoiseLevels, visited
+from edgeswap_export.samplers.options import SamplerOptions
+from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+
+SIGMA_DATA = 0.5  # diffusers LCMScheduler.get_scalings_for_boundary_condition_discrete
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LcmOptions(SamplerOptions):
+    """Options of the consistency-model table.
+
+    Attributes:
+        original_steps: Number of evenly spaced timesteps the model was distilled on.
+        timestep_scaling: Sharpness of the boundary condition; larger trusts the model sooner.
+    """
+
+    original_steps: int = 50
+    timestep_scaling: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.original_steps < 1:
+            raise UnsupportedSchedule(
+                f"lcm original_steps must be at least 1, found {self.original_steps}"
+            )
+
+
+def lcm_twin(levels: NoiseLevels, options: LcmOptions) -> Any:
+    """The diffusers scheduler that the table equals."""
+    return levels.scheduler(
+        LCMScheduler,
+        original_inference_steps=options.original_steps,
+        timestep_scaling=options.timestep_scaling,
+    )
+
+
+def lcm(levels: NoiseLevels, steps: int, options: LcmOptions) -> Schedule:
+    """Write multistep consistency sampling as a table.
+
+    x' = alpha' (c_skip x + c_out x0) + sigma' noise, without the noise and alpha' at the last step.
+    """
+    timesteps = [int(t) for t in visited(levels, lcm_twin(levels, options), steps)]
+    rows = []
+    for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True):
+        scaled = timestep * options.timestep_scaling
+        c_skip = SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2)
+        c_out = scaled / math.sqrt(scaled**2 + SIGMA_DATA**2)
+        there = levels.alphas_cumprod[after] if after >= 0 else 1.0
+        x0, _ = levels.predictions(timestep)
+        step = math.sqrt(there) * (c_skip * SAMPLE + c_out * x0)
+        rows.append(
+            ScheduleRow(
+                timestep=float(timestep),
+                sample=step.sample,
+                output=step.output,
+                noise=math.sqrt(1.0 - there),
+            )
+        )
+    return Schedule(sampler="lcm", steps=steps, initial_noise_scale=1.0, rows=tuple(rows))

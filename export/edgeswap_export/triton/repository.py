@@ -1,0 +1,159 @@
+"""The stage: a bundle in, a model repository out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from edgeswap_export._errors import UnsupportedExport
+from edgeswap_export.graphs.fuse import sampler_graph
+from edgeswap_export.graphs.to_onnx import write_onnx
+from edgeswap_export.triton._config import (
+    ACCELERATORS,
+    Batching,
+    Step,
+    ensemble_config,
+    model_config,
+)
+from edgeswap_runtime.bundle.folder import Bundle
+from edgeswap_runtime.bundle.manifest import Graph, Manifest, Tensor
+from edgeswap_runtime.errors import InvalidRequest
+from edgeswap_runtime.files import new_folder, write_bytes
+
+IMAGE = "nvcr.io/nvidia/tritonserver:24.12-py3"
+CONDITION = ("tokens", "vector", "source_latents")
+
+ENCODE = Step(
+    model="encode", inputs={"target": "target"}, outputs={"target_latents": "target_latents"}
+)
+IDENTITY = Step(
+    model="identity", inputs={"source": "source"}, outputs={name: name for name in CONDITION}
+)
+DENOISE = Step(
+    model="denoise",
+    inputs={name: name for name in ("target_latents", *CONDITION)},
+    outputs={"sample": "sample"},
+)
+DECODE = Step(
+    model="decode",
+    inputs={name: name for name in ("sample", "target_latents")},
+    outputs={"crop": "crop"},
+)
+ENSEMBLES: Mapping[str, tuple[tuple[str, ...], tuple[Step, ...]]] = {
+    "swap": (("target", "source"), (ENCODE, IDENTITY, DENOISE, DECODE)),
+    "swap_known": (("target", *CONDITION), (ENCODE, DENOISE, DECODE)),
+}
+"""Name -> its inputs and its steps; both answer `crop`.
+
+`swap` takes both crops. `swap_known` takes what the model `identity` answered once for a source,
+which a client keeps for all its targets.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TritonConfig:
+    """How a bundle is served.
+
+    Attributes:
+        schedule: a name from the bundle's schedules; its default when None.
+        delay_us: how long a request waits for others to share a batch, in microseconds.
+        accelerator: "tensorrt" lets ONNX Runtime compile the graphs on a GPU; None does not.
+    """
+
+    schedule: str | None = None
+    delay_us: int = 1000
+    accelerator: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.delay_us < 0:
+            raise UnsupportedExport(f"a queue delay of {self.delay_us} µs: expected at least 0")
+        if self.accelerator not in (None, *ACCELERATORS):
+            raise UnsupportedExport(
+                f"accelerator '{self.accelerator}': expected {' or '.join(ACCELERATORS)}"
+            )
+
+
+def write_repository(bundle_path: Path | str, config: TritonConfig, out: Path | str) -> Path:
+    """Write a model repository: four models and two ensembles of them.
+
+    Args:
+        bundle_path: a bundle whose graphs leave the batch free.
+        config: how to serve it.
+        out: the folder to make; it appears whole or not at all.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        BadBundle, DamagedFile: the bundle is damaged, or not one.
+        InvalidRequest: it has no such schedule.
+        UnsupportedExport: its batch is fixed, or the schedule has too many steps for one graph.
+        OutputExists: ``out`` exists.
+    """
+    bundle = Bundle.open(bundle_path)
+    manifest = bundle.manifest
+    batching = _batching(bundle, config)
+    name = manifest.default_schedule if config.schedule is None else config.schedule
+    if name not in manifest.schedules:
+        raise InvalidRequest(
+            f"{bundle.path} has no schedule '{name}': expected one of "
+            f"{', '.join(sorted(manifest.schedules))}"
+        )
+    borders = _borders(manifest)
+    with new_folder(Path(out)) as folder:
+        for model_name, (inputs, outputs) in borders.items():
+            model = onnx.load(bundle.path / manifest.graphs[model_name].file)
+            if model_name == "denoise":
+                schedule = manifest.schedules[name]
+                model = sampler_graph(model, schedule, manifest.guidance_scale)
+            (folder / model_name / "1").mkdir(parents=True)
+            write_onnx(folder / model_name / "1", "model", model)
+            text = model_config(model_name, inputs, outputs, batching, config.accelerator)
+            _write(folder / model_name, text)
+        known = {t.name: t for inputs, outputs in borders.values() for t in (*inputs, *outputs)}
+        for ensemble, (names, steps) in ENSEMBLES.items():
+            (folder / ensemble / "1").mkdir(parents=True)  # a version without files, as Triton asks
+            given = [known[name] for name in names]
+            text = ensemble_config(ensemble, given, [known["crop"]], batching, steps)
+            _write(folder / ensemble, text)
+    return Path(out)
+
+
+def docker_line(folder: Path) -> str:
+    """What starts the server; leave --gpus out on a machine without one."""
+    return (
+        "docker run --rm --gpus all -p 8000:8000 -p 8001:8001 -p 8002:8002"
+        f" -v {folder.resolve()}:/models {IMAGE} tritonserver --model-repository=/models"
+    )
+
+
+def _batching(bundle: Bundle, config: TritonConfig) -> Batching:
+    sizes = {graph.free_sizes.get("batch") for graph in _served(bundle.manifest).values()}
+    if len(sizes) != 1 or None in sizes:
+        raise UnsupportedExport(
+            f"{bundle.path} has graphs of a fixed batch, which cannot be served in batches: export"
+            " the checkpoint with --batch LEAST:USUAL:LARGEST, such as 1:4:8"
+        )
+    _, usual, largest = next(size for size in sizes if size is not None)
+    return Batching(largest=largest, preferred=usual, delay_us=config.delay_us)
+
+
+def _served(manifest: Manifest) -> dict[str, Graph]:
+    return {step.model: manifest.graphs[step.model] for step in ENSEMBLES["swap"][1]}
+
+
+def _borders(manifest: Manifest) -> dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
+    """Model name -> its inputs and outputs; the denoiser's are those of the whole sampler."""
+    served = _served(manifest)
+    borders = {name: (graph.inputs, graph.outputs) for name, graph in served.items()}
+    denoise = served["denoise"]
+    inputs = tuple(denoise.input(name) for name in DENOISE.inputs)
+    borders["denoise"] = (inputs, (denoise.input("sample"),))
+    return borders
+
+
+def _write(folder: Path, text: str) -> None:
+    write_bytes(folder / "config.pbtxt", text.encode("utf-8"))

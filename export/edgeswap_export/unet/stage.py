@@ -1,0 +1,262 @@
+"""A bare diffusers U-Net, whole or pruned, as one proven graph."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgeswap_compress.plan.folder import CONFIG_NAME, read_unet_folder, unet_home
+from edgeswap_compress.prune.structure.inputs import example_inputs
+from edgeswap_export._config import ExportConfig, license_of
+from edgeswap_export._errors import UnsupportedExport
+from edgeswap_export.graphs.example import SEED
+from edgeswap_export.graphs.finite import require_finite_answers, require_finite_weights
+from edgeswap_export.graphs.to_onnx import (
+    check_file,
+    require_free,
+    strip,
+    torch_program,
+    write_onnx,
+)
+from edgeswap_export.parity.compare import output_parity
+from edgeswap_export.precision.convert import allowed
+from edgeswap_export.precision.run import open_session
+from edgeswap_export.unet._half import Watch, islands, to_half
+from edgeswap_runtime.files import canonical_json, new_folder, sha256_file, write_json
+
+NAME = "denoise"
+KIND = "edgeswap-unet"
+PACKAGES = ("edgeswap", "torch", "diffusers", "onnx", "onnxscript", "onnxruntime")
+PRECISIONS = ("fp32", "fp16")
+MIDDLE = 500.0
+"""The example's timestep: half of the thousand that the Stable Diffusion family counts."""
+
+_SETTINGS = ("name", "precision", "batch", "licence", "origin")
+_AXES = {
+    "sample": ("batch", "channel", "height", "width"),
+    "encoder_hidden_states": ("batch", "token", "channel"),
+    "output": ("batch", "channel", "height", "width"),
+    "timestep": ("batch",),
+}
+
+
+class UNetGraph(nn.Module):
+    """One evaluation of a diffusers U-Net; float32 comes in and goes out, whatever is inside.
+
+    Args:
+        unet: The model.
+        names: Of the tensors that `forward` takes, in order.
+    """
+
+    def __init__(self, unet: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.unet, self.names = unet, names
+        self.dtype = torch.float32
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor]:
+        """The tensors in order of `names`; (N, C, S, S) noise or velocity comes out."""
+        given = dict(zip(self.names, tensors, strict=True))
+        timestep = given.pop("timestep")
+        # The U-Net puts these two beside float32 sines before it casts them itself.
+        added = {k: given.pop(k) for k in ("text_embeds", "time_ids") if k in given}
+        cast: dict[str, Any] = {
+            k: v.to(self.dtype) if v.is_floating_point() else v for k, v in given.items()
+        }
+        sample = cast.pop("sample")
+        if added:
+            cast["added_cond_kwargs"] = added
+        answer: Tensor = self.unet(sample, timestep, **cast, return_dict=False)[0]
+        return (answer.float(),)
+
+
+def is_unet_folder(path: Path | str) -> bool:
+    """Whether a folder holds a diffusers U-Net and is not a swap checkpoint."""
+    folder = Path(path)
+    bare = [folder / CONFIG_NAME, folder / "unet" / CONFIG_NAME]
+    return not (folder / "swap.json").exists() and any(file.is_file() for file in bare)
+
+
+def export_unet(
+    folder: Path | str,
+    config: ExportConfig,
+    out: Path | str,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Write the denoiser of a U-Net folder as ONNX and prove it against torch.
+
+    Args:
+        folder: a diffusers U-Net's folder, a pipeline's, or what `edgeswap prune` made of one.
+        config: its name, precision (fp32 or fp16), batch, licence and origin are used; the rest
+            belongs to swap checkpoints and has to be left alone.
+        out: the folder to make: denoise.onnx, with its weights beside it above 1 GB, and
+            denoise.json, which states tensors, precision, hashes and parity.
+        progress: called with one line per thing begun.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        OutputExists: ``out`` exists.
+        BadFolder, UnsupportedModel, BadPlan: see `edgeswap_compress.prune.load_unet`.
+        UnsupportedExport: a setting that a bare U-Net has no use for, or values that float16
+            cannot hold.
+        ParityFailed: ONNX Runtime and torch differ by more than the precision allows.
+        GraphFailed: the graph could not be written.
+    """
+    _check_settings(config)
+    with new_folder(Path(out)) as partial:
+        progress(f"loading {folder}")
+        read = read_unet_folder(folder, dtype=torch.float32)
+        require_finite_weights(read.unet, unet_home(Path(folder)))
+        plan = None if read.plan is None else read.plan.to_json()
+        example = _example(read.unet.config)
+        graph = UNetGraph(read.unet.requires_grad_(False), tuple(example)).eval()
+        del read
+        expected, kept = _answers(graph, example, config.precision, progress)
+        require_finite_answers(NAME, {"output": expected})
+        progress("writing graph denoise")
+        _write(partial, graph, example, config.batch)
+        del graph
+        check_file(partial / f"{NAME}.onnx", NAME)
+        progress("comparing the graph with torch")
+        parity = _prove(partial, example, expected, config.precision)
+        stated = _statement(config, example, expected, kept, parity)
+        stated["name"] = config.name or Path(folder).resolve().name
+        stated["source"] = {
+            "config_sha256": sha256_file(unet_home(Path(folder)) / CONFIG_NAME),
+            "plan_sha256": plan and hashlib.sha256(canonical_json(plan)).hexdigest(),
+        }
+        stated["files"] = _hashes(partial)
+        write_json(partial / f"{NAME}.json", stated)
+    return Path(out)
+
+
+def _check_settings(config: ExportConfig) -> None:
+    plain = ExportConfig()
+    for field in fields(config):
+        if field.name in _SETTINGS or field.name == "detector":
+            continue
+        if getattr(config, field.name) != getattr(plain, field.name):
+            raise UnsupportedExport(
+                f"{field.name} is of no use for a bare U-Net, which has one graph and no sampler:"
+                f" expected some of {', '.join(_SETTINGS)}"
+            )
+    if config.precision not in PRECISIONS:
+        raise UnsupportedExport(
+            f"a bare U-Net in {config.precision} cannot be calibrated or proven here: expected"
+            f" {' or '.join(PRECISIONS)}"
+        )
+
+
+def _example(config: Any) -> dict[str, Tensor]:
+    """Seeded standard normal inputs; labels are 0, the timestep is in the middle."""
+    given = example_inputs(config)
+    given |= given.pop("added_cond_kwargs", {})
+    random = np.random.default_rng(SEED)
+    example = {}
+    for name, like in given.items():
+        values = random.standard_normal(tuple(like.shape), dtype=np.float32)
+        example[name] = torch.from_numpy(values).to(like.dtype)
+    like = given["timestep"]
+    middle = min(MIDDLE, (config.get("num_train_timesteps") or 2 * MIDDLE) // 2)
+    example["timestep"] = torch.full(tuple(like.shape), middle, dtype=like.dtype)
+    if "class_labels" in example and not example["class_labels"].is_floating_point():
+        example["class_labels"] = torch.zeros_like(example["class_labels"])
+    return example
+
+
+@torch.no_grad()
+def _answers(
+    graph: UNetGraph, example: dict[str, Tensor], precision: str, progress: Callable[[str], None]
+) -> tuple[Tensor, list[str]]:
+    """What torch answers in float32, and the layers that stay so; turns the rest to float16."""
+    progress("asking torch")
+    with Watch(graph.unet) as watch:
+        expected = graph(*example.values())[0]
+    if precision == "fp32":
+        return expected, []
+    kept = islands(graph.unet, watch.peaks)
+    to_half(graph.unet, kept)
+    graph.dtype = torch.float16
+    return expected, kept
+
+
+def _write(
+    folder: Path,
+    graph: UNetGraph,
+    example: dict[str, Tensor],
+    batch: tuple[int, int, int] | None,
+) -> None:
+    free = None
+    if batch is not None:
+        example = {k: v.repeat(2, *[1] * (v.ndim - 1)) for k, v in example.items()}
+        free = {name: {0: "batch"} for name in example}
+    model = torch_program(NAME, graph, example, ("output",), free).model_proto
+    strip(model, NAME)
+    if free is not None:
+        require_free(model, NAME, free)
+    write_onnx(folder, NAME, model)
+
+
+def _prove(
+    folder: Path, example: dict[str, Tensor], expected: Tensor, precision: str
+) -> dict[str, Any]:
+    session = open_session(str(folder / f"{NAME}.onnx"), "basic", lean=True)
+    (found,) = session.run(["output"], {name: value.numpy() for name, value in example.items()})
+    tolerance = None if precision == "fp32" else allowed(precision)
+    report = output_parity(
+        NAME, {"output": found}, {"output": expected.numpy()}, tolerance, lambda name: None
+    )
+    return {
+        "backend": f"onnxruntime cpu {precision}",
+        "reference": "torch cpu fp32",
+        "probe_seed": SEED,
+        "graphs": {NAME: report},
+        "tolerance_of": "rms" if tolerance else "relative",
+    }
+
+
+def _statement(
+    config: ExportConfig,
+    example: dict[str, Tensor],
+    expected: Tensor,
+    kept: list[str],
+    parity: dict[str, Any],
+) -> dict[str, Any]:
+    def tensor(name: str, value: Tensor) -> dict[str, Any]:
+        sizes: list[int | str] = list(value.shape)
+        axes = _AXES.get(name, ("batch", "channel")[: value.ndim])
+        dtype = str(value.dtype).removeprefix("torch.")
+        if config.batch is not None:
+            sizes[0] = "batch"
+        return {"name": name, "dtype": dtype, "shape": sizes, "axes": list(axes)}
+
+    licence, origin = license_of(config)
+    return {
+        "schema": 1,
+        "kind": KIND,
+        "made_with": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "precision": config.precision,
+        "islands": {"overflow": kept} if kept else {},
+        "inputs": [tensor(name, value) for name, value in example.items()],
+        "outputs": [tensor("output", expected)],
+        "free_sizes": {} if config.batch is None else {"batch": list(config.batch)},
+        "licence": licence,
+        "origin": origin,
+        "parity": parity,
+    }
+
+
+def _hashes(folder: Path) -> dict[str, dict[str, Any]]:
+    return {
+        path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+    }

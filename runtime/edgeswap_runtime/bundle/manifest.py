@@ -1,0 +1,185 @@
+"""The bundle's manifest: what every graph, table and file of it is, as frozen values."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from edgeswap_runtime.bundle import schema as _schema
+from edgeswap_runtime.bundle._engine_entry import EngineEntry
+from edgeswap_runtime.bundle._manifest_checks import (
+    DETECTOR,
+    GRAPH_TENSORS,
+    check_alignment,
+    check_engines,
+    check_graphs,
+    check_paths,
+    check_shapes,
+)
+from edgeswap_runtime.bundle.manifest_parts import (
+    Alignment,
+    FileEntry,
+    FileName,
+    Graph,
+    Licence,
+    Mask,
+    Scalar,
+    Schedule,
+    ScheduleRow,
+    SidePx,
+    Tensor,
+    Word,
+)
+from edgeswap_runtime.bundle.schema import Range, Size
+from edgeswap_runtime.errors import BadBundle, NewerSchema
+from edgeswap_runtime.files import canonical_json, is_clutter, sha256_file, write_json
+from edgeswap_runtime.strict_json import JsonError, read_json
+
+__all__ = [
+    "DETECTOR",
+    "FILE_NAME",
+    "GRAPH_TENSORS",
+    "KIND",
+    "SCHEMA",
+    "Alignment",
+    "FileEntry",
+    "Graph",
+    "Licence",
+    "Manifest",
+    "Mask",
+    "Schedule",
+    "ScheduleRow",
+    "Tensor",
+    "read_manifest",
+    "write_manifest",
+]
+
+SCHEMA = 1
+KIND = "edgeswap-bundle"
+FILE_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """All that a bundle states about itself; README.md has the table of fields.
+
+    Raises:
+        _schema.SchemaError: on construction, when fields contradict one another.
+    """
+
+    schema: int = SCHEMA
+    kind: str = KIND
+    name: Word
+    made_with: Annotated[dict[str, Word], Size(0, 100)]
+    resolution_px: SidePx
+    colour_order: str = "RGB"
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    alignment: Alignment
+    mask: Mask
+    graphs: Annotated[dict[str, Graph], Size(0, 16)]
+    guidance_scale: Scalar = 1.0
+    evaluations_per_step: Annotated[int, Range(1, 2)] = 1
+    schedules: Annotated[dict[str, Schedule], Size(1, 200)]
+    default_schedule: str
+    engines: Annotated[dict[str, EngineEntry], Size(0, 1000)] = field(default_factory=dict)
+    files: Annotated[dict[FileName, FileEntry], Size(0, 10_000)] = field(default_factory=dict)
+    licences: Annotated[tuple[Licence, ...], Size(0, 100)] = ()
+    quality: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+    history: Annotated[tuple[Any, ...], Size(0, 1000)] = ()
+    manifest_sha256: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        _check_constants(self)
+        check_paths(self.files)
+        check_graphs(self.graphs, self.files)
+        check_shapes(self.graphs, self.resolution_px)
+        check_alignment(self.alignment, self.resolution_px)
+        check_engines(self.engines, self.graphs, self.files)
+        if self.default_schedule not in self.schedules:
+            raise _schema.SchemaError(
+                f"default_schedule '{self.default_schedule}' is none of {sorted(self.schedules)}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as JSON, `manifest_sha256` computed afresh."""
+        body: dict[str, Any] = _schema.encode(self)
+        body["manifest_sha256"] = _self_hash(body)
+        return body
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read and validate `manifest.json` of a bundle folder; its files are not touched.
+
+    Raises:
+        BadBundle: no manifest, not JSON, its own hash is wrong, or a field is.
+        NewerSchema: it was written by a newer edgeswap.
+    """
+    path = bundle / FILE_NAME
+    if not bundle.is_dir():
+        raise BadBundle(bundle, "there is no such folder: edgeswap export makes one")
+    if not path.is_file():
+        raise BadBundle(bundle, f"it holds no {FILE_NAME}: edgeswap export makes a bundle")
+    try:
+        body = read_json(path)
+    except JsonError as error:
+        raise BadBundle(bundle, f"{FILE_NAME} is not JSON ({error})") from error
+    if not isinstance(body, dict) or body.get("kind") != KIND or "schema" not in body:
+        raise BadBundle(bundle, f"{FILE_NAME} does not state a schema and kind '{KIND}'")
+    schema = body["schema"]
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NewerSchema(bundle, found=schema, known=SCHEMA)
+    stated, actual = body.get("manifest_sha256"), _self_hash(body)
+    if stated != actual:
+        raise BadBundle(
+            bundle,
+            f"{FILE_NAME} was changed: it states sha256 {str(stated)[:64]}, its content has "
+            f"{actual}",
+        )
+    try:
+        manifest = _schema.decode(Manifest, body, "manifest")
+    except _schema.SchemaError as error:
+        raise BadBundle(bundle, str(error)) from error
+    if not manifest.files:  # only one that is being made may list none
+        raise BadBundle(bundle, f"{FILE_NAME} lists no files")
+    return manifest
+
+
+def write_manifest(bundle: Path, manifest: Manifest) -> Manifest:
+    """Write `manifest.json` last: hashes every file of the folder, then the manifest itself.
+
+    Args:
+        bundle: the folder, all other files already in it.
+        manifest: everything else; its `files` and `manifest_sha256` are replaced.
+
+    Returns:
+        the manifest as written.
+
+    Raises:
+        _schema.SchemaError: a value is out of its bounds; nothing was written.
+    """
+    files = {
+        path.relative_to(bundle).as_posix(): FileEntry(
+            sha256=sha256_file(path), bytes=path.stat().st_size
+        )
+        for path in sorted(bundle.rglob("*"))
+        if path.is_file() and path != bundle / FILE_NAME and not is_clutter(path.name)
+    }
+    body = replace(manifest, files=files).to_json()
+    written = _schema.decode(Manifest, body, "manifest")
+    write_json(bundle / FILE_NAME, body)
+    return written
+
+
+def _self_hash(body: dict[str, Any]) -> str:
+    rest = {key: value for key, value in body.items() if key != "manifest_sha256"}
+    return hashlib.sha256(canonical_json(rest)).hexdigest()
+
+
+def _check_constants(manifest: Manifest) -> None:
+    expected = {"schema": SCHEMA, "kind": KIND, "colour_order": "RGB", "value_range": (-1.0, 1.0)}
+    for name, value in expected.items():
+        if getattr(manifest, name) != value:
+            raise _schema.SchemaError(f"{name} is {getattr(manifest, name)!r}, expected {value!r}")

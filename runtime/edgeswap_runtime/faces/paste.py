@@ -1,0 +1,99 @@
+"""Putting a swapped crop back: a soft mask, and every pixel outside it untouched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeswap_runtime.faces.align import invert, resample, to_uint8, transform_points
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgeswap_runtime.bundle.manifest import Mask
+    from edgeswap_runtime.faces.align import Each
+
+
+def mask_weights(
+    mask: Mask, x: NDArray[np.floating], y: NDArray[np.floating], size_px: int
+) -> NDArray[np.float32]:
+    """How much of the swap shows at points of the crop.
+
+    With r = (|x/rx|^n + |y/ry|^n)^(1/n) around the centre, the depth below the superellipse is
+    (1 - r) * min(rx, ry) pixels; the weight rises from 0 at depth 0 to 1 at `feather_px`, smoothly
+    at both ends. A superellipse that reaches beyond the crop is cut off at its border, feathered
+    too.
+
+    Args:
+        mask: the superellipse, in crop pixels.
+        x: crop coordinates, any shape.
+        y: the same shape.
+        size_px: the crop's side.
+
+    Returns:
+        float32 of that shape, 0..1; exactly 0 outside.
+    """
+    across = np.abs((x - mask.centre_px[0]) / mask.radii_px[0])
+    along = np.abs((y - mask.centre_px[1]) / mask.radii_px[1])
+    radius = (across**mask.exponent + along**mask.exponent) ** (1 / mask.exponent)
+    depth = (1 - radius) * min(mask.radii_px)
+    border = (size_px - 1) / 2
+    depth = np.minimum(depth, border - np.maximum(np.abs(x - border), np.abs(y - border)))
+    if mask.feather_px == 0:
+        return np.asarray(depth > 0, dtype=np.float32)
+    rise = np.clip(depth / mask.feather_px, 0, 1)
+    return np.asarray(rise * rise * (3 - 2 * rise), dtype=np.float32)
+
+
+def paste(
+    picture: NDArray[np.uint8],
+    crop: NDArray[np.float32],
+    matrix: NDArray[np.float64],
+    mask: Mask,
+    *,
+    each: Each = map,
+) -> None:
+    """Blend a crop into a picture, in place. Pixels where the mask is 0 keep their bytes.
+
+    Args:
+        picture: (H, W, 3) uint8, RGB; changed.
+        crop: (R, R, 3) float32, RGB, 0..255, finite; clipped to that range after interpolation.
+        matrix: (2, 3), picture to crop, by which the crop was cut.
+        mask: in crop pixels.
+        each: as for `resample`.
+    """
+    size = crop.shape[0]
+    left, top, right, bottom = _reach(picture, matrix, mask, size)
+    if left >= right or top >= bottom:
+        return
+    # From the region's pixels to the crop's.
+    to_crop = matrix.copy()
+    to_crop[:, 2] += matrix[:, :2] @ [left, top]
+    columns = np.arange(right - left, dtype=np.float32)
+    rows = np.arange(bottom - top, dtype=np.float32)[:, None]
+    (a, b, c), (d, e, f) = to_crop.tolist()
+    weights = mask_weights(mask, a * columns + (b * rows + c), d * columns + (e * rows + f), size)
+    swapped = resample(crop, to_crop, (right - left, bottom - top), each=each)
+    np.clip(swapped, 0, 255, out=swapped)
+    region = picture[top:bottom, left:right]
+    # Where the weight is 0 this is region + 0, exact in float32: the byte stays what it was.
+    swapped -= region
+    swapped *= weights[..., None]
+    swapped += region
+    region[...] = to_uint8(swapped)
+
+
+def _reach(
+    picture: NDArray[np.uint8], matrix: NDArray[np.float64], mask: Mask, size_px: int
+) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the picture's part in which the mask may be above 0."""
+    centre, radii = np.array(mask.centre_px), np.array(mask.radii_px)
+    low = np.maximum(centre - radii, 0)
+    high = np.minimum(centre + radii, size_px - 1)
+    corners = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
+    there = transform_points(invert(matrix), corners)
+    height, width = picture.shape[:2]
+    left, top = (max(0, int(v)) for v in np.floor(there.min(0)))
+    right, bottom = (int(v) + 1 for v in np.ceil(there.max(0)))
+    return left, top, min(right, width), min(bottom, height)

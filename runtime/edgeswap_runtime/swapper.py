@@ -1,0 +1,403 @@
+"""The public door: a bundle opened on a backend, ready to swap faces."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgeswap_runtime._arguments import (
+    as_path,
+    as_rgb,
+    is_choice,
+    is_path,
+    name_of,
+    require_faces,
+    require_identity,
+    require_seed,
+    require_several,
+    require_word,
+    several_pictures,
+)
+from edgeswap_runtime._clock import timed
+from edgeswap_runtime._crop_swapper import Engine, Identity
+from edgeswap_runtime.backends import open_backend
+from edgeswap_runtime.backends.protocol import BackendRequest
+from edgeswap_runtime.backends.threads import require_threads
+from edgeswap_runtime.bundle.folder import Bundle
+from edgeswap_runtime.bundle.manifest import DETECTOR
+from edgeswap_runtime.bundles import default_bundle
+from edgeswap_runtime.errors import DetectorMissing, InvalidRequest
+from edgeswap_runtime.faces.align import similarity, to_uint8, warp
+from edgeswap_runtime.faces.detect import Face, as_choice, detect_faces, select_faces
+from edgeswap_runtime.faces.paste import paste
+from edgeswap_runtime.faces.refine import refine_face
+from edgeswap_runtime.pictures.extras import extras_of, with_extras
+from edgeswap_runtime.pictures.mark import Mark, software
+from edgeswap_runtime.pictures.picture import write_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from edgeswap_runtime._clock import StageClock
+    from edgeswap_runtime.backends.protocol import Backend
+    from edgeswap_runtime.bundle.manifest import Schedule
+
+    PictureLike = Path | str | NDArray[np.uint8]
+    FaceChoice = str | int | Sequence[Face]
+
+
+class Swapper:
+    """Swaps faces with one bundle on one backend.
+
+    A context manager: it holds inference sessions and device memory until `close`. With the same
+    bundle, backend, schedule and seed, the same pictures give the same bytes, whatever was swapped
+    before. Several threads may share one: it works for one of them at a time, while the others
+    wait; only reading and writing files goes on beside. For swaps side by side open several.
+
+    Args:
+        bundle: the opened bundle.
+        backend: runs its graphs.
+        schedule: a name from the manifest's `schedules`; its default when None.
+        seed: of the noise each crop starts from.
+
+    Raises:
+        InvalidRequest: the bundle has no schedule of that name, or the seed is not 0 to 2**64 - 1.
+    """
+
+    def __init__(
+        self, bundle: Bundle, backend: Backend[Any], *, schedule: str | None = None, seed: int = 0
+    ) -> None:
+        manifest = bundle.manifest
+        require_word(schedule, "schedule")
+        name = manifest.default_schedule if schedule is None else schedule
+        if name not in manifest.schedules:
+            raise InvalidRequest(
+                f"{bundle.path} has no schedule '{name}': expected one of "
+                f"{', '.join(sorted(manifest.schedules))}"
+            )
+        self.bundle = bundle
+        self.schedule_name = name
+        self.seed = require_seed(seed)
+        self._backend = backend
+        self._owns_backend = False
+        self._closed = False
+        # The buffers are the backend's, so that swappers which share it share its lock.
+        self._lock = getattr(backend, "lock", None) or threading.RLock()
+        self._engine = Engine(manifest, backend, schedule=self.schedule, seed=self.seed)
+        self._template = np.array(manifest.alignment.landmarks_px)
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="edgeswap-warp")
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Bundle | Path | str | None = None,
+        *,
+        backend: Backend[Any] | str = "ort",
+        device: str = "cpu",
+        schedule: str | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        precision: str | None = None,
+    ) -> Swapper:
+        """Open a bundle and the backend that runs it.
+
+        Args:
+            bundle: a bundle folder, whose hashes are then verified, or one already opened; the
+                packaged one when None.
+            backend: a name such as "ort", or a backend of your own, which stays yours to close.
+            device: what a named backend runs on: "cpu", "cuda", "tensorrt", ...
+            schedule: how many steps of which sampler, by name; the bundle's default when None.
+            seed: of the noise.
+            threads: CPU threads of a named backend, at most 4 for each core of the machine; its own
+                choice when None.
+            precision: what a named backend is to compute in, where it has a choice; the graphs'
+                own when None.
+
+        Raises:
+            BadBundle: the bundle is damaged, or not one.
+            BackendMissing: no such backend, or it is not installed.
+            DeviceNotGranted: the device is not there.
+            PrecisionNotGranted: the backend does not compute in that precision.
+            EngineMissing: the backend needs engines, and the bundle holds none that fit.
+            InvalidRequest: no such schedule, seed or number of threads.
+        """
+        seed, threads = require_seed(seed), require_threads(threads)
+        for name, word in (("schedule", schedule), ("precision", precision), ("device", device)):
+            require_word(word, name)
+        if not isinstance(backend, str) and not hasattr(backend, "run"):
+            raise InvalidRequest(f"backend is {backend!r}, expected a name or a backend")
+        folder = default_bundle() if bundle is None else bundle
+        opened = folder if isinstance(folder, Bundle) else Bundle.open(as_path(folder, "bundle"))
+        if not isinstance(backend, str):
+            return cls(opened, backend, schedule=schedule, seed=seed)
+        request = BackendRequest(
+            graphs=opened.graph_paths(),
+            device=device,
+            threads=threads,
+            precision=precision,
+            bundle=opened,
+        )
+        running = open_backend(backend, request)
+        try:
+            swapper = cls(opened, running, schedule=schedule, seed=seed)
+        except BaseException:
+            running.close()
+            raise
+        swapper._owns_backend = True
+        return swapper
+
+    def __enter__(self) -> Swapper:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the backend's memory back, if `open` took it; calling it again does nothing.
+
+        A swap that another thread has begun is finished first; later ones raise InvalidRequest.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._engine.forget()
+            self._pool.shutdown()
+            if self._owns_backend:
+                self._backend.close()
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule in use."""
+        return self.bundle.manifest.schedules[self.schedule_name]
+
+    @property
+    def resolution_px(self) -> int:
+        """The side of an aligned crop."""
+        return self.bundle.manifest.resolution_px
+
+    @property
+    def mark(self) -> Mark:
+        """What pictures made by this swapper say of themselves."""
+        return Mark(
+            software=software(),
+            bundle_sha256=self.bundle.manifest.manifest_sha256,
+        )
+
+    def detect(self, picture: PictureLike) -> tuple[Face, ...]:
+        """Find all faces of a picture, largest first, each looked at twice.
+
+        Args:
+            picture: a path, or (H, W, 3) uint8, RGB.
+
+        Raises:
+            DetectorMissing: the bundle is for aligned crops only.
+            UnreadablePicture: a path that cannot be read.
+        """
+        rgb = as_rgb(picture)
+        with self._in_use():
+            return tuple(self._refine(rgb, face) for face in self._detect(rgb))
+
+    def choose(
+        self, picture: PictureLike, faces: str | int = "largest", *, name: str | None = None
+    ) -> tuple[tuple[Face, ...], int]:
+        """Find the faces of a picture that `swap` would swap; only these are looked at twice.
+
+        Args:
+            picture: a path, or (H, W, 3) uint8, RGB.
+            faces: "largest", "all", or how many, largest first.
+            name: how to call the picture in messages.
+
+        Returns:
+            the faces, and how many there are in all.
+
+        Raises:
+            EdgeswapError: as for `swap`.
+        """
+        choice, rgb = as_choice(faces), as_rgb(picture)
+        with self._in_use():
+            found = self._detect(rgb)
+            chosen = select_faces(found, choice, name or name_of(picture))
+            return tuple(self._refine(rgb, face) for face in chosen), len(found)
+
+    def identity(
+        self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
+    ) -> Identity:
+        """Read who is in the source, from the largest face of each picture.
+
+        Several pictures are averaged. That steadies `tokens` and `vector`, but averages
+        `source_latents` position by position, which only makes sense for aligned crops of like pose
+        and light; one good picture is the usual choice.
+
+        Args:
+            source: one picture, as a path or (H, W, 3) uint8 RGB, or several.
+            clock: times the stages detect, align and identity.
+
+        Raises:
+            NoFaceFound: in one of them.
+            DetectorMissing: the bundle is for aligned crops only; see `identity_of_crops`.
+            UnreadablePicture: a path that cannot be read.
+        """
+        crops = []
+        for picture in several_pictures(source):
+            rgb = as_rgb(picture)
+            with self._in_use():
+                with timed(clock, "detect"):
+                    (face,), _ = self.choose(rgb, name=name_of(picture))
+                with timed(clock, "align"):
+                    crops.append(self._align(rgb, face)[0])
+        return self.identity_of_crops(crops, clock=clock)
+
+    def identity_of_crops(
+        self, crops: Sequence[NDArray[np.uint8]], *, clock: StageClock | None = None
+    ) -> Identity:
+        """As `identity`, of crops that are aligned already.
+
+        Args:
+            crops: each (R, R, 3) uint8, RGB, R = `resolution_px`.
+            clock: times the stage identity.
+        """
+        several = require_several(crops)
+        with self._in_use():
+            return self._engine.identity(several, clock=clock)
+
+    def swap(
+        self,
+        target: PictureLike,
+        identity: Identity,
+        *,
+        faces: FaceChoice = "largest",
+        clock: StageClock | None = None,
+    ) -> NDArray[np.uint8]:
+        """Give faces of a picture another identity.
+
+        Args:
+            target: a path, or (H, W, 3) uint8, RGB.
+            identity: from `identity`.
+            faces: "largest", "all", the number of faces to swap, largest first, or faces from
+                `detect`.
+            clock: times the stages detect, align, encode, denoise, decode and paste.
+
+        Returns:
+            (H, W, 3) uint8, RGB, a new array; outside the mask its bytes are the target's. What
+            belongs to the target's file (colour profile, camera, alpha) goes along, for `save`.
+
+        Raises:
+            NoFaceFound: fewer faces than asked for.
+            DetectorMissing: the bundle is for aligned crops only, see `swap_crop`, and `faces` are
+                to be found.
+            UnreadablePicture: a path that cannot be read.
+            InvalidRequest: `faces` or the array is not of the stated form.
+        """
+        identity = require_identity(identity)
+        choice = as_choice(faces) if is_choice(faces) else None
+        given = as_rgb(target)
+        picture = np.asarray(given)
+        with self._in_use():
+            if choice is None:
+                chosen = require_faces(faces, picture)
+            else:
+                with timed(clock, "detect"):
+                    chosen, _ = self.choose(picture, choice, name=name_of(target))
+            swapped: NDArray[np.uint8] = picture.copy()
+            for face in chosen:
+                with timed(clock, "align"):
+                    crop, matrix = self._align(picture, face)
+                result = self._engine.swap(crop, identity, clock=clock)
+                with timed(clock, "paste"):
+                    paste(swapped, result, matrix, self.bundle.manifest.mask, each=self._pool.map)
+        return with_extras(swapped, extras_of(given))
+
+    def swap_crop(
+        self,
+        target_crop: NDArray[np.uint8],
+        identity: Identity,
+        *,
+        noise: NDArray[np.float32] | None = None,
+        clock: StageClock | None = None,
+    ) -> NDArray[np.uint8]:
+        """Swap a crop that is aligned already, without mask or paste.
+
+        Args:
+            target_crop: (R, R, 3) uint8, RGB, R = `resolution_px`.
+            identity: from `identity` or `identity_of_crops`.
+            noise: (1, C, S, S) float32, standard normal, to start from; drawn from the seed when
+                None. What later rows of a stochastic schedule need is drawn from the seed.
+            clock: times the stages encode, denoise and decode.
+
+        Returns:
+            (R, R, 3) uint8, RGB.
+        """
+        identity = require_identity(identity)
+        with self._in_use():
+            return to_uint8(self._engine.swap(target_crop, identity, noise=noise, clock=clock))
+
+    def save(
+        self,
+        picture: NDArray[np.uint8],
+        path: Path | str,
+        *,
+        icc_profile: bytes | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write a swapped picture, marked as generated; see `write_picture`.
+
+        Colour profile, camera, dates and alpha of the target's file are written too, where `swap`
+        was given a path or what `read_picture` read.
+
+        Args:
+            picture: (H, W, 3) uint8, RGB.
+            path: ends in .png, .jpg, .jpeg or .webp.
+            icc_profile: the colour space of the numbers, instead of the target's.
+            overwrite: replace an existing file.
+
+        Raises:
+            InvalidRequest: no such format or folder, or `picture` is no such array.
+            OutputExists: the path is taken.
+        """
+        if is_path(picture):
+            raise InvalidRequest(f"save takes an array, found the path {picture}")
+        write_picture(
+            as_path(path, "path"),
+            as_rgb(picture),
+            self.mark,
+            icc_profile=icc_profile,
+            extras=extras_of(picture),
+            overwrite=overwrite,
+        )
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep other threads from the backend's buffers, and callers from a closed swapper."""
+        with self._lock:
+            if self._closed:
+                raise InvalidRequest("the swapper is closed: Swapper.open opens another")
+            yield
+
+    def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
+        if DETECTOR not in self.bundle.manifest.graphs:
+            raise DetectorMissing(self.bundle.path)
+        return detect_faces(picture, self._engine.detector, canvas=self._engine.canvas)
+
+    def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:
+        return refine_face(picture, face, self._engine.detector, canvas=self._engine.canvas)
+
+    def _align(
+        self, picture: NDArray[np.uint8], face: Face
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        matrix = similarity(face.landmarks_px, self._template)
+        return warp(picture, matrix, self.resolution_px, each=self._pool.map), matrix
