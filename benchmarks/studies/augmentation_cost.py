@@ -28,12 +28,13 @@ from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import convert
 from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.data import open_pictures
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import encode_dataset, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.train._augment import augment_example
 from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train._online import OnlineEncoder
-from edgeswap_compress.train.config import DenoiserConfig, FitConfig
+from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective
 from edgeswap_compress.train.pairing import plan_of
 

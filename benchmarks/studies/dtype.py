@@ -37,6 +37,7 @@ from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.evaluate._models import Sampling, open_model
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import dtype_line, probe
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, to_tensor
 from edgeswap_compress.fit.loop import Draw, Objective
@@ -47,7 +48,7 @@ from edgeswap_compress.personalize._photos import disguise
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
 from edgeswap_compress.train._examples import Examples
-from edgeswap_compress.train.config import DenoiserConfig, FitConfig
+from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective
 from edgeswap_compress.train.pairing import plan_of
 

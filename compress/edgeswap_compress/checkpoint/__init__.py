@@ -1,1 +1,1 @@
-"""TODO checkpoint."""
+"""Checkpoints: the folder format, its swap.json, latents, the reference pipeline."""

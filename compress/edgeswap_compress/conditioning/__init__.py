@@ -1,1 +1,1 @@
-"""TODO conditioning."""
+"""What the U-Net is told of the source: encoders and their outputs."""

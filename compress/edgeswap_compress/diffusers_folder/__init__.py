@@ -1,1 +1,1 @@
-"""TODO diffusers_folder."""
+"""Folders in diffusers' layout, checked from their files alone, without torch."""

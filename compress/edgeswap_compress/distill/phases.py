@@ -17,11 +17,11 @@ from edgeswap_compress.distill._finetune_decoder import DecoderObjective
 from edgeswap_compress.distill._preview import WithPreview
 from edgeswap_compress.distill._task import Student, StudentTask
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import processes
 from edgeswap_compress.fit.run_folder import steps_in
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_compress.train.config import FitConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.distill.phases import Fitted, Lessons, trained, trained_module
 from edgeswap_compress.errors import InvalidCheckpoint
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
@@ -44,7 +45,7 @@ from edgeswap_compress.fit.run_folder import (
     settings_of,
 )
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_compress.train.config import FitConfig, IdentityConfig
+from edgeswap_compress.train.config import IdentityConfig
 from edgeswap_compress.train.identity import IdentityObjective
 from edgeswap_compress.train.pairing import rendered
 from edgeswap_runtime.errors import OutputExists

@@ -1,1 +1,1 @@
-"""What every stage that fits or runs a model with torch shares."""
+"""The training engine: loop, optimizer, dtype, latent cache, losses, run folder, processes."""

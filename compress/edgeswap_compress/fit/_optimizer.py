@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.errors import TrainingStopped
-from edgeswap_compress.train.config import FitConfig
+from edgeswap_compress.fit.config import FitConfig
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
 

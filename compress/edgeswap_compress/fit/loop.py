@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit._optimizer import MasterOptimiser
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.processes import processes
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_compress.train.config import FitConfig
 from edgeswap_runtime.files import write_bytes, write_json
 
 FIGURES = "figures.json"

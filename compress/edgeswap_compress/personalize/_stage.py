@@ -14,6 +14,7 @@ from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.phases import trained_module
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
@@ -23,7 +24,6 @@ from edgeswap_compress.personalize._config import PersonaliseConfig, require_stu
 from edgeswap_compress.personalize._lora import copy_originals, fuse
 from edgeswap_compress.personalize._objective import PersonaliseObjective
 from edgeswap_compress.personalize._photos import disguise, read_crops
-from edgeswap_compress.train.config import FitConfig
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json
 

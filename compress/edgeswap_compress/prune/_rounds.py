@@ -19,6 +19,7 @@ from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.errors import TrainingStopped
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
@@ -31,7 +32,6 @@ from edgeswap_compress.prune._samples import Model
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.stage import Planner, PruneFiles, read_plan
 from edgeswap_compress.prune.structure.analysis import Survey, survey
-from edgeswap_compress.train.config import FitConfig
 from edgeswap_runtime.files import canonical_json, sha256_file, write_json
 
 

@@ -20,6 +20,7 @@ from edgeswap_compress.checkpoint.swap_config import FaceMask, SwapConfig
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.data import Pictures, open_pictures
 from edgeswap_compress.errors import TrainingStopped
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.fit.loop import Cadence, Draw, Objective, fit
@@ -31,12 +32,7 @@ from edgeswap_compress.train._examples import ExampleConfig, Examples, residual_
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._widen_latents import grow_latents
 from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_autoencoder
-from edgeswap_compress.train.config import (
-    AutoencoderConfig,
-    DenoiserConfig,
-    FitConfig,
-    IdentityConfig,
-)
+from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train.identity import IdentityObjective
 from edgeswap_compress.train.pairing import plan_of, truths_known

@@ -24,13 +24,9 @@ from edgeswap_compress._checks import (
 )
 from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import DatasetMissing, InvalidSettings
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
-from edgeswap_compress.train.config import (
-    AutoencoderConfig,
-    DenoiserConfig,
-    FitConfig,
-    IdentityConfig,
-)
+from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
 
 
 def command(argv: list[str]) -> int:

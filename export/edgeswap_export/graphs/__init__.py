@@ -1,1 +1,1 @@
-"""TODO graphs."""
+"""Graphs: torch modules to ONNX files, fused graphs, the detector."""

@@ -1,1 +1,1 @@
-"""TODO parity."""
+"""Parity: proof that exported graphs compute what torch computes."""

@@ -1,1 +1,1 @@
-"""TODO unet."""
+"""Export of a bare diffusers U-Net, whole or pruned."""

@@ -1,1 +1,1 @@
-"""TODO commands."""
+"""The commands of a runtime-only installation, one module each."""

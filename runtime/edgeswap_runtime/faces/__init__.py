@@ -1,1 +1,1 @@
-"""TODO faces."""
+"""Faces in a picture: detect, refine landmarks, align a crop, paste it back."""

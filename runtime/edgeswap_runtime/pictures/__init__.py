@@ -1,1 +1,1 @@
-"""TODO pictures."""
+"""Pictures on disk: read any common kind, write them marked as generated."""

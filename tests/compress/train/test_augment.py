@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw
 from edgeswap_compress.train import _augment, _teacher
@@ -26,12 +27,7 @@ from edgeswap_compress.train._augment import (
 from edgeswap_compress.train._examples import ExampleConfig, Examples
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
-from edgeswap_compress.train.config import (
-    AutoencoderConfig,
-    DenoiserConfig,
-    FitConfig,
-    IdentityConfig,
-)
+from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
 from edgeswap_compress.train.pairing import plan_of
 
 SIDE = 48

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
-from edgeswap_compress.train.config import FitConfig
 
 CONFIG = FitConfig(samples=1600, batch_size=4, warmup_steps=5, optimiser="muon")
 STATE = "state.safetensors"

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit._optimizer import MasterOptimiser
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
-from edgeswap_compress.train.config import FitConfig
 
 
 class Quadratic:

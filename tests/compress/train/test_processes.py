@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit import loop
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
-from edgeswap_compress.train.config import FitConfig
 
 CONFIG = FitConfig(samples=480, batch_size=8, warmup_steps=1, learning_rate=0.05)
 

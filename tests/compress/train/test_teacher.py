@@ -14,17 +14,13 @@ from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.errors import TrainingStopped
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import draw_triplets, held_out_triplets, to_tensor
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.fit.losses import decoder_metric
 from edgeswap_compress.train import _teacher
 from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
-from edgeswap_compress.train.config import (
-    AutoencoderConfig,
-    DenoiserConfig,
-    FitConfig,
-    IdentityConfig,
-)
+from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
 from edgeswap_runtime.errors import OutputExists
 
 

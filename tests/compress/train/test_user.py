@@ -21,6 +21,7 @@ from torch import Tensor
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.data import open_pictures
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
 from edgeswap_compress.train._examples import (
@@ -31,12 +32,7 @@ from edgeswap_compress.train._examples import (
 )
 from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
-from edgeswap_compress.train.config import (
-    AutoencoderConfig,
-    DenoiserConfig,
-    FitConfig,
-    IdentityConfig,
-)
+from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
 from edgeswap_compress.train.pairing import LabelledPlan, TripletPlan, plan_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -1,1 +1,1 @@
-"""TODO render."""
+"""The renderer: synthetic adults, scenes, cameras, and drawing them with OpenGL."""

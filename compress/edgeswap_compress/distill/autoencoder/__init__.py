@@ -1,1 +1,1 @@
-"""TODO autoencoder."""
+"""Distillation of a large autoencoder into a small encoder and decoder."""

@@ -22,6 +22,7 @@ from edgeswap_compress.distill.autoencoder.small_autoencoder import (
 )
 from edgeswap_compress.distill.phases import trained_module
 from edgeswap_compress.errors import InvalidCheckpoint
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import processes, taken_dtype
@@ -34,7 +35,6 @@ from edgeswap_compress.fit.run_folder import (
     steps_in,
 )
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_compress.train.config import FitConfig
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json
 

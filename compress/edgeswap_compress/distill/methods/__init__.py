@@ -1,1 +1,1 @@
-"""TODO methods."""
+"""Distillation methods, one module each."""

@@ -1,1 +1,1 @@
-"""TODO search."""
+"""The search for a plan: importance, candidates, widths, and the choice between plans."""
