@@ -20,6 +20,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
+    "edgeswap": "runtime",
     "edgeswap_compress": "compress",
     "edgeswap_export": "export",
     "edgeswap_runtime": "runtime",

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_compress.checkpoint.defaults import default_checkpoint
-    from edgeswap_compress.checkpoint.folder import Checkpoint
-    from edgeswap_compress.checkpoint.pipeline import SwapPipeline
-    from edgeswap_compress.checkpoint.swap_config import SwapConfig
+    from edgeswap_compress.checkpoint import (
+        Checkpoint,
+        SwapConfig,
+        SwapPipeline,
+        default_checkpoint,
+    )
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "edgeswap_compress.checkpoint.defaults": ("default_checkpoint",),
-            "edgeswap_compress.checkpoint.folder": ("Checkpoint",),
-            "edgeswap_compress.checkpoint.pipeline": ("SwapPipeline",),
-            "edgeswap_compress.checkpoint.swap_config": ("SwapConfig",),
+            "edgeswap_compress.checkpoint": (
+                "Checkpoint",
+                "SwapConfig",
+                "SwapPipeline",
+                "default_checkpoint",
+            ),
         },
     )
 

@@ -1,0 +1,54 @@
+"""edgeswap: a face-swapping diffusion U-Net made small and fast, and run without torch.
+
+    import edgeswap
+
+    with edgeswap.open("bundle") as swapper:
+        picture = swapper.swap("target.jpg", swapper.identity("source.jpg"))
+        swapper.save(picture, "swapped.png")
+
+    edgeswap.prune("checkpoint", edgeswap.PruneConfig.best(macs_ratio=0.5), "pruned")
+
+Importing this package imports nothing else; each name is loaded when it is first used. What needs
+torch (`prune`, `distill`, `export` and their settings) says which extra to install.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeswap_runtime.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from edgeswap_compress.checkpoint import Checkpoint
+    from edgeswap_compress.distill import DistillConfig, distill
+    from edgeswap_compress.prune import PruneConfig, prune
+    from edgeswap_export import ExportConfig, export
+    from edgeswap_runtime import EdgeswapError, Identity, Swapper
+
+    open = Swapper.open
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "edgeswap_compress.checkpoint": ("Checkpoint",),
+            "edgeswap_compress.distill": ("DistillConfig", "distill"),
+            "edgeswap_compress.prune": ("PruneConfig", "prune"),
+            "edgeswap_export": ("ExportConfig", "export"),
+            "edgeswap_runtime": ("EdgeswapError", "Identity", "Swapper", "open=Swapper.open"),
+        },
+        extras={"edgeswap_compress": "compress", "edgeswap_export": "export"},
+    )
+
+__all__ = [
+    "Checkpoint",
+    "DistillConfig",
+    "EdgeswapError",
+    "ExportConfig",
+    "Identity",
+    "PruneConfig",
+    "Swapper",
+    "distill",
+    "export",
+    "open",
+    "prune",
+]
