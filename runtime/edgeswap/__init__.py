@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgeswap_export import ExportConfig, export
     from edgeswap_runtime import EdgeswapError, Identity, Swapper
 
-    open = Swapper.open
+    open = Swapper.open  # noqa: A001
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
