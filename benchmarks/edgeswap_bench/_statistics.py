@@ -18,7 +18,7 @@ class Timing:
     Attributes:
         n: how many, warm-up excluded.
         p50: median; p90 and p99 are the 90th and 99th percentile, linearly interpolated between
-            neighbours. With n below 100, p99 leans on the slowest run alone.
+            neighbors. With n below 100, p99 leans on the slowest run alone.
         samples_ms: every single one, in the order they were taken.
     """
 

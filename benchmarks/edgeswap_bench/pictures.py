@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_GREY = 128
+_GRAY = 128
 _LARGEST_SIDE_PX = 16_384
 
 
@@ -53,7 +53,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def fit(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scale a picture, whole and undistorted, into the middle of a grey one of a given size.
+    """Scale a picture, whole and undistorted, into the middle of a gray one of a given size.
 
     Args:
         picture: (H, W, 3) uint8.
@@ -65,7 +65,7 @@ def fit(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         max(1, round(picture.shape[1] * scale)),
         max(1, round(picture.shape[0] * scale)),
     )
-    canvas = np.full((height, width, 3), _GREY, dtype=np.uint8)
+    canvas = np.full((height, width, 3), _GRAY, dtype=np.uint8)
     top, left = (height - inner[1]) // 2, (width - inner[0]) // 2
     scaled = Image.fromarray(picture).resize(inner, Image.Resampling.LANCZOS)
     canvas[top : top + inner[1], left : left + inner[0]] = np.asarray(scaled)

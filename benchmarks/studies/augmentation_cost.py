@@ -36,7 +36,7 @@ from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective
-from edgeswap_compress.train.pairing import plan_of
+from edgeswap_compress.train.pairing import pairing_of
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
 GROUPS = 3072
@@ -63,7 +63,7 @@ def measure(rounds: int, batch_size: int) -> dict[str, Any]:
     vae = convert(checkpoint.vae, torch.bfloat16).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as folder:
         groups = encode_dataset(vae, checkpoint.swap, dataset, Path(folder) / "cache", "study")
-    plan = plan_of(dataset, 0.0)
+    plan = pairing_of(dataset, 0.0)
     objective = DenoiserObjective(
         convert(checkpoint.unet.train(), torch.bfloat16),
         convert(checkpoint.conditioner.train(), torch.bfloat16),

@@ -80,7 +80,7 @@ class Study:
         self._evaluation: Evaluation | None = None
 
     def make(self, name: str, plan: Plan) -> None:
-        """Distil, judge and keep one row."""
+        """Distill, judge and keep one row."""
         file = self.folder / name / "row.json"
         if file.exists():
             return

@@ -42,15 +42,15 @@ from edgeswap_compress.fit.dtype import dtype_line, probe
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, to_tensor
 from edgeswap_compress.fit.loop import Draw, Objective
 from edgeswap_compress.fit.losses import decoder_metric
-from edgeswap_compress.personalize._config import PersonaliseConfig
-from edgeswap_compress.personalize._objective import PersonaliseObjective
+from edgeswap_compress.personalize._config import PersonalizeConfig
+from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import disguise
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
 from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective
-from edgeswap_compress.train.pairing import plan_of
+from edgeswap_compress.train.pairing import pairing_of
 
 DTYPES = ("float32", "bfloat16")
 BAR = 1.05
@@ -111,7 +111,7 @@ def train(models: Models, dtype: str, batch: int) -> Step:
     """A step of the teacher's denoiser."""
     teacher = in_dtype(models.teacher, dtype)
     dataset = read_dataset(calibration_dataset())
-    examples = Examples(models.of_teacher, plan_of(dataset, 0.3), None)
+    examples = Examples(models.of_teacher, pairing_of(dataset, 0.3), None)
     sight = examples.cached(Draw.of(0, 0), 8)
     objective = DenoiserObjective(
         teacher.unet.train(),
@@ -156,13 +156,13 @@ def recover(models: Models, dtype: str, batch: int) -> Step:
     return as_step(RecoverObjective(teacher, unet, RecoverConfig(dtype=dtype), data), batch)
 
 
-def personalise(models: Models, dtype: str, batch: int) -> Step:
+def personalize(models: Models, dtype: str, batch: int) -> Step:
     """A step of the student's adapters, on renders in the place of photos."""
     student = in_dtype(models.student, dtype)
-    config = PersonaliseConfig(consent="nobody, a render, a study", dtype=dtype)
+    config = PersonalizeConfig(consent="nobody, a render, a study", dtype=dtype)
     crops = to_tensor(read_dataset(calibration_dataset()).images(0)[:2])
     person = disguise(student, crops, models.of_student, 2, 0)
-    return as_step(PersonaliseObjective(student, config, person, models.of_student), batch)
+    return as_step(PersonalizeObjective(student, config, person, models.of_student), batch)
 
 
 def evaluate(models: Models, dtype: str, batch: int) -> Step:
@@ -180,7 +180,7 @@ STAGES = {
     "train": train,
     "distill": distill,
     "recover": recover,
-    "personalise": personalise,
+    "personalize": personalize,
     "evaluate": evaluate,
 }
 

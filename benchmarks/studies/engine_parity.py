@@ -80,7 +80,7 @@ def with_engines(path: Path, backend: str) -> Bundle:
     out = path.with_name(f"{path.name}-{backend}-{gpu.architecture}")
     rtx = backend == "tensorrt_rtx"
     config = EngineConfig(
-        flavour=RTX if rtx else STANDARD, targets=(gpu.architecture,) if rtx else ()
+        backend=RTX if rtx else STANDARD, targets=(gpu.architecture,) if rtx else ()
     )
     if not out.is_dir():
         engine(path, config, out, progress=lambda line: print(line, file=sys.stderr))

@@ -60,13 +60,13 @@ def parse() -> argparse.Namespace:
 def build(folder: Path) -> dict[str, Any]:
     """One plan, written to disk; imports and reading the weights are in the time."""
     begun = time.perf_counter()
-    from edgeswap_export.engine._build import PlanRequest, build_plan
+    from edgeswap_export.engine._build import EngineRequest, build_plan
     from edgeswap_runtime.backends.tensorrt import load_library
     from edgeswap_runtime.files import write_bytes
 
-    trt = load_library("tensorrt-rtx")
+    trt = load_library("tensorrt_rtx")
     onnx = folder / "onnx" / "denoise.onnx"
-    plan = build_plan(trt, PlanRequest(name="denoise", onnx=onnx, targets=TARGETS))
+    plan = build_plan(trt, EngineRequest(name="denoise", onnx=onnx, targets=TARGETS))
     write_bytes(folder / "denoise.plan", plan.data)
     weights = onnx.with_name(f"{onnx.name}.data")
     return {

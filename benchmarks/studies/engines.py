@@ -54,7 +54,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="kept between runs")
     parser.add_argument("--checkpoint", type=Path, help="(default: the packaged student)")
     parser.add_argument("--precision", default=",".join(PRECISIONS))
-    parser.add_argument("--target", default=",".join(TARGETS))
+    parser.add_argument("--gpu", default=",".join(TARGETS))
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -87,7 +87,7 @@ def row(bundle: Path, precision: str, shape: str, target: str) -> dict[str, Any]
     for turn in range(2):
         out = bundle.parent / f"{bundle.name}-{target}-{turn}"
         shutil.rmtree(out, ignore_errors=True)
-        options = ["--flavour", "tensorrt-rtx", "--target", target, "--json"]
+        options = ["--backend", "tensorrt_rtx", "--gpu", target, "--json"]
         done = edgeswap("engine", str(bundle), str(out), *options)
         shutil.rmtree(out, ignore_errors=True)
         if done.returncode:

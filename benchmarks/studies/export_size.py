@@ -123,7 +123,7 @@ def export(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         "bytes": sum(entry["bytes"] for entry in stated["files"].values()),
         "files": sorted(stated["files"]),
         "parity": stated["parity"]["graphs"]["denoise"]["output"],
-        "islands": {reason: len(names) for reason, names in stated["islands"].items()},
+        "float32_nodes": {reason: len(names) for reason, names in stated["float32_nodes"].items()},
         "parts_s": parts,
     }
 

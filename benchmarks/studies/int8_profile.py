@@ -2,8 +2,8 @@
 
 ONNX Runtime times every kernel of two bundles of one checkpoint, in float32 and in int8, on the
 same seeded inputs; the table sums them by kind of kernel, graph by graph. What int8 makes faster
-is multiplications; it leaves normalisations, activations and attention as they are, and adds
-kernels that quantise and dequantise between the two.
+is multiplications; it leaves normalizations, activations and attention as they are, and adds
+kernels that quantize and dequantize between the two.
 
     python benchmarks/studies/int8_profile.py --folder parity      # of parity.py
     python benchmarks/studies/int8_profile.py --folder parity --graph denoise --json
@@ -26,7 +26,7 @@ KINDS = {
     "multiply": ("Conv", "FusedConv", "NhwcFusedConv", "QLinearConv", "Gemm", "FusedGemm", "MatMul",
                  "FusedMatMul", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat",
                  "DynamicQuantizeMatMul", "ConvInteger"),
-    "quantise": ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+    "quantize": ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
     "reorder": ("ReorderInput", "ReorderOutput", "Transpose", "Reshape", "Concat", "Slice",
                 "Split"),
 }  # fmt: skip

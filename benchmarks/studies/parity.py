@@ -149,7 +149,7 @@ def open_all(folder: Path, rows: list[Row], threads: int) -> tuple[dict[Row, Any
 def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     """Row -> graph -> the worst output's errors against torch in float32."""
     from edgeswap_compress.checkpoint.folder import Checkpoint
-    from edgeswap_export._calibration import feeds_of_swaps, rendered_probes
+    from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
     from edgeswap_export.graphs.example import SEED, probe
     from edgeswap_export.graphs.swap_graphs import torch_graphs
     from edgeswap_export.parity.compare import difference, run_graph
@@ -161,7 +161,7 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
     settings = dict(checkpoint.scheduler.config)
     schedule = schedule_table(settings, swap.default_sampler, swap.default_steps, None)
-    probes = rendered_probes(swap, PROBES, "parity", SEED)
+    probes = rendered_examples(swap, PROBES, "parity", SEED)
     reference = next(iter(backends.values()))
     feeds = feeds_of_swaps(reference, probes, [schedule], swap.guidance_scale)
     found: dict[str, Any] = {}

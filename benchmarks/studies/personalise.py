@@ -1,12 +1,12 @@
-"""Does personalising a student to one person improve swaps to them, and leave others' as they were?
+"""Does personalizing a student to one person improve swaps to them, and leave others' as they were?
 
 A numbered portrait person, of no dataset, is the person. Five renders are the photos; a sixth is
 the source of the judged swaps into other people's scenes, whose exact truths are rendered too. A
-recogniser that conditioned nothing ranks the person in a gallery of the held-out people. The others
+recognizer that conditioned nothing ranks the person in a gallery of the held-out people. The others
 are the pairs of a held-out set. Before and after start from the same noise; each change has a 95 %
 interval (bootstrap over pairs).
 
-    python benchmarks/studies/personalise.py OUT --student S --held-out faces-heldout
+    python benchmarks/studies/personalize.py OUT --student S --held-out faces-heldout
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from edgeswap_compress.evaluate import (
     open_model,
 )
 from edgeswap_compress.evaluate._pictures import pasted, people
-from edgeswap_compress.personalize._config import PersonaliseConfig
-from edgeswap_compress.personalize._stage import personalise
+from edgeswap_compress.personalize._config import PersonalizeConfig
+from edgeswap_compress.personalize._stage import personalize
 from edgeswap_runtime.faces.align import similarity, warp
 from edgeswap_runtime.pictures.write import RENDERED, save_marked
 
-CONSENT = "nobody (a rendered person), at any time, to measure personalisation"
+CONSENT = "nobody (a rendered person), at any time, to measure personalization"
 PHOTO_SCENES = range(5)
 SOURCE_SCENE, VIEW_SCENE = 5, 6
 OTHERS = ("psnr_face_db", "id_cosine_source", "id_margin", "id_top1", "id_top5")
@@ -136,7 +136,7 @@ def judge_others(checkpoint: Path, evaluation: Evaluation) -> Report:
 
 
 def study(args: argparse.Namespace) -> dict[str, Any]:
-    """Render, personalise, judge."""
+    """Render, personalize, judge."""
     dataset = read_dataset(args.held_out)
     size_px = int(dataset.images(0).shape[1])
     shown = person_pairs(args.person, args.pairs, size_px)
@@ -146,11 +146,11 @@ def study(args: argparse.Namespace) -> dict[str, Any]:
         save_marked(photos / f"{i}.png", photo, RENDERED, overwrite=True)
     out = args.out / "student"
     if not out.exists():
-        config = PersonaliseConfig(
+        config = PersonalizeConfig(
             consent=CONSENT, samples=args.samples, prior_weight=args.prior_weight
         )
         with stage_progress() as report:
-            personalise(
+            personalize(
                 args.student, photos, out, config, data=args.data, run=args.out / "run",
                 aligned=True, progress=report,
             )  # fmt: skip
@@ -199,11 +199,11 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    usual = PersonaliseConfig(consent=CONSENT)
+    usual = PersonalizeConfig(consent=CONSENT)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path, help="folder for photos and the personalised student")
+    parser.add_argument("out", type=Path, help="folder for photos and the personalized student")
     parser.add_argument("--student", type=Path, default=default_checkpoint("student"))
     parser.add_argument("--held-out", type=Path, required=True, help="rendered held-out dataset")
     parser.add_argument("--data", type=Path, default=calibration_dataset(), help="for the prior")

@@ -43,15 +43,15 @@ ROWS: dict[str, dict[str, Any]] = {
     "diff-pruning": {"importance": "diff-pruning"},
     "magnitude-resample": {"importance": "magnitude", "resample": True},
     "taylor-resample": {"importance": "taylor", "resample": True},
-    "taylor-uniform": {"importance": "taylor", "scope": "uniform"},
-    "taylor-global": {"importance": "taylor", "scope": "global"},
-    "taylor-depth": {"importance": "taylor", "by": "depth"},
-    "taylor-both": {"importance": "taylor", "by": "both"},
-    "magnitude-best": {"importance": "magnitude", "scope": "best"},
-    "taylor-best": {"importance": "taylor", "scope": "best"},
-    "taylor-both-best": {"importance": "taylor", "by": "both", "scope": "best"},
+    "taylor-uniform": {"importance": "taylor", "allocation": "uniform"},
+    "taylor-global": {"importance": "taylor", "allocation": "global"},
+    "taylor-depth": {"importance": "taylor", "mode": "depth"},
+    "taylor-both": {"importance": "taylor", "mode": "both"},
+    "magnitude-best": {"importance": "magnitude", "allocation": "best"},
+    "taylor-best": {"importance": "taylor", "allocation": "best"},
+    "taylor-both-best": {"importance": "taylor", "mode": "both", "allocation": "best"},
     "taylor-both-best-3-rounds": {
-        "importance": "taylor", "by": "both", "scope": "best", "rounds": 3,
+        "importance": "taylor", "mode": "both", "allocation": "best", "rounds": 3,
     },
 }  # fmt: skip
 """Row -> what of a `PruneConfig` it sets; everything else is the same in all."""
@@ -89,7 +89,7 @@ class Study:
     def _made(self, row: str, variant: str, out: Path) -> dict[str, Any]:
         config = PruneConfig(
             macs_ratio=self.args.macs_ratio, round_to=self.args.round_to,
-            samples=self.args.samples, **{"by": "width", "scope": "share", **ROWS[row]},
+            samples=self.args.samples, **{"mode": "width", "allocation": "share", **ROWS[row]},
         )  # fmt: skip
         files = PruneFiles(
             data=self.args.data, held_out=self.args.held_out, run=out.with_suffix(".run")
@@ -224,7 +224,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.recover_minutes > 0 or args.recover_samples:
         minutes = {"minutes": args.recover_minutes} if args.recover_minutes > 0 else {}
         args.recover = RecoverConfig(
-            **minutes, samples=args.recover_samples, optimiser=args.optimiser,
+            **minutes, samples=args.recover_samples, optimizer=args.optimizer,
             learning_rate=args.learning_rate, feature_weight=args.feature_weight,
         )  # fmt: skip
     study = Study(args)
@@ -252,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=int, help="to judge plans on (default 64)")
     parser.add_argument("--recover-minutes", type=float, default=0.0, help="0: no recovery")
     parser.add_argument("--recover-samples", type=int, help="instead of minutes, each round")
-    parser.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
+    parser.add_argument("--optimizer", choices=("adamw", "muon"), default="adamw")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--feature-weight", type=float, default=1.0)
     parser.add_argument("--limit", type=int, default=256, help="held-out triplets")

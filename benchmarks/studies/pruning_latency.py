@@ -36,7 +36,7 @@ def main() -> int:
     args = _parser().parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    choice = {"importance": args.importance, "by": args.by, "scope": args.scope,
+    choice = {"importance": args.importance, "mode": args.mode, "allocation": args.allocation,
               "round_to": args.round_to}  # fmt: skip
     goals = {
         "half the MACs": PruneConfig(macs_ratio=args.macs_ratio, **choice),
@@ -123,8 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--macs-ratio", type=float, default=0.5)
     parser.add_argument("--latency-ratio", type=float, default=0.5)
     parser.add_argument("--importance", default=BEST["importance"])
-    parser.add_argument("--by", default=BEST["by"])
-    parser.add_argument("--scope", default=BEST["scope"])
+    parser.add_argument("--mode", default=BEST["mode"])
+    parser.add_argument("--allocation", default=BEST["allocation"])
     parser.add_argument("--round-to", type=int, default=8)
     parser.add_argument("--data", type=Path, help="to judge plans on (default: the packaged one)")
     parser.add_argument("--runs", type=int, default=100)

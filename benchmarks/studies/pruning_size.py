@@ -98,7 +98,7 @@ def prune(args: argparse.Namespace) -> dict[str, Any]:
     out = args.folder / "pruned"
     shutil.rmtree(out, ignore_errors=True)
     config = PruneConfig(
-        macs_ratio=args.macs_ratio, importance="magnitude", by="width", scope="share",
+        macs_ratio=args.macs_ratio, importance="magnitude", mode="width", allocation="share",
         resample=False, samples=0,
     )  # fmt: skip
     prune_stage(args.folder / "unet", config, out)

@@ -1,7 +1,7 @@
 """Should ONNX Runtime's waiting threads spin? Swaps with and without, idle and beside busy others.
 
 In turns in one process, by the same bundle: threads that spin, threads that sleep, one thread
-alone. For each number of busy neighbours (processes that only count) the median and 90th percentile
+alone. For each number of busy neighbors (processes that only count) the median and 90th percentile
 of a whole swap, the least of all, which is nearest to an idle machine, and the processor time.
 
     python benchmarks/studies/spinning.py BUNDLE [--rounds 40] [--busy 0,1,2] [--json]
@@ -33,17 +33,17 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 @contextlib.contextmanager
-def busy_neighbours(count: int) -> Iterator[None]:
+def busy_neighbors(count: int) -> Iterator[None]:
     """So many processes that take a core each."""
     line = [sys.executable, "-c", "while True: pass"]
-    neighbours = [subprocess.Popen(line) for _ in range(count)]
+    neighbors = [subprocess.Popen(line) for _ in range(count)]
     try:
         time.sleep(0.3)
         yield
     finally:
-        for neighbour in neighbours:
-            neighbour.kill()
-            neighbour.wait()
+        for neighbor in neighbors:
+            neighbor.kill()
+            neighbor.wait()
 
 
 def measure(bundle: Bundle, rounds: int) -> dict[str, dict[str, float]]:
@@ -82,13 +82,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path, help="a bundle folder")
     parser.add_argument("--rounds", type=int, default=40, help="swaps of each way (default 40)")
-    parser.add_argument("--busy", default="0,1,2", help="numbers of neighbours (default 0,1,2)")
+    parser.add_argument("--busy", default="0,1,2", help="numbers of neighbors (default 0,1,2)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     bundle = Bundle.open(args.bundle)
     report = {}
     for count in (int(word) for word in args.busy.split(",")):
-        with busy_neighbours(count):
+        with busy_neighbors(count):
             report[str(count)] = measure(bundle, args.rounds)
         if not args.json:
             for name, row in report[str(count)].items():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from edgeswap_compress.data import Dataset
 
-OPTIMISERS = ("adamw", "muon")
+OPTIMIZERS = ("adamw", "muon")
 SEED_BITS = 32
 MINUTES = (1e-4, 1e5)
 SAMPLES = (1, 1e12)

@@ -12,7 +12,7 @@ from PIL import Image
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
-from edgeswap_export.graphs.example import Probe
+from edgeswap_export.graphs.example import SwapExample
 from edgeswap_runtime.backends.ort import OrtBackend
 from edgeswap_runtime.bundle.manifest import Schedule
 from edgeswap_runtime.sampler import sample_latents
@@ -24,7 +24,7 @@ ROWS_KEPT = 4
 """Evaluations of the denoiser that are kept of one swap, evenly over its schedule."""
 
 
-def rendered_probes(swap: SwapConfig, count: int, part: str, seed: int) -> list[Probe]:
+def rendered_examples(swap: SwapConfig, count: int, part: str, seed: int) -> list[SwapExample]:
     """Swaps to try, of the people in the packaged dataset.
 
     Args:
@@ -44,7 +44,7 @@ def rendered_probes(swap: SwapConfig, count: int, part: str, seed: int) -> list[
         source, target, _ = triplets[generator.integers(len(triplets))]
         noise = generator.standard_normal(shape, dtype=np.float32)
         probes.append(
-            Probe(
+            SwapExample(
                 target=_crop(images[target], swap.resolution_px),
                 source=_crop(images[source], swap.resolution_px),
                 noise=torch.from_numpy(noise),
@@ -55,7 +55,7 @@ def rendered_probes(swap: SwapConfig, count: int, part: str, seed: int) -> list[
 
 def feeds_of_swaps(
     backend: OrtBackend,
-    probes: Sequence[Probe],
+    probes: Sequence[SwapExample],
     schedules: Sequence[Schedule],
     guidance_scale: float,
 ) -> Feeds:
@@ -77,7 +77,7 @@ def feeds_of_swaps(
 
 def _feed_one(
     backend: OrtBackend,
-    probe: Probe,
+    probe: SwapExample,
     schedule: Schedule,
     guidance_scale: float,
     generator: np.random.Generator,

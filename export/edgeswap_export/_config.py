@@ -99,7 +99,7 @@ class ExportConfig:
         single_file: Write the whole swap as one graph, `swap.onnx`, besides.
         compact: Store weights in float16 where it holds them exactly; the graphs compute the same.
         detector: Put the face detector in. Without it the bundle swaps aligned crops only.
-        licence: SPDX identifier of the checkpoint's weights; None takes the checkpoint's own.
+        license: SPDX identifier of the checkpoint's weights; None takes the checkpoint's own.
         origin: Where the weights come from, in a few words; None takes the checkpoint's own.
     """
 
@@ -114,7 +114,7 @@ class ExportConfig:
     single_file: bool = False
     compact: bool = False
     detector: bool = True
-    licence: str | None = None
+    license: str | None = None
     origin: str | None = None
 
     def __post_init__(self) -> None:
@@ -200,7 +200,7 @@ _KINDS: dict[str, type] = {
     "single_file": bool,
     "compact": bool,
     "detector": bool,
-    "licence": str,
+    "license": str,
     "origin": str,
 }
 
@@ -220,12 +220,12 @@ def license_of(config: ExportConfig, swap: SwapConfig | None = None) -> tuple[st
         license (SPDX identifier) and origin, each UNKNOWN where nobody has stated it.
     """
     stated = (None, None) if swap is None else (swap.license, swap.origin)
-    licence, origin = config.licence or stated[0], config.origin or stated[1]
-    return licence or UNKNOWN, origin or UNKNOWN
+    license_name, origin = config.license or stated[0], config.origin or stated[1]
+    return license_name or UNKNOWN, origin or UNKNOWN
 
 
 def parse_sizes(name: str, sizes: Any) -> tuple[int, int, int]:
-    """The least, the usual and the largest of a free size, from "1:4:8" or [1, 4, 8].
+    """The least, the usual and the largest of a dynamic axis, from "1:4:8" or [1, 4, 8].
 
     Raises:
         UnsupportedExport: not three growing numbers from 1 on.
@@ -237,7 +237,7 @@ def parse_sizes(name: str, sizes: Any) -> tuple[int, int, int]:
         least, usual, most = 0, 0, 0
     if not 1 <= least <= usual <= most:
         raise UnsupportedExport(
-            f"{name} {sizes}: expected LEAST:USUAL:LARGEST of at least 1, such as 1:4:8"
+            f"{name} {sizes}: expected MIN:OPT:MAX of at least 1, such as 1:4:8"
         )
     return least, usual, most
 

@@ -10,7 +10,7 @@ import onnx
 
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
-from edgeswap_export._calibration import Feeds, feeds_of_swaps, rendered_probes
+from edgeswap_export._calibration import Feeds, feeds_of_swaps, rendered_examples
 from edgeswap_export._errors import ParityFailed
 from edgeswap_export.graphs.example import SEED
 from edgeswap_export.graphs.to_onnx import check, write_onnx
@@ -23,7 +23,7 @@ PARITY_SWAPS = 4
 """Held-out swaps that each converted graph is compared on."""
 
 
-def requantise(
+def requantize(
     folder: Path,
     subject: Subject,
     precision: str,
@@ -47,13 +47,13 @@ def requantise(
     """
     progress(f"sampling {calibration_swaps} swaps to calibrate with")
     swap, tables = subject.checkpoint.swap, list(subject.tables.values())
-    held_out = rendered_probes(swap, PARITY_SWAPS, "parity", SEED)
+    held_out = rendered_examples(swap, PARITY_SWAPS, "parity", SEED)
     backend = open_graphs(folder, {name: f"{name}.onnx" for name in subject.graphs})
 
     def feeds_of(probes: list[Any]) -> Feeds:
         return feeds_of_swaps(backend, probes, tables, swap.guidance_scale)
 
-    calibration = feeds_of(rendered_probes(swap, calibration_swaps, "calibration", SEED))
+    calibration = feeds_of(rendered_examples(swap, calibration_swaps, "calibration", SEED))
     unseen = feeds_of(held_out)
     backend.close()
     originals = {name: onnx.load(folder / f"{name}.onnx") for name in subject.graphs}

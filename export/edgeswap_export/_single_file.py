@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgeswap_export._errors import ParityFailed
-from edgeswap_export.graphs.example import Probe
+from edgeswap_export.graphs.example import SwapExample
 from edgeswap_export.graphs.fuse import SEED, SINGLE_FILE, swap_graph
 from edgeswap_export.graphs.to_onnx import write_onnx
 from edgeswap_export.parity.compare import (
@@ -40,7 +40,7 @@ a quarter of the error that the precision may have adds 6 % to its power.
 
 
 def write_single_file(
-    folder: Path, subject: Subject, sample: Probe, precision: str
+    folder: Path, subject: Subject, sample: SwapExample, precision: str
 ) -> dict[str, Any]:
     """Write swap.onnx beside a bundle's graphs and compare it with them.
 

@@ -14,18 +14,18 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
 from edgeswap_compress.data.assets import asset
 from edgeswap_export._config import ExportConfig, license_of
-from edgeswap_export._requantize import requantise
+from edgeswap_export._requantize import requantize
 from edgeswap_export._single_file import write_single_file
 from edgeswap_export.graphs.compact import store_in_float16
 from edgeswap_export.graphs.detector import (
     ASSET,
     FILE_NAME,
-    LICENCE,
+    LICENSE,
     ORIGIN,
     detector_entry,
     detector_graph,
 )
-from edgeswap_export.graphs.example import Probe, probe
+from edgeswap_export.graphs.example import SwapExample, probe
 from edgeswap_export.graphs.finite import require_finite_answers, require_finite_weights
 from edgeswap_export.graphs.fuse import SINGLE_FILE, require_few_steps
 from edgeswap_export.graphs.swap_graphs import AXES, TorchGraph, batched, torch_graphs
@@ -37,7 +37,7 @@ from edgeswap_export.samplers.schedule import schedule_table
 from edgeswap_runtime.bundle.manifest import (
     Alignment,
     Graph,
-    Licence,
+    License,
     Manifest,
     Mask,
     Tensor,
@@ -94,7 +94,7 @@ def export(
             parity["batch"] = prove_batch(folder, subject, config.batch[2], progress)
         converted: dict[str, Converted] = {}
         if config.precision != "fp32":
-            converted, proof = requantise(
+            converted, proof = requantize(
                 folder, subject, config.precision, config.calibration_swaps, progress
             )
             parity = {**proof, "float32": parity}
@@ -108,7 +108,11 @@ def export(
 
 
 def _write_graphs(
-    folder: Path, checkpoint: Checkpoint, sample: Probe, config: ExportConfig, progress: Progress
+    folder: Path,
+    checkpoint: Checkpoint,
+    sample: SwapExample,
+    config: ExportConfig,
+    progress: Progress,
 ) -> dict[str, TorchGraph]:
     """Write the float32 graphs; what torch answers to the sample is checked to be numbers first."""
     # One processor for every checkpoint, so that the same weights give the same graph.
@@ -157,11 +161,11 @@ def _manifest(
         n: replace(_entry(n, graph, converted.get(n), config.batch), layers=layers[n])
         for n, graph in subject.graphs.items()
     }
-    licence, origin = license_of(config, swap)
-    licences = [Licence(what="swap model", licence=licence, origin=origin)]
+    license_name, origin = license_of(config, swap)
+    licenses = [License(what="swap model", license=license_name, origin=origin)]
     if config.detector:
         entries["detector"] = detector_entry("detector.onnx")
-        licences.append(Licence(what="face detector", licence=LICENCE, origin=ORIGIN))
+        licenses.append(License(what="face detector", license=LICENSE, origin=ORIGIN))
     stage = {"stage": "export", "config": config.to_json()}
     return Manifest(
         name=config.name or checkpoint_path.resolve().name,
@@ -174,7 +178,7 @@ def _manifest(
         evaluations_per_step=1 if swap.guidance_scale == 1.0 else 2,
         schedules=dict(subject.tables),
         default_schedule=subject.requests[0].name,
-        licences=tuple(licences),
+        licenses=tuple(licenses),
         parity=parity,
         history=(*swap.history, stage),
     )
@@ -190,12 +194,12 @@ def _entry(
         shape: tuple[int | str, ...] = sizes if batch is None else ("batch", *sizes[1:])
         return Tensor(name=key, dtype="float32", shape=shape, axes=AXES[key])
 
-    islands = {} if converted is None else converted.islands
+    float32_nodes = {} if converted is None else converted.float32_nodes
     return Graph(
         file=f"{name}.onnx",
         precision="fp32" if converted is None else converted.precision,
         inputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.inputs.items()),
         outputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.outputs.items()),
-        islands={reason: tuple(names) for reason, names in islands.items()},
-        free_sizes={} if batch is None else {"batch": batch},
+        float32_nodes={reason: tuple(names) for reason, names in float32_nodes.items()},
+        dynamic_axes={} if batch is None else {"batch": batch},
     )

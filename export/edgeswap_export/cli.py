@@ -70,7 +70,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "precision",
         "calibration_swaps",
         "batch",
-        "licence",
+        "license",
         "origin",
     )
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         "--calibration-swaps", type=int, metavar="N", help="rendered swaps to observe (default: 24)"
     )
     parser.add_argument(
-        "--batch", metavar="LEAST:USUAL:LARGEST", help="leave the batch free (default: one)"
+        "--batch", metavar="MIN:OPT:MAX", help="leave the batch free (default: one)"
     )
     parser.add_argument(
         "--single-file", action="store_true", help="write the whole swap as swap.onnx besides"
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--name", help="the bundle's name (default: the checkpoint folder's)")
     parser.add_argument(
-        "--licence",
+        "--license",
         help="SPDX license of the weights, such as Apache-2.0 (default: the checkpoint's, else"
         " 'unknown')",
     )
@@ -164,7 +164,7 @@ def _summary(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 def _unet_table(folder: Path, stated: dict[str, Any]) -> str:
     size = sum(entry["bytes"] for entry in stated["files"].values()) / 1e6
     told = stated["parity"]["graphs"]["denoise"]["output"]
-    kept = sum(len(names) for names in stated["islands"].values())
+    kept = sum(len(names) for names in stated["float32_nodes"].values())
     return (
         f"{folder}: {stated['name']}, {stated['precision']}, {size:.1f} MB, {kept} layers kept in"
         f" float32; differs from torch by {told['relative']:.1e} standard deviations at most"

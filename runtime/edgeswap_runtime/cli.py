@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str | None]] = {
     "train": ("edgeswap_compress.train.cli:command", "train a teacher", "compress"),
     "prune": ("edgeswap_compress.prune.cli:command", "cut a checkpoint's U-Net", "compress"),
     "distill": ("edgeswap_compress.distill.cli:command", "teach it fewer steps", "compress"),
-    "personalise": ("edgeswap_compress.personalize.cli:command", "teach it a person", "compress"),
+    "personalize": ("edgeswap_compress.personalize.cli:command", "teach it a person", "compress"),
     "evaluate": ("edgeswap_compress.evaluate.cli:command", "measure a checkpoint", "compress"),
     "export": ("edgeswap_export.cli:command", "turn a checkpoint into a bundle", "export"),
     "triton": ("edgeswap_export.triton.cli:command", "serve a bundle with Triton", "export"),

@@ -32,7 +32,7 @@ _DISTRIBUTIONS = {
     ),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-lean"),
-    "tensorrt_rtx": ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx"),
+    "tensorrt_rtx": ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt_rtx"),
 }
 """Inference library -> the distributions that may bring it, the more capable first."""
 

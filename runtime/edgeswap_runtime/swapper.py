@@ -294,7 +294,7 @@ class Swapper:
 
         Returns:
             (H, W, 3) uint8, RGB, a new array; outside the mask its bytes are the target's. What
-            belongs to the target's file (colour profile, camera, alpha) goes along, for `save`.
+            belongs to the target's file (color profile, camera, alpha) goes along, for `save`.
 
         Raises:
             NoFaceFound: fewer faces than asked for.
@@ -356,13 +356,13 @@ class Swapper:
     ) -> None:
         """Write a swapped picture, marked as generated; see `write_picture`.
 
-        Colour profile, camera, dates and alpha of the target's file are written too, where `swap`
+        Color profile, camera, dates and alpha of the target's file are written too, where `swap`
         was given a path or what `read_picture` read.
 
         Args:
             picture: (H, W, 3) uint8, RGB.
             path: ends in .png, .jpg, .jpeg or .webp.
-            icc_profile: the colour space of the numbers, instead of the target's.
+            icc_profile: the color space of the numbers, instead of the target's.
             overwrite: replace an existing file.
 
         Raises:

@@ -22,7 +22,7 @@ def test_other_sizes_are_refused(text: str) -> None:
         parse_size(text)
 
 
-def test_a_picture_is_fitted_whole_and_centred() -> None:
+def test_a_picture_is_fitted_whole_and_centered() -> None:
     picture = np.full((10, 20, 3), 255, np.uint8)
     fitted = fit(picture, (60, 40))
     assert fitted.shape == (60, 40, 3)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass
 class NoiseDataset:
-    """Stands in for a rendered dataset: every inner face is a colour, every scene a gradient."""
+    """Stands in for a rendered dataset: every inner face is a color, every scene a gradient."""
 
     groups: int = 6
     identities: int = 2
@@ -54,15 +54,15 @@ def noise_dataset() -> NoiseDataset:
     return NoiseDataset()
 
 
-class ColourJudge:
-    """Knows people by the colour of the inner face, which is all a NoiseDataset shows of them."""
+class ColorJudge:
+    """Knows people by the color of the inner face, which is all a NoiseDataset shows of them."""
 
-    name = "colour"
+    name = "color"
     sha256 = "c" * 64
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        colours: NDArray[np.float32] = crops[:, 8:18, 7:17].mean((1, 2)).astype(np.float32)
-        return colours / np.float32(255) + np.float32(0.1)
+        colors: NDArray[np.float32] = crops[:, 8:18, 7:17].mean((1, 2)).astype(np.float32)
+        return colors / np.float32(255) + np.float32(0.1)
 
 
 class BrightnessLandmarker:
@@ -79,8 +79,8 @@ class BrightnessLandmarker:
 
 
 @pytest.fixture
-def colour_judge() -> ColourJudge:
-    return ColourJudge()
+def color_judge() -> ColorJudge:
+    return ColorJudge()
 
 
 @pytest.fixture

@@ -37,10 +37,10 @@ def test_bundle_is_complete(guided: Any) -> None:
     assert manifest.name == "tiny"
     assert manifest.resolution_px == swap.resolution_px
     assert manifest.alignment.landmarks_px == swap.landmarks_px
-    assert manifest.mask.centre_px == swap.mask.centre_px
+    assert manifest.mask.center_px == swap.mask.center_px
     assert manifest.history[:-1] == tuple(json.loads(json.dumps(swap.history)))
     assert manifest.history[-1]["stage"] == "export"
-    assert [(entry.what, entry.licence) for entry in manifest.licences] == [
+    assert [(entry.what, entry.license) for entry in manifest.licenses] == [
         ("swap model", "unknown"),
         ("face detector", "MIT"),
     ]
@@ -213,11 +213,11 @@ def test_table_for_people(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     known_graphs()
-    arguments = ["--sampler", "langevin", "--steps", "2", "--name", "mine", "--licence", "MIT"]
+    arguments = ["--sampler", "langevin", "--steps", "2", "--name", "mine", "--license", "MIT"]
     assert main(["export", str(guided.checkpoint), str(tmp_path / "bundle"), *arguments]) == 0
     printed = capsys.readouterr().out
     manifest = Bundle.open(tmp_path / "bundle").manifest
-    assert (manifest.name, manifest.licences[0].licence) == ("mine", "MIT")
+    assert (manifest.name, manifest.licenses[0].license) == ("mine", "MIT")
     assert "denoise" in printed and "standard deviations" in printed
     assert "langevin-2       *  not compared" in printed
 
@@ -226,7 +226,7 @@ def test_table_for_people(
 def test_license_and_origin_are_the_checkpoints_unless_told(asked: str | None) -> None:
     swap = tiny_checkpoint().swap
     stated = replace(swap, license="CC-BY-4.0", origin="somebody's photos")
-    config = ExportConfig(licence=asked)
+    config = ExportConfig(license=asked)
     assert license_of(config, stated) == (asked or "CC-BY-4.0", "somebody's photos")
     assert license_of(config, swap) == (asked or "unknown", "unknown")
     assert license_of(config) == (asked or "unknown", "unknown")
@@ -242,7 +242,7 @@ def test_without_detector(tmp_path: Path, known_graphs: Callable[..., None], gui
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert "detector" not in manifest.graphs
     assert "detector.onnx" not in manifest.files
-    assert [entry.what for entry in manifest.licences] == ["swap model"]
+    assert [entry.what for entry in manifest.licenses] == ["swap model"]
 
 
 def test_detector_not_fetched(

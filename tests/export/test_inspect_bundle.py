@@ -1,4 +1,4 @@
-"""`edgeswap inspect` on what the export wrote: layers, proof, engines, history, licences."""
+"""`edgeswap inspect` on what the export wrote: layers, proof, engines, history, licenses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_float32(guided: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "5 schedules: swaps differ by" in out
     assert "engine      none: edgeswap engine builds them" in out
     assert "history     tiny -> export" in out
-    assert "licence     face detector: MIT, YuNet 2023mar" in out
+    assert "license     face detector: MIT, YuNet 2023mar" in out
 
 
 def test_int8_with_a_free_batch_and_a_single_file(
@@ -63,7 +63,7 @@ def test_engines_and_islands(
     shutil.copytree(bundle, tmp_path / "engined")
     manifest = read_manifest(tmp_path / "engined")
     inputs = EngineInputs(
-        onnx={"denoise.onnx": "a" * 64}, flavour="tensorrt-rtx", version="1.2.3",
+        onnx={"denoise.onnx": "a" * 64}, backend="tensorrt_rtx", version="1.2.3",
         architectures=("SM86", "SM89"), precision="fp16", refitted_from="b" * 64,
     )  # fmt: skip
     plan = f"engines/{inputs.key}/denoise.plan"
@@ -75,10 +75,10 @@ def test_engines_and_islands(
     )
     out = shown(tmp_path / "engined", capsys)
     assert (
-        f"engine      denoise: tensorrt-rtx 1.2.3 for SM86,SM89, fp16, refitted, 2.50 MB, "
+        f"engine      denoise: tensorrt_rtx 1.2.3 for SM86,SM89, fp16, refitted, 2.50 MB, "
         f"{inputs.key[:12]}"
     ) in out
-    phase = len(manifest.graphs["denoise"].islands["phase"])
+    phase = len(manifest.graphs["denoise"].float32_nodes["phase"])
     assert f"{phase} nodes kept in float32: phase" in out
 
 

@@ -19,7 +19,7 @@ PORTRAITS = {path.stem: path for path in packaged_portraits()}
 def test_it_is_whole_small_and_says_whose_it_is() -> None:
     bundle = Bundle.open(default_bundle())
     assert sum(entry.bytes for entry in bundle.manifest.files.values()) < 15_000_000
-    stated = {entry.what: (entry.licence, entry.origin) for entry in bundle.manifest.licences}
+    stated = {entry.what: (entry.license, entry.origin) for entry in bundle.manifest.licenses}
     assert stated["swap model"] == ("Apache-2.0", "edgeswap, trained on rendered faces")
     assert stated["face detector"][0] == "MIT"
 

@@ -14,7 +14,7 @@ import numpy as np
 from edgeswap_runtime.bundle.manifest import (
     Alignment,
     Graph,
-    Licence,
+    License,
     Manifest,
     Mask,
     Schedule,
@@ -43,7 +43,7 @@ FACE_BOX = (12.0, 10.0, 44.0, 52.0)
 FACE_LANDMARKS = np.array([[20.0, 24.0], [36.0, 25.0], [28.0, 33.0], [22.0, 42.0], [34.0, 43.0]])
 SCORE = 0.9
 TEMPLATE = TEMPLATE_96 / 4
-MASK = Mask(centre_px=(11.5, 11.5), radii_px=(9.0, 10.0), exponent=2.5, feather_px=3.0)
+MASK = Mask(center_px=(11.5, 11.5), radii_px=(9.0, 10.0), exponent=2.5, feather_px=3.0)
 
 _AXES = ("batch", "channel", "height", "width")
 _IMAGE = (1, 3, SIDE, SIDE)
@@ -63,13 +63,13 @@ def detector_constants(
             outputs[f"{kind}_{stride}"] = np.zeros((1, cells, width), np.float32)
     stride = 8
     for (left, top, right, bottom), landmarks, score in faces:
-        centre = np.array([(left + right) / 2, (top + bottom) / 2]) / stride
-        anchor = np.floor(centre)
+        center = np.array([(left + right) / 2, (top + bottom) / 2]) / stride
+        anchor = np.floor(center)
         cell = int(anchor[1]) * (canvas[1] // stride) + int(anchor[0])
         outputs[f"cls_{stride}"][0, cell] = score
         outputs[f"obj_{stride}"][0, cell] = score
         size = np.log(np.array([right - left, bottom - top]) / stride)
-        outputs[f"bbox_{stride}"][0, cell] = [*(centre - anchor), *size]
+        outputs[f"bbox_{stride}"][0, cell] = [*(center - anchor), *size]
         outputs[f"kps_{stride}"][0, cell] = (landmarks / stride - anchor).ravel()
     return outputs
 
@@ -157,7 +157,7 @@ def manifest(**changes: Any) -> Manifest:
             "noise": Schedule(sampler="none", steps=3, initial_noise_scale=0.1, rows=(keep,)),
         },
         "default_schedule": "one",
-        "licences": (Licence(what="weights", licence="CC0-1.0", origin="this test"),),
+        "licenses": (License(what="weights", license="CC0-1.0", origin="this test"),),
     }
     return Manifest(**(fields | changes))
 
@@ -178,7 +178,7 @@ def write_bundle(folder: Path, **changes: Any) -> Path:
 
 
 def onnx_models(stated: Manifest) -> dict[str, bytes]:
-    """The same graphs as `fake_graphs`, as serialised ONNX."""
+    """The same graphs as `fake_graphs`, as serialized ONNX."""
     from onnx import helper
 
     def node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> Any:

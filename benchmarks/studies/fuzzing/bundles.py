@@ -121,7 +121,7 @@ def command(
             ("verify", str(bundle), "--json"),
             (*timed, "--source", str(place / "source.png")),
             ("triton", str(bundle), made),
-            ("engine", str(bundle), made, "--flavour", "tensorrt"),
+            ("engine", str(bundle), made, "--backend", "tensorrt"),
         )
     )
 

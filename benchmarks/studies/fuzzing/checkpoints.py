@@ -25,7 +25,7 @@ _WEIGHTS = tuple(
     f"{name}/diffusion_pytorch_model.safetensors" for name in ("unet", "vae", "conditioner")
 )
 _PLAN = "unet/pruning.json"
-_PRUNE = ("--macs-ratio", "0.6", "--by", "width", "--scope", "share", "--latency-runs", "0")
+_PRUNE = ("--macs-ratio", "0.6", "--mode", "width", "--allocation", "share", "--latency-runs", "0")
 CRAFTED_CHECKPOINTS = 140
 CRAFTED_UNETS = 40
 CRAFTED_PLANS = 40
@@ -69,7 +69,7 @@ def spoilt_weights(place: Place, seed: int, folder: Path) -> Case:
     told, data = weights.filled((target / name).read_bytes(), random, fill)
     _relist(target, name, data)
     ways = ways_of_checkpoints(target, place, folder)
-    argv = ways[("export", "prune", "distill", "personalise")[seed // 6 % 4]]
+    argv = ways[("export", "prune", "distill", "personalize")[seed // 6 % 4]]
     return Case(
         kind="spoilt-weights",
         seed=seed,
@@ -167,8 +167,8 @@ def ways_of_checkpoints(target: Path, place: Place, folder: Path) -> dict[str, t
         "export": ("export", opened, made, "--no-detector", "--schedule", "ddim:1"),
         "distill": ("distill", opened, tiny, made, "--samples", "32", "--targets", "32", *stop),
         "small": ("distill", "autoencoder", opened, made, "--samples", "32", *stop),
-        "personalise": (
-            "personalise", opened, "--photos", str(place / "crops" / "anna"), "--aligned",
+        "personalize": (
+            "personalize", opened, "--photos", str(place / "crops" / "anna"), "--aligned",
             "--out", made, "--consent", "Nobody, today, a test", "--samples", "32", *stop,
         ),
         "evaluate": ("evaluate", opened, "--data", str(place / "heldout"), "--limit", "2"),

@@ -125,7 +125,7 @@ def _dataset_case(kind: str, seed: int, told: str, place: Place, folder: Path) -
         ("data", "sheet", data, f"{made}.png"),
         ("evaluate", tiny, "--data", data, "--limit", "2"),
         ("distill", tiny, tiny, made, "--data", data, "--targets", "32", *stop),
-        ("prune", tiny, made, "--macs-ratio", "0.6", "--by", "width", "--scope", "share",
+        ("prune", tiny, made, "--macs-ratio", "0.6", "--mode", "width", "--allocation", "share",
          "--data", data, "--samples", "4", "--latency-runs", "0"),
         train,
     )  # fmt: skip

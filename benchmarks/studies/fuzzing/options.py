@@ -78,12 +78,12 @@ def commands(place: Place, folder: Path) -> dict[str, tuple[str, ...]]:
         "prune": ways["prune"],
         "distill": ways["distill"],
         "distill autoencoder": ways["small"],
-        "personalise": ways["personalise"],
+        "personalize": ways["personalize"],
         "evaluate": ways["evaluate"],
         "export": ways["export"],
         "triton": ("triton", bundle, made),
         "build": ("build", str(place / "recipe.toml"), made),
-        "engine": ("engine", bundle, made, "--flavour", "tensorrt"),
+        "engine": ("engine", bundle, made, "--backend", "tensorrt"),
     }
 
 

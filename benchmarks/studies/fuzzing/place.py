@@ -27,8 +27,8 @@ RECIPE = """checkpoint = "pruned"
 [prune]
 macs-ratio = 0.6
 importance = "magnitude"
-by = "width"
-scope = "share"
+mode = "width"
+allocation = "share"
 samples = 0
 round-to = 8
 protect = ["conv_in", "mid_block.attentions.*"]
@@ -99,7 +99,7 @@ def write(folder: Path, *, families: bool) -> None:
     for name, changes in FAMILIES.items() if families else ():
         _write_family(folder / "families" / name, changes)
     module(_ROOT / "tests/runtime/tiny_bundle.py").write_bundle(folder / "bundle")
-    options = ["--macs-ratio", "0.6", "--by", "width", "--samples", "0", "--latency-runs", "0"]
+    options = ["--macs-ratio", "0.6", "--mode", "width", "--samples", "0", "--latency-runs", "0"]
     if main(["prune", str(folder / "tiny"), str(folder / "pruned"), *options]):
         raise RuntimeError("the tiny checkpoint could not be pruned")
     for split in ("train", "heldout"):

@@ -50,7 +50,7 @@ def _vae(swap: SwapConfig, configs: Mapping[str, Mapping[str, Any]]) -> Checks:
     yield "latent_channels", swap.latent_channels, vae["latent_channels"]
     for entry in ("in_channels", "out_channels"):
         yield entry, 3 * swap.patch_size**2, vae[entry]
-    if "latents_mean" not in vae:  # an AutoencoderTiny, whose latents are the normalised ones
+    if "latents_mean" not in vae:  # an AutoencoderTiny, whose latents are the normalized ones
         return
     for entry in ("latents_mean", "latents_std"):
         expected = f"{swap.latent_channels} numbers"

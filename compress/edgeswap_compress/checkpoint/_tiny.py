@@ -28,7 +28,7 @@ def tiny_checkpoint(seed: int = 0, guidance_scale: float = 1.0) -> Checkpoint:
     swap = SwapConfig(
         resolution_px=24,
         landmarks_px=tuple((float(x) * scale, float(y) * scale) for x, y in TEMPLATE_96),
-        mask=FaceMask(centre_px=(12.0, 14.0), radii_px=(8.0, 9.0), feather_px=2.0),
+        mask=FaceMask(center_px=(12.0, 14.0), radii_px=(8.0, 9.0), feather_px=2.0),
         latent_channels=4,
         latent_size=4,
         residual_std=(0.9, 1.0, 1.1, 1.2),

@@ -44,7 +44,7 @@ class Checkpoint:
     Attributes:
         unet: denoiser; its config is the unpruned one where ``plan`` is not None.
         vae: autoencoder of space-to-depth pictures: an AutoencoderKL, or an AutoencoderTiny whose
-            own latents are the normalised ones.
+            own latents are the normalized ones.
         conditioner: source encoder.
         scheduler: noise schedule and prediction type the denoiser was trained with.
         swap: everything diffusers' configs do not say.

@@ -11,7 +11,7 @@ import torch
 
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress.checkpoint.folder import MODULES, WEIGHTS_NAME, Checkpoint, verify_checkpoint
-from edgeswap_compress.checkpoint.latents import works_normalised
+from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_runtime.files import sha256_file
 
 
@@ -62,7 +62,7 @@ def _macs(checkpoint: Checkpoint) -> dict[str, int]:
     swap, vae = checkpoint.swap, checkpoint.vae
     patches = torch.zeros(1, vae.config.in_channels, *[swap.resolution_px // swap.patch_size] * 2)
     latents = torch.zeros(1, swap.latent_channels, swap.latent_size, swap.latent_size)
-    argument = "x" if works_normalised(vae) else "sample"
+    argument = "x" if works_normalized(vae) else "sample"
     tokens, vector = checkpoint.conditioner(latents)
     inputs = {
         "sample": torch.cat([latents] * len(swap.input_channels), dim=1),

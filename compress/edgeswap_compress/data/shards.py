@@ -3,7 +3,7 @@
 A dataset is a folder of `shard-00000.safetensors`, … and `manifest.json`. A shard holds, for its G
 groups of P = K·(K + 1) pictures (their order: `_grid`):
 
-    landmarks  (G, P, 5, 2) float32   pixels, x right, y down, centres at integers
+    landmarks  (G, P, 5, 2) float32   pixels, x right, y down, centers at integers
     images     (G, P, S, S, 3) uint8  RGB
     masks      (G, P, S, S) uint8     inner face, 0 .. 255
 """

@@ -40,7 +40,7 @@ def read_unet_config(path: Path) -> dict[str, Any]:
 
     Raises:
         BadFolder: it is missing, is not JSON, or holds a value of the wrong kind or size.
-        UnsupportedModel: it is that of another kind of model, or of quantised weights.
+        UnsupportedModel: it is that of another kind of model, or of quantized weights.
     """
     config = read_object(path)
     name = config.get("_class_name")
@@ -51,7 +51,7 @@ def read_unet_config(path: Path) -> dict[str, Any]:
         )
     if config.get("quantization_config") is not None:
         raise UnsupportedModel(
-            f"{path} has a quantization_config, and quantised weights cannot be pruned: "
+            f"{path} has a quantization_config, and quantized weights cannot be pruned: "
             "expected the float weights it was made from"
         )
     if (problem := config_problem(config)) is not None:

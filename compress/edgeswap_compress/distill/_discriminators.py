@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from edgeswap_compress.fit.losses import fine_scale
 
 MAGNIFIED = 16.0
-"""The finest scale of skin is some hundredths; normalised layers cannot magnify it themselves."""
+"""The finest scale of skin is some hundredths; normalized layers cannot magnify it themselves."""
 
 GAIN = 4.0
 """Of a picture's verdicts, for the same reason."""
@@ -23,7 +23,7 @@ class Discriminator(nn.Module):
     """One small head for each of the teacher's block outputs, as in ADD (2311.17042, section 3.2).
 
     Features of the noised sample in the teacher itself stand for an image network, which latents
-    have none of (2403.12015). Every convolution is spectrally normalised (1802.05957).
+    have none of (2403.12015). Every convolution is spectrally normalized (1802.05957).
 
     Args:
         widths: channels of each block output.
@@ -58,7 +58,7 @@ class PictureDiscriminator(nn.Module):
 
     Verdicts on patches of about 20 px a side (1611.07004, section 3.2.2), because what a blur lacks
     is local; the finest scale is shown besides, magnified. Every convolution is spectrally
-    normalised (1802.05957). Computes in bfloat16 on float32 weights.
+    normalized (1802.05957). Computes in bfloat16 on float32 weights.
 
     Args:
         hidden: channels of the first layer, of which the next have half as many again.

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from edgeswap_compress._checks import (
-    OPTIMISERS,
+    OPTIMIZERS,
     RUN_BYTES,
     check_checkpoint,
     check_dataset,
@@ -115,7 +115,7 @@ def _config(args: argparse.Namespace) -> DistillConfig:
         patience=args.patience,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
-        optimiser=args.optimiser,
+        optimizer=args.optimizer,
         dtype=args.dtype,
         seed=args.seed,
     )
@@ -221,7 +221,7 @@ def _add_fitting(parser: argparse.ArgumentParser) -> None:
     fitting = parser.add_argument_group("fitting")
     fitting.add_argument("--batch-size", type=int, default=USUAL.batch_size)
     fitting.add_argument("--learning-rate", type=float, default=USUAL.learning_rate)
-    fitting.add_argument("--optimiser", choices=OPTIMISERS, default=USUAL.optimiser)
+    fitting.add_argument("--optimizer", choices=OPTIMIZERS, default=USUAL.optimizer)
     fitting.add_argument(
         "--dtype", choices=DTYPES, default=AUTO,
         help="that torch computes in (default auto: the faster one here)",

@@ -8,7 +8,7 @@ from edgeswap_compress._checks import (
     BATCH,
     LEARNING_RATE,
     MINUTES,
-    OPTIMISERS,
+    OPTIMIZERS,
     SAMPLES,
     SHARE,
     STEPS,
@@ -60,7 +60,7 @@ class DistillConfig:
         decoder_adversarial_weight: of a discriminator's verdict on decoded pictures in that lesson;
             0 leaves the discriminator out.
         patience: evaluations without a better figure after which the fitting ends; 0 never.
-        batch_size, learning_rate, optimiser, seed: of the fitting.
+        batch_size, learning_rate, optimizer, seed: of the fitting.
         dtype: of the computation, one of ``DTYPES``; a continued run may take another.
     """
 
@@ -88,7 +88,7 @@ class DistillConfig:
     patience: int = 0
     batch_size: int = 32
     learning_rate: float = 5e-4
-    optimiser: str = "adamw"
+    optimizer: str = "adamw"
     dtype: str = AUTO
     seed: int = 0
 
@@ -115,7 +115,7 @@ class DistillConfig:
                 f"{self.teacher_steps} teacher steps cannot be halved down to {self.steps}: "
                 "expected 2, 4, 8, ... times --steps; give another --teacher-steps"
             )
-        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_seed(self.seed)
         weights = ("identity_weight", "identity_noise", "fine_weight", "feature_weight",
                    "mask_weight", "adversarial_weight", "decoder_fine_weight",

@@ -112,7 +112,7 @@ class Lessons:
             samples=steps * config.batch_size,
             batch_size=config.batch_size,
             learning_rate=config.learning_rate,
-            optimiser=config.optimiser,
+            optimizer=config.optimizer,
             warmup_steps=min(50, max(1, steps // 10)),
             hold=0.4,
             ema_decay=0.995,

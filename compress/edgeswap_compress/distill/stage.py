@@ -17,7 +17,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from edgeswap_compress._checks import check_scheduler
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
-from edgeswap_compress.checkpoint.latents import works_normalised
+from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._compatibility import check_autoencoder, check_one_latent_space
@@ -25,8 +25,8 @@ from edgeswap_compress.distill._finetune_decoder import VAE
 from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.distill.methods.dmd2 import MatchingObjective
-from edgeswap_compress.distill.methods.lcm import ConsistencyObjective
+from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
+from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.distill.phases import Fitted, Lessons, trained, trained_module
@@ -216,7 +216,7 @@ def _inputs(
         for name, path in (("latents", files.data), ("latents-heldout", files.held_out)):
             if path is None:
                 found[place, name] = found[place, "latents"]
-            elif place == "student" and not works_normalised(student.vae):
+            elif place == "student" and not works_normalized(student.vae):
                 found[place, name] = found["teacher", name]
             else:
                 file = files.run / f"{place}-{name}.safetensors"
@@ -266,9 +266,9 @@ def _tasks(
             )
         yield "fit", TrajectoryObjective(inputs, trajectories)
     elif config.method == "lcm":
-        yield "fit", ConsistencyObjective(inputs)
+        yield "fit", LcmObjective(inputs)
     elif config.method == "dmd2":
-        yield "fit", MatchingObjective(inputs)
+        yield "fit", Dmd2Objective(inputs)
     else:
         steps, halving = config.teacher_steps // 2, inputs
         while steps >= config.steps:
@@ -338,7 +338,7 @@ def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoin
     for model in both:
         model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
     check_one_latent_space(both[0].swap, both[1].swap)
-    if not any(works_normalised(model.vae) for model in both):
+    if not any(works_normalized(model.vae) for model in both):
         means = [dict(model.vae.config)["latents_mean"] for model in both]
         if means[0] != means[1]:
             raise InvalidCheckpoint(

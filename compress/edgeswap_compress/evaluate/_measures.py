@@ -27,7 +27,7 @@ class Row:
 
     Attributes:
         psnr_face_db, ssim_face, psnr_outside_db, landmark_nme: (n,).
-        fine_energy: (n,) squared grey levels.
+        fine_energy: (n,) squared gray levels.
         embeddings: (n, D), the judge's.
     """
 

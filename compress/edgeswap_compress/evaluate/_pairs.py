@@ -154,7 +154,7 @@ def held_out_pairs(dataset: HeldOut) -> PairList:
     k = dataset.identities
     draw = held_out_triplets(len(dataset), k)
     scene = (draw.target - k) // k
-    # combinations (b, a) numbered so that neighbours differ in both
+    # combinations (b, a) numbered so that neighbors differ in both
     combination = ((draw.source - scene) % k - 1) * k + scene
     turn = (combination - draw.group) % (k * (k - 1))
     order = np.lexsort((draw.group, turn))

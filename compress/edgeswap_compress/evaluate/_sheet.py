@@ -70,7 +70,7 @@ def contact_sheet(dataset: HeldOut, report: Report, *, rows: int = 6) -> Image.I
         rows: swaps of each kind.
 
     Returns:
-        an RGB picture; every swap is labelled with its PSNR inside the face and the judge's
+        an RGB picture; every swap is labeled with its PSNR inside the face and the judge's
         distance to the source person.
     """
     cases = chosen_cases(report.values["psnr_face_db"], rows)

@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="metrics:\n" + "\n".join(f"  {name:29}{text}" for name, text in METRICS.items()),
         description="Judge swaps of people a model was never trained on: against the exact truth, "
-        "and by a face recogniser that no model has seen. 95 % intervals in brackets.",
+        "and by a face recognizer that no model has seen. 95 % intervals in brackets.",
     )
     parser.add_argument("model", type=Path, help="folder of a checkpoint or of a bundle")
     pictures = parser.add_mutually_exclusive_group()

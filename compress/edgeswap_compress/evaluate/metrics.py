@@ -73,7 +73,7 @@ def fine_energy(pictures: Pictures, weights: Weights) -> Values:
     """Energy of the finest scale of the luma: what a 5-tap binomial blur takes away, squared.
 
     Returns:
-        (N,) squared grey levels, averaged over the weighted pixels. Over the same of the truth it
+        (N,) squared gray levels, averaged over the weighted pixels. Over the same of the truth it
         is `hf_ratio`: below 1 a picture is softer than the truth, above 1 it is noisier.
 
     Raises:
@@ -129,13 +129,13 @@ def landmark_error(
 
     Args:
         landmarks, references: (N, P, 2), pixels.
-        eye_distances: (N,) between the eye centres of the reference, pixels.
+        eye_distances: (N,) between the eye centers of the reference, pixels.
 
     Returns:
         (N,) 0 for the same pose and expression, 0.1 for a tenth of the eye distance.
 
     Source: Sagonas et al., "300 faces in-the-wild challenge", ICCVW 2013, section 4: point-to-point
-    error, normalised here by the distance of the eye centres, not of their outer corners.
+    error, normalized here by the distance of the eye centers, not of their outer corners.
     """
     apart: Values = np.linalg.norm(np.subtract(landmarks, references, dtype=np.float64), axis=-1)
     return apart.mean(-1) / eye_distances
@@ -149,7 +149,7 @@ def pixel_spread(pictures: NDArray[np.uint8], weights: Weights) -> Values:
         weights: (N, H, W).
 
     Returns:
-        (N,) grey levels of 255, averaged over the weighted pixels and the channels; of the sample,
+        (N,) gray levels of 255, averaged over the weighted pixels and the channels; of the sample,
         so that it does not grow with S.
 
     Raises:

@@ -54,7 +54,7 @@ METRICS: dict[str, str] = {
     "nearer_to_strangers": "the same for everyone else of the gallery: what mere blur would give",
     "nearer_to_source_than_target": "share nearer to the source person than to the target person",
     "fid_identity": "Fréchet distance of the embeddings to the truths'; from 256 pairs on",
-    "diversity": "deviation of a pixel inside the face mask from noise to noise, grey levels",
+    "diversity": "deviation of a pixel inside the face mask from noise to noise, gray levels",
     "diversity_identity": "deviation of the embedding from noise to noise",
     "psnr_teacher_db": "PSNR to the teacher's swap inside the face mask",
     "id_cosine_teacher": "cosine to the teacher's swap",

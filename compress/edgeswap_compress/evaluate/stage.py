@@ -78,7 +78,7 @@ class Evaluation:
     Args:
         dataset: rendered of people no model was trained on.
         config: how to judge.
-        judge: of identity; dlib's recogniser when None.
+        judge: of identity; dlib's recognizer when None.
         landmarker: judge of pose and expression; MediaPipe's face mesh when None.
         progress: called with pictures done, pictures in all, and what is being done.
 

@@ -1,4 +1,4 @@
-"""Optimisers on float32 master weights for modules that compute in bfloat16, with an EMA."""
+"""Optimizers on float32 master weights for modules that compute in bfloat16, with an EMA."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from edgeswap_compress.fit.config import FitConfig
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
 
 
-class MasterOptimiser:
+class MasterOptimizer:
     """Holds master weights, moments and EMA of a module; the module itself may be bfloat16.
 
     Small updates vanish when added to bfloat16 weights (2 significant digits), so they are added
     to float32 copies, which are then rounded into the module (mixed precision, 1710.03740).
 
-    With ``config.optimiser`` "muon" the matrices and convolutions (as matrices, outputs x rest) go
+    With ``config.optimizer`` "muon" the matrices and convolutions (as matrices, outputs x rest) go
     to Muon, whose update is the orthogonalised momentum (Jordan et al. 2024; scaled to AdamW's
     size, 2502.16982), and vectors stay with AdamW (1711.05101), as in "adamw" everything does.
     """
@@ -32,16 +32,16 @@ class MasterOptimiser:
         self.live: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         self.master = [p.detach().float().clone() for p in self.live]
         self.ema = [p.clone() for p in self.master]
-        kinds = [config.optimiser if _is_matrix(p) else "adamw" for p in self.master]
-        # what the optimisers see: Muon a matrix that shares the master's memory
+        kinds = [config.optimizer if _is_matrix(p) else "adamw" for p in self.master]
+        # what the optimizers see: Muon a matrix that shares the master's memory
         self._views = [
             _as_matrix(p, p) if kind == "muon" else p
             for p, kind in zip(self.master, kinds, strict=True)
         ]
-        self._optimisers = {kind: self._optimiser(kind, kinds) for kind in sorted(set(kinds))}
-        self._owners = [self._optimisers[kind] for kind in kinds]
+        self._optimizers = {kind: self._optimizer(kind, kinds) for kind in sorted(set(kinds))}
+        self._owners = [self._optimizers[kind] for kind in kinds]
 
-    def _optimiser(self, kind: str, kinds: list[str]) -> torch.optim.Optimizer:
+    def _optimizer(self, kind: str, kinds: list[str]) -> torch.optim.Optimizer:
         views = [view for view, own in zip(self._views, kinds, strict=True) if own == kind]
         rate, decay = self.config.learning_rate, self.config.weight_decay
         if kind == "muon":
@@ -78,10 +78,10 @@ class MasterOptimiser:
                 f"gradient of step {step} is {norm}: expected a finite norm; lower the learning "
                 "rate and continue from the last saved state"
             )
-        for optimiser in self._optimisers.values():
-            for group in optimiser.param_groups:
+        for optimizer in self._optimizers.values():
+            for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate(step)
-            optimiser.step()
+            optimizer.step()
         torch._foreach_copy_(self.live, self.master)
         decay = min(self.config.ema_decay, (step + 1) / (step + 20))
         torch._foreach_lerp_(self.ema, self.master, 1.0 - decay)

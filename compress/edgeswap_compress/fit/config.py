@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgeswap_compress._checks import (
     BATCH,
     LEARNING_RATE,
-    OPTIMISERS,
+    OPTIMIZERS,
     SAMPLES,
     check_choice,
     check_ranges,
@@ -25,7 +25,7 @@ class FitConfig:
         learning_rate: peak; warmed up linearly, held, then a cosine to zero.
         warmup_steps: length of the warm-up.
         hold: share of the steps before the cosine begins.
-        optimiser: "adamw", or "muon" for the matrices among the weights.
+        optimizer: "adamw", or "muon" for the matrices among the weights.
         betas, weight_decay: AdamW (1711.05101).
         ema_decay: of the exponential moving average of the weights.
         clip_norm: largest gradient norm.
@@ -37,7 +37,7 @@ class FitConfig:
     learning_rate: float = 8e-4
     warmup_steps: int = 100
     hold: float = 0.2
-    optimiser: str = "adamw"
+    optimizer: str = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     ema_decay: float = 0.998
@@ -50,9 +50,9 @@ class FitConfig:
             raise InvalidSettings(
                 f"samples {self.samples} make no step of {self.batch_size}: ask for more samples"
             )
-        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
 
     @property
     def steps(self) -> int:
-        """Number of optimiser steps."""
+        """Number of optimizer steps."""
         return self.samples // self.batch_size

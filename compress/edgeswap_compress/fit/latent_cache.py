@@ -32,7 +32,7 @@ def to_tensor(pictures: NDArray[np.uint8]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class LatentGroups:
-    """Normalised latents and masks of every picture of a dataset.
+    """Normalized latents and masks of every picture of a dataset.
 
     Attributes:
         latents: (G, P, C, S, S) float16; of rendered groups P = K source views, then K x K

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
-from edgeswap_compress.fit._optimizer import MasterOptimiser
+from edgeswap_compress.fit._optimizer import MasterOptimizer
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.processes import processes
 from edgeswap_compress.fit.trackers import Tracker
@@ -104,7 +104,7 @@ def fit(
 
     Args:
         objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
-        config: length, batch, optimiser.
+        config: length, batch, optimizer.
         folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
             evaluation without what depends on speed or interruptions).
 
@@ -114,8 +114,8 @@ def fit(
     cadence, peers = cadence or Cadence(), processes()
     share = _share(config.batch_size, peers.count)
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = MasterOptimiser(objective.module, config)
-    step = _restore(optimiser, folder / "state.safetensors", config)
+    optimizer = MasterOptimizer(objective.module, config)
+    step = _restore(optimizer, folder / "state.safetensors", config)
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
@@ -125,7 +125,7 @@ def fit(
         draw = Draw.of(config.seed, step, peers.rank)
         loss, parts = objective.loss(draw, share, step / config.steps)
         loss.backward()
-        norm = optimiser.step(step, peers.average)
+        norm = optimizer.step(step, peers.average)
         step += 1
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
@@ -142,12 +142,12 @@ def fit(
         if now - evaluated > cadence.evaluate_s or step == config.steps:
             if progress is not None:
                 progress(step, config.steps, f"{log.line()}, evaluating")
-            log.write(step, _evaluate_ema(objective, optimiser))
+            log.write(step, _evaluate_ema(objective, optimizer))
             evaluated = time.monotonic()
         if now - saved > cadence.save_s or step == config.steps or stopped or stalled:
-            _save(optimiser, folder / "state.safetensors", step, config)
+            _save(optimizer, folder / "state.safetensors", step, config)
             saved = time.monotonic()
-    optimiser.use(optimiser.ema)
+    optimizer.use(optimizer.ema)
     return stalled or step >= config.steps
 
 
@@ -159,23 +159,23 @@ def _share(batch_size: int, count: int) -> int:
     return batch_size // count
 
 
-def _evaluate_ema(objective: Objective, optimiser: MasterOptimiser) -> dict[str, float]:
-    optimiser.use(optimiser.ema)
+def _evaluate_ema(objective: Objective, optimizer: MasterOptimizer) -> dict[str, float]:
+    optimizer.use(optimizer.ema)
     objective.module.eval()
     with torch.no_grad():
         figures = objective.evaluate()
     objective.module.train()
-    optimiser.use(optimiser.master)
+    optimizer.use(optimizer.master)
     return figures
 
 
-def _save(optimiser: MasterOptimiser, path: Path, step: int, config: FitConfig) -> None:
+def _save(optimizer: MasterOptimizer, path: Path, step: int, config: FitConfig) -> None:
     meta = {"step": str(step), "steps": str(config.steps), "seed": str(config.seed)}
-    tensors = {name: tensor.contiguous() for name, tensor in optimiser.tensors().items()}
+    tensors = {name: tensor.contiguous() for name, tensor in optimizer.tensors().items()}
     write_bytes(path, save(tensors, meta))
 
 
-def _restore(optimiser: MasterOptimiser, path: Path, config: FitConfig) -> int:
+def _restore(optimizer: MasterOptimizer, path: Path, config: FitConfig) -> int:
     if not path.exists():
         return 0
     with safe_open(path, framework="pt") as file:
@@ -186,7 +186,7 @@ def _restore(optimiser: MasterOptimiser, path: Path, config: FitConfig) -> int:
                 f"{path} belongs to another run: expected steps and seed "
                 f"{(config.steps, config.seed)}, found {found}; name another run folder"
             )
-        optimiser.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        optimizer.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     return int(meta["step"])
 
 

@@ -36,7 +36,7 @@ def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) ->
     squared error e is then worth eᵀ M e, where the plain loss counts all directions alike.
 
     Args:
-        latents: (N, C, S, S) of pictures, normalised; a dozen are enough.
+        latents: (N, C, S, S) of pictures, normalized; a dozen are enough.
         mask: (N, 1, S, S) in [0, 1], of their faces.
     """
     dtype = next(vae.parameters()).dtype

@@ -88,7 +88,7 @@ def _step_s(objective: Objective, batch_size: int, seed: int, progress: Progress
         objective.loss(Draw.of(seed, i), batch_size, 0.0)[0].backward()
         if progress is not None:
             progress(i + 1, 2 + timed, "timing a step")
-    # an optimiser step, saving and evaluation take about a fifth on top
+    # an optimizer step, saving and evaluation take about a fifth on top
     step_s = 1.2 * (time.monotonic() - begun) / timed
     objective.module.zero_grad(set_to_none=True)
     for name, tensor in objective.module.named_buffers():

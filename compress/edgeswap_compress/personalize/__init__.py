@@ -1,1 +1,1 @@
-"""Personalisation: a finished student learns one consenting person from a handful of photos."""
+"""Personalization: a finished student learns one consenting person from a handful of photos."""

@@ -1,4 +1,4 @@
-"""Settings of a personalisation, and the consent without which there is none."""
+"""Settings of a personalization, and the consent without which there is none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgeswap_compress.fit.dtype import AUTO, check_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PersonaliseConfig:
+class PersonalizeConfig:
     """How a student learns a person.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What personalisation fits: the person's photos back, and everybody else as before."""
+"""What personalization fits: the person's photos back, and everybody else as before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss
 from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
-from edgeswap_compress.personalize._config import PersonaliseConfig
+from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import adapt
 from edgeswap_compress.personalize._photos import PersonPhotos
 
@@ -22,7 +22,7 @@ FIXED = 32
 """Swaps that each of the figures is measured on."""
 
 
-class PersonaliseObjective:
+class PersonalizeObjective:
     """Two halves of a batch (DreamBooth, 2208.12242, eq. 2).
 
     The person: photo i is the source, photo j in disguise the target, photo j the truth. The prior:
@@ -37,7 +37,7 @@ class PersonaliseObjective:
     def __init__(
         self,
         student: Checkpoint,
-        config: PersonaliseConfig,
+        config: PersonalizeConfig,
         person: PersonPhotos,
         others: LatentGroups,
     ) -> None:

@@ -28,7 +28,7 @@ class PersonPhotos:
     """Latents of a person's photos, mirrored ones after the others.
 
     Attributes:
-        photos: (M, C, S, S) normalised latents.
+        photos: (M, C, S, S) normalized latents.
         disguised: (M, K, C, S, S) of the same photos with the faces of K synthetic people.
         mask: (S, S) in [0, 1], the inner face.
     """

@@ -1,4 +1,4 @@
-"""The personalisation stage: a student and photos in, a student that knows the person out."""
+"""The personalization stage: a student and photos in, a student that knows the person out."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import taken_dtype
 from edgeswap_compress.fit.run_folder import claim, fingerprint, last_figures, reporter, settings_of
-from edgeswap_compress.personalize._config import PersonaliseConfig, require_student
+from edgeswap_compress.personalize._config import PersonalizeConfig, require_student
 from edgeswap_compress.personalize._lora import copy_originals, fuse
-from edgeswap_compress.personalize._objective import PersonaliseObjective
+from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import disguise, read_crops
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json
 
 
-def personalise(
+def personalize(
     student_path: Path,
     photos: Path,
     out: Path,
-    config: PersonaliseConfig,
+    config: PersonalizeConfig,
     *,
     data: Path,
     run: Path,
@@ -75,14 +75,14 @@ def personalise(
         student.vae, student.swap, dataset, file, dataset.digest, progress=report("latents")
     )
     person = disguise(student, crops, others, config.others, config.seed)
-    objective = PersonaliseObjective(student, config, person, others)
+    objective = PersonalizeObjective(student, config, person, others)
     done = fit(objective, _fit_config(config), run / "fit", cadence=cadence, progress=report("fit"))
     if not done:
         return None
     return _personal(student_path, student, objective, asked, len(crops), run).save(out)
 
 
-def _fit_config(config: PersonaliseConfig) -> FitConfig:
+def _fit_config(config: PersonalizeConfig) -> FitConfig:
     return FitConfig(
         samples=config.samples,
         batch_size=config.batch_size,
@@ -98,7 +98,7 @@ def _fit_config(config: PersonaliseConfig) -> FitConfig:
 def _personal(
     path: Path,
     student: Checkpoint,
-    objective: PersonaliseObjective,
+    objective: PersonalizeObjective,
     asked: dict[str, Any],
     photos: int,
     run: Path,
@@ -114,11 +114,11 @@ def _personal(
         "adapted_layers": len(objective.adapted),
         "figures": last_figures(run / "fit"),
     }
-    swap = kept.swap.with_stage("personalise", details)
+    swap = kept.swap.with_stage("personalize", details)
     return dataclasses.replace(kept, unet=adapters, swap=swap)
 
 
-def _key(student: Path, data: str, photos: str, config: PersonaliseConfig) -> dict[str, str]:
+def _key(student: Path, data: str, photos: str, config: PersonalizeConfig) -> dict[str, str]:
     inputs = {
         "student": fingerprint(student),
         "dataset": data,

@@ -1,4 +1,4 @@
-"""``edgeswap personalise``: a student learns one consenting person."""
+"""``edgeswap personalize``: a student learns one consenting person."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.folders import SUFFIXES
 from edgeswap_compress.errors import UnusablePictures
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
-from edgeswap_compress.personalize._config import PersonaliseConfig, require_student
+from edgeswap_compress.personalize._config import PersonalizeConfig, require_student
 
 
 def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     args = _parser().parse_args(argv)
-    config = PersonaliseConfig(
+    config = PersonalizeConfig(
         consent=args.consent,
         rank=args.rank,
         samples=args.samples,
@@ -44,7 +44,7 @@ def command(argv: list[str]) -> int:
 
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.fit.loop import Cadence
-    from edgeswap_compress.personalize._stage import personalise
+    from edgeswap_compress.personalize._stage import personalize
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -52,7 +52,7 @@ def command(argv: list[str]) -> int:
     stop = None if args.stop_after is None else args.stop_after * 60.0
     begun = time.monotonic()
     with stage_progress() as report:
-        out = personalise(
+        out = personalize(
             args.student,
             args.photos,
             args.out,
@@ -92,9 +92,9 @@ def _check(args: argparse.Namespace, data: Path, run: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    usual = PersonaliseConfig(consent="who, when, what for")
+    usual = PersonalizeConfig(consent="who, when, what for")
     parser = argparse.ArgumentParser(
-        prog="edgeswap personalise",
+        prog="edgeswap personalize",
         description="Teach a finished student one person from about five photos. The person must "
         "have agreed: the consent is stored in the checkpoint and in every bundle made from it.",
     )

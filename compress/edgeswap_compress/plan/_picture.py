@@ -33,7 +33,7 @@ def require_picture_path(path: Path) -> None:
 
 
 def draw_plan(view: PlanView) -> Image.Image:
-    """An RGB picture: blocks as headings, layers as rows, blue what is kept, grey what is cut.
+    """An RGB picture: blocks as headings, layers as rows, blue what is kept, gray what is cut.
 
     Bars are as long as the layer's width over the widest layer's; a dropped layer is red.
 

@@ -14,7 +14,7 @@ from diffusers.models.upsampling import FirUpsample2D, Upsample2D
 from torch import nn
 
 
-def mend(unet: nn.Module, heads: dict[str, int]) -> None:
+def sync_attributes(unet: nn.Module, heads: dict[str, int]) -> None:
     """Corrects every stale attribute of a U-Net whose layers have been cut.
 
     Args:

@@ -191,8 +191,8 @@ def lines(view: PlanView) -> Iterator[str]:
     stats = view.plan.stats
     if stats is not None:
         yield (
-            f"importance {stats.importance}, scope {stats.scope or 'share'}, widths in multiples "
-            f"of {stats.round_to}, seed {stats.seed}"
+            f"importance {stats.importance}, allocation {stats.allocation or 'share'}, widths in "
+            f"multiples of {stats.round_to}, seed {stats.seed}"
         )
         yield (
             f"MACs {stats.macs_before / 1e6:.1f} M -> {stats.macs_after / 1e6:.1f} M "

@@ -1,4 +1,4 @@
-"""Replaying a plan: drop modules, cut layers, and mend what diffusers remembers of them."""
+"""Replay a plan: drop modules, cut layers, and sync the attributes that diffusers keeps of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 from torch import nn
 
 from edgeswap_compress.plan._check import check_plan
-from edgeswap_compress.plan._sync_attributes import mend
+from edgeswap_compress.plan._sync_attributes import sync_attributes
 from edgeswap_compress.plan.depth import drop
 from edgeswap_compress.plan.layers import cut
 from edgeswap_compress.plan.plan import PruningPlan
@@ -43,5 +43,5 @@ def apply_plan(unet: UNet, plan: PruningPlan) -> UNet:
         norm = unet.get_submodule(name)
         if isinstance(norm, nn.GroupNorm):
             norm.num_groups = groups
-    mend(unet, {name: len(heads) for name, heads in plan.heads.items()})
+    sync_attributes(unet, {name: len(heads) for name, heads in plan.heads.items()})
     return unet

@@ -19,10 +19,10 @@ REFUSED_PARTS = frozenset(
 )
 
 
-def meta_twin(unet: nn.Module) -> nn.Module:
+def meta_copy(unet: nn.Module) -> nn.Module:
     """A U-Net of the same config on the meta device, with plain attention processors.
 
-    Tracing needs plain ones: fused attention hides from autograd which channels meet. The twin
+    Tracing needs plain ones: fused attention hides from autograd which channels meet. The meta
     spares the original: its processors stay, and no memory is needed whatever its size.
 
     Raises:
@@ -40,18 +40,18 @@ def meta_twin(unet: nn.Module) -> nn.Module:
     for name, module in unet.named_modules():
         if type(module).__name__ in REFUSED_PARTS:
             raise UnsupportedModel(f"{name} is a {type(module).__name__}, which cannot be pruned")
-    twin = empty_original(unet)
-    expected = {name: tensor.shape for name, tensor in twin.state_dict().items()}
+    meta = empty_original(unet)
+    expected = {name: tensor.shape for name, tensor in meta.state_dict().items()}
     for name, tensor in unet.state_dict().items():
         if expected.get(name) != tensor.shape:
             raise UnsupportedModel(
                 f"{name} has shape {tuple(tensor.shape)}, its config says "
                 f"{tuple(expected.get(name, ()))}: expected a U-Net that has not been pruned"
             )
-    for module in twin.modules():
+    for module in meta.modules():
         if isinstance(module, Attention):
             module.set_processor(AttnProcessor())
-    return twin.eval()
+    return meta.eval()
 
 
 def empty_original(unet: nn.Module) -> Any:

@@ -57,7 +57,7 @@ class PlanStats:
     Args:
         macs_ratio: asked for, or reached where something else was asked for.
         target: what was asked for, "params" or "latency"; None for MACs.
-        scope: how losses were compared between layers; None for equal shares.
+        allocation: how losses were compared between layers; None for equal shares.
         resampled: names of channel sets whose weights are resampled before they are cut.
         predicted_loss: mean square change of the output on the probe, before any training.
         latency_ratio: after / before as measured on ONNX Runtime, for a latency target.
@@ -73,7 +73,7 @@ class PlanStats:
     parameters_before: int
     parameters_after: int
     target: str | None = None
-    scope: str | None = None
+    allocation: str | None = None
     resampled: tuple[str, ...] | None = None
     predicted_loss: float | None = None
     latency_ratio: float | None = None

@@ -13,7 +13,7 @@ FEWEST = 8  # samples that tell two plans apart at a first look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ProbeBatch:
+class CalibrationBatch:
     """Samples with everything a U-Net is told about them, all float32.
 
     Args:
@@ -36,7 +36,7 @@ class ProbeBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Probe:
+class CalibrationSamples:
     """Batches of fixed samples and the noise schedule of the U-Net that is looked at.
 
     Args:
@@ -47,13 +47,13 @@ class Probe:
         origin: "data" for samples of a dataset, "noise" for seeded random numbers.
     """
 
-    batches: tuple[ProbeBatch, ...]
+    batches: tuple[CalibrationBatch, ...]
     alphas: Tensor
     prediction: Literal["epsilon", "v_prediction", "sample"]
     origin: Literal["data", "noise"]
     timestep_dtype: torch.dtype = torch.float32
 
-    def few(self) -> Probe:
+    def few(self) -> CalibrationSamples:
         """The first quarter of the batches, but at least 8 samples; they cover the schedule too."""
         size = len(self.batches[0])
         count = max(len(self.batches) // 4, -(-FEWEST // size))
@@ -65,7 +65,7 @@ class Probe:
         places = torch.arange(size) * count + number + 1
         return places * len(self.alphas) // (size * count) - 1
 
-    def inputs(self, batch: ProbeBatch, steps: Tensor) -> dict[str, Any]:
+    def inputs(self, batch: CalibrationBatch, steps: Tensor) -> dict[str, Any]:
         """Keyword arguments of the U-Net at timesteps (N,)."""
         signal, strength = self._mix(steps)
         noised = signal * batch.clean + strength * batch.noise
@@ -76,12 +76,12 @@ class Probe:
             **batch.conditions,
         }
 
-    def output(self, unet: Any, batch: ProbeBatch, steps: Tensor) -> Tensor:
+    def output(self, unet: Any, batch: CalibrationBatch, steps: Tensor) -> Tensor:
         """(N, C, H, W) what the U-Net predicts; learned variances behind it are left out."""
         output: Tensor = unet(**self.inputs(batch, steps)).sample
         return output[:, : batch.clean.shape[1]]
 
-    def loss(self, unet: Any, batch: ProbeBatch, steps: Tensor) -> Tensor:
+    def loss(self, unet: Any, batch: CalibrationBatch, steps: Tensor) -> Tensor:
         """Weighted mean square error of the prediction, a scalar (2006.11239, eq. 14)."""
         wanted = self._wanted(batch, steps)
         return ((self.output(unet, batch, steps) - wanted).square() * batch.weights).mean()
@@ -110,7 +110,7 @@ class Probe:
         alphas = self.alphas[steps].view(-1, 1, 1, 1)
         return alphas.sqrt(), (1 - alphas).clamp(min=0).sqrt()
 
-    def _wanted(self, batch: ProbeBatch, steps: Tensor) -> Tensor:
+    def _wanted(self, batch: CalibrationBatch, steps: Tensor) -> Tensor:
         if self.prediction == "epsilon":
             return batch.noise
         if self.prediction == "sample":

@@ -1,4 +1,4 @@
-"""Samples to probe a U-Net with: rendered triplets for a checkpoint, noise for a bare U-Net."""
+"""Calibration samples: rendered triplets for a checkpoint, noise for a bare U-Net."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeswap_compress.diffusers_folder.unet_home import read_object
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.prune._calibration import Probe, ProbeBatch
+from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
 from edgeswap_compress.prune.structure.inputs import example_inputs, timestep_dtype
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ MASK_WEIGHT = 3.0  # of the inner face against 0.25 outside, as in training
 
 
 @torch.no_grad()
-def swap_probe(checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: int) -> Probe:
+def swap_calibration(
+    checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: int
+) -> CalibrationSamples:
     """Random triplets of a rendered dataset with their exact truth.
 
     Args:
@@ -50,7 +52,7 @@ def swap_probe(checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: 
             f"render with --size {wanted}"
         )
     draws = (Draw.of(seed, number) for number in range(-(-samples // BATCH_SIZE)))
-    return Probe(
+    return CalibrationSamples(
         batches=tuple(_swap_batch(checkpoint, dataset, draw) for draw in draws),
         alphas=checkpoint.scheduler.alphas_cumprod.float(),
         prediction=_prediction(checkpoint.scheduler.config.prediction_type),
@@ -58,7 +60,7 @@ def swap_probe(checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: 
     )
 
 
-def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> ProbeBatch:
+def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> CalibrationBatch:
     swap = checkpoint.swap
     triplets = draw_triplets(draw.rng, len(dataset), dataset.identities, BATCH_SIZE)
 
@@ -71,7 +73,7 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> ProbeBa
     condition = checkpoint.conditioner.condition(source)
     clean = latents_to_sample(swap, truth, target)
     groups = {"noise": None, "target": target, "source": condition.source_latents}
-    return ProbeBatch(
+    return CalibrationBatch(
         clean=clean,
         noise=draw.normal(clean),
         parts=tuple(groups[name] for name in swap.input_channels),
@@ -91,14 +93,14 @@ def _mask_weights(dataset: HeldOut, triplets: TripletDraw, size: int) -> Tensor:
     return weights / weights.mean()
 
 
-def noise_probe(
+def noise_calibration(
     config: Mapping[str, Any],
     *,
     tokens: int,
     samples: int,
     seed: int,
     scheduler: Any = None,
-) -> Probe:
+) -> CalibrationSamples:
     """Seeded standard normal samples and conditions, where there is no data.
 
     A U-Net sees at every timestep what it would see of a sample that is pure noise. This ranks
@@ -129,7 +131,7 @@ def noise_probe(
             del inputs["timestep"]
             clean, beside = sample[:, :channels], sample[:, channels:]
             made.append(
-                ProbeBatch(
+                CalibrationBatch(
                     clean=clean,
                     noise=torch.randn_like(clean),
                     parts=(None, beside),
@@ -137,7 +139,7 @@ def noise_probe(
                     weights=torch.ones(size, 1, *clean.shape[2:]),
                 )
             )
-    return Probe(
+    return CalibrationSamples(
         batches=tuple(made),
         alphas=scheduler.alphas_cumprod.float(),
         prediction=_prediction(scheduler.config.prediction_type),

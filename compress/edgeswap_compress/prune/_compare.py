@@ -12,9 +12,9 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.meta_copy import empty_original
-from edgeswap_compress.prune._calibration import Probe
+from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._config import PruneConfig
-from edgeswap_compress.prune._samples import Model, is_large, probe_of, token_count
+from edgeswap_compress.prune._samples import Model, calibration_of, is_large, token_count
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.target import seeded_inputs
 from edgeswap_compress.prune.latency.timing import interleaved_medians_ms, interleaved_ms
@@ -51,10 +51,10 @@ def compare(
     loaded = {"before": open_model(before), "after": open_model(after)}
     if latency_runs is None:
         latency_runs = 0 if is_large(loaded["before"]) else RUNS
-    probe = _probe(loaded["before"], before, samples, data)
+    calibration = _probe(loaded["before"], before, samples, data)
     unets = {name: model.unet for name, model in loaded.items()}
     tokens = token_count(loaded["before"])
-    if latency_runs or probe is not None:
+    if latency_runs or calibration is not None:
         unets = {name: torch.nn.Module.float(unet) for name, unet in unets.items()}
     timed = _timed(unets, tokens, latency_runs)
     facts: dict[str, Any] = {
@@ -63,7 +63,7 @@ def compare(
             "macs": _macs(loaded[name], tokens),
             "latency_torch_ms": timed["torch"].get(name),
             "latency_ort_ms": timed["ort"].get(name),
-            "loss": _loss(probe, unet),
+            "loss": _loss(calibration, unet),
         }
         for name, unet in unets.items()
     }
@@ -71,7 +71,7 @@ def compare(
         key: facts["after"][key] / value if value else None
         for key, value in facts["before"].items()
     }
-    facts |= _predictions(probe, unets, loaded["after"])
+    facts |= _predictions(calibration, unets, loaded["after"])
     facts["latency_runs"], facts["threads"] = latency_runs, torch.get_num_threads()
     facts["checkpoint"] = str(after)
     return facts
@@ -96,34 +96,40 @@ def _timed(unets: dict[str, Any], tokens: int, runs: int) -> dict[str, dict[str,
     }
 
 
-def _probe(model: Model, folder: Path, samples: int | None, data: Path | None) -> Probe | None:
+def _probe(
+    model: Model, folder: Path, samples: int | None, data: Path | None
+) -> CalibrationSamples | None:
     config = PruneConfig(macs_ratio=0.5, samples=samples)
     dataset = None if data is None else read_dataset(data)
-    return probe_of(model, config, folder=folder, data=dataset)
+    return calibration_of(model, config, folder=folder, data=dataset)
 
 
 @torch.no_grad()
-def _loss(probe: Probe | None, unet: Any) -> float | None:
+def _loss(calibration: CalibrationSamples | None, unet: Any) -> float | None:
     """The mean diffusion loss; None where the samples are noise, of which it says nothing."""
-    if probe is None or probe.origin == "noise":
+    if calibration is None or calibration.origin == "noise":
         return None
     losses = [
-        float(probe.loss(unet, batch, probe.steps(number)))
-        for number, batch in enumerate(probe.batches)
+        float(calibration.loss(unet, batch, calibration.steps(number)))
+        for number, batch in enumerate(calibration.batches)
     ]
     return sum(losses) / len(losses)
 
 
-def _predictions(probe: Probe | None, unets: dict[str, Any], after: Model) -> dict[str, Any]:
+def _predictions(
+    calibration: CalibrationSamples | None, unets: dict[str, Any], after: Model
+) -> dict[str, Any]:
     stats = None if after.plan is None else after.plan.stats
     change = None
-    if probe is not None:
-        change = probe.distance(unets["after"], probe.outputs(unets["before"]))
+    if calibration is not None:
+        change = calibration.distance(unets["after"], calibration.outputs(unets["before"]))
     return {
         "output_change": change,
         "predicted_loss": None if stats is None else stats.predicted_loss,
-        "samples": None if probe is None else sum(len(batch) for batch in probe.batches),
-        "samples_origin": None if probe is None else probe.origin,
+        "samples": None
+        if calibration is None
+        else sum(len(batch) for batch in calibration.batches),
+        "samples_origin": None if calibration is None else calibration.origin,
         "plan": None if stats is None else stats.to_json(),
         "dropped": [] if after.plan is None else sorted(after.plan.dropped),
         "kind": "checkpoint" if isinstance(after, Checkpoint) else "unet",
@@ -151,8 +157,9 @@ def table(facts: dict[str, Any]) -> list[str]:
     if plan is not None:
         dropped = len(facts["dropped"])
         lines.append(
-            f"chosen: importance {plan['importance']}, scope {plan.get('scope') or 'share'}, "
-            f"{dropped} {'module' if dropped == 1 else 'modules'} dropped"
+            f"chosen: importance {plan['importance']}, "
+            f"allocation {plan.get('allocation') or 'share'}, {dropped} "
+            f"{'module' if dropped == 1 else 'modules'} dropped"
         )
     predicted = facts["predicted_loss"]
     if predicted is not None:

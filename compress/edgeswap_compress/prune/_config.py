@@ -9,7 +9,7 @@ from edgeswap_compress._checks import (
     BATCH,
     LEARNING_RATE,
     MINUTES,
-    OPTIMISERS,
+    OPTIMIZERS,
     SAMPLES,
     check_choice,
     check_ranges,
@@ -24,10 +24,10 @@ IMPORTANCE_NAMES: Final[tuple[str, ...]] = get_args(Importance)
 NEED_SAMPLES: Final = frozenset({"taylor", "diff-pruning"})
 """Importances that cannot do without samples."""
 TargetName = Literal["macs", "params", "latency"]
-By = Literal["width", "depth", "both"]
-Scope = Literal["share", "uniform", "global", "best"]
+Mode = Literal["width", "depth", "both"]
+Allocation = Literal["share", "uniform", "global", "best"]
 
-BEST: Final[dict[str, str]] = {"importance": "taylor", "by": "both", "scope": "best"}
+BEST: Final[dict[str, str]] = {"importance": "taylor", "mode": "both", "allocation": "best"}
 """How `edgeswap prune` chooses where nothing else is said and plans can be judged on samples: what
 benchmarks/studies/pruning.py finds best on the default teacher."""
 
@@ -46,8 +46,8 @@ class PruneConfig:
         importance: how channels are ranked, a key of `IMPORTANCES`.
         by: "width" cuts channels, heads and units. "depth" drops modules until no more fit, and
             cuts widths for the rest of the way. "both" tries every depth in between.
-        scope: how losses of different layers compare. "share": each loses the same share of its
-            importance; "uniform": of its width; "global": the least importance for what is
+        allocation: how losses of different layers compare. "share": each loses the same share of
+            its importance; "uniform": of its width; "global": the least importance for what is
             saved, wherever it is; "best": tries all three.
         resample: resample the inner channels of resnets and feed-forwards to their new width, as
             functions of the channel (see `resample`), where otherwise the best ones are kept.
@@ -66,8 +66,8 @@ class PruneConfig:
     params_ratio: float | None = None
     latency_ratio: float | None = None
     importance: str = "magnitude"
-    by: By = "width"
-    scope: Scope = "share"
+    mode: Mode = "width"
+    allocation: Allocation = "share"
     resample: bool = False
     round_to: int = 8
     protect: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class PruneConfig:
                 f"there is no importance {self.importance!r}: "
                 f"expected one of {', '.join(IMPORTANCE_NAMES)}"
             )
-        for name, kind in (("by", By), ("scope", Scope)):
+        for name, kind in (("mode", Mode), ("allocation", Allocation)):
             if getattr(self, name) not in get_args(kind):
                 raise PruningError(
                     f"{name} {getattr(self, name)!r}: expected one of {', '.join(get_args(kind))}"
@@ -138,7 +138,7 @@ class PruneConfig:
     @property
     def compares(self) -> bool:
         """Whether several plans are tried, so that samples are needed to choose by."""
-        return self.by != "width" or self.scope == "best"
+        return self.mode != "width" or self.allocation == "best"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +155,7 @@ class RecoverConfig:
         output_weight: of the distance to the teacher's prediction.
         feature_weight: of the distance to the teacher's block outputs.
         identity_weight: of the latent-space identity loss.
-        batch_size, learning_rate, optimiser: of the fitting.
+        batch_size, learning_rate, optimizer: of the fitting.
         dtype: of the computation, one of `DTYPES`; a continued run may take another.
     """
 
@@ -167,7 +167,7 @@ class RecoverConfig:
     identity_weight: float = 0.5
     batch_size: int = 32
     learning_rate: float = 5e-4
-    optimiser: str = "adamw"
+    optimizer: str = "adamw"
     dtype: str = AUTO
 
     def __post_init__(self) -> None:
@@ -175,7 +175,7 @@ class RecoverConfig:
             self, minutes=MINUTES, samples=SAMPLES, batch_size=BATCH, learning_rate=LEARNING_RATE
         )
         check_samples(self.samples, self.batch_size)
-        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
         for name in ("truth_weight", "output_weight", "feature_weight", "identity_weight"):
             if not getattr(self, name) >= 0:
                 raise PruningError(f"{name} must be at least 0, found {getattr(self, name):g}")

@@ -122,9 +122,10 @@ def check_config(
     needs = config.compares or config.importance in NEED_SAMPLES
     if needs and data is None and config.samples != 0 and side != _packaged_side():
         raise PruningError(
-            f"--importance {config.importance}, --by {config.by} and --scope {config.scope} judge "
-            "plans on samples, and no packaged ones have the checkpoint's size: name a rendered "
-            "dataset with --data, or use --importance magnitude --by width --scope share"
+            f"--importance {config.importance}, --mode {config.mode} and --allocation "
+            f"{config.allocation} judge plans on "
+            "samples, and no packaged ones have the checkpoint's size: name a rendered "
+            "dataset with --data, or use --importance magnitude --mode width --allocation share"
         )
 
 

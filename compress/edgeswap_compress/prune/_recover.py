@@ -24,7 +24,7 @@ from edgeswap_compress.train.denoiser import Denoiser
 TERMINAL_SHARE = 0.35  # of the samples at t = T, as in the teacher's training
 DROPPED_SHARE = 0.1  # of the samples without a source, for guidance (2207.12598)
 MASK_WEIGHT, IDENTITY_NOISE = 3.0, 0.3  # as in training
-FITTED, RIDGE = 32, 1e-4  # samples that regressors begin with, and their regularisation
+FITTED, RIDGE = 32, 1e-4  # samples that regressors begin with, and their regularization
 FIGURES = 128  # triplets that the figures are measured on
 
 

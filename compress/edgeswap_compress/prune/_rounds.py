@@ -31,7 +31,7 @@ from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
 from edgeswap_compress.prune._samples import Model
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.stage import Planner, PruneFiles, read_plan
-from edgeswap_compress.prune.structure.analysis import Survey, survey
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
 from edgeswap_runtime.files import canonical_json, sha256_file, write_json
 
 
@@ -165,7 +165,7 @@ class _Plans:
     def __init__(self, *, rounds: Rounds, whole: Model) -> None:
         self._rounds, self._whole = rounds, whole
         self._planner: Planner | None = None
-        self._depth: tuple[Survey, float] | None = None
+        self._depth: tuple[PrunableStructure, float] | None = None
 
     def next(self, number: int, unet: Any, earlier: Earlier | None) -> PruningPlan:
         """The plan that takes what an earlier one left as far as a round should."""
@@ -179,21 +179,23 @@ class _Plans:
         known, left = self._depth or self._settle_depth(planner, earlier)
         self._depth = known, left
         ratio = left * (config.ratio / left) ** (number / config.rounds)
-        step = replace(config, by="width", **{f"{config.target}_ratio": ratio})
+        step = replace(config, mode="width", **{f"{config.target}_ratio": ratio})
         return planner.plan(
             step, unet=None if earlier is None else unet, known=known, earlier=earlier
         )
 
-    def _settle_depth(self, planner: Planner, earlier: Earlier | None) -> tuple[Survey, float]:
+    def _settle_depth(
+        self, planner: Planner, earlier: Earlier | None
+    ) -> tuple[PrunableStructure, float]:
         """What the first round drops, for the final ratio, and the share of the cost it leaves."""
-        config, aids = self._rounds.config, planner.aids
-        if config.by == "width":
+        config, plan_inputs = self._rounds.config, planner.plan_inputs
+        if config.mode == "width":
             return planner.known, 1.0
         final = planner.plan(config) if earlier is None else earlier.plan
-        known = survey(
-            planner.unet, tokens=aids.tokens, dropped=final.dropped, protect=config.protect
+        known = analyze(
+            planner.unet, tokens=plan_inputs.tokens, dropped=final.dropped, protect=config.protect
         )
-        goal = aids.goal(known, config)
+        goal = plan_inputs.goal(known, config)
         return known, float(goal.cost(known.costs.sizes)) / goal.whole
 
 
@@ -248,7 +250,7 @@ class Lessons:
             samples=steps * config.batch_size,
             batch_size=config.batch_size,
             learning_rate=config.learning_rate,
-            optimiser=config.optimiser,
+            optimizer=config.optimizer,
             warmup_steps=min(50, max(1, steps // 10)),
             hold=0.4,
             ema_decay=0.995,

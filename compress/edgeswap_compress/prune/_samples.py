@@ -11,8 +11,12 @@ from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.plan.folder import UNetFolder, unet_home
 from edgeswap_compress.plan.meta_copy import empty_original
-from edgeswap_compress.prune._calibration import Probe
-from edgeswap_compress.prune._calibration_samples import noise_probe, pipeline_scheduler, swap_probe
+from edgeswap_compress.prune._calibration import CalibrationSamples
+from edgeswap_compress.prune._calibration_samples import (
+    noise_calibration,
+    pipeline_scheduler,
+    swap_calibration,
+)
 from edgeswap_compress.prune._config import BEST, PruneConfig
 from edgeswap_compress.prune.search.importance import NEED_PROBE
 from edgeswap_compress.prune.structure.inputs import DEFAULT_TOKENS, example_inputs
@@ -59,9 +63,9 @@ def default_choice(model: Model, *, samples: int | None, data: Path | None) -> d
     return dict(BEST) if judged else {}
 
 
-def probe_of(
+def calibration_of(
     model: Model, config: PruneConfig, *, folder: Path, data: Any | None = None
-) -> Probe | None:
+) -> CalibrationSamples | None:
     """The samples to judge plans of a model by, or None.
 
     A swap checkpoint is probed with triplets of a rendered dataset, by default the packaged one
@@ -82,7 +86,7 @@ def probe_of(
         dataset = _packaged(model) if data is None else data
         if dataset is None:
             return None
-        return swap_probe(model, dataset, samples=config.samples or SAMPLES, seed=config.seed)
+        return swap_calibration(model, dataset, samples=config.samples or SAMPLES, seed=config.seed)
     if data is not None:
         raise PruningError(
             f"{folder} holds a bare U-Net, which does not say how pictures become its inputs: "
@@ -91,7 +95,7 @@ def probe_of(
     needed = config.importance in NEED_PROBE or config.compares
     if config.samples is None and not needed and is_large(model):
         return None
-    return noise_probe(
+    return noise_calibration(
         model.unet.config,
         tokens=token_count(model),
         samples=config.samples or NOISE_SAMPLES,

@@ -119,13 +119,13 @@ def _check_used(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
             if given is not None and not used:
                 need = "--latency-ratio" if option == "--latency-table" else "--recover-minutes"
                 parser.error(f"{option} is of no use without {need}")
-        for name in ("batch_size", "learning_rate", "optimiser"):
+        for name in ("batch_size", "learning_rate", "optimizer"):
             if getattr(args, name) != parser.get_default(name) and not recovers:
                 option = "--" + name.replace("_", "-")
                 parser.error(f"{option} is of no use without --recover-minutes")
         return
     # a plan says everything
-    chosen = ("importance", "by", "scope", "resample", "round_to", "protect", "rounds",
+    chosen = ("importance", "mode", "allocation", "resample", "round_to", "protect", "rounds",
               "recover_minutes", "recover_samples", "latency_table", "held_out",
               "stop_after", "run")  # fmt: skip
     for name in chosen:
@@ -169,7 +169,7 @@ def _recover_config(args: argparse.Namespace) -> RecoverConfig | None:
         samples=args.recover_samples,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
-        optimiser=args.optimiser,
+        optimizer=args.optimizer,
         dtype=args.dtype,
     )
 
@@ -210,11 +210,13 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--importance", help=f"{', '.join(IMPORTANCE_NAMES)} {_default('importance')}"
     )
-    choice.add_argument("--by", help=f"width, depth, or both: the best mixture {_default('by')}")
     choice.add_argument(
-        "--scope",
+        "--mode", help=f"width, depth, or both: the best mixture {_default('mode')}"
+    )
+    choice.add_argument(
+        "--allocation",
         help="how layers compare: share of importance, uniform, global, or best of these "
-        f"{_default('scope')}",
+        f"{_default('allocation')}",
     )
     choice.add_argument(
         "--resample", action=argparse.BooleanOptionalAction, default=False,
@@ -259,7 +261,7 @@ def _add_recovery(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--held-out", type=Path, metavar="DATASET", help="for the figures")
     group.add_argument("--batch-size", type=int, default=32)
     group.add_argument("--learning-rate", type=float, default=5e-4)
-    group.add_argument("--optimiser", choices=("adamw", "muon"), default="adamw")
+    group.add_argument("--optimizer", choices=("adamw", "muon"), default="adamw")
     group.add_argument(
         "--dtype", choices=DTYPES, default=AUTO,
         help="that torch computes in (default auto: the faster one here)",

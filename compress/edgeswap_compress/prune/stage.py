@@ -21,12 +21,12 @@ from edgeswap_compress.plan.folder import read_unet_folder, write_unet_folder
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
-from edgeswap_compress.prune._samples import Model, probe_of, token_count
+from edgeswap_compress.prune._samples import Model, calibration_of, token_count
 from edgeswap_compress.prune.latency.table import LatencyTable, measure_latencies
 from edgeswap_compress.prune.latency.target import build_measured_plan, seeded_inputs
-from edgeswap_compress.prune.search.choice import Aids, build_plan
+from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import Earlier, prune_weights
-from edgeswap_compress.prune.structure.analysis import Survey, survey
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json
 
@@ -155,49 +155,51 @@ class Planner:
     """Makes plans for one model, with everything they need measured once.
 
     Args:
-        unet: in its original shape, float32 where there is a probe or a latency table.
-        known: `survey(unet)`.
-        aids: samples and latencies.
+        unet: in its original shape, float32 where there are calibration samples or a latency table.
+        known: `analyze(unet)`.
+        plan_inputs: samples and latencies.
     """
 
     unet: Any
-    known: Survey
-    aids: Aids
+    known: PrunableStructure
+    plan_inputs: PlanInputs
 
     @classmethod
     def of(cls, model: Model, config: PruneConfig, folder: Path, files: PruneFiles) -> Planner:
         """Look at a model; see `prune`."""
         tokens = token_count(model)
-        known = survey(model.unet, tokens=tokens, protect=config.protect)
+        known = analyze(model.unet, tokens=tokens, protect=config.protect)
         data = None if files.data is None else read_dataset(files.data)
-        probe = probe_of(model, config, folder=folder, data=data)
+        calibration = calibration_of(model, config, folder=folder, data=data)
         unet = model.unet
-        if probe is not None or config.target == "latency":
+        if calibration is not None or config.target == "latency":
             unet = _float32(unet)
         latencies = None
         if config.target == "latency":
             latencies = _latencies(unet, known, tokens, files.latencies)
-        aids = Aids(tokens=tokens, probe=probe, latencies=latencies)
-        return cls(unet=unet, known=known, aids=aids)
+        plan_inputs = PlanInputs(tokens=tokens, calibration=calibration, latencies=latencies)
+        return cls(unet=unet, known=known, plan_inputs=plan_inputs)
 
     def plan(
         self,
         config: PruneConfig,
         *,
         unet: Any = None,
-        known: Survey | None = None,
+        known: PrunableStructure | None = None,
         earlier: Earlier | None = None,
     ) -> PruningPlan:
         """A plan to a config's ratio.
 
         Args:
             unet: what `earlier` left of the U-Net, where there is an earlier plan.
-            known: survey of the depth that plan left.
+            known: analyze of the depth that plan left.
         """
-        subject, surveyed = self.unet if unet is None else unet, known or self.known
+        subject, structure = self.unet if unet is None else unet, known or self.known
         if config.target == "latency":
-            return build_measured_plan(subject, config, surveyed, aids=self.aids, earlier=earlier)
-        return build_plan(subject, config, surveyed, aids=self.aids, earlier=earlier)
+            return build_measured_plan(
+                subject, config, structure, plan_inputs=self.plan_inputs, earlier=earlier
+            )
+        return build_plan(subject, config, structure, plan_inputs=self.plan_inputs, earlier=earlier)
 
 
 def _float32(unet: Any) -> Any:
@@ -207,7 +209,7 @@ def _float32(unet: Any) -> Any:
     return torch.nn.Module.float(deepcopy(unet))
 
 
-def _latencies(unet: Any, known: Survey, tokens: int, file: Path | None) -> LatencyTable:
+def _latencies(unet: Any, known: PrunableStructure, tokens: int, file: Path | None) -> LatencyTable:
     if file is not None and file.exists():
         table = LatencyTable.load(file)
         table.check(known)

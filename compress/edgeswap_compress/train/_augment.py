@@ -1,4 +1,4 @@
-"""What photographs do to a face: light and colour, blur, noise, compression, things in front.
+"""What photographs do to a face: light and color, blur, noise, compression, things in front.
 
 Target and truth are one photograph, so they get the same changes and the same occluder, which a
 swap must then keep; the source is another photograph and gets changes of its own.
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 Pixels = NDArray[np.uint8]  # (S, S, 3) RGB
 
-_COLOUR_CHANCE = 0.8
+_COLOR_CHANCE = 0.8
 _CHANCE = 0.3  # of each other change, and of an occluder
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SUPERSAMPLING = 3  # of an occluder's outline
@@ -29,11 +29,11 @@ class Look:
     Attributes:
         gains: factors of red, green and blue: exposure and white balance.
         gamma: exponent of the tone curve.
-        contrast: about middle grey.
-        saturation: 0 grey, 1 as it is.
+        contrast: about middle gray.
+        saturation: 0 gray, 1 as it is.
         blur: deviation of a Gaussian in shares of the side; 0 none.
         shrink: factor by which the picture was once smaller; 1 none.
-        noise: deviation of sensor noise, grey levels; 0 none.
+        noise: deviation of sensor noise, gray levels; 0 none.
         noise_seed: pictures of one look get the same noise.
         quality: of JPEG; None where it was never compressed.
     """
@@ -54,16 +54,16 @@ class Occluder:
     """Something in front of the face.
 
     Attributes:
-        colours: (S, S, 3) float32, 0 .. 255.
+        colors: (S, S, 3) float32, 0 .. 255.
         cover: (S, S, 1) float32, 0 .. 1.
     """
 
-    colours: NDArray[np.float32]
+    colors: NDArray[np.float32]
     cover: NDArray[np.float32]
 
     def put_before(self, picture: Pixels) -> Pixels:
         """The picture with this in front; bytes that it does not touch are kept."""
-        mixed = picture + self.cover * (self.colours - picture)
+        mixed = picture + self.cover * (self.colors - picture)
         shown: Pixels = np.rint(mixed).astype(np.uint8)
         return shown
 
@@ -81,7 +81,7 @@ def augment_example(
 
 def draw_look(rng: np.random.Generator) -> Look:
     """A look at random; about one in fifteen changes nothing."""
-    coloured = rng.random() < _COLOUR_CHANCE
+    colored = rng.random() < _COLOR_CHANCE
     exposure = float(np.exp2(rng.uniform(-0.6, 0.6)))
     balance = np.exp(rng.normal(0.0, 0.08, 3))
     gamma = float(np.exp(rng.uniform(-0.22, 0.22)))
@@ -91,10 +91,10 @@ def draw_look(rng: np.random.Generator) -> Look:
     blur, shrink = rng.uniform(0.004, 0.013), rng.uniform(1.3, 2.6)
     noise, quality = rng.uniform(1.0, 8.0), int(rng.integers(30, 91))
     return Look(
-        gains=tuple((exposure * balance).tolist()) if coloured else (1.0, 1.0, 1.0),
-        gamma=gamma if coloured else 1.0,
-        contrast=float(contrast) if coloured else 1.0,
-        saturation=float(saturation) if coloured else 1.0,
+        gains=tuple((exposure * balance).tolist()) if colored else (1.0, 1.0, 1.0),
+        gamma=gamma if colored else 1.0,
+        contrast=float(contrast) if colored else 1.0,
+        saturation=float(saturation) if colored else 1.0,
         blur=float(blur) if blurred and by_lens else 0.0,
         shrink=float(shrink) if blurred and not by_lens else 1.0,
         noise=float(noise) if noisy else 0.0,
@@ -108,8 +108,8 @@ def apply_look(look: Look, picture: Pixels) -> Pixels:
     values = picture.astype(np.float32) / 255
     values = np.clip(values * np.array(look.gains, np.float32), 0.0, 1.0) ** look.gamma
     values = 0.5 + look.contrast * (values - 0.5)
-    grey = (values @ _LUMA)[..., None]
-    values = grey + look.saturation * (values - grey)
+    gray = (values @ _LUMA)[..., None]
+    values = gray + look.saturation * (values - gray)
     levels = _to_uint8(255 * values)
     if look.blur or look.shrink > 1:
         levels = _soften(levels, look)
@@ -142,13 +142,13 @@ def _to_uint8(values: NDArray[np.floating]) -> Pixels:
 
 
 def draw_occluder(rng: np.random.Generator, side: int) -> Occluder:
-    """A bar that reaches in from the border, a blob, or strands, of uneven colour."""
+    """A bar that reaches in from the border, a blob, or strands, of uneven color."""
     big = side * _SUPERSAMPLING
     outline = Image.new("L", (big, big))
     shape = (_bar, _blob, _strands)[int(rng.integers(3))]
     shape(ImageDraw.Draw(outline), rng, big)
     cover = np.asarray(outline.reduce(_SUPERSAMPLING), np.float32)[..., None]
-    return Occluder(colours=_surface(rng, side), cover=cover / np.float32(255))
+    return Occluder(colors=_surface(rng, side), cover=cover / np.float32(255))
 
 
 def _bar(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> None:
@@ -166,8 +166,8 @@ def _blob(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> None
     waves, phases = rng.normal(0.0, 0.12, 3), rng.uniform(0, 2 * math.pi, 3)
     radius = rng.uniform(0.1, 0.25) * big
     radii = radius * (1 + sum(waves[k] * np.cos((k + 2) * turns + phases[k]) for k in range(3)))
-    centre = rng.uniform(0, 1, 2) * big
-    points = centre + radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], 1)
+    center = rng.uniform(0, 1, 2) * big
+    points = center + radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], 1)
     draw.polygon([(float(x), float(y)) for x, y in points], fill=255)
 
 
@@ -183,7 +183,7 @@ def _strands(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> N
 
 
 def _surface(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """(S, S, 3) colours: skin, hair or anything, shaded and mottled."""
+    """(S, S, 3) colors: skin, hair or anything, shaded and mottled."""
     kind = rng.random()
     if kind < 0.4:  # skin, from dark to light
         base = np.array([224.0, 172.0, 140.0]) * rng.uniform(0.3, 1.1)

@@ -1,7 +1,7 @@
 """What a batch is made of, wherever its pictures come from.
 
 Three kinds of folders meet here: rendered groups with exact truths, a user's triplets, and crops
-that say no more than who is in them. Each brings pictures (`data.Pictures`) and a `Plan`: which
+that say no more than who is in them. Each brings pictures (`data.Pictures`) and a `Pairing`: which
 pictures make an example. `Examples` holds the latents of all pictures and turns the plan's
 positions into a `Batch`; encoders, losses and evaluation see batches and nothing else.
 """
@@ -31,7 +31,7 @@ class ExampleConfig:
 
     Attributes:
         augment_share: share of every batch whose pixels are augmented and encoded anew.
-        self_share: of labelled crops, share of the pairs in which source and target are one person.
+        self_share: of labeled crops, share of the pairs in which source and target are one person.
         structure_weight: weight of `structure_loss` on pairs without truth.
     """
 
@@ -73,7 +73,7 @@ class Likeness:
     answers: Positions
 
 
-class Plan(Protocol):
+class Pairing(Protocol):
     """Which pictures of a folder make an example.
 
     ``groups`` counts mirrored groups too, which follow the others.
@@ -100,7 +100,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Examples in normalised latents.
+    """Examples in normalized latents.
 
     Attributes:
         source, target, truth: (N, C, S, S) float32.
@@ -143,7 +143,7 @@ class Examples:
     """
 
     def __init__(
-        self, groups: LatentGroups, plan: Plan, online: OnlineEncoder | None = None
+        self, groups: LatentGroups, plan: Pairing, online: OnlineEncoder | None = None
     ) -> None:
         self._plan, self._online, self._groups = plan, online, len(groups)
         self._latents, self._masks = groups.latents.flatten(0, 1), groups.masks.flatten(0, 1)

@@ -30,12 +30,12 @@ from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
 from edgeswap_compress.train._examples import ExampleConfig, Examples, residual_deviation
 from edgeswap_compress.train._online import OnlineEncoder
-from edgeswap_compress.train._widen_latents import grow_latents
+from edgeswap_compress.train._widen_latents import widen_latents
 from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_autoencoder
 from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train.identity import IdentityObjective
-from edgeswap_compress.train.pairing import plan_of, truths_known
+from edgeswap_compress.train.pairing import pairing_of, truths_known
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.faces.align import TEMPLATE_96
 from edgeswap_runtime.files import canonical_json, sha256_file, write_json
@@ -72,7 +72,7 @@ class TeacherConfig:
             continued run may take another.
         seed: of the modules' initial weights.
         grow: where a run goes on from a checkpoint, give its latents the channels of
-            ``autoencoder`` (see `grow_latents`) and train its autoencoder on.
+            ``autoencoder`` (see `widen_latents`) and train its autoencoder on.
         decoder: where given, the decoder is trained on at the end, see `AutoencoderConfig.sharper`,
         swap_decoder: where given, then on the denoiser's predictions, see `SwapDecoderObjective`.
     """
@@ -135,7 +135,9 @@ class TeacherRun:
         if self.init is not None and init is not None:
             _check_resolution(self.init, init, self._resolution)
             if config.grow:
-                self.init = grow_latents(self.init, config.autoencoder.latent_channels, config.seed)
+                self.init = widen_latents(
+                    self.init, config.autoencoder.latent_channels, config.seed
+                )
             wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
         if self.examples != ExampleConfig():
             wanted["examples"] = dataclasses.asdict(self.examples)
@@ -356,7 +358,7 @@ class TeacherRun:
         self, vae: Any, swap: SwapConfig, progress: StageProgress | None
     ) -> tuple[Examples, Examples]:
         train, held_out = self._latents(vae, swap, progress)
-        plans = (plan_of(some, self.examples.self_share) for some in (self.train, self.held_out))
+        plans = (pairing_of(some, self.examples.self_share) for some in (self.train, self.held_out))
         share = self.examples.augment_share
         online = OnlineEncoder(vae, swap, self.train, share) if share > 0 else None
         return Examples(train, next(plans), online), Examples(held_out, next(plans))

@@ -24,7 +24,7 @@ def structure_loss(predicted: Tensor, target: Tensor, exact: Tensor) -> Tensor:
     """How far a swap leaves the target's pose, light and skin tone, of the pairs without truth.
 
     Latents are averaged over windows of 4 x 4 cells, in which a face's features are no longer
-    told apart but where they lie, how they are lit and their mean colour are.
+    told apart but where they lie, how they are lit and their mean color are.
 
     Args:
         predicted, target: (N, C, S, S) latents.
@@ -45,7 +45,7 @@ def unpaired_figures(
         residual: (N, C, S, S) predicted change of the target's latents.
         mask: (N, 1, S, S) in [0, 1].
         cosine_source, cosine_target: (N,) of the swap's identity embedding and the two people's,
-            in the eyes of the network that the loss looks through: a curve, not a judgement.
+            in the eyes of the network that the loss looks through: a curve, not a judgment.
     """
     outside = 1.0 - mask
     kept = (residual.square().mean(1, keepdim=True) * outside).sum() / outside.sum().clamp(min=1.0)

@@ -21,7 +21,7 @@ WRITES_LATENTS = ("encoder.", "quant_conv.", "post_quant_conv.")
 """Layers of an autoencoder that write latents."""
 
 
-def grow_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Checkpoint:
+def widen_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Checkpoint:
     """The same model on latents of more channels; autoencoder, conditioner and U-Net are new.
 
     The latents' statistics and the residual's deviation of the new channels are placeholders (0, 1)

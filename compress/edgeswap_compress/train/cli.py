@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeswap_compress._checks import (
-    OPTIMISERS,
+    OPTIMIZERS,
     RUN_BYTES,
     SHARE,
     WEIGHT,
@@ -92,7 +92,9 @@ def _check(args: argparse.Namespace) -> None:
     check_out(args.out, need_bytes=RUN_BYTES)
     check_run(args.run)
     if args.grow and args.init is None:
-        raise InvalidSettings("--grow is of no use without --init: name a checkpoint to go on from")
+        raise InvalidSettings(
+            "--widen-latents is of no use without --init: name a checkpoint to go on from"
+        )
     swap = None if args.init is None else check_checkpoint(args.init)
     for path in (args.dataset, args.held_out):
         if (path / MANIFEST).is_file():
@@ -125,7 +127,7 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
     denoiser = FitConfig(
         samples=args.denoiser_samples,
         batch_size=args.batch_size,
-        optimiser=args.optimiser,
+        optimizer=args.optimizer,
         learning_rate=args.learning_rate,
         ema_decay=0.999,
         seed=args.seed,
@@ -166,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         "--init", type=Path, metavar="CHECKPOINT", help="go on from its weights, in a new run"
     )
     parser.add_argument(
-        "--grow",
+        "--widen-latents",
         action="store_true",
         help="with --init: widen its latents to 16 channels and train its autoencoder on",
     )
@@ -207,7 +209,7 @@ def _add_lengths(group: argparse._ArgumentGroup) -> None:
 
 def _add_denoiser(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--batch-size", type=int, default=32)
-    group.add_argument("--optimiser", choices=OPTIMISERS, default="muon")
+    group.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")
     group.add_argument("--learning-rate", type=float, default=1e-3, help="of the denoiser, peak")
     group.add_argument(
         "--one-step-share",
@@ -236,7 +238,7 @@ def _add_examples(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="share of each batch with changed colours, blur, noise, compression, occluders (0)",
+        help="share of each batch with changed colors, blur, noise, compression, occluders (0)",
     )
     group.add_argument(
         "--self-share",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_compress.data import Pictures
-from edgeswap_compress.data.folders import LabelledCrops, Triplets
+from edgeswap_compress.data.folders import LabeledCrops, Triplets
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.latent_cache import (
     LatentGroups,
@@ -14,36 +14,36 @@ from edgeswap_compress.fit.latent_cache import (
     draw_triplets,
     held_out_triplets,
 )
-from edgeswap_compress.train._examples import Examples, Likeness, Places, Plan, Positions
+from edgeswap_compress.train._examples import Examples, Likeness, Pairing, Places, Positions
 
 _HELD_OUT_SEED = 0
 
 
-def plan_of(pictures: Pictures, self_share: float) -> Plan:
+def pairing_of(pictures: Pictures, self_share: float) -> Pairing:
     """The plan of a folder.
 
     Args:
         pictures: as `open_pictures` gives them.
-        self_share: of labelled crops, share of the pairs of one person.
+        self_share: of labeled crops, share of the pairs of one person.
     """
-    if isinstance(pictures, LabelledCrops):
-        return LabelledPlan(pictures.people, self_share)
+    if isinstance(pictures, LabeledCrops):
+        return LabeledPairing(pictures.people, self_share)
     if isinstance(pictures, Triplets):
-        return TripletPlan(np.array([row.person for row in pictures.rows], np.int64))
-    return GroupPlan(pictures.identities)
+        return TripletPairing(np.array([row.person for row in pictures.rows], np.int64))
+    return GroupPairing(pictures.identities)
 
 
 def rendered(groups: LatentGroups) -> Examples:
     """Examples of rendered groups, never augmented."""
-    return Examples(groups, GroupPlan(groups.identities))
+    return Examples(groups, GroupPairing(groups.identities))
 
 
 def truths_known(pictures: Pictures) -> bool:
     """Whether a folder's examples have truths."""
-    return not isinstance(pictures, LabelledCrops)
+    return not isinstance(pictures, LabeledCrops)
 
 
-class GroupPlan:
+class GroupPairing:
     """Rendered groups: K source views, then K scenes x K faces, every truth exact."""
 
     def __init__(self, identities: int) -> None:
@@ -90,7 +90,7 @@ class GroupPlan:
         return Likeness(views.ravel(), self._places(t).truth, t.group * self._k + t.identity)
 
 
-class TripletPlan:
+class TripletPairing:
     """A user's triplets: source, target, truth at places 0, 1, 2 of their group."""
 
     def __init__(self, people: NDArray[np.int64]) -> None:
@@ -128,7 +128,7 @@ class TripletPlan:
         return Likeness(3 * gallery, 3 * np.arange(groups) + 2, self._person[:groups])
 
 
-class LabelledPlan:
+class LabeledPairing:
     """Crops of known people: pairs of one person, whose truth is the target, and of two.
 
     Nobody knows the truth of a pair of two people; it is ``exact`` in the first kind alone.

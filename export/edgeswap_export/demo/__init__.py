@@ -1,1 +1,1 @@
-"""The whole way in one command: prune, distil, export, swap, time, report."""
+"""The whole way in one command: prune, distill, export, swap, time, report."""

@@ -121,9 +121,9 @@ def _way(facts: Mapping[str, Any]) -> str:
 
 
 def _table(facts: Mapping[str, Any]) -> str:
-    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("model", *COLUMNS.values()))
+    heads = "".join(f"<th allocation='col'>{name}</th>" for name in ("model", *COLUMNS.values()))
     cells = "".join(
-        f"<tr><th scope='row'>{html.escape(entry['name'])}</th>"
+        f"<tr><th allocation='row'>{html.escape(entry['name'])}</th>"
         + "".join(
             f"<td data-label='{html.escape(COLUMNS[key])}'>{entry[key]}</td>" for key in COLUMNS
         )

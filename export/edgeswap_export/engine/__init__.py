@@ -2,7 +2,7 @@
 
     from edgeswap_export.engine import EngineConfig, engine
 
-    engine("bundle", EngineConfig(flavour="tensorrt-rtx", targets=("SM86", "SM89")), "with-engines")
+    engine("bundle", EngineConfig(backend="tensorrt_rtx", targets=("SM86", "SM89")), "with-engines")
 
 It needs the runtime and TensorRT alone, so that it works on a Jetson without torch or onnx.
 """

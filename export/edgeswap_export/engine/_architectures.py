@@ -10,7 +10,7 @@ from edgeswap_runtime.bundle.engines import AMPERE_PLUS, JETSONS, RTX, STANDARD
 RTX_TARGETS = ("SM75", "SM80", "SM86", "SM89", "SM120", "SM121")
 """`ComputeCapability` of TensorRT for RTX 1.7."""
 
-FLAVOURS = (RTX, STANDARD)
+ENGINE_BACKENDS = (RTX, STANDARD)
 
 _NEEDS = {"fp8": 89, "bf16": 80}
 """Precision -> the first compute capability that has it; the others run everywhere.
@@ -21,35 +21,37 @@ with 8.9 (Ada), bfloat16 ones with 8.0 (Ampere).
 _GENERATIONS = {80: "Ampere", 89: "Ada"}
 
 
-def check_flavour(flavour: str) -> None:
-    """Raise UnsupportedEngine unless it is one of FLAVOURS."""
-    if flavour not in FLAVOURS:
-        raise UnsupportedEngine(f"flavour '{flavour}': expected one of {', '.join(FLAVOURS)}")
+def check_backend(backend: str) -> None:
+    """Raise UnsupportedEngine unless it is one of ENGINE_BACKENDS."""
+    if backend not in ENGINE_BACKENDS:
+        raise UnsupportedEngine(
+            f"backend '{backend}': expected one of {', '.join(ENGINE_BACKENDS)}"
+        )
 
 
-def check_targets(flavour: str, targets: tuple[str, ...]) -> None:
-    """Refuse targets that the flavour cannot build for.
+def check_targets(backend: str, targets: tuple[str, ...]) -> None:
+    """Refuse targets that the backend cannot build for.
 
     Raises:
         UnsupportedEngine: none or an unknown one for TensorRT for RTX, or any for TensorRT.
     """
-    if flavour == STANDARD:
+    if backend == STANDARD:
         if targets:
             raise UnsupportedEngine(
-                "TensorRT builds for the GPU it runs on: leave --target out and build there, or "
-                "build ahead of time with --flavour tensorrt-rtx"
+                "TensorRT builds for the GPU it runs on: leave --gpu out and build there, or "
+                "build ahead of time with --backend tensorrt_rtx"
             )
         return
     if not targets:
         raise UnsupportedEngine(
-            "TensorRT for RTX builds ahead of time: name the GPUs, such as --target "
+            "TensorRT for RTX builds ahead of time: name the GPUs, such as --gpu "
             f"SM86,SM89 of {', '.join(RTX_TARGETS)}"
         )
     for target in targets:
         if target in JETSONS:
             raise UnsupportedEngine(
                 f"TensorRT for RTX has no {target}: a Jetson's engines are built on the Jetson, "
-                "with --flavour tensorrt"
+                "with --backend tensorrt"
             )
         if target not in RTX_TARGETS:
             raise UnsupportedEngine(
@@ -74,12 +76,12 @@ def check_precision(graph: str, precision: str, architectures: Iterable[str]) ->
             )
 
 
-def check_compatibility(level: str | None, flavour: str, architecture: str | None) -> None:
+def check_compatibility(level: str | None, backend: str, architecture: str | None) -> None:
     """Refuse hardware compatibility where there is none.
 
     Args:
         level: what was asked for, if anything.
-        flavour: of TensorRT.
+        backend: of TensorRT.
         architecture: of the GPU, where it is known.
 
     Raises:
@@ -87,9 +89,9 @@ def check_compatibility(level: str | None, flavour: str, architecture: str | Non
     """
     if level is None:
         return
-    if flavour == RTX:
+    if backend == RTX:
         raise UnsupportedEngine(
-            "TensorRT for RTX has no hardware compatibility: name every GPU in --target instead"
+            "TensorRT for RTX has no hardware compatibility: name every GPU in --gpu instead"
         )
     if level != AMPERE_PLUS or architecture is None:
         return

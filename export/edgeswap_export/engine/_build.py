@@ -1,4 +1,4 @@
-"""One ONNX graph becomes one TensorRT plan; the same code for both flavours and all versions.
+"""One ONNX graph becomes one TensorRT plan; the same code for both backends and all versions.
 
 Networks are strongly typed: the ONNX file alone says what is computed in which precision. That is
 the one way that works from TensorRT 10.3 to 11 and in TensorRT for RTX.
@@ -21,13 +21,13 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRequest:
+class EngineRequest:
     """What one plan is to be built from.
 
     Attributes:
         name: the graph's, for messages.
         onnx: the file; weights of their own lie beside it.
-        profiles: input with free sizes -> least, usual and largest shape.
+        profiles: input with dynamic axes -> least, usual and largest shape.
         targets: architectures to build ahead of time for; empty is the GPU at hand.
         flags: what differs from the builder's defaults, as in the engine's key: "refit",
             "tf32", "hardware_compatibility", "workspace_bytes", "optimization_level".
@@ -43,7 +43,7 @@ class PlanRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class SerializedEngine:
     """A built plan.
 
     Attributes:
@@ -61,7 +61,9 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-def build_plan(trt: Any, request: PlanRequest, progress: Progress = lambda line: None) -> Plan:
+def build_engine(
+    trt: Any, request: EngineRequest, progress: Progress = lambda line: None
+) -> SerializedEngine:
     """Build a plan. For TensorRT a driver must be known to be there: without one it may crash.
 
     Args:
@@ -93,7 +95,7 @@ def build_plan(trt: Any, request: PlanRequest, progress: Progress = lambda line:
         )
     if cache is not None:
         _keep_cache(config, cache)
-    return Plan(
+    return SerializedEngine(
         data=built,
         sha256=hashlib.sha256(memoryview(built)).hexdigest(),
         layers=network.num_layers,
@@ -102,7 +104,7 @@ def build_plan(trt: Any, request: PlanRequest, progress: Progress = lambda line:
     )
 
 
-def _parse(trt: Any, network: Any, logger: Any, request: PlanRequest) -> None:
+def _parse(trt: Any, network: Any, logger: Any, request: EngineRequest) -> None:
     parser = trt.OnnxParser(network, logger)
     if parser.parse_from_file(str(request.onnx)):
         return
@@ -117,7 +119,7 @@ def _parse(trt: Any, network: Any, logger: Any, request: PlanRequest) -> None:
     )
 
 
-def _configure(trt: Any, config: Any, request: PlanRequest) -> None:
+def _configure(trt: Any, config: Any, request: EngineRequest) -> None:
     flags = request.flags
     if request.targets:
         config.num_compute_capabilities = len(request.targets)
@@ -143,7 +145,7 @@ def _configure(trt: Any, config: Any, request: PlanRequest) -> None:
         config.hardware_compatibility_level = getattr(trt.HardwareCompatibilityLevel, name)
 
 
-def _add_profile(builder: Any, config: Any, request: PlanRequest) -> None:
+def _add_profile(builder: Any, config: Any, request: EngineRequest) -> None:
     profile = builder.create_optimization_profile()
     for name, shapes in request.profiles.items():
         profile.set_shape(name, *shapes)
@@ -223,5 +225,5 @@ def _for(targets: tuple[str, ...]) -> str:
 def _with_hint(said: str) -> str:
     """What TensorRT says of Turing can be told in the user's terms."""
     if "check_turing_op_compatibility" in said:
-        return f"{said}; leave SM75 out of --target, or export with --precision fp16"
+        return f"{said}; leave SM75 out of --gpu, or export with --precision fp16"
     return said

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeswap_export.engine._architectures import (
+    check_backend,
     check_compatibility,
-    check_flavour,
     check_targets,
 )
 from edgeswap_export.engine._errors import UnsupportedEngine
@@ -19,7 +19,7 @@ from edgeswap_runtime.bundle.engines import AMPERE_PLUS, SAME_COMPUTE_CAPABILITY
 COMPATIBILITIES = (AMPERE_PLUS, SAME_COMPUTE_CAPABILITY)
 
 Sizes = tuple[int, int, int]
-"""Least, usual and largest value of a free size."""
+"""Least, usual and largest value of a dynamic axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +27,10 @@ class EngineConfig:
     """How a bundle's graphs become engines.
 
     Attributes:
-        flavour: "tensorrt-rtx", ahead of time on any machine, or "tensorrt", on the device.
-        targets: for "tensorrt-rtx" the architectures, such as ("SM86", "SM89"); else empty.
+        backend: "tensorrt_rtx", ahead of time on any machine, or "tensorrt", on the device.
+        targets: for "tensorrt_rtx" the architectures, such as ("SM86", "SM89"); else empty.
         graphs: which graphs; all of the bundle's when empty.
-        sizes: name of a free size -> its least, usual and largest value; what the bundle states
+        sizes: name of a dynamic axis -> its least, usual and largest value; what the bundle states
             where a size is not named here.
         hardware_compatibility: "ampere-plus" or "same-compute-capability"; None is this GPU only.
         refittable: weights can be replaced later, by `--refit`.
@@ -45,7 +45,7 @@ class EngineConfig:
         UnsupportedEngine: on construction, when it cannot be.
     """
 
-    flavour: str
+    backend: str
     targets: tuple[str, ...] = ()
     graphs: tuple[str, ...] = ()
     sizes: dict[str, Sizes] = field(default_factory=dict)
@@ -58,21 +58,21 @@ class EngineConfig:
     refit: str | None = None
 
     def __post_init__(self) -> None:
-        check_flavour(self.flavour)
+        check_backend(self.backend)
         level = self.hardware_compatibility
         if level is not None and level not in COMPATIBILITIES:
             raise UnsupportedEngine(
                 f"hardware compatibility '{level}': expected one of {', '.join(COMPATIBILITIES)}"
             )
-        check_compatibility(level, self.flavour, None)
+        check_compatibility(level, self.backend, None)
         if self.refit is None:
-            check_targets(self.flavour, self.targets)
+            check_targets(self.backend, self.targets)
         if len(set(self.targets)) != len(self.targets):
             raise UnsupportedEngine(f"targets {', '.join(self.targets)}: one is named twice")
         for name, sizes in self.sizes.items():
             if not 1 <= sizes[0] <= sizes[1] <= sizes[2]:
                 raise UnsupportedEngine(
-                    f"size {name} {':'.join(map(str, sizes))}: expected LEAST:USUAL:LARGEST of at "
+                    f"size {name} {':'.join(map(str, sizes))}: expected MIN:OPT:MAX of at "
                     "least 1, such as 1:4:8"
                 )
         if self.workspace_mib is not None and self.workspace_mib < 1:
@@ -89,7 +89,7 @@ class EngineConfig:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> EngineConfig:
-        """Rebuild from a recipe's table, where any field but the flavour may be left out.
+        """Rebuild from a recipe's table, where any field but the backend may be left out.
 
         Raises:
             UnsupportedEngine: an unknown field, or one of another type.

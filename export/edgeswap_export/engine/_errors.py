@@ -1,7 +1,7 @@
 """What can go wrong with engines.
 
 EdgeswapError                    the caller's mistake; exit code 2
-└── UnsupportedEngine (ValueError)   this graph, GPU, flavour or option does not go together
+└── UnsupportedEngine (ValueError)   this graph, GPU, backend or option does not go together
 EdgeswapFailure                  exit code 1
 └── EngineFailed                 TensorRT could not build or refit an engine; with its own words
 """

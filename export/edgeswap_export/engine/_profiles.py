@@ -1,4 +1,4 @@
-"""Free sizes become optimisation profiles."""
+"""Dynamic axes become optimization profiles."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def check_sizes(graphs: Mapping[str, Graph], sizes: Mapping[str, Sizes]) -> None
             have = f"those that are: {', '.join(sorted(free))}" if free else "none is"
             raise UnsupportedEngine(
                 f"no graph of the bundle leaves the size '{name}' free ({have}): edgeswap export "
-                "--batch LEAST:USUAL:LARGEST leaves the batch free"
+                "--batch MIN:OPT:MAX leaves the batch free"
             )
 
 
 def profiles(name: str, graph: Graph, sizes: Mapping[str, Sizes]) -> dict[str, Shapes]:
-    """The optimisation profile of each input that has free sizes.
+    """The optimization profile of each input that has dynamic axes.
 
     Args:
         name: the graph's.
@@ -38,8 +38,8 @@ def profiles(name: str, graph: Graph, sizes: Mapping[str, Sizes]) -> dict[str, S
         sizes: what was asked for; else what the manifest states.
 
     Raises:
-        UnsupportedEngine: a free size of which nothing is known, or one beyond what the graph was
-            exported and proven for.
+        UnsupportedEngine: a dynamic axis of which nothing is known, or one beyond what the graph
+            was exported and proven for.
     """
     return {
         tensor.name: _shapes(name, graph, tensor.shape, sizes)
@@ -60,13 +60,13 @@ def _shapes(
 
 
 def _range(name: str, graph: Graph, size: str, sizes: Mapping[str, Sizes]) -> Sizes:
-    stated = graph.free_sizes.get(size)
+    stated = graph.dynamic_axes.get(size)
     if stated is None and name == DETECTOR:
         stated = DETECTOR_SIZES.get(size)
     asked = sizes.get(size, stated)
     if asked is None:
         raise UnsupportedEngine(
-            f"graph '{name}' leaves the size '{size}' free: say --size {size}=LEAST:USUAL:LARGEST"
+            f"graph '{name}' leaves the size '{size}' free: say --size {size}=MIN:OPT:MAX"
         )
     if stated is not None and not (stated[0] <= asked[0] and asked[2] <= stated[2]):
         raise UnsupportedEngine(

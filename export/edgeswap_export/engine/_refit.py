@@ -1,4 +1,4 @@
-"""A personalised student has the graph of the one it came from: its weights fit the same engine.
+"""A personalized student has the graph of the one it came from: its weights fit the same engine.
 
 Follows "Refitting an Engine" in NVIDIA's TensorRT documentation: an `OnnxParserRefitter` reads the
 new weights from the ONNX file, the `Refitter` puts them into the engine, which is written again.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
-from edgeswap_runtime.backends.trt_graph import deserialise, trt_logger
+from edgeswap_runtime.backends.trt_graph import deserialize, trt_logger
 from edgeswap_runtime.bundle.engines import EngineInputs
 from edgeswap_runtime.bundle.folder import Bundle
 
@@ -50,8 +50,8 @@ def source_of(
 
 
 def _obstacle(old: EngineInputs, wanted: EngineInputs) -> str | None:
-    if (old.flavour, old.version) != (wanted.flavour, wanted.version):
-        return f"it is of {old.flavour} {old.version}, here is {wanted.flavour} {wanted.version}"
+    if (old.backend, old.version) != (wanted.backend, wanted.version):
+        return f"it is of {old.backend} {old.version}, here is {wanted.backend} {wanted.version}"
     if not set(wanted.architectures) <= set(old.architectures):
         return f"it is for {', '.join(old.architectures)}"
     if not old.flags.get("refit"):
@@ -78,7 +78,7 @@ def refit_plan(trt: Any, plan: Path, onnx: Path, name: str) -> Any:
     """
     logger = trt_logger(trt)
     runtime = trt.Runtime(logger)
-    engine = deserialise(runtime, logger, plan, name)
+    engine = deserialize(runtime, logger, plan, name)
     if not engine.refittable:
         raise EngineFailed(f"{plan}, graph '{name}', is not refittable, against its record")
     refitter = trt.Refitter(engine, logger)

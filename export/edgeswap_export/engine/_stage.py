@@ -13,7 +13,7 @@ from edgeswap_export.engine._architectures import (
     check_compatibility,
     check_precision,
 )
-from edgeswap_export.engine._build import PlanRequest, Progress, build_plan, timing_cache_file
+from edgeswap_export.engine._build import EngineRequest, Progress, build_engine, timing_cache_file
 from edgeswap_export.engine._config import EngineConfig
 from edgeswap_export.engine._errors import UnsupportedEngine
 from edgeswap_export.engine._profiles import check_sizes, profiles
@@ -74,7 +74,7 @@ def engine(
     Raises:
         OutputExists: ``out`` exists.
         BadBundle: The bundle is damaged.
-        BackendMissing: This flavour of TensorRT is not installed.
+        BackendMissing: This backend of TensorRT is not installed.
         DeviceNotGranted: It needs a GPU, and there is none.
         UnsupportedEngine: What was asked for cannot be; told before anything is built.
         EngineFailed: TensorRT refused, with its own words.
@@ -132,8 +132,8 @@ def _machine(config: EngineConfig) -> _Machine:
         DeviceNotGranted: no GPU, where one is needed.
         UnsupportedEngine: RTX is asked for what it only does with a GPU, and there is none.
     """
-    trt = _library(config.flavour)
-    if config.flavour == STANDARD:
+    trt = _library(config.backend)
+    if config.backend == STANDARD:
         gpu = require_gpu(_cuda(), 0)
         check_compatibility(config.hardware_compatibility, STANDARD, gpu.architecture)
         return _Machine(trt=trt, architectures=(gpu.architecture,), gpu=gpu)
@@ -151,10 +151,10 @@ def _machine(config: EngineConfig) -> _Machine:
     return _Machine(trt=trt, architectures=config.targets, gpu=None)
 
 
-def _library(flavour: str) -> Any:
-    name = MODULES[flavour]
+def _library(backend: str) -> Any:
+    name = MODULES[backend]
     try:
-        return load_library(flavour)
+        return load_library(backend)
     except BackendMissing:
         raise
     except ModuleNotFoundError as error:
@@ -194,7 +194,7 @@ def _inputs(
     hashes = {name: entry.sha256 for name, entry in bundle.manifest.files.items()}
     return EngineInputs(
         onnx=onnx_hashes(hashes, graph.file),
-        flavour=config.flavour,
+        backend=config.backend,
         version=machine.trt.__version__,
         architectures=machine.architectures,
         precision=graph.precision,
@@ -214,15 +214,15 @@ def _built(
 ) -> tuple[str, EngineEntry]:
     """Build one plan into the folder."""
     progress(f"{name}: building for {', '.join(inputs.architectures)}")
-    request = PlanRequest(
+    request = EngineRequest(
         name=name,
         onnx=folder / graph.file,
         profiles=inputs.profiles,
-        targets=config.targets if config.flavour == RTX else (),
+        targets=config.targets if config.backend == RTX else (),
         flags=inputs.flags,
         timing_cache=_timing_cache(config, machine),
     )
-    plan = build_plan(machine.trt, request, progress)
+    plan = build_engine(machine.trt, request, progress)
     structure = structure_sha256(folder / graph.file)
     facts = {
         "plan_sha256": plan.sha256,
@@ -278,7 +278,7 @@ def _stored(
 
 def _timing_cache(config: EngineConfig, machine: _Machine) -> Path | None:
     """Only what times kernels on the GPU has timings to keep."""
-    if not config.timing_cache or config.flavour == RTX or machine.gpu is None:
+    if not config.timing_cache or config.backend == RTX or machine.gpu is None:
         return None
     return timing_cache_file(
         cache_folder() / "tensorrt",

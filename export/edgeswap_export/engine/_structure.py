@@ -24,7 +24,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def structure_sha256(path: Path) -> str:
-    """Hash an ONNX file without the numbers in its initialisers.
+    """Hash an ONNX file without the numbers in its initializers.
 
     Args:
         path: the file; weights in a file beside it are not looked at.

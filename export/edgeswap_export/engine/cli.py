@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgeswap_export.engine._architectures import FLAVOURS, RTX_TARGETS
+from edgeswap_export.engine._architectures import ENGINE_BACKENDS, RTX_TARGETS
 from edgeswap_export.engine._config import COMPATIBILITIES, EngineConfig, Sizes
 from edgeswap_export.engine._errors import UnsupportedEngine
 from edgeswap_export.engine._stage import engine
@@ -57,7 +57,7 @@ def _config(arguments: argparse.Namespace) -> EngineConfig:
     if arguments.batch is not None:
         sizes["batch"] = _size(f"batch={arguments.batch}")[1]
     return EngineConfig(
-        flavour=arguments.flavour,
+        backend=arguments.backend,
         targets=tuple(part for part in (arguments.target or "").upper().split(",") if part),
         graphs=tuple(part for part in (arguments.graph or "").split(",") if part),
         sizes=sizes,
@@ -72,7 +72,7 @@ def _config(arguments: argparse.Namespace) -> EngineConfig:
 
 
 def _size(text: str) -> tuple[str, Sizes]:
-    """Read NAME=LEAST:USUAL:LARGEST.
+    """Read NAME=MIN:OPT:MAX.
 
     Raises:
         UnsupportedEngine: another form.
@@ -80,9 +80,7 @@ def _size(text: str) -> tuple[str, Sizes]:
     name, _, numbers = text.partition("=")
     parts = numbers.split(":")
     if not name or len(parts) != 3 or not all(part.isdecimal() for part in parts):
-        raise UnsupportedEngine(
-            f"size '{text}': expected NAME=LEAST:USUAL:LARGEST, such as batch=1:4:8"
-        )
+        raise UnsupportedEngine(f"size '{text}': expected NAME=MIN:OPT:MAX, such as batch=1:4:8")
     least, usual, most = (int(part) for part in parts)
     return name, (least, usual, most)
 
@@ -95,19 +93,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="from edgeswap export")
     parser.add_argument("out", type=Path, metavar="NEW_BUNDLE", help="folder to make")
     parser.add_argument(
-        "--flavour", required=True, metavar="|".join(FLAVOURS),
-        help="tensorrt-rtx builds ahead of time on any machine, tensorrt on the device itself",
+        "--backend", required=True, metavar="|".join(ENGINE_BACKENDS),
+        help="tensorrt_rtx builds ahead of time on any machine, tensorrt on the device itself",
     )  # fmt: skip
     parser.add_argument(
-        "--target", metavar="SM86,SM89", help=f"for tensorrt-rtx, of {', '.join(RTX_TARGETS)}"
+        "--gpu", metavar="SM86,SM89", help=f"for tensorrt_rtx, of {', '.join(RTX_TARGETS)}"
     )
     parser.add_argument("--graph", metavar="NAME,...", help="these graphs only (default: all)")
     parser.add_argument(
-        "--batch", metavar="LEAST:USUAL:LARGEST", help="(default: what the bundle was exported for)"
+        "--batch", metavar="MIN:OPT:MAX", help="(default: what the bundle was exported for)"
     )
     parser.add_argument(
-        "--size", action="append", default=[], metavar="NAME=LEAST:USUAL:LARGEST",
-        help="of another free size; again for more",
+        "--size", action="append", default=[], metavar="NAME=MIN:OPT:MAX",
+        help="of another dynamic axis; again for more",
     )  # fmt: skip
     parser.add_argument(
         "--hardware-compatibility", metavar="|".join(COMPATIBILITIES),
@@ -144,7 +142,7 @@ def _summary(manifest: Manifest) -> list[dict[str, Any]]:
         {
             "key": key,
             "graph": entry.graph,
-            "flavour": entry.inputs.flavour,
+            "backend": entry.inputs.backend,
             "version": entry.inputs.version,
             "architectures": list(entry.inputs.architectures),
             "precision": entry.inputs.precision,
@@ -159,7 +157,7 @@ def _summary(manifest: Manifest) -> list[dict[str, Any]]:
 def _table(out: Path, manifest: Manifest) -> str:
     lines = [f"{out}: {manifest.name}", f"{'graph':<10}{'MB':>8}  engine"]
     lines += [
-        f"{row['graph']:<10}{row['bytes'] / 1e6:>8.2f}  {row['flavour']} {row['version']} for "
+        f"{row['graph']:<10}{row['bytes'] / 1e6:>8.2f}  {row['backend']} {row['version']} for "
         f"{','.join(row['architectures'])}, {row['precision']}, {row['key'][:12]}"
         for row in _summary(manifest)
     ]

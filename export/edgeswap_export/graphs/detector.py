@@ -18,7 +18,7 @@ STRIDES = (8, 16, 32)
 WIDTHS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 """Output kind -> numbers per anchor; one output per kind and stride."""
 
-LICENCE = "MIT"
+LICENSE = "MIT"
 ORIGIN = "YuNet 2023mar, OpenCV Zoo, https://github.com/opencv/opencv_zoo"
 
 

@@ -17,7 +17,7 @@ COARSE_PX = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class SwapExample:
     """One swap to try: two aligned crops and the noise it starts from.
 
     Attributes:
@@ -31,13 +31,13 @@ class Probe:
     noise: Tensor
 
 
-def probe(swap: SwapConfig, seed: int = SEED) -> Probe:
+def probe(swap: SwapConfig, seed: int = SEED) -> SwapExample:
     """Draw a probe for a checkpoint; the same seed gives the same numbers on every machine."""
     generator = np.random.default_rng(seed)
     target, source = (smooth_picture(generator, swap.resolution_px) for _ in range(2))
     shape = (1, swap.latent_channels, swap.latent_size, swap.latent_size)
     noise = generator.standard_normal(shape, dtype=np.float32)
-    return Probe(
+    return SwapExample(
         target=torch.from_numpy(target),
         source=torch.from_numpy(source),
         noise=torch.from_numpy(noise),

@@ -69,7 +69,7 @@ def require_few_steps(schedule: Schedule) -> None:
     if len(schedule.rows) > MOST_STEPS:
         raise UnsupportedExport(
             f"schedule {schedule.sampler} of {schedule.steps} steps evaluates the denoiser"
-            f" {len(schedule.rows)} times; one graph holds at most {MOST_STEPS}: distil the model"
+            f" {len(schedule.rows)} times; one graph holds at most {MOST_STEPS}: distill the model"
             " to fewer steps, or name another schedule with --sampler and --steps"
         )
 

@@ -24,7 +24,7 @@ OPSET = 18
 PRODUCER = "edgeswap"
 
 FreeSizes = Mapping[str, Mapping[int, str]]
-"""Input name -> axis -> name of its free size; every other size is static."""
+"""Input name -> axis -> name of its dynamic axis; every other size is static."""
 
 
 def to_onnx(
@@ -34,12 +34,12 @@ def to_onnx(
     outputs: tuple[str, ...],
     free: FreeSizes | None = None,
 ) -> onnx.ModelProto:
-    """Write a module as an ONNX graph, through ``torch.export`` and onnxscript's optimiser.
+    """Write a module as an ONNX graph, through ``torch.export`` and onnxscript's optimizer.
 
     Args:
         name: The graph's name, for its own field and for messages.
         module: In evaluation mode; takes the inputs in order, returns a tuple of the outputs.
-        inputs: Input name -> example tensor. A free size is at least 2 in the example, since
+        inputs: Input name -> example tensor. A dynamic axis is at least 2 in the example, since
             torch takes a 1 for a constant.
         outputs: Output names.
         free: Which sizes stay free; none when None.
@@ -161,7 +161,7 @@ def write_onnx(folder: Path, name: str, model: onnx.ModelProto) -> None:
     """
     path = folder / f"{name}.onnx"
     if fits(model):
-        write_bytes(path, serialise(model))
+        write_bytes(path, serialize(model))
         return
     data = f"{name}.onnx.data"
     onnx.save_model(
@@ -187,7 +187,7 @@ def _checked(model: onnx.ModelProto | str, name: str) -> None:
         raise GraphFailed(f"graph '{name}' is not valid ONNX: {first}") from error
 
 
-def serialise(model: onnx.ModelProto) -> bytes:
+def serialize(model: onnx.ModelProto) -> bytes:
     """The model's bytes, map entries in a fixed order."""
     data: bytes = model.SerializeToString(deterministic=True)
     return data
@@ -203,7 +203,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
-            # said of the second and later inputs that share a free size
+            # said of the second and later inputs that share a dynamic axis
             warnings.filterwarnings("ignore", r"# The axis name: \w+ will not be used", UserWarning)
             yield
     finally:

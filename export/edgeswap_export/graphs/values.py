@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto
 
 LARGE_BYTES = 1 << 10
-"""Initialisers above this are weights; smaller ones may be shapes that inference must read."""
+"""Initializers above this are weights; smaller ones may be shapes that inference must read."""
 
 
 MAX_BYTES = 2**30
@@ -25,7 +25,7 @@ def fits(model: onnx.ModelProto) -> bool:
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without its weights' numbers, small enough for any protobuf call.
 
-    Each large initialiser keeps name, type and shape and points to a file that nobody reads.
+    Each large initializer keeps name, type and shape and points to a file that nobody reads.
     """
     bare = onnx.ModelProto()
     bare.ir_version = model.ir_version
@@ -47,7 +47,7 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def value_types(model: onnx.ModelProto) -> dict[str, int]:
-    """Name of every value, initialisers included -> its ONNX element type."""
+    """Name of every value, initializers included -> its ONNX element type."""
     inferred = onnx.shape_inference.infer_shapes(skeleton(model), strict_mode=True).graph
     types = {tensor.name: tensor.data_type for tensor in inferred.initializer}
     for info in (*inferred.input, *inferred.output, *inferred.value_info):

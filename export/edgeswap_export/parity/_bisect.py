@@ -55,7 +55,7 @@ def first_divergence(
         feed: its inputs.
         reference: value name -> what it should be; names the graph lacks are passed over.
         tolerance: root mean square difference in units of the reference's standard deviation.
-        level: of graph optimisation to run the suspect at.
+        level: of graph optimization to run the suspect at.
         written: the graph whose layers to name, where the suspect only stands in for it.
 
     Returns:
@@ -89,7 +89,7 @@ def onnx_values(model: onnx.ModelProto, feed: Feed) -> dict[str, NDArray[np.floa
 def torch_values(name: str, graph: TorchGraph) -> dict[str, NDArray[np.float32]]:
     """The values inside a torch module under the names they have in its ONNX graph.
 
-    torch names most of them alike in the traced program and in the file; what the optimiser fused
+    torch names most of them alike in the traced program and in the file; what the optimizer fused
     has no counterpart and is left out.
     """
     program = torch_program(name, graph.module, graph.inputs, tuple(graph.outputs)).exported_program

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 from edgeswap_export._errors import ParityFailed
-from edgeswap_export.graphs.example import SEED, Probe
+from edgeswap_export.graphs.example import SEED, SwapExample
 from edgeswap_export.graphs.swap_graphs import TorchGraph
 from edgeswap_export.parity._bisect import Divergence
 from edgeswap_export.samplers.noise import quiet_diffusers
@@ -194,7 +194,7 @@ def swap_parity(
 def swap_with_runtime(
     backend: Backend[Any],
     schedule: Schedule,
-    probe: Probe,
+    probe: SwapExample,
     guidance_scale: float,
     draw: Callable[[], NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
@@ -235,7 +235,7 @@ def swap_with_runtime(
     return backend.download(backend.run("decode", decoded)["crop"])
 
 
-def _torch_noise(probe: Probe) -> Callable[[], NDArray[np.float32]]:
+def _torch_noise(probe: SwapExample) -> Callable[[], NDArray[np.float32]]:
     generator = torch.Generator().manual_seed(SEED)
     start = [probe.noise]
 
@@ -247,7 +247,7 @@ def _torch_noise(probe: Probe) -> Callable[[], NDArray[np.float32]]:
 
 
 def swap_with_torch(
-    checkpoint: Checkpoint, scheduler: Any, steps: int, probe: Probe, seed: int = SEED
+    checkpoint: Checkpoint, scheduler: Any, steps: int, probe: SwapExample, seed: int = SEED
 ) -> NDArray[np.float32]:
     """Swap the probe with the reference pipeline and a diffusers scheduler."""
     pipeline = SwapPipeline.from_checkpoint(checkpoint, scheduler)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export._calibration import Feeds
 from edgeswap_export._config import ScheduleRequest
-from edgeswap_export.graphs.example import SEED, Probe
+from edgeswap_export.graphs.example import SEED, SwapExample
 from edgeswap_export.graphs.swap_graphs import TorchGraph, batched
 from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
 from edgeswap_export.parity.compare import (
@@ -57,7 +57,9 @@ class Subject:
     tables: Mapping[str, Schedule]
 
 
-def prove(folder: Path, subject: Subject, sample: Probe, progress: Progress) -> dict[str, Any]:
+def prove(
+    folder: Path, subject: Subject, sample: SwapExample, progress: Progress
+) -> dict[str, Any]:
     """Compare the float32 graphs, then every whole swap that diffusers can also make, with torch.
 
     Returns:
@@ -112,7 +114,7 @@ class Candidate:
         folder: Holds the converted files.
         converted: Graph name -> what was written.
         originals: Graph name -> the proven float32 graph, to find a diverging layer with.
-        budget: The loss they were quantised with.
+        budget: The loss they were quantized with.
     """
 
     folder: Path
@@ -122,7 +124,7 @@ class Candidate:
 
 
 def prove_precision(
-    subject: Subject, candidate: Candidate, feeds: Feeds, sample: Probe, progress: Progress
+    subject: Subject, candidate: Candidate, feeds: Feeds, sample: SwapExample, progress: Progress
 ) -> dict[str, Any]:
     """The same of graphs in fewer bits, on rendered faces that they were not calibrated with.
 
@@ -140,11 +142,11 @@ def prove_precision(
     precision = next(iter(converted.values())).precision
     tolerance = allowed(precision, candidate.budget)
     progress(f"comparing each {precision} graph with torch")
-    backend = MemoryBackend({n: (c.twin or c.model, c.level) for n, c in converted.items()})
+    backend = MemoryBackend({n: (c.emulation or c.model, c.level) for n, c in converted.items()})
 
     def inspect(name: str) -> Divergence | None:
         suspect, original, feed = converted[name], candidate.originals[name], feeds[name][0]
-        reference, model = onnx_values(original, feed), suspect.twin or suspect.model
+        reference, model = onnx_values(original, feed), suspect.emulation or suspect.model
         return first_divergence(model, feed, reference, tolerance, suspect.level, original)
 
     report: dict[str, dict[str, Any]] = {}
@@ -152,7 +154,7 @@ def prove_precision(
         found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
         expected = _stacked([_torch_answers(graph, feed) for feed in feeds[name]])
         report[name] = output_parity(name, found, expected, tolerance, inspect)
-    runs_here = all(c.twin is None or c.precision == "fp16" for c in converted.values())
+    runs_here = all(c.emulation is None or c.precision == "fp16" for c in converted.values())
     how = f"onnxruntime cpu {precision}"
     if runs_here:
         backend.close()
@@ -161,7 +163,7 @@ def prove_precision(
         files.close()
     else:
         swaps = _swaps(backend, subject, sample, precision, progress)
-    rounded = any(c.twin is not None for c in converted.values())
+    rounded = any(c.emulation is not None for c in converted.values())
     return {
         "backend": f"{how}, every result rounded in emulation" if rounded else how,
         "swaps_backend": how if runs_here else f"{how}, in emulation",
@@ -173,13 +175,13 @@ def prove_precision(
 
 
 def _swaps(
-    backend: Backend[Any], subject: Subject, sample: Probe, precision: str, progress: Progress
+    backend: Backend[Any], subject: Subject, sample: SwapExample, precision: str, progress: Progress
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
     levels = noise_levels(dict(subject.checkpoint.scheduler.config))
     for request in subject.requests:
         entry = SAMPLERS[request.sampler]
-        scheduler = entry.twin(levels, request.options or entry.options())
+        scheduler = entry.reference_scheduler(levels, request.options or entry.options())
         if scheduler is None:
             swaps[request.name] = NOT_COMPARED
             continue

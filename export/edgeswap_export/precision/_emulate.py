@@ -23,7 +23,7 @@ def emulated(model: onnx.ModelProto, low: int) -> onnx.ModelProto:
         low: the element type to emulate.
 
     Returns:
-        A graph of the same inputs and outputs, for a session without graph optimisation, which
+        A graph of the same inputs and outputs, for a session without graph optimization, which
         could take the rounding out again.
     """
     types = value_types(model)

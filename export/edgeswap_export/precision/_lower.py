@@ -34,25 +34,25 @@ def phase_nodes(model: onnx.ModelProto) -> set[str]:
     return upstream(model, [node for node in model.graph.node if node.op_type in PHASES])
 
 
-def lower(model: onnx.ModelProto, to: str, islands: Collection[str] = ()) -> onnx.ModelProto:
+def lower(model: onnx.ModelProto, to: str, float32_nodes: Collection[str] = ()) -> onnx.ModelProto:
     """Compute in float16 or bfloat16, with casts at the borders.
 
     Args:
         model: a float32 graph of static or free shapes, every node named.
         to: "fp16" or "bf16".
-        islands: names of the nodes that stay float32, besides `phase_nodes`.
+        float32_nodes: names of the nodes that stay float32, besides `phase_nodes`.
 
     Returns:
         A new model with the same inputs and outputs, names and types included.
     """
-    return _Lowering(model, to, set(islands) | phase_nodes(model)).run()
+    return _Lowering(model, to, set(float32_nodes) | phase_nodes(model)).run()
 
 
 class _Lowering:
     """One pass over the graph's nodes, in order."""
 
-    def __init__(self, model: onnx.ModelProto, to: str, islands: set[str]) -> None:
-        self.model, self.suffix, self.islands = model, to, islands
+    def __init__(self, model: onnx.ModelProto, to: str, float32_nodes: set[str]) -> None:
+        self.model, self.suffix, self.float32_nodes = model, to, float32_nodes
         self.low, self.dtype = KINDS[to]
         self.types = value_types(model)
         self.outputs = {value.name for value in model.graph.output}
@@ -76,7 +76,7 @@ class _Lowering:
         return self._assemble()
 
     def _wanted(self, node: onnx.NodeProto) -> int:
-        return _FLOAT if node.name in self.islands else self.low
+        return _FLOAT if node.name in self.float32_nodes else self.low
 
     def _plan_weights(self) -> None:
         for node in self.model.graph.node:

@@ -1,4 +1,4 @@
-"""Which layers a quantised graph can do without, found by what each of them costs."""
+"""Which layers a quantized graph can do without, found by what each of them costs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What was quantised and what not.
+    """What was quantized and what not.
 
     Attributes:
-        layers: the quantised ones.
+        layers: the quantized ones.
         left_out: the others, the costliest first.
-        loss: of the graph with exactly these quantised.
-        alone: layer name -> loss with it alone quantised; empty where all could be.
+        loss: of the graph with exactly these quantized.
+        alone: layer name -> loss with it alone quantized; empty where all could be.
     """
 
     layers: tuple[Layer, ...]
@@ -42,19 +42,19 @@ def choose_layers(
 ) -> Choice:
     """Leave out as few layers as keep the loss within its budget, the costliest first.
 
-    Each layer's cost is the measured loss with it alone quantised. How many of the costliest to
+    Each layer's cost is the measured loss with it alone quantized. How many of the costliest to
     leave out is found by bisection, and the choice returned was measured itself.
 
     Args:
-        layers: that can be quantised.
-        build: layers -> the graph with them quantised.
+        layers: that can be quantized.
+        build: layers -> the graph with them quantized.
         loss: of a graph; 0 is none.
         budget: the largest loss allowed.
     """
     whole = loss(build(layers))
     if whole <= budget:
         return Choice(layers=tuple(layers), left_out=(), loss=whole, alone={})
-    progress(f"quantising everything costs {whole:.3f}, allowed is {budget:.3f}: trying each layer")
+    progress(f"quantizing everything costs {whole:.3f}, allowed is {budget:.3f}: trying each layer")
     alone = {layer.node.name: loss(build([layer])) for layer in layers}
     ranked = sorted(layers, key=lambda layer: -alone[layer.node.name])
     low, high = 0, len(ranked)  # leaving `low` out is too few, `high` is enough

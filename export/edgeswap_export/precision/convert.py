@@ -17,8 +17,8 @@ from edgeswap_export.precision.float32_nodes import overflowing, sensitive_to_ro
 from edgeswap_export.precision.qdq import (
     clips,
     observed_values,
-    quantisable,
-    quantise,
+    quantizable,
+    quantize,
     raise_opset,
 )
 from edgeswap_export.precision.run import Feed, answers, largest, look_inside
@@ -30,7 +30,7 @@ SAMPLES_PER_VALUE = 1 << 14
 """How many numbers of one value are kept to choose its clip by."""
 
 LOSS_BUDGETS = (0.05, 0.025, 0.0125)
-"""Root mean square error that quantisation may add to a graph's output, in its standard deviations.
+"""Root mean square error that quantization may add to a graph's output, in its standard deviations.
 
 The first is 26 dB below the signal: the default model's own error is half a standard deviation of
 what the denoiser predicts, so the two add up to less than 0.1 dB more. A model whose whole swap
@@ -45,25 +45,25 @@ class Converted:
     Attributes:
         model: what goes into the bundle.
         precision: a name in PRECISIONS.
-        level: of graph optimisation at which ONNX Runtime's CPU runs it as written.
-        twin: an equivalent that ONNX Runtime's CPU can run, where it cannot run `model`.
-        islands: nodes that stay float32, with the reason -> their names.
-        loss: of quantisation, as LOSS_BUDGETS; None where nothing was quantised.
+        level: of graph optimization at which ONNX Runtime's CPU runs it as written.
+        emulation: an equivalent that ONNX Runtime's CPU can run, where it cannot run `model`.
+        float32_nodes: nodes that stay float32, with the reason -> their names.
+        loss: of quantization, as LOSS_BUDGETS; None where nothing was quantized.
     """
 
     model: onnx.ModelProto
     precision: str
     level: str = "all"
-    twin: onnx.ModelProto | None = None
-    islands: dict[str, list[str]] = field(default_factory=dict)
+    emulation: onnx.ModelProto | None = None
+    float32_nodes: dict[str, list[str]] = field(default_factory=dict)
     loss: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""
         return {
             "precision": self.precision,
-            "islands": self.islands,
-            "quantisation_loss": self.loss,
+            "float32_nodes": self.float32_nodes,
+            "quantization_loss": self.loss,
         }
 
 
@@ -72,7 +72,7 @@ def allowed(precision: str, budget: float = LOSS_BUDGETS[0]) -> float:
 
     Half a unit in the last place of a number near 1 is 2^-12 in float16 and 2^-9 in bfloat16; some
     hundred roundings, independent of each other, add up to ten times that and a norm on top may
-    double it. Quantisation has four times its
+    double it. Quantization has four times its
     budget: faces that were not tried may be harder. How much quality it may cost is for the whole
     swap to decide; a layer with a wrong scale shows as 1 and more.
     """
@@ -93,36 +93,38 @@ def convert(
         to: a name in PRECISIONS.
         feeds: inputs as the graph meets them in real swaps; at least one for fp16, int8 and fp8.
         progress: called with a line when the choice of layers takes longer.
-        budget: of quantisation, as LOSS_BUDGETS.
+        budget: of quantization, as LOSS_BUDGETS.
     """
     if to == "fp32":
         return Converted(model=model, precision=to)
     if to in KINDS:
         return _lowered(model, to, feeds)
-    return _quantised(model, to, feeds, progress, budget)
+    return _quantized(model, to, feeds, progress, budget)
 
 
 def _lowered(model: onnx.ModelProto, to: str, feeds: list[Feed]) -> Converted:
-    islands = {"phase": sorted(phase_nodes(model))}
+    float32_nodes = {"phase": sorted(phase_nodes(model))}
     if to == "fp16":
-        islands["overflow"] = overflowing(model, largest(model, feeds))
+        float32_nodes["overflow"] = overflowing(model, largest(model, feeds))
     else:
-        islands["rounding"] = sensitive_to_rounding(model)
-    low = lower(model, to, [name for names in islands.values() for name in names])
-    twin = emulated(low, KINDS[to][0])
+        float32_nodes["rounding"] = sensitive_to_rounding(model)
+    low = lower(model, to, [name for names in float32_nodes.values() for name in names])
+    emulation = emulated(low, KINDS[to][0])
     raise_opset(low, OPSETS.get(to, 0))
-    islands = {reason: names for reason, names in islands.items() if names}
-    return Converted(model=low, precision=to, level="none", twin=twin, islands=islands)
+    float32_nodes = {reason: names for reason, names in float32_nodes.items() if names}
+    return Converted(
+        model=low, precision=to, level="none", emulation=emulation, float32_nodes=float32_nodes
+    )
 
 
-def _quantised(
+def _quantized(
     model: onnx.ModelProto,
     to: str,
     feeds: list[Feed],
     progress: Callable[[str], None],
     budget: float,
 ) -> Converted:
-    layers = quantisable(model, to)
+    layers = quantizable(model, to)
     peaks, samples = observe(model, feeds, observed_values(layers))
     ranges = clips(samples, peaks, to)
     level = "all" if to == "int8" else "basic"
@@ -132,15 +134,17 @@ def _quantised(
         return relative_error(candidate, feeds, expected, level)
 
     choice: Choice = choose_layers(
-        layers, lambda some: quantise(model, to, ranges, some), loss, budget, progress
+        layers, lambda some: quantize(model, to, ranges, some), loss, budget, progress
     )
-    final = quantise(model, to, ranges, choice.layers)
+    final = quantize(model, to, ranges, choice.layers)
     left_out = [layer.node.name for layer in choice.left_out]
-    islands = {"quantisation": left_out} if left_out else {}
+    float32_nodes = {"quantization": left_out} if left_out else {}
     if to == "int8":
-        return Converted(model=final, precision=to, islands=islands, loss=choice.loss)
+        return Converted(model=final, precision=to, float32_nodes=float32_nodes, loss=choice.loss)
     rest = _lowered(final, "fp16", feeds)
-    return replace(rest, precision=to, islands={**islands, **rest.islands}, loss=choice.loss)
+    return replace(
+        rest, precision=to, float32_nodes={**float32_nodes, **rest.float32_nodes}, loss=choice.loss
+    )
 
 
 def observe(

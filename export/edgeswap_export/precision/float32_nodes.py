@@ -37,7 +37,7 @@ def overflowing(model: onnx.ModelProto, largest: Mapping[str, float]) -> list[st
 
 
 def sensitive_to_rounding(model: onnx.ModelProto) -> list[str]:
-    """Norms and softmaxes, which bfloat16's 8 bits would spoil: they subtract means, or normalise.
+    """Norms and softmaxes, which bfloat16's 8 bits would spoil: they subtract means, or normalize.
 
     The same operators stay float32 under torch's autocast.
     """

@@ -16,14 +16,14 @@ from edgeswap_export.graphs.values import consumers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """What numbers a quantised tensor can hold; zero is one of them and its zero point.
+    """What numbers a quantized tensor can hold; zero is one of them and its zero point.
 
     Attributes:
         element: ONNX element type.
         dtype: numpy's.
         top: the largest number.
         per_channel: weights get one scale for each output channel.
-        quantise_results: what a layer computes is quantised as well: ONNX Runtime's INT8 kernels
+        quantize_results: what a layer computes is quantized as well: ONNX Runtime's INT8 kernels
             for the CPU have INT8 on both sides.
         opset: the least that knows the type.
         least_scale: scales are not smaller.
@@ -33,7 +33,7 @@ class Grid:
     dtype: np.dtype[np.generic]
     top: float
     per_channel: bool
-    quantise_results: bool
+    quantize_results: bool
     opset: int
     least_scale: float
 
@@ -59,7 +59,7 @@ GRIDS = {
         dtype=np.dtype(np.int8),
         top=127.0,
         per_channel=True,
-        quantise_results=True,
+        quantize_results=True,
         opset=18,
         least_scale=1e-12,
     ),
@@ -69,7 +69,7 @@ GRIDS = {
         dtype=np.dtype(ml_dtypes.float8_e4m3fn),
         top=448.0,
         per_channel=False,
-        quantise_results=False,
+        quantize_results=False,
         opset=19,
         # The least normal float16, in which these scales are stored; float8 loses nothing by it.
         least_scale=2.0**-14,
@@ -91,8 +91,8 @@ class Layer:
     result: str
 
 
-def quantisable(model: onnx.ModelProto, to: str) -> list[Layer]:
-    """The layers that can be quantised and gain by it, in the graph's order.
+def quantizable(model: onnx.ModelProto, to: str) -> list[Layer]:
+    """The layers that can be quantized and gain by it, in the graph's order.
 
     The attention's own products have no weights: two activations, small, and the softmax between
     them exaggerates their errors. INT8 leaves out products without a bias and those of single
@@ -114,38 +114,38 @@ def quantisable(model: onnx.ModelProto, to: str) -> list[Layer]:
             biased = [n for n in following if n.op_type == "Add" and ranks.keys() & set(n.input)]
             if len(following) == len(biased) == 1:
                 layers.append(Layer(node, biased[0].output[0]))
-            elif not GRIDS[to].quantise_results:
+            elif not GRIDS[to].quantize_results:
                 layers.append(Layer(node, node.output[0]))
-        elif node.op_type == "Gemm" and rank == 2 and not GRIDS[to].quantise_results:
+        elif node.op_type == "Gemm" and rank == 2 and not GRIDS[to].quantize_results:
             layers.append(Layer(node, node.output[0]))
     return layers
 
 
 def observed_values(layers: Iterable[Layer]) -> set[str]:
-    """The values whose ranges `quantise` needs."""
+    """The values whose ranges `quantize` needs."""
     return {value for layer in layers for value in (layer.node.input[0], layer.result)}
 
 
-def quantise(
+def quantize(
     model: onnx.ModelProto, to: str, ranges: Mapping[str, float], layers: Iterable[Layer]
 ) -> onnx.ModelProto:
     """Put Q/DQ pairs around the chosen layers; all else stays float32.
 
-    Biases stay float32 too: TensorRT wants them so, and ONNX Runtime quantises them by itself.
+    Biases stay float32 too: TensorRT wants them so, and ONNX Runtime quantizes them by itself.
 
     Args:
         model: a float32 graph.
         to: "int8" or "fp8".
         ranges: value name -> magnitude to clip at, for `observed_values`.
-        layers: those to quantise, among `quantisable`.
+        layers: those to quantize, among `quantizable`.
 
     Returns:
         A new model of the same inputs and outputs.
     """
-    return _Quantising(model, GRIDS[to], ranges, layers).run()
+    return _Quantizing(model, GRIDS[to], ranges, layers).run()
 
 
-class _Quantising:
+class _Quantizing:
     """One pass over the graph's nodes, in order."""
 
     def __init__(
@@ -159,18 +159,18 @@ class _Quantising:
         chosen = list(layers)
         self.chosen = {layer.node.name for layer in chosen}
         outputs = {value.name for value in model.graph.output}
-        self.results = {layer.result for layer in chosen if grid.quantise_results} - outputs
+        self.results = {layer.result for layer in chosen if grid.quantize_results} - outputs
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self.added: dict[str, TensorProto] = {}
         self.nodes: list[onnx.NodeProto] = []
-        # value or weight -> its dequantised twin
+        # value or weight -> its dequantized twin
         self.twins: dict[str, str] = {}
 
     def run(self) -> onnx.ModelProto:
         for original in self.model.graph.node:
             node = onnx.NodeProto()
             node.CopyFrom(original)
-            # Whoever reads a layer's result reads it quantised: ONNX Runtime fuses no layer whose
+            # Whoever reads a layer's result reads it quantized: ONNX Runtime fuses no layer whose
             # result is also read as it was.
             for index, name in enumerate(original.input):
                 node.input[index] = self.twins[name] if name in self.results else name
@@ -187,26 +187,26 @@ class _Quantising:
         if name not in self.twins:
             scale = self.grid.scale(self.ranges[name])
             extra = [self._constant(f"{name}/scale", scale), self._zero(f"{name}/zero", ())]
-            quantised, twin = f"{name}/quantised", f"{name}/dequantised"
-            self._node("QuantizeLinear", [name, *extra], quantised)
-            self._node("DequantizeLinear", [quantised, *extra], twin)
+            quantized, twin = f"{name}/quantized", f"{name}/dequantized"
+            self._node("QuantizeLinear", [name, *extra], quantized)
+            self._node("DequantizeLinear", [quantized, *extra], twin)
             self.twins[name] = twin
         return self.twins[name]
 
     def _weight(self, node: onnx.NodeProto) -> str:
         name = node.input[1]
         axis = _channel_axis(node) if self.grid.per_channel else None
-        twin = f"{name}/dequantised" if axis is None else f"{name}/dequantised.{axis}"
+        twin = f"{name}/dequantized" if axis is None else f"{name}/dequantized.{axis}"
         if twin in self.twins.values():
             return twin
         values = numpy_helper.to_array(self.weights[name])
         others = None if axis is None else tuple(i for i in range(values.ndim) if i != axis)
         scale = self.grid.scale(np.abs(values).max(axis=others, keepdims=True))
-        stem = twin.replace("dequantised", "")
-        quantised = self.grid.round((values / scale).astype(np.float32))
+        stem = twin.replace("dequantized", "")
+        quantized = self.grid.round((values / scale).astype(np.float32))
         shape = () if axis is None else (values.shape[axis],)
         inputs = [
-            self._constant(f"{stem}quantised", quantised),
+            self._constant(f"{stem}quantized", quantized),
             self._constant(f"{stem}scale", scale.reshape(shape)),
             self._zero(f"{stem}zero", shape),
         ]

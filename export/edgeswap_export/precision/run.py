@@ -34,7 +34,7 @@ def open_session(
 
     Args:
         model: in memory, of any size, or the path of a file (with its external data beside it).
-        level: of graph optimisation, a key of LEVELS. "basic" is all that float8 can take; "none"
+        level: of graph optimization, a key of LEVELS. "basic" is all that float8 can take; "none"
             keeps every rounding of an emulated graph.
         lean: spare memory instead of time: no second copy of the weights in a kernel's order.
     """
@@ -164,7 +164,7 @@ class MemoryBackend:
     """A runtime backend of graphs that are still in memory, on one thread of the processor.
 
     Args:
-        graphs: graph name -> model and level of graph optimisation.
+        graphs: graph name -> model and level of graph optimization.
     """
 
     def __init__(self, graphs: Mapping[str, tuple[onnx.ModelProto, str]]) -> None:

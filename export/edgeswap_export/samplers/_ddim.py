@@ -29,7 +29,7 @@ class DdimOptions(SamplerOptions):
             raise UnsupportedSchedule(f"ddim eta must lie in [0, 1], found {self.eta:g}")
 
 
-def ddim_twin(levels: NoiseLevels, options: DdimOptions) -> Any:
+def ddim_reference(levels: NoiseLevels, options: DdimOptions) -> Any:
     """The diffusers scheduler that the table equals; none for eta > 0, which it takes per step."""
     return None if options.eta else levels.scheduler(DDIMScheduler)
 

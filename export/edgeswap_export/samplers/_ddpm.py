@@ -27,7 +27,7 @@ class DdpmOptions(SamplerOptions):
         check_variance("ddpm", self.variance)
 
 
-def ddpm_twin(levels: NoiseLevels, options: DdpmOptions) -> Any:
+def ddpm_reference(levels: NoiseLevels, options: DdpmOptions) -> Any:
     """The diffusers scheduler that the table equals."""
     return levels.scheduler(DDPMScheduler, variance_type=options.variance)
 
@@ -57,7 +57,7 @@ def ancestral_row(levels: NoiseLevels, timestep: int, after: int, variance: str)
 
 def ddpm(levels: NoiseLevels, steps: int, options: DdpmOptions) -> Schedule:
     """Write ancestral sampling as a table: x' = posterior mean + sqrt(posterior variance) noise."""
-    timesteps = [int(t) for t in visited(levels, ddpm_twin(levels, options), steps)]
+    timesteps = [int(t) for t in visited(levels, ddpm_reference(levels, options), steps)]
     rows = tuple(
         ancestral_row(levels, timestep, after, options.variance)
         for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True)

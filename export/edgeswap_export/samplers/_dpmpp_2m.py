@@ -13,7 +13,7 @@ from edgeswap_export.samplers.options import SamplerOptions
 from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 
 
-def dpmpp_2m_twin(levels: NoiseLevels, options: SamplerOptions) -> Any:
+def dpmpp_2m_reference(levels: NoiseLevels, options: SamplerOptions) -> Any:
     """The diffusers scheduler that the table equals."""
     return levels.scheduler(
         DPMSolverMultistepScheduler,
@@ -30,7 +30,7 @@ def dpmpp_2m(levels: NoiseLevels, steps: int, options: SamplerOptions) -> Schedu
     x' = (sigma'/sigma) x - alpha' (e^-h - 1) ((1 + w) x0 - w previous x0), w = h / (2 h_previous),
     h the step in log(alpha/sigma); the first and the last step are of first order (w = 0).
     """
-    scheduler = dpmpp_2m_twin(levels, options)
+    scheduler = dpmpp_2m_reference(levels, options)
     timesteps = visited(levels, scheduler, steps)
     ratios = [float(s) for s in scheduler.sigmas]  # sigma / alpha, the last one zero
     rows = []

@@ -13,7 +13,7 @@ from edgeswap_export.samplers.options import SamplerOptions
 from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 
 
-def euler_twin(levels: NoiseLevels, options: SamplerOptions) -> Any:
+def euler_reference(levels: NoiseLevels, options: SamplerOptions) -> Any:
     """The diffusers scheduler that the table equals."""
     return levels.scheduler(
         EulerDiscreteScheduler,
@@ -31,7 +31,7 @@ def euler(levels: NoiseLevels, steps: int, options: SamplerOptions) -> Schedule:
     checkpoint's terminal signal-to-noise ratio is zero sigma would be infinite; as in diffusers the
     last alphas_cumprod is then 2^-24, which makes it 4096.
     """
-    scheduler = euler_twin(levels, options)
+    scheduler = euler_reference(levels, options)
     timesteps = visited(levels, scheduler, steps)
     scheduler.sigmas = scheduler.sigmas.double()  # init_noise_sigma computes with them
     sigmas = [float(s) for s in scheduler.sigmas]

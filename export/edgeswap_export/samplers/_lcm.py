@@ -36,7 +36,7 @@ class LcmOptions(SamplerOptions):
             )
 
 
-def lcm_twin(levels: NoiseLevels, options: LcmOptions) -> Any:
+def lcm_reference(levels: NoiseLevels, options: LcmOptions) -> Any:
     """The diffusers scheduler that the table equals."""
     return levels.scheduler(
         LCMScheduler,
@@ -50,7 +50,7 @@ def lcm(levels: NoiseLevels, steps: int, options: LcmOptions) -> Schedule:
 
     x' = alpha' (c_skip x + c_out x0) + sigma' noise, without the noise and alpha' at the last step.
     """
-    timesteps = [int(t) for t in visited(levels, lcm_twin(levels, options), steps)]
+    timesteps = [int(t) for t in visited(levels, lcm_reference(levels, options), steps)]
     rows = []
     for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True):
         scaled = timestep * options.timestep_scaling

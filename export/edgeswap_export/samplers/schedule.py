@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeswap_export._errors import UnknownSampler, UnsupportedSchedule
-from edgeswap_export.samplers._ddim import DdimOptions, ddim, ddim_twin
-from edgeswap_export.samplers._ddpm import DdpmOptions, ddpm, ddpm_twin
-from edgeswap_export.samplers._dpmpp_2m import dpmpp_2m, dpmpp_2m_twin
-from edgeswap_export.samplers._euler import euler, euler_twin
+from edgeswap_export.samplers._ddim import DdimOptions, ddim, ddim_reference
+from edgeswap_export.samplers._ddpm import DdpmOptions, ddpm, ddpm_reference
+from edgeswap_export.samplers._dpmpp_2m import dpmpp_2m, dpmpp_2m_reference
+from edgeswap_export.samplers._euler import euler, euler_reference
 from edgeswap_export.samplers._langevin import LangevinOptions, langevin
-from edgeswap_export.samplers._lcm import LcmOptions, lcm, lcm_twin
+from edgeswap_export.samplers._lcm import LcmOptions, lcm, lcm_reference
 from edgeswap_export.samplers.noise import NoiseLevels, noise_levels
 from edgeswap_export.samplers.options import SamplerOptions
 from edgeswap_runtime.bundle.manifest import Schedule
@@ -25,26 +25,26 @@ class Sampler:
     Attributes:
         write: (noise levels, steps, options) -> table.
         options: The class of its options; they all have defaults.
-        twin: (noise levels, options) -> the diffusers scheduler that the table equals, or None
-            where diffusers has none. An export is proven against it.
+        reference_scheduler: (noise levels, options) -> the diffusers scheduler that the table
+            equals, or None where diffusers has none. An export is proven against it.
     """
 
     write: Callable[..., Schedule]
     options: type[SamplerOptions]
-    twin: Callable[..., Any]
+    reference_scheduler: Callable[..., Any]
 
 
-def no_twin(levels: NoiseLevels, options: SamplerOptions) -> None:
+def no_reference(levels: NoiseLevels, options: SamplerOptions) -> None:
     """For a sampler that diffusers does not have."""
 
 
 SAMPLERS: dict[str, Sampler] = {
-    "ddim": Sampler(ddim, DdimOptions, ddim_twin),
-    "ddpm": Sampler(ddpm, DdpmOptions, ddpm_twin),
-    "dpmpp_2m": Sampler(dpmpp_2m, SamplerOptions, dpmpp_2m_twin),
-    "euler": Sampler(euler, SamplerOptions, euler_twin),
-    "langevin": Sampler(langevin, LangevinOptions, no_twin),
-    "lcm": Sampler(lcm, LcmOptions, lcm_twin),
+    "ddim": Sampler(ddim, DdimOptions, ddim_reference),
+    "ddpm": Sampler(ddpm, DdpmOptions, ddpm_reference),
+    "dpmpp_2m": Sampler(dpmpp_2m, SamplerOptions, dpmpp_2m_reference),
+    "euler": Sampler(euler, SamplerOptions, euler_reference),
+    "langevin": Sampler(langevin, LangevinOptions, no_reference),
+    "lcm": Sampler(lcm, LcmOptions, lcm_reference),
 }
 
 

@@ -131,11 +131,11 @@ def docker_line(folder: Path) -> str:
 
 
 def _batching(bundle: Bundle, config: TritonConfig) -> Batching:
-    sizes = {graph.free_sizes.get("batch") for graph in _served(bundle.manifest).values()}
+    sizes = {graph.dynamic_axes.get("batch") for graph in _served(bundle.manifest).values()}
     if len(sizes) != 1 or None in sizes:
         raise UnsupportedExport(
             f"{bundle.path} has graphs of a fixed batch, which cannot be served in batches: export"
-            " the checkpoint with --batch LEAST:USUAL:LARGEST, such as 1:4:8"
+            " the checkpoint with --batch MIN:OPT:MAX, such as 1:4:8"
         )
     _, usual, largest = next(size for size in sizes if size is not None)
     return Batching(largest=largest, preferred=usual, delay_us=config.delay_us)

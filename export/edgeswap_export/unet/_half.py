@@ -63,7 +63,7 @@ class _Island(nn.Module):
         return result.to(value.dtype)
 
 
-def islands(module: nn.Module, peaks: Mapping[str, Peaks]) -> list[str]:
+def float32_nodes(module: nn.Module, peaks: Mapping[str, Peaks]) -> list[str]:
     """The layers with weights that float16 cannot hold, by the rule of `precision._islands`.
 
     Raises:

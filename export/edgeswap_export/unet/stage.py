@@ -29,7 +29,7 @@ from edgeswap_export.graphs.to_onnx import (
 from edgeswap_export.parity.compare import output_parity
 from edgeswap_export.precision.convert import allowed
 from edgeswap_export.precision.run import open_session
-from edgeswap_export.unet._half import Watch, islands, to_half
+from edgeswap_export.unet._half import Watch, float32_nodes, to_half
 from edgeswap_runtime.files import canonical_json, new_folder, sha256_file, write_json
 
 NAME = "denoise"
@@ -39,7 +39,7 @@ PRECISIONS = ("fp32", "fp16")
 MIDDLE = 500.0
 """The example's timestep: half of the thousand that the Stable Diffusion family counts."""
 
-_SETTINGS = ("name", "precision", "batch", "licence", "origin")
+_SETTINGS = ("name", "precision", "batch", "license", "origin")
 _AXES = {
     "sample": ("batch", "channel", "height", "width"),
     "encoder_hidden_states": ("batch", "token", "channel"),
@@ -94,7 +94,7 @@ def export_unet(
 
     Args:
         folder: a diffusers U-Net's folder, a pipeline's, or what `edgeswap prune` made of one.
-        config: its name, precision (fp32 or fp16), batch, licence and origin are used; the rest
+        config: its name, precision (fp32 or fp16), batch, license and origin are used; the rest
             belongs to swap checkpoints and has to be left alone.
         out: the folder to make: denoise.onnx, with its weights beside it above 1 GB, and
             denoise.json, which states tensors, precision, hashes and parity.
@@ -183,7 +183,7 @@ def _answers(
         expected = graph(*example.values())[0]
     if precision == "fp32":
         return expected, []
-    kept = islands(graph.unet, watch.peaks)
+    kept = float32_nodes(graph.unet, watch.peaks)
     to_half(graph.unet, kept)
     graph.dtype = torch.float16
     return expected, kept
@@ -239,17 +239,17 @@ def _statement(
             sizes[0] = "batch"
         return {"name": name, "dtype": dtype, "shape": sizes, "axes": list(axes)}
 
-    licence, origin = license_of(config)
+    license_name, origin = license_of(config)
     return {
         "schema": 1,
         "kind": KIND,
         "made_with": {name: importlib.metadata.version(name) for name in PACKAGES},
         "precision": config.precision,
-        "islands": {"overflow": kept} if kept else {},
+        "float32_nodes": {"overflow": kept} if kept else {},
         "inputs": [tensor(name, value) for name, value in example.items()],
         "outputs": [tensor("output", expected)],
-        "free_sizes": {} if config.batch is None else {"batch": list(config.batch)},
-        "licence": licence,
+        "dynamic_axes": {} if config.batch is None else {"batch": list(config.batch)},
+        "license": license_name,
         "origin": origin,
         "parity": parity,
     }

@@ -71,7 +71,7 @@ class OpenVinoBackend:
         device: "cpu", "gpu" or "npu".
         threads: CPU threads per graph; OpenVINO's own choice when None.
         precision: "fp32", "bf16" or "fp16", what the floating-point part of every graph computes
-            in. INT8 layers of a quantised graph stay INT8. OpenVINO's own default would be bf16
+            in. INT8 layers of a quantized graph stay INT8. OpenVINO's own default would be bf16
             wherever the CPU has it; here it is only taken when asked for.
 
     Raises:

@@ -188,7 +188,7 @@ class _Binding:
         self._session.run_with_iobinding(self._binding)
         self._binding.synchronize_outputs()
         if self._outputs is None:
-            # The first run let ONNX Runtime allocate, which also settles free sizes; from now on
+            # The first run let ONNX Runtime allocate, which also settles dynamic axes; from now on
             # it writes into the same memory.
             self._outputs = dict(zip(self._names, self._binding.get_outputs(), strict=True))
             for name, value in self._outputs.items():

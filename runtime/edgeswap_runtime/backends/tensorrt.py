@@ -12,7 +12,7 @@ import numpy as np
 from edgeswap_runtime.backends._graph_check import Ports, require_fit
 from edgeswap_runtime.backends._rtx_cache import RtxCache
 from edgeswap_runtime.backends.cuda import CudaStream, device_index, require_gpu
-from edgeswap_runtime.backends.trt_graph import TrtGraph, deserialise, trt_logger
+from edgeswap_runtime.backends.trt_graph import TrtGraph, deserialize, trt_logger
 from edgeswap_runtime.bundle.engines import RTX, STANDARD, EngineTarget, find_engine
 from edgeswap_runtime.errors import BackendMissing, InvalidRequest, PrecisionNotGranted
 
@@ -39,14 +39,14 @@ def open_tensorrt_rtx(request: BackendRequest) -> TensorRtBackend:
     return _open(request, RTX)
 
 
-def load_library(flavour: str) -> Any:
+def load_library(backend: str) -> Any:
     """Import TensorRT.
 
     Raises:
         ModuleNotFoundError: it is not installed.
         BackendMissing: its Python part is, but not its libraries.
     """
-    name = MODULES[flavour]
+    name = MODULES[backend]
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
@@ -57,14 +57,14 @@ def load_library(flavour: str) -> Any:
         raise BackendMissing(name, known=sorted(MODULES.values()), install=install) from error
 
 
-def engine_target(flavour: str, trt: Any, gpu: Gpu) -> EngineTarget:
+def engine_target(backend: str, trt: Any, gpu: Gpu) -> EngineTarget:
     """What an engine must have been made for to run on this GPU with this library."""
-    return EngineTarget(flavour=flavour, version=trt.__version__, architecture=gpu.architecture)
+    return EngineTarget(backend=backend, version=trt.__version__, architecture=gpu.architecture)
 
 
-def _open(request: BackendRequest, flavour: str) -> TensorRtBackend:
+def _open(request: BackendRequest, backend: str) -> TensorRtBackend:
     """Check everything that can be told beforehand, the GPU first, then load the engines."""
-    name = MODULES[flavour]
+    name = MODULES[backend]
     index = device_index(request.device, name)
     if request.precision is not None:
         raise PrecisionNotGranted(
@@ -78,17 +78,17 @@ def _open(request: BackendRequest, flavour: str) -> TensorRtBackend:
     if request.bundle is None:
         raise InvalidRequest(f"backend '{name}' runs a bundle's engines: open it with a bundle")
     cuda = importlib.import_module("cuda.bindings.runtime")
-    trt = load_library(flavour)
+    trt = load_library(backend)
     gpu = require_gpu(cuda, index)
-    target = engine_target(flavour, trt, gpu)
+    target = engine_target(backend, trt, gpu)
     plans = {graph: find_engine(request.bundle, graph, target) for graph in request.graphs}
-    backend = TensorRtBackend(plans, trt=trt, cuda=cuda, index=index, gpu=gpu)
+    running = TensorRtBackend(plans, trt=trt, cuda=cuda, index=index, gpu=gpu)
     try:
-        require_fit(request.bundle, backend.ports())
+        require_fit(request.bundle, running.ports())
     except BaseException:
-        backend.close()
+        running.close()
         raise
-    return backend
+    return running
 
 
 class DeviceBuffer:
@@ -141,7 +141,7 @@ class TensorRtBackend:
         try:
             self._runtime = trt.Runtime(self._logger)
             engines = {
-                name: deserialise(self._runtime, self._logger, plan, name)
+                name: deserialize(self._runtime, self._logger, plan, name)
                 for name, (_, plan) in plans.items()
             }
             needed = max((engine.device_memory_size_v2 for engine in engines.values()), default=0)

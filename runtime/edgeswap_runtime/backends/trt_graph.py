@@ -55,7 +55,7 @@ def trt_logger(trt: Any) -> Any:
     return Collector()
 
 
-def deserialise(runtime: Any, logger: Any, plan: Path, name: str) -> Any:
+def deserialize(runtime: Any, logger: Any, plan: Path, name: str) -> Any:
     """Read an engine from its file.
 
     Args:
@@ -90,7 +90,7 @@ class TrtGraph:
 
     Args:
         name: for messages.
-        engine: deserialised.
+        engine: deserialized.
         trt: the module.
         stream: what it runs on, and takes memory from.
         scratch: address and size of the working memory, which other graphs may use in between.

@@ -12,7 +12,7 @@ from edgeswap_runtime.files import canonical_json
 
 _Name = Annotated[str, Size(1, 1000)]
 
-RTX = "tensorrt-rtx"
+RTX = "tensorrt_rtx"
 STANDARD = "tensorrt"
 AMPERE_PLUS = "ampere-plus"
 SAME_COMPUTE_CAPABILITY = "same-compute-capability"
@@ -30,18 +30,18 @@ class EngineInputs:
 
     Attributes:
         onnx: file name -> sha256, of the graph and of the file with its weights, if it has one.
-        flavour: "tensorrt-rtx" or "tensorrt".
+        backend: "tensorrt_rtx" or "tensorrt".
         version: of that library.
         architectures: such as "SM86", that it was built for.
         precision: of the graph, such as "fp16".
-        profiles: input with free sizes -> its optimisation profile.
+        profiles: input with dynamic axes -> its optimization profile.
         flags: builder settings that differ from ours, which are the library's but for TF32, which
             is off.
         refitted_from: key of the engine whose weights were replaced, if this one was made so.
     """
 
     onnx: Annotated[dict[str, str], Size(0, 16)]
-    flavour: _Name
+    backend: _Name
     version: _Name
     architectures: Annotated[
         tuple[Annotated[str, Pattern("SM[0-9]{2,3}", "SM86 or the like")], ...], Size(0, 64)

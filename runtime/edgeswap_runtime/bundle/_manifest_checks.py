@@ -101,15 +101,15 @@ def check_alignment(alignment: Alignment, resolution_px: int) -> None:
     """Raise SchemaError unless the landmarks are those of a face that the crop shows."""
     points = alignment.landmarks_px
     spread = max(math.dist(a, b) for a, b in itertools.combinations(points, 2))
-    centre = [sum(axis) / len(points) for axis in zip(*points, strict=True)]
+    center = [sum(axis) / len(points) for axis in zip(*points, strict=True)]
     if not resolution_px / 16 <= spread <= 2 * resolution_px:
         raise SchemaError(
             f"alignment.landmarks_px are {spread:.3g} px apart at most, expected "
             f"{resolution_px / 16:g} to {2 * resolution_px} in a crop of {resolution_px} px"
         )
-    if not all(0 <= value <= resolution_px for value in centre):
+    if not all(0 <= value <= resolution_px for value in center):
         raise SchemaError(
-            f"alignment.landmarks_px lie around {centre}, expected inside a crop of "
+            f"alignment.landmarks_px lie around {center}, expected inside a crop of "
             f"{resolution_px} px"
         )
 

@@ -40,14 +40,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineTarget:
-    """What an engine must be made for to run here: flavour, library version, architecture."""
+    """What an engine must be made for to run here: backend, library version, architecture."""
 
-    flavour: str
+    backend: str
     version: str
     architecture: str
 
     def __str__(self) -> str:
-        return f"{self.architecture} with {self.flavour} {self.version}"
+        return f"{self.architecture} with {self.backend} {self.version}"
 
 
 def onnx_hashes(files: Mapping[str, str], file: str) -> dict[str, str]:
@@ -80,7 +80,7 @@ def find_engine(bundle: Bundle, graph: str, target: EngineTarget) -> tuple[str, 
         key, entry = min(fitting, key=lambda item: _rank(item[1].inputs))
         return key, bundle.path / entry.file
     held = "; ".join(
-        f"{', '.join(e.inputs.architectures)} with {e.inputs.flavour} {e.inputs.version}"
+        f"{', '.join(e.inputs.architectures)} with {e.inputs.backend} {e.inputs.version}"
         f" ({_misfit(e.inputs, hashes, target)})"
         for _, e in entries
     )
@@ -91,8 +91,8 @@ def find_engine(bundle: Bundle, graph: str, target: EngineTarget) -> tuple[str, 
 
 def _misfit(inputs: EngineInputs, hashes: dict[str, str], target: EngineTarget) -> str | None:
     """Why an engine cannot be used; None if it can."""
-    if inputs.flavour != target.flavour:
-        return "another flavour"
+    if inputs.backend != target.backend:
+        return "another backend"
     if inputs.onnx != hashes:
         return "made from another graph"
     if inputs.version != target.version:
@@ -112,5 +112,5 @@ def _rank(inputs: EngineInputs) -> tuple[int, int]:
 
 
 def _command(bundle: Bundle, target: EngineTarget) -> str:
-    where = f" --target {target.architecture}" if target.flavour == RTX else ""
-    return f"edgeswap engine {bundle.path} NEW_BUNDLE --flavour {target.flavour}{where}"
+    where = f" --gpu {target.architecture}" if target.backend == RTX else ""
+    return f"edgeswap engine {bundle.path} NEW_BUNDLE --backend {target.backend}{where}"

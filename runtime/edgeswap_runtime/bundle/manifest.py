@@ -23,7 +23,7 @@ from edgeswap_runtime.bundle.manifest_parts import (
     FileEntry,
     FileName,
     Graph,
-    Licence,
+    License,
     Mask,
     Scalar,
     Schedule,
@@ -46,7 +46,7 @@ __all__ = [
     "Alignment",
     "FileEntry",
     "Graph",
-    "Licence",
+    "License",
     "Manifest",
     "Mask",
     "Schedule",
@@ -74,7 +74,7 @@ class Manifest:
     name: Word
     made_with: Annotated[dict[str, Word], Size(0, 100)]
     resolution_px: SidePx
-    colour_order: str = "RGB"
+    color_order: str = "RGB"
     value_range: tuple[float, float] = (-1.0, 1.0)
     alignment: Alignment
     mask: Mask
@@ -85,7 +85,7 @@ class Manifest:
     default_schedule: str
     engines: Annotated[dict[str, EngineEntry], Size(0, 1000)] = field(default_factory=dict)
     files: Annotated[dict[FileName, FileEntry], Size(0, 10_000)] = field(default_factory=dict)
-    licences: Annotated[tuple[Licence, ...], Size(0, 100)] = ()
+    licenses: Annotated[tuple[License, ...], Size(0, 100)] = ()
     quality: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     history: Annotated[tuple[Any, ...], Size(0, 1000)] = ()
@@ -179,7 +179,7 @@ def _self_hash(body: dict[str, Any]) -> str:
 
 
 def _check_constants(manifest: Manifest) -> None:
-    expected = {"schema": SCHEMA, "kind": KIND, "colour_order": "RGB", "value_range": (-1.0, 1.0)}
+    expected = {"schema": SCHEMA, "kind": KIND, "color_order": "RGB", "value_range": (-1.0, 1.0)}
     for name, value in expected.items():
         if getattr(manifest, name) != value:
             raise _schema.SchemaError(f"{name} is {getattr(manifest, name)!r}, expected {value!r}")

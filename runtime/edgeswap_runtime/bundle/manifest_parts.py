@@ -22,7 +22,7 @@ MAX_ELEMENTS = 2**24
 Word = Annotated[str, Size(1, 200)]
 """A name: of a bundle, graph, tensor, axis or sampler."""
 Text = Annotated[str, Size(0, 4000)]
-"""A sentence or two, such as a licence's origin."""
+"""A sentence or two, such as a license's origin."""
 FileName = Annotated[str, Size(1, 1000)]
 """A path inside the bundle."""
 Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "64 hex digits")]
@@ -72,9 +72,9 @@ class Graph:
     """One ONNX file: its path in the bundle, its precision, its tensors.
 
     Attributes:
-        islands: why nodes are in float32 nevertheless -> their names in the ONNX file.
-        free_sizes: name of a free size in the shapes -> the least, the usual and the largest it
-            was made for.
+        float32_nodes: why nodes are in float32 nevertheless -> their names in the ONNX file.
+        dynamic_axes: name of a dynamic axis in the shapes -> the least, the usual and the largest
+            length it was made for.
         layers: element type of the weights, such as "float16" -> how many layers keep theirs so.
     """
 
@@ -82,18 +82,20 @@ class Graph:
     precision: Word
     inputs: Annotated[tuple[Tensor, ...], Size(1, 16)]
     outputs: Annotated[tuple[Tensor, ...], Size(1, 16)]
-    islands: Annotated[dict[str, tuple[str, ...]], Size(0, 1000)] = field(default_factory=dict)
-    free_sizes: Annotated[dict[str, tuple[Dimension, Dimension, Dimension]], Size(0, 16)] = field(
+    float32_nodes: Annotated[dict[str, tuple[str, ...]], Size(0, 1000)] = field(
+        default_factory=dict
+    )
+    dynamic_axes: Annotated[dict[str, tuple[Dimension, Dimension, Dimension]], Size(0, 16)] = field(
         default_factory=dict
     )
     layers: Annotated[dict[str, Count], Size(0, 100)] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, (least, usual, largest) in self.free_sizes.items():
+        for name, (least, usual, largest) in self.dynamic_axes.items():
             if not least <= usual <= largest:
                 raise schema.SchemaError(
-                    f"free size '{name}' of {self.file} is {least} to {largest}, usually {usual}: "
-                    "expected them in rising order"
+                    f"dynamic axis '{name}' of {self.file} is {least} to {largest}, usually "
+                    f"{usual}: expected them in rising order"
                 )
 
     def input(self, name: str) -> Tensor:
@@ -140,7 +142,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """Where the five landmarks lie in the crop: (5, 2) pixels, centres at integers."""
+    """Where the five landmarks lie in the crop: (5, 2) pixels, centers at integers."""
 
     landmarks_px: tuple[tuple[PlacePx, PlacePx], ...]
 
@@ -155,7 +157,7 @@ class Alignment:
 class Mask:
     """A soft superellipse in the crop: |x/rx|^n + |y/ry|^n <= 1, feathered inwards."""
 
-    centre_px: tuple[PlacePx, PlacePx]
+    center_px: tuple[PlacePx, PlacePx]
     radii_px: tuple[LengthPx, LengthPx]
     exponent: Annotated[float, Range(0.1, 100)]
     feather_px: LengthPx
@@ -174,9 +176,9 @@ class FileEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Licence:
-    """Licence and origin of one set of weights."""
+class License:
+    """License and origin of one set of weights."""
 
     what: Text
-    licence: Text
+    license: Text
     origin: Text

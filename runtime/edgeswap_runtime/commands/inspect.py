@@ -100,7 +100,7 @@ def _describe(bundle: Bundle) -> list[str]:
         f"{len(manifest.files)} files",
         f"made with   {', '.join(f'{k} {v}' for k, v in sorted(manifest.made_with.items()))}",
         f"crop        {manifest.resolution_px} x {manifest.resolution_px} px, "
-        f"{manifest.colour_order}",
+        f"{manifest.color_order}",
         f"guidance    {manifest.guidance_scale:g}, "
         f"{manifest.evaluations_per_step} evaluations per step",
         "",
@@ -118,7 +118,7 @@ def _describe(bundle: Bundle) -> list[str]:
             f"{len(schedule.rows)} evaluations{default}"
         )
     lines += [
-        f"licence     {item.what}: {item.licence}, {item.origin}" for item in manifest.licences
+        f"license     {item.what}: {item.license}, {item.origin}" for item in manifest.licenses
     ]
     lines += _describe_facts("quality", manifest.quality)
     lines += _describe_parity(manifest.parity)
@@ -135,7 +135,7 @@ def _describe_engines(manifest: Manifest) -> list[str]:
         made = entry.inputs
         refitted = ", refitted" if made.refitted_from else ""
         lines.append(
-            f"engine      {entry.graph}: {made.flavour} {made.version} for "
+            f"engine      {entry.graph}: {made.backend} {made.version} for "
             f"{','.join(made.architectures)}, {made.precision}{refitted}, "
             f"{manifest.files[entry.file].bytes / 1e6:.2f} MB, {key[:12]}"
         )
@@ -199,9 +199,9 @@ def _describe_graph(manifest: Manifest, name: str, graph: Graph) -> list[str]:
     if graph.layers:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(graph.layers.items()))
         lines.append(f"            layers by weights: {told}")
-    for reason, names in sorted(graph.islands.items()):
+    for reason, names in sorted(graph.float32_nodes.items()):
         lines.append(f"            {len(names)} nodes kept in float32: {reason}")
-    for axis, (least, usual, largest) in sorted(graph.free_sizes.items()):
+    for axis, (least, usual, largest) in sorted(graph.dynamic_axes.items()):
         lines.append(f"            {axis}: {least} to {largest}, usually {usual}")
     if name == DETECTOR:  # its 12 outputs would tell nobody anything
         return lines

@@ -1,6 +1,6 @@
 """Face alignment: the similarity transform from landmarks, and warping by it.
 
-One convention everywhere: pixel coordinates are (x right, y down) and the centre of the pixel in
+One convention everywhere: pixel coordinates are (x right, y down) and the center of the pixel in
 column i and row j lies at (i + 0.0, j + 0.0). A (2, 3) matrix maps picture points to crop points.
 """
 
@@ -45,7 +45,7 @@ _KERNEL_PX = 3  # what a bicubic kernel reaches beyond the sampled point, plus o
 # Enlarging goes through a bicubic resize by this factor, then bilinear: the bicubic of Pillow's
 # `transform` is the sharper Keys kernel (a = -1), which rings and moves edges by a tenth of a
 # pixel.
-# Odd, so that the old pixel centres are among the new ones.
+# Odd, so that the old pixel centers are among the new ones.
 _ENLARGE = 3
 
 
@@ -53,7 +53,7 @@ def similarity(points: ArrayLike, template: ArrayLike) -> NDArray[np.float64]:
     """The least-squares similarity (rotation, uniform scale, shift) from points to template.
 
     Args:
-        points: (N, 2) landmarks in a picture, pixels, x right, y down, centres at integers.
+        points: (N, 2) landmarks in a picture, pixels, x right, y down, centers at integers.
         template: (N, 2) where they shall come to lie, same convention.
 
     Returns:
@@ -73,11 +73,11 @@ def similarity(points: ArrayLike, template: ArrayLike) -> NDArray[np.float64]:
             "expected two arrays of shape (N, 2)"
         )
     source_mean, target_mean = source.mean(0), target.mean(0)
-    source_centred, target_centred = source - source_mean, target - target_mean
-    variance = source_centred.var(0).sum()
+    source_centered, target_centered = source - source_mean, target - target_mean
+    variance = source_centered.var(0).sum()
     if not np.isfinite(source).all() or variance < 1e-6:
         raise DegenerateLandmarks(source.round(2).tolist())
-    left, singular, right = np.linalg.svd(target_centred.T @ source_centred / len(source))
+    left, singular, right = np.linalg.svd(target_centered.T @ source_centered / len(source))
     signs = np.array([1.0, np.sign(np.linalg.det(left @ right))])
     scale = (singular * signs).sum() / variance
     if scale < 1e-6:
@@ -110,7 +110,7 @@ def warp(
         each: as for `resample`.
 
     Returns:
-        (size, size, 3) uint8, in the picture's colour order, resampled as `resample` says.
+        (size, size, 3) uint8, in the picture's color order, resampled as `resample` says.
     """
     return to_uint8(resample(image, invert(matrix), (size, size), each=each))
 
@@ -146,7 +146,7 @@ def resample(
     reduce = 1 if enlarging else int(spread)
     samples = 1 if enlarging else 2
     zoom = _ENLARGE if enlarging else 1 / reduce
-    # From sample indices + 0.5 to the region's coordinates: Pillow has pixel centres at + 0.5.
+    # From sample indices + 0.5 to the region's coordinates: Pillow has pixel centers at + 0.5.
     linear = to_image[:, :2] / samples
     shift = to_image[:, :2] @ [-0.5, -0.5] + to_image[:, 2] + 0.5 - origin
     coefficients = tuple((np.column_stack([linear, shift]) * zoom).ravel().tolist())
@@ -176,7 +176,7 @@ def to_uint8(values: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def _planes(region: Pixels, reduce: int) -> list[Image.Image]:
-    """The channels as Pillow's float images: its 8-bit transforms round down, half a grey level."""
+    """The channels as Pillow's float images: its 8-bit transforms round down, half a gray level."""
     if reduce > 1 and region.dtype == np.uint8 and region.shape[2] == 3:
         region = np.asarray(Image.fromarray(region).reduce(reduce))
         reduce = 1

@@ -37,7 +37,7 @@ class Face:
 
     Attributes:
         box: (left, top, right, bottom), pixels, may reach beyond the picture.
-        landmarks_px: (5, 2) float64, x right, y down, pixel centres at integers: right eye (the
+        landmarks_px: (5, 2) float64, x right, y down, pixel centers at integers: right eye (the
             picture's left), left eye, nose tip, right and left mouth corner.
         score: the detector's confidence, 0..1.
     """
@@ -164,7 +164,7 @@ def decode_faces(
     order = np.argsort(-scores, kind="stable")
     order = order[_plausible(boxes[order], landmarks[order], size)]
     kept = suppress_overlaps(boxes[order], OVERLAP_THRESHOLD)
-    # The detector works on corners at integers; this package on pixel centres.
+    # The detector works on corners at integers; this package on pixel centers.
     factor = np.array(scale)
     faces = [
         Face(
@@ -211,11 +211,11 @@ def _decode_stride(
     box = outputs[f"bbox_{stride}"][0, found].astype(np.float64)
     landmarks = outputs[f"kps_{stride}"][0, found].astype(np.float64).reshape(-1, 5, 2)
     with np.errstate(over="ignore", invalid="ignore"):  # `_plausible` drops what comes of it
-        centre = (anchors + box[:, :2]) * stride
+        center = (anchors + box[:, :2]) * stride
         half = np.exp(box[:, 2:]) * stride / 2
         return (
             scores[found],
-            np.concatenate([centre - half, centre + half], axis=1),
+            np.concatenate([center - half, center + half], axis=1),
             (landmarks + anchors[:, None]) * stride,
         )
 

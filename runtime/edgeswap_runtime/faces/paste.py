@@ -20,7 +20,7 @@ def mask_weights(
 ) -> NDArray[np.float32]:
     """How much of the swap shows at points of the crop.
 
-    With r = (|x/rx|^n + |y/ry|^n)^(1/n) around the centre, the depth below the superellipse is
+    With r = (|x/rx|^n + |y/ry|^n)^(1/n) around the center, the depth below the superellipse is
     (1 - r) * min(rx, ry) pixels; the weight rises from 0 at depth 0 to 1 at `feather_px`, smoothly
     at both ends. A superellipse that reaches beyond the crop is cut off at its border, feathered
     too.
@@ -34,8 +34,8 @@ def mask_weights(
     Returns:
         float32 of that shape, 0..1; exactly 0 outside.
     """
-    across = np.abs((x - mask.centre_px[0]) / mask.radii_px[0])
-    along = np.abs((y - mask.centre_px[1]) / mask.radii_px[1])
+    across = np.abs((x - mask.center_px[0]) / mask.radii_px[0])
+    along = np.abs((y - mask.center_px[1]) / mask.radii_px[1])
     radius = (across**mask.exponent + along**mask.exponent) ** (1 / mask.exponent)
     depth = (1 - radius) * min(mask.radii_px)
     border = (size_px - 1) / 2
@@ -88,9 +88,9 @@ def _reach(
     picture: NDArray[np.uint8], matrix: NDArray[np.float64], mask: Mask, size_px: int
 ) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the picture's part in which the mask may be above 0."""
-    centre, radii = np.array(mask.centre_px), np.array(mask.radii_px)
-    low = np.maximum(centre - radii, 0)
-    high = np.minimum(centre + radii, size_px - 1)
+    center, radii = np.array(mask.center_px), np.array(mask.radii_px)
+    low = np.maximum(center - radii, 0)
+    high = np.minimum(center + radii, size_px - 1)
     corners = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
     there = transform_points(invert(matrix), corners)
     height, width = picture.shape[:2]

@@ -22,8 +22,8 @@ _OTHER = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" 
 _DARK = 1 << 6  # of the upper byte: below it 14 bits are enough
 
 
-def grey_to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale a 16-bit grey picture to 8 bits by the depth that its largest value needs.
+def gray_to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale a 16-bit gray picture to 8 bits by the depth that its largest value needs.
 
     A depth that a TIFF states is taken where it is below 16. Mode "I", "I;16" or a variant.
     """
@@ -35,8 +35,8 @@ def grey_to_8_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(_scaled(values, full))
 
 
-def deep_colour(image: Image.Image, again: Callable[[], Image.Image]) -> Image.Image:
-    """A colour picture, brightened if it has 16 bits a channel and its numbers need fewer.
+def deep_color(image: Image.Image, again: Callable[[], Image.Image]) -> Image.Image:
+    """A color picture, brightened if it has 16 bits a channel and its numbers need fewer.
 
     Pillow keeps the upper byte of each number alone. Where that is small all over, the picture is
     decoded once more for the lower bytes, by telling Pillow that they come first.

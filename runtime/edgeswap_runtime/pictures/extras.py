@@ -25,7 +25,7 @@ _KEPT_IN_FOLDER = {
     0x829A, 0x829D, 0x8822, 0x8827, 0x9204, 0x9207, 0x9209, 0x920A, 0xA402, 0xA403, 0xA405,
     # exposure time, aperture, program, ISO, bias, metering, flash, focal length, ...
     0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9290, 0x9291, 0x9292,  # dates and time zones
-    0xA001,  # colour space
+    0xA001,  # color space
     0xA432, 0xA433, 0xA434,  # make and model of the lens
 }  # fmt: skip
 _LONGEST = 200
@@ -39,7 +39,7 @@ class PictureExtras:
     """What a picture file held besides its RGB numbers.
 
     Attributes:
-        icc_profile: the colour space of the numbers, if the file named one for RGB.
+        icc_profile: the color space of the numbers, if the file named one for RGB.
         exif: camera, lens, exposure, dates and copyright, as EXIF bytes; where it was taken, serial
             numbers, names, comments and the thumbnail are left out.
         alpha: (H, W) uint8, if a pixel is not opaque.
@@ -107,9 +107,9 @@ def kept_exif(image: Image.Image) -> bytes | None:
 
 def lay_over_white(straight: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What a picture with alpha looks like on white paper: (H, W, 3) uint8."""
-    coloured = Image.fromarray(np.dstack([straight, alpha]))
-    white = Image.new("RGBA", coloured.size, "white")
-    return np.array(Image.alpha_composite(white, coloured).convert("RGB"))
+    colored = Image.fromarray(np.dstack([straight, alpha]))
+    white = Image.new("RGBA", colored.size, "white")
+    return np.array(Image.alpha_composite(white, colored).convert("RGB"))
 
 
 def with_alpha(rgb: NDArray[np.uint8], extras: PictureExtras) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from edgeswap_runtime.errors import (
     UnreadablePicture,
 )
 from edgeswap_runtime.files import require_name, write_bytes
-from edgeswap_runtime.pictures._depth import deep_colour, grey_to_8_bit
+from edgeswap_runtime.pictures._depth import deep_color, gray_to_8_bit
 from edgeswap_runtime.pictures.extras import (
     PictureExtras,
     kept_exif,
@@ -102,14 +102,14 @@ class Picture:
 
     @property
     def icc_profile(self) -> bytes | None:
-        """The colour space its numbers are in, if the file named one for RGB."""
+        """The color space its numbers are in, if the file named one for RGB."""
         return self.extras.icc_profile
 
 
 def read_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Read a picture as upright RGB.
 
-    EXIF orientation is applied; transparency is laid over white; grey, palette, CMYK and 16-bit
+    EXIF orientation is applied; transparency is laid over white; gray, palette, CMYK and 16-bit
     pictures are converted; of animations the first frame counts. 16 bits that hold only 8, 10, 12
     or 14 are scaled by as many as the largest number needs.
 
@@ -118,7 +118,7 @@ def read_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> NDArray[np.
         limit_px: most pixels accepted.
 
     Returns:
-        (H, W, 3) uint8, RGB; a numpy array that also carries the file's colour profile, camera
+        (H, W, 3) uint8, RGB; a numpy array that also carries the file's color profile, camera
         data and alpha, for `Swapper.save` to write again.
 
     Raises:
@@ -174,7 +174,7 @@ def _decode(path: Path, image: Image.Image, file: BinaryIO, limit_px: int) -> Pi
     width, height = image.size
     if width * height > limit_px:
         raise PictureTooLarge(path, width_px=width, height_px=height, limit_px=limit_px)
-    loaded = deep_colour(image, lambda: _open_header(path, file))
+    loaded = deep_color(image, lambda: _open_header(path, file))
     exif = kept_exif(image)
     profile = image.info.get("icc_profile") if image.mode in _RGB_MODES else None
     rgb, alpha = _to_rgb(_upright(loaded, image, path), path)
@@ -223,7 +223,7 @@ def write_picture(
         path: ends in .png, .jpg, .jpeg or .webp.
         rgb: (H, W, 3) uint8.
         mark: what the file says about its origin; it lies beside the pixels, not in them.
-        icc_profile: the colour space of the numbers; that of the extras, or else sRGB, when None.
+        icc_profile: the color space of the numbers; that of the extras, or else sRGB, when None.
         extras: of the file that the picture was made from; its alpha, if of the picture's size, is
             written too, but for JPEG, which has none.
         overwrite: replace an existing file.
@@ -330,9 +330,9 @@ def _to_rgb(image: Image.Image, path: Path) -> tuple[NDArray[np.uint8], NDArray[
         why = f"its pixels are 32-bit (mode {image.mode}) of no stated range: save it as 8 bit"
         raise UnreadablePicture(path, why)
     if image.mode == "I" or image.mode.startswith("I;16"):
-        image = grey_to_8_bit(image)
+        image = gray_to_8_bit(image)
     if "transparency" not in image.info and image.mode not in _ALPHA_MODES:
         return np.array(image.convert("RGB")), None
-    coloured = np.array(image.convert("RGBA"))
-    rgb, alpha = np.ascontiguousarray(coloured[..., :3]), coloured[..., 3].copy()
+    colored = np.array(image.convert("RGBA"))
+    rgb, alpha = np.ascontiguousarray(colored[..., :3]), colored[..., 3].copy()
     return rgb, (None if (alpha == 255).all() else alpha)

@@ -117,7 +117,7 @@ def test_wrong_shape_and_dtype_are_named(folder: Path) -> None:
         ({"guidance_scale": 0.5}, "guidance_scale"),
         ({"default_steps": 0}, "default_steps"),
         ({"landmarks_px": [[1, 2]]}, "landmarks_px"),
-        ({"mask": {"centre_px": [1, 2], "wings": 2}}, "wings"),
+        ({"mask": {"center_px": [1, 2], "wings": 2}}, "wings"),
     ],
 )
 def test_bad_swap_json_is_named(folder: Path, changes: dict[str, object], message: str) -> None:

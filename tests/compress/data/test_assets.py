@@ -165,4 +165,4 @@ def test_cache_folder_follows_the_environment(
 def test_every_package_is_described() -> None:
     for name, package in PACKAGES.items():
         assert len(package.sha256) == 64 and int(package.sha256, 16), name
-        assert package.version in package.archive and package.files and package.licence, name
+        assert package.version in package.archive and package.files and package.license, name

@@ -59,7 +59,7 @@ def test_targets_are_sparse_moves(tmp_path: Path, packed: bool) -> None:
 
 def test_proxies_decode_quads_triangles_and_skipped_properties(tmp_path: Path) -> None:
     quad = [1 | 8, 0, 1, 2, 3, 3, 2, 1, 0]
-    # A triangle with material, face normal, vertex normals, face colour and vertex colours.
+    # A triangle with material, face normal, vertex normals, face color and vertex colors.
     rich = [2 | 8 | 16 | 32 | 64 | 128, 0, 1, 2, 99, 0, 1, 2, 50, 60, 61, 62, 70, 80, 81, 82]
     plain = [0, 1, 2, 3]
     raw: dict[str, Any] = {
@@ -187,7 +187,7 @@ def test_yaw_turns_to_image_right_and_pitch_down() -> None:
     np.testing.assert_allclose(rotation(10, 20, 30) @ rotation(10, 20, 30).T, np.eye(3), atol=1e-6)
 
 
-def test_a_camera_puts_its_centre_in_the_middle() -> None:
+def test_a_camera_puts_its_center_in_the_middle() -> None:
     camera = look_at(np.array([0, 7, 1]), 10, half_height_dm=2, size_px=100)
     pixels = camera.project(np.array([[0, 7, 1], [2, 9, 1], [-2, 5, 1]]))
     np.testing.assert_allclose(pixels, [[49.5, 49.5], [99.5, -0.5], [-0.5, 99.5]], atol=1e-9)

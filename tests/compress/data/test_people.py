@@ -9,7 +9,7 @@ import pytest
 
 from edgeswap_compress.data.render.expression import draw_expression, neutral_expression
 from edgeswap_compress.data.render.head import HAIRSTYLES
-from edgeswap_compress.data.render.identity import EYE_COLOURS, draw_identity, draw_sliders
+from edgeswap_compress.data.render.identity import EYE_COLORS, draw_identity, draw_sliders
 from edgeswap_compress.data.render.scene import draw_scene
 
 SLIDERS = ("nose/nose-hump-decr|incr", "mouth/mouth-scale-horiz-decr|incr", "head/head-oval",
@@ -42,9 +42,9 @@ def test_identities_are_adults_within_bounds() -> None:
         assert sum(person.races) == pytest.approx(1)
         assert 0 <= person.sex <= 1 and -1 <= person.weight <= 1 and -1 <= person.muscle <= 1
         assert person.hair is None or person.hair in HAIRSTYLES
-        assert 0 <= person.eye_colour < EYE_COLOURS
+        assert 0 <= person.eye_color < EYE_COLORS
         assert max(person.sliders) < 1.3
-    assert {person.eye_colour for person in people} == set(range(EYE_COLOURS))
+    assert {person.eye_color for person in people} == set(range(EYE_COLORS))
     assert any(person.moustache for person in people if person.sex > 0.7)
     assert not any(person.moustache or person.stubble for person in people if person.sex < 0.5)
     assert not any(person.eye_shadow for person in people if person.sex > 0.5)

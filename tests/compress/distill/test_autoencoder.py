@@ -14,7 +14,7 @@ import torch
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
-from edgeswap_compress.checkpoint.latents import encode_crop, works_normalised
+from edgeswap_compress.checkpoint.latents import encode_crop, works_normalized
 from edgeswap_compress.distill import stage
 from edgeswap_compress.distill.autoencoder import _stage, cli
 from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
@@ -58,7 +58,7 @@ def test_the_small_encoder_learns_the_large_ones_latents(
 ) -> None:
     out = shrink(checkpoint, tmp_path)
     large, small = Checkpoint.load(checkpoint), Checkpoint.load(out)
-    assert works_normalised(small.vae) and small.swap.patch_size == 6
+    assert works_normalized(small.vae) and small.swap.patch_size == 6
     crops = to_tensor(noise_dataset.images(0))
     wanted = encode_crop(large.vae, large.swap, crops).detach()
     untrained = build_small_autoencoder(CONFIG, large.swap)
@@ -116,7 +116,7 @@ def test_a_student_learns_behind_the_small_encoder(
     )  # fmt: skip
     assert out is not None
     student = Checkpoint.load(out)
-    assert works_normalised(student.vae) and student.swap.patch_size == 6
+    assert works_normalized(student.vae) and student.swap.patch_size == 6
     stages = [entry["stage"] for entry in student.swap.history]
     assert stages == ["tiny", "distill-autoencoder", "distill"]
     assert (run / "student-latents.safetensors").exists()
@@ -144,7 +144,7 @@ def test_a_bundle_swaps_with_the_small_autoencoder_as_torch_does(
         num_inference_steps=1,
     ).crops[0]  # fmt: skip
     apart = (wanted.permute(1, 2, 0).numpy() + 1) * 127.5 - found
-    assert np.abs(apart).max() <= 1.0  # the runtime rounds to whole grey levels
+    assert np.abs(apart).max() <= 1.0  # the runtime rounds to whole gray levels
 
 
 def test_the_command_tells_what_was_gained(

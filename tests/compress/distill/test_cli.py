@@ -157,7 +157,7 @@ def test_a_student_is_exported_unchanged_and_swaps(
         to_tensor(target[None]), to_tensor(source[None]), noise=torch.from_numpy(noise)
     ).crops[0]
     apart = (wanted.permute(1, 2, 0).numpy() + 1) * 127.5 - found
-    assert np.abs(apart).max() <= 1.0  # the runtime rounds to whole grey levels
+    assert np.abs(apart).max() <= 1.0  # the runtime rounds to whole gray levels
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from edgeswap_compress.distill._discriminators import (
 )
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import METHODS, DistillConfig
-from edgeswap_compress.distill.methods.dmd2 import MatchingObjective
-from edgeswap_compress.distill.methods.lcm import ConsistencyObjective
+from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
+from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
@@ -120,7 +120,7 @@ def test_a_consistent_student_has_nothing_to_learn(
 ) -> None:
     """One that knows every truth says the same all along a path whose end is the truth."""
     config = dataclasses.replace(inputs.config, method="lcm", teacher_steps=8)
-    task = ConsistencyObjective(dataclasses.replace(inputs, config=config))
+    task = LcmObjective(dataclasses.replace(inputs, config=config))
 
     def knowing(batch: Any, x: Tensor, steps: Tensor) -> Tensor:
         a, s = task.levels.at(steps)
@@ -138,7 +138,7 @@ def test_swaps_move_to_where_the_teacher_finds_them_likelier(
 ) -> None:
     """A teacher sure of the truth and a critic that knows nothing pull the student to the truth."""
     config = dataclasses.replace(inputs.config, method="dmd2", adversarial_weight=0.0)
-    task = MatchingObjective(dataclasses.replace(inputs, config=config))
+    task = Dmd2Objective(dataclasses.replace(inputs, config=config))
 
     def sure(batch: Any, x: Tensor, steps: Tensor) -> Tensor:
         a, s = task.levels.at(steps)
@@ -163,7 +163,7 @@ def test_swaps_move_to_where_the_teacher_finds_them_likelier(
 
 def test_the_critic_learns_more_often_than_the_student(inputs: DistillInputs) -> None:
     config = dataclasses.replace(inputs.config, method="dmd2", critic_updates=2, steps=2)
-    task = MatchingObjective(dataclasses.replace(inputs, config=config))
+    task = Dmd2Objective(dataclasses.replace(inputs, config=config))
     learned = []
     for step in range(4):
         task.module.zero_grad(set_to_none=True)
@@ -185,7 +185,7 @@ def test_a_critic_that_knows_no_better_than_the_teacher_moves_nothing(
     config = dataclasses.replace(
         inputs.config, method="dmd2", adversarial_weight=0.0, teacher_guidance=1.0
     )
-    task = MatchingObjective(dataclasses.replace(inputs, config=config))
+    task = Dmd2Objective(dataclasses.replace(inputs, config=config))
     loss, parts = task.loss(Draw.of(0, 0), 4, 0.0)
     assert parts["matching"] < 1e-5
     assert parts["critic_drift"] == pytest.approx(1.0, abs=1e-4)
@@ -194,7 +194,7 @@ def test_a_critic_that_knows_no_better_than_the_teacher_moves_nothing(
                if p.grad is not None) < 1e-6  # fmt: skip
 
 
-def test_the_discriminator_is_spectrally_normalised_and_can_be_passed_through() -> None:
+def test_the_discriminator_is_spectrally_normalized_and_can_be_passed_through() -> None:
     judge = Discriminator([8, 6], hidden=5)
     features = [torch.randn(2, 8, 4, 4), torch.randn(2, 6, 2, 2)]
     for _ in range(60):  # the power iterations
@@ -213,7 +213,7 @@ def test_the_discriminator_is_spectrally_normalised_and_can_be_passed_through() 
 def test_the_picture_discriminator_learns_what_a_blur_lacks(side: int) -> None:
     judge = PictureDiscriminator(hidden=16)
     generator = torch.Generator().manual_seed(0)
-    optimiser = torch.optim.Adam(judge.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(judge.parameters(), 3e-3)
     face = torch.zeros(8, 1, side, side)
     face[:, :, : side // 2] = 1.0
 
@@ -225,9 +225,9 @@ def test_the_picture_discriminator_learns_what_a_blur_lacks(side: int) -> None:
 
     for _ in range(60):
         loss, found = gap()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert found > 0.5
     weight: Tensor = judge.get_submodule("layers.1").weight.detach()
     assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1.0, abs=2e-2)
@@ -321,7 +321,7 @@ def test_progressive_halves_until_the_steps_are_reached(teacher: Path, tmp_path:
 
 def test_at_truth_weight_one_the_teacher_has_no_say(inputs: DistillInputs) -> None:
     config = dataclasses.replace(inputs.config, truth_weight=1.0)
-    task = ConsistencyObjective(dataclasses.replace(inputs, config=config))
+    task = LcmObjective(dataclasses.replace(inputs, config=config))
     draw, parts = Draw.of(0, 0), dict[str, float]()
     batch = task.draw(draw, 4)
     total = task.joined(torch.tensor(5.0), batch.truth + 2.0, batch, draw, parts)
@@ -336,8 +336,8 @@ def test_a_student_with_other_latents_of_its_own_learns_the_same_swap(
     generator = torch.Generator().manual_seed(1)
     apart = 0.3 * torch.randn(groups.latents.shape, generator=generator)
     own = LatentGroups((groups.latents.float() + apart).half(), groups.masks, 2)
-    task = ConsistencyObjective(dataclasses.replace(inputs, own=own, own_held_out=own))
-    same = ConsistencyObjective(inputs)
+    task = LcmObjective(dataclasses.replace(inputs, own=own, own_held_out=own))
+    same = LcmObjective(inputs)
     batch, other = task.draw(Draw.of(0, 0), 4), same.draw(Draw.of(0, 0), 4)
     swap = inputs.teacher.swap
     swapped = sample_to_latents(swap, batch.truth, batch.target)
@@ -358,7 +358,7 @@ def test_a_student_with_other_latents_of_its_own_learns_the_same_swap(
 def test_errors_cost_what_the_decoder_shows(inputs: DistillInputs) -> None:
     """A share of 1 counts a direction by what it does to pixels, on average as the plain loss."""
     config = dataclasses.replace(inputs.config, metric_share=1.0)
-    task = ConsistencyObjective(dataclasses.replace(inputs, config=config))
+    task = LcmObjective(dataclasses.replace(inputs, config=config))
     batch = task.draw(Draw.of(0, 0), 4)
     costs = []
     for channel in range(4):

@@ -51,12 +51,12 @@ def write_dataset(folder: Path, noise_dataset: Any, split: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def plain_judges(
-    monkeypatch: pytest.MonkeyPatch, colour_judge: Any, brightness_landmarker: Any
+    monkeypatch: pytest.MonkeyPatch, color_judge: Any, brightness_landmarker: Any
 ) -> None:
-    """The real ones see faces; noise is judged by its colour and brightness."""
+    """The real ones see faces; noise is judged by its color and brightness."""
     evaluation = "edgeswap_compress.evaluate.stage.Evaluation"
     monkeypatch.setattr("edgeswap_compress.evaluate.cli.JUDGES", ())
-    monkeypatch.setattr(f"{evaluation}._dlib", lambda _: colour_judge)
+    monkeypatch.setattr(f"{evaluation}._dlib", lambda _: color_judge)
     monkeypatch.setattr(f"{evaluation}._face_mesh", lambda _: brightness_landmarker)
 
 

@@ -1,4 +1,4 @@
-"""The judge: dlib's recogniser, its conversion and its geometry."""
+"""The judge: dlib's recognizer, its conversion and its geometry."""
 
 from __future__ import annotations
 

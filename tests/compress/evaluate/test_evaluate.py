@@ -36,7 +36,7 @@ FACTS = ModelFacts(
     resolution_px=24,
     latent_shape=(2, 3, 3),
     landmarks_px=tuple((x / 4, y / 4) for x, y in TEMPLATE_96.tolist()),
-    mask=Mask(centre_px=(11.5, 11.5), radii_px=(40.0, 40.0), exponent=2.5, feather_px=0.0),
+    mask=Mask(center_px=(11.5, 11.5), radii_px=(40.0, 40.0), exponent=2.5, feather_px=0.0),
 )
 
 
@@ -70,13 +70,13 @@ def idle() -> FakeModel:
 
 @pytest.fixture
 def evaluation(
-    noise_dataset: Any, colour_judge: Any, brightness_landmarker: Any
+    noise_dataset: Any, color_judge: Any, brightness_landmarker: Any
 ) -> Callable[..., Evaluation]:
     def make(**config: Any) -> Evaluation:
         return Evaluation(
             noise_dataset,
             EvaluateConfig(**{"seeds": 1, **config}),
-            judge=colour_judge,
+            judge=color_judge,
             landmarker=brightness_landmarker,
         )
 
@@ -133,7 +133,7 @@ def test_a_face_of_noise_finds_nobody(judged: Any) -> None:
     assert found["id_top1"] < 0.3
     assert found["hf_ratio"] > 10
     assert found["ssim_face"] < 0.5
-    # grey is nearer to everybody than one colour is: the control says so
+    # gray is nearer to everybody than one color is: the control says so
     assert found["nearer_to_strangers"] > 0.5
 
 
@@ -143,13 +143,13 @@ def test_half_way_is_between(judged: Any) -> None:
     assert found["target_psnr_face_db"] < found["psnr_face_db"] < 60
     assert found["nearer_to_source"] == 1.0
     assert found["landmark_nme"] == pytest.approx(found["target_landmark_nme"] / 2, rel=0.1)
-    # every colour between two others: less spread than the truths have
+    # every color between two others: less spread than the truths have
     assert found["fid_identity"] > 0.01
     assert found["id_distance_source"] == pytest.approx(found["id_distance_target"], rel=0.02)
 
 
 def test_the_pasted_swap_is_judged_and_the_mask_shows(judged: Any) -> None:
-    small = Mask(centre_px=(11.5, 13.0), radii_px=(4.0, 4.0), exponent=2.5, feather_px=1.0)
+    small = Mask(center_px=(11.5, 13.0), radii_px=(4.0, 4.0), exponent=2.5, feather_px=1.0)
     model = dataclasses.replace(perfect(), facts=dataclasses.replace(FACTS, mask=small))
     found = judged(model)
     assert found["unpasted_psnr_face_db"] == 60.0
@@ -163,7 +163,7 @@ def test_what_a_model_does_outside_the_face_shows_unpasted(judged: Any) -> None:
             half: Crops = targets // 2
             return half
 
-    narrow = Mask(centre_px=(11.5, 12.5), radii_px=(5.0, 5.0), exponent=2.5, feather_px=1.0)
+    narrow = Mask(center_px=(11.5, 12.5), radii_px=(5.0, 5.0), exponent=2.5, feather_px=1.0)
     found = judged(Dark(None, dataclasses.replace(FACTS, mask=narrow)))
     assert found["psnr_outside_db"] == 60.0
     assert found["unpasted_psnr_outside_db"] < 20.0
@@ -208,8 +208,8 @@ def test_diversity_is_measured_from_noise_to_noise(
     evaluation: Callable[..., Evaluation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def noisy(target: Crops, source: Crops, noise: NDArray[np.float32]) -> Crops:
-        grey = 128 + 10 * noise[:, :1, :1, :1]
-        return np.broadcast_to(np.rint(grey), target.shape).astype(np.uint8)
+        gray = 128 + 10 * noise[:, :1, :1, :1]
+        return np.broadcast_to(np.rint(gray), target.shape).astype(np.uint8)
 
     same = evaluation(seeds=3).judge(perfect()).to_json()
     assert same["diversity"] == same["diversity_identity"] == 0.0
@@ -250,13 +250,11 @@ def test_a_teacher_starts_from_the_same_noise(evaluation: Callable[..., Evaluati
 
 
 def test_reference_rows_are_judged_once(
-    evaluation: Callable[..., Evaluation], colour_judge: Any, monkeypatch: pytest.MonkeyPatch
+    evaluation: Callable[..., Evaluation], color_judge: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    embed = colour_judge.embed
-    monkeypatch.setattr(
-        colour_judge, "embed", lambda crops: seen.append(len(crops)) or embed(crops)
-    )
+    embed = color_judge.embed
+    monkeypatch.setattr(color_judge, "embed", lambda crops: seen.append(len(crops)) or embed(crops))
     bench = evaluation()
     first = bench.judge(perfect()).to_json()
     before = sum(seen)
@@ -294,13 +292,13 @@ def test_the_limit_keeps_the_whole_gallery(judged: Any) -> None:
 
 
 def test_progress_ends_at_the_whole(
-    noise_dataset: Any, colour_judge: Any, brightness_landmarker: Any
+    noise_dataset: Any, color_judge: Any, brightness_landmarker: Any
 ) -> None:
     told: list[tuple[int, int, str]] = []
     Evaluation(
         noise_dataset,
         EvaluateConfig(batch_size=8, seeds=1),
-        judge=colour_judge,
+        judge=color_judge,
         landmarker=brightness_landmarker,
         progress=lambda done, total, text: told.append((done, total, text)),
     ).judge(perfect())

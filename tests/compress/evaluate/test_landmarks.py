@@ -88,7 +88,7 @@ def test_landmarks_of_renders_lie_where_the_renderer_says(mesh: FaceMesh) -> Non
     crops, exact = renders()
     found = mesh.find(crops)
     assert found.shape == (len(crops), 468, 2)
-    # eye centres and mouth corners; the two mean different points of a nose's tip
+    # eye centers and mouth corners; the two mean different points of a nose's tip
     four = np.stack(
         [found[:, [33, 133]].mean(1), found[:, [362, 263]].mean(1), found[:, 61], found[:, 291]], 1
     )

@@ -204,7 +204,7 @@ def test_bundle_and_checkpoint_give_the_same_swaps(
             assert getattr(model.facts, name) == getattr(facts, name)
         assert (model.facts.kind, model.facts.precision) == ("bundle", "fp32")
         assert model.facts.sha256 == "a" * 64
-    # one grey level: the two round the same float32 values, computed in other batches
+    # one gray level: the two round the same float32 values, computed in other batches
     assert np.abs(in_torch.astype(int) - in_runtime).max() <= 1
 
 

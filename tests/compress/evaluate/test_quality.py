@@ -32,17 +32,17 @@ class Perfect:
 
 
 def test_quality_holds_every_fact_of_a_real_evaluation(
-    noise_dataset: Any, colour_judge: Any, brightness_landmarker: Any
+    noise_dataset: Any, color_judge: Any, brightness_landmarker: Any
 ) -> None:
     facts = ModelFacts(
         kind="perfect", sha256="f" * 64, steps=1, guidance=1.0, sampler="none", precision="fp32",
         resolution_px=24, latent_shape=(2, 3, 3),
         landmarks_px=tuple((x / 4, y / 4) for x, y in TEMPLATE_96.tolist()),
-        mask=Mask(centre_px=(11.5, 11.5), radii_px=(40.0, 40.0), exponent=2.5, feather_px=0.0),
+        mask=Mask(center_px=(11.5, 11.5), radii_px=(40.0, 40.0), exponent=2.5, feather_px=0.0),
     )  # fmt: skip
     config = EvaluateConfig(seeds=1, resamples=100)
     evaluation = Evaluation(
-        noise_dataset, config, judge=colour_judge, landmarker=brightness_landmarker
+        noise_dataset, config, judge=color_judge, landmarker=brightness_landmarker
     )
     report = evaluation.judge(Perfect(facts))
     written = report.to_json()

@@ -28,13 +28,13 @@ FACTS = ModelFacts(
     resolution_px=24,
     latent_shape=(4, 6, 6),
     landmarks_px=((8, 8), (16, 8), (12, 12), (9, 16), (15, 16)),
-    mask=Mask(centre_px=(11.5, 11.5), radii_px=(40.0, 40.0), exponent=2.5, feather_px=0.0),
+    mask=Mask(center_px=(11.5, 11.5), radii_px=(40.0, 40.0), exponent=2.5, feather_px=0.0),
 )
 
 
 @pytest.fixture
 def report(noise_dataset: Any) -> Report:
-    """Twelve swaps of plain colours, of PSNR 0..11 dB."""
+    """Twelve swaps of plain colors, of PSNR 0..11 dB."""
     pairs = held_out_pairs(noise_dataset)
     levels = np.arange(12, dtype=np.uint8) * 20
     values = {
@@ -86,7 +86,7 @@ def test_the_sheet_shows_the_swaps_beside_what_they_came_from(
     images = noise_dataset.images(int(report.pairs.group[best]))
     for name in ("source", "target", "truth"):
         position = getattr(report.pairs, name)[best]
-        # the middle of the face, one colour there
+        # the middle of the face, one color there
         assert np.abs(tiles[name][72, 72].astype(int) - images[position][12, 12]).max() <= 1
     # the text under the first row is black on white
     assert sheet[32 + 144 : 32 + 160].min() == 0

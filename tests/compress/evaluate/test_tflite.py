@@ -143,6 +143,6 @@ def test_what_is_not_known_is_an_error() -> None:
         convert(fused, ["x"], ["y"])
     with pytest.raises(ValueError, match="DilationHFactor 2, expected 1"):
         convert(convolution({"DilationHFactor": 2}, 3, 3), ["x"], ["y"])
-    quantised = np.zeros((1, 1, 2), np.uint8)
+    quantized = np.zeros((1, 1, 2), np.uint8)
     with pytest.raises(ValueError, match="a tensor of type 3, expected float32 or int32"):
-        convert(network(CODES.PRELU, None, [(1, 1, 1, 2), quantised, (1, 1, 1, 2)]), ["x"], ["y"])
+        convert(network(CODES.PRELU, None, [(1, 1, 1, 2), quantized, (1, 1, 1, 2)]), ["x"], ["y"])

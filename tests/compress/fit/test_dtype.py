@@ -20,7 +20,7 @@ from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.evaluate._models import Sampling
 from edgeswap_compress.fit import dtype as module
 from edgeswap_compress.fit.dtype import Probed, dtype_line, note_dtype, probe, resolve_dtype
-from edgeswap_compress.personalize._config import PersonaliseConfig
+from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.train._teacher import TeacherConfig
 
@@ -139,7 +139,7 @@ CONFIGS: list[Any] = [
     SmallAutoencoderConfig,
     Sampling,
     RecoverConfig,
-    lambda **more: PersonaliseConfig(consent="who, when, what for", **more),
+    lambda **more: PersonalizeConfig(consent="who, when, what for", **more),
     lambda **more: TeacherConfig(autoencoder=None, identity=None, denoiser=None, **more),  # type: ignore[arg-type]
 ]
 

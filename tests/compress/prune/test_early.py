@@ -37,7 +37,7 @@ json.dump({"answers": answers, "most": most, "torch": "torch" in sys.modules}, s
 
 TEACHER = str(default_checkpoint("teacher"))
 OPTIONS: dict[str, tuple[list[str], str]] = {
-    "mode": (["--by", "sideways"], "by 'sideways': expected one of width, depth, both"),
+    "mode": (["--mode", "sideways"], "by 'sideways': expected one of width, depth, both"),
     "importance": (["--importance", "luck"], "there is no importance 'luck': expected one of"),
     "ratio": (["--recover-minutes", "nan"], "minutes nan: expected"),
     "rate": (["--recover-minutes", "1", "--learning-rate", "nan"], "learning_rate nan: expected"),

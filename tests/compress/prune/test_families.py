@@ -18,15 +18,15 @@ from edgeswap_compress._macs import count_macs
 from edgeswap_compress._pruning_errors import UnsupportedModel
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune._calibration import Probe
-from edgeswap_compress.prune._calibration_samples import noise_probe
+from edgeswap_compress.prune._calibration import CalibrationSamples
+from edgeswap_compress.prune._calibration_samples import noise_calibration
 from edgeswap_compress.prune._config import PruneConfig
-from edgeswap_compress.prune.search.choice import Aids, build_plan
+from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.importance import IMPORTANCES
 from edgeswap_compress.prune.structure._families import CONDITIONED, FAMILIES, PLAIN, tiny_unet
 from edgeswap_compress.prune.structure._trace import dependency_graph
-from edgeswap_compress.prune.structure.analysis import Survey, survey
-from edgeswap_compress.prune.structure.channel_groups import ChannelSet
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup
 from edgeswap_compress.prune.structure.inputs import example_inputs
 
 TOKENS = 5
@@ -40,21 +40,24 @@ def original(family: str) -> Any:
 
 
 @cache
-def surveyed(family: str) -> Survey:
-    return survey(original(family), tokens=TOKENS)
+def structure(family: str) -> PrunableStructure:
+    return analyze(original(family), tokens=TOKENS)
 
 
 @cache
-def plan_of(family: str, macs_ratio: float, importance: str) -> PruningPlan:
+def pairing_of(family: str, macs_ratio: float, importance: str) -> PruningPlan:
     config = PruneConfig(macs_ratio=macs_ratio, importance=importance)
     return build_plan(
-        original(family), config, surveyed(family), aids=Aids(tokens=TOKENS, probe=probe_of(family))
+        original(family),
+        config,
+        structure(family),
+        plan_inputs=PlanInputs(tokens=TOKENS, calibration=calibration_of(family)),
     )
 
 
 @cache
-def probe_of(family: str) -> Probe:
-    return noise_probe(original(family).config, tokens=TOKENS, samples=4, seed=0)
+def calibration_of(family: str) -> CalibrationSamples:
+    return noise_calibration(original(family).config, tokens=TOKENS, samples=4, seed=0)
 
 
 @cache
@@ -89,7 +92,7 @@ GRID = [
 def test_the_ratio_is_met_and_the_pruned_unet_runs(
     family: str, macs_ratio: float, importance: str
 ) -> None:
-    plan = plan_of(family, macs_ratio, importance)
+    plan = pairing_of(family, macs_ratio, importance)
     assert plan.stats is not None
     reached = plan.stats.macs_after / plan.stats.macs_before
     assert reached == pytest.approx(macs_ratio, rel=0.05)
@@ -103,7 +106,7 @@ def test_the_ratio_is_met_and_the_pruned_unet_runs(
 
 @every_family
 def test_stated_counts_are_those_of_the_pruned_module(family: str) -> None:
-    plan = plan_of(family, 0.5, "magnitude")
+    plan = pairing_of(family, 0.5, "magnitude")
     inputs = example_inputs(original(family).config, tokens=TOKENS, device="cpu")
     pruned = apply_plan(deepcopy(original(family)), plan)
     assert plan.stats is not None
@@ -118,7 +121,7 @@ def test_a_plan_shapes_a_meta_module_like_a_real_one(family: str) -> None:
     kind, config = FAMILIES[family]
     with torch.device("meta"):
         empty = kind(**config)
-    plan = plan_of(family, 0.5, "magnitude")
+    plan = pairing_of(family, 0.5, "magnitude")
     shapes = [
         {name: tensor.shape for name, tensor in apply_plan(unet, plan).state_dict().items()}
         for unet in (empty, deepcopy(original(family)))
@@ -128,7 +131,7 @@ def test_a_plan_shapes_a_meta_module_like_a_real_one(family: str) -> None:
 
 @every_family
 def test_replay_equals_torch_pruning_bit_for_bit(family: str) -> None:
-    plan = plan_of(family, 0.5, "magnitude")
+    plan = pairing_of(family, 0.5, "magnitude")
     replayed = apply_plan(deepcopy(original(family)), plan).state_dict()
     cut = prune_by_torch_pruning(family, plan).state_dict()
     assert cut.keys() == replayed.keys()
@@ -143,7 +146,7 @@ def prune_by_torch_pruning(family: str, plan: PruningPlan) -> nn.Module:
         if isinstance(module, Attention):
             module.set_processor(AttnProcessor())
     graph = dependency_graph(unet, inputs_of(family))
-    for chosen in surveyed(family).sets:
+    for chosen in structure(family).sets:
         layer, axis, lost = root_of(chosen, plan)
         module = unet.get_submodule(layer)
         pruner = graph.get_pruner_of_module(module)
@@ -153,7 +156,7 @@ def prune_by_torch_pruning(family: str, plan: PruningPlan) -> nn.Module:
     return unet
 
 
-def root_of(chosen: ChannelSet, plan: PruningPlan) -> tuple[str, str, list[int]]:
+def root_of(chosen: ChannelGroup, plan: PruningPlan) -> tuple[str, str, list[int]]:
     """A convolution's or linear layer's axis that is exactly this set, and what it loses."""
     for member in chosen.members:
         if member.length == chosen.size and "norm" not in member.layer.rpartition(".")[2]:
@@ -174,7 +177,7 @@ def test_channels_that_nothing_reads_change_nothing(
     """
     monkeypatch.setattr(torch.nn.functional, "group_norm", scale_and_shift_channels)
     monkeypatch.setattr(torch.nn.functional, "layer_norm", scale_and_shift_last)
-    plan = plan_of(family, 0.5, importance)
+    plan = pairing_of(family, 0.5, importance)
     expected = run(blinded(original(family), plan), family)
     found = run(apply_plan(deepcopy(original(family)), plan), family)
     # float32 sums in another order: relative to the largest value, 1e-5 is a few hundred ulps
@@ -213,7 +216,7 @@ def scale_and_shift_last(
 @every_family
 def test_protected_widths_stay(family: str) -> None:
     unet = original(family)
-    plan = plan_of(family, 0.3, "magnitude")
+    plan = pairing_of(family, 0.3, "magnitude")
     embeddings = ("time_embedding", "class_embedding", "add_embedding", "encoder_hid_proj")
     assert not [name for name in plan.layers if name.split(".")[0] in embeddings]
     assert plan.layers["conv_in"].inp is None
@@ -225,7 +228,7 @@ def test_protected_widths_stay(family: str) -> None:
 
 
 def test_heads_go_whole_and_are_counted() -> None:
-    plan = plan_of("swap", 0.3, "magnitude")
+    plan = pairing_of("swap", 0.3, "magnitude")
     pruned = apply_plan(deepcopy(original("swap")), plan)
     assert plan.heads
     for name, heads in plan.heads.items():
@@ -238,7 +241,7 @@ def test_heads_go_whole_and_are_counted() -> None:
 @pytest.mark.parametrize("round_to", [1, 4, 16])
 def test_changed_widths_are_aligned(round_to: int) -> None:
     config = PruneConfig(macs_ratio=0.5, round_to=round_to)
-    known = surveyed("sd1")
+    known = structure("sd1")
     plan = build_plan(original("sd1"), config, known)
     for chosen in known.sets:
         _, _, lost = root_of(chosen, plan)
@@ -247,10 +250,10 @@ def test_changed_widths_are_aligned(round_to: int) -> None:
 
 
 def test_norms_keep_their_groups_where_the_target_allows() -> None:
-    assert plan_of("sd1", 0.5, "magnitude").groups == {}
-    merged = plan_of("a group a channel", 0.3, "magnitude").groups
+    assert pairing_of("sd1", 0.5, "magnitude").groups == {}
+    merged = pairing_of("a group a channel", 0.3, "magnitude").groups
     pruned = apply_plan(
-        deepcopy(original("a group a channel")), plan_of("a group a channel", 0.3, "magnitude")
+        deepcopy(original("a group a channel")), pairing_of("a group a channel", 0.3, "magnitude")
     )
     assert merged
     for name, groups in merged.items():
@@ -262,7 +265,7 @@ def test_norms_keep_their_groups_where_the_target_allows() -> None:
 def test_the_seed_decides_random_plans_and_only_those() -> None:
     def build(importance: str, seed: int) -> Mapping[str, Any]:
         config = PruneConfig(macs_ratio=0.5, importance=importance, seed=seed)
-        return build_plan(original("swap"), config, surveyed("swap")).layers
+        return build_plan(original("swap"), config, structure("swap")).layers
 
     assert build("random", 0) == build("random", 0) != build("random", 1)
     assert build("magnitude", 0) == build("magnitude", 1)
@@ -272,7 +275,7 @@ def test_processors_and_weights_of_the_original_are_left_alone() -> None:
     unet = original("swap")
     processors = {name: type(p) for name, p in unet.attn_processors.items()}
     weights = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
-    build_plan(unet, PruneConfig(macs_ratio=0.5), survey(unet, tokens=TOKENS))
+    build_plan(unet, PruneConfig(macs_ratio=0.5), analyze(unet, tokens=TOKENS))
     assert {name: type(p) for name, p in unet.attn_processors.items()} == processors
     assert all(torch.equal(weights[name], t) for name, t in unet.state_dict().items())
 
@@ -311,15 +314,15 @@ def test_what_cannot_be_pruned_is_refused_by_name(case: str) -> None:
     with torch.device("meta"):
         unet = kind(**config)
     with pytest.raises(UnsupportedModel, match=message):
-        survey(unet)
+        analyze(unet)
 
 
 def test_a_module_that_is_no_unet_is_refused() -> None:
     with pytest.raises(UnsupportedModel, match="Linear cannot be pruned: expected a diffusers"):
-        survey(nn.Linear(2, 2))
+        analyze(nn.Linear(2, 2))
 
 
 def test_a_pruned_unet_is_refused() -> None:
-    pruned = apply_plan(deepcopy(original("swap")), plan_of("swap", 0.5, "magnitude"))
+    pruned = apply_plan(deepcopy(original("swap")), pairing_of("swap", 0.5, "magnitude"))
     with pytest.raises(UnsupportedModel, match=r"conv_in.* expected a U-Net that has not been"):
-        survey(pruned)
+        analyze(pruned)

@@ -20,7 +20,7 @@ from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.folder import empty_unet
 from edgeswap_compress.prune import PruneConfig, build_plan, load_unet
-from edgeswap_compress.prune._calibration_samples import noise_probe
+from edgeswap_compress.prune._calibration_samples import noise_calibration
 from edgeswap_compress.prune.structure._families import CONDITIONED, PLAIN
 from edgeswap_compress.prune.structure.inputs import example_inputs
 from edgeswap_runtime.cli import main
@@ -107,11 +107,11 @@ def test_a_family_that_works_is_pruned_and_probed(case: str, tmp_path: Path) -> 
     kind, changes = WORKS[case]
     unet = load_unet(saved(tmp_path / "unet", kind, **changes))
     inputs = example_inputs(unet.config, tokens=3, device="cpu")
-    probe = noise_probe(unet.config, tokens=3, samples=2, seed=0)
+    calibration = noise_calibration(unet.config, tokens=3, samples=2, seed=0)
     pruned = apply_plan(unet, build_plan(unet, PruneConfig(macs_ratio=0.6)))
     with torch.no_grad():
         assert pruned(**inputs).sample.isfinite().all()
-    assert probe.outputs(pruned)[0].isfinite().all()
+    assert calibration.outputs(pruned)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("case", REFUSED)

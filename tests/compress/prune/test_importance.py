@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.plan.layers import WEIGHT_AXES, kind_of
-from edgeswap_compress.prune._calibration import Probe
-from edgeswap_compress.prune._calibration_samples import noise_probe
+from edgeswap_compress.prune._calibration import CalibrationSamples
+from edgeswap_compress.prune._calibration_samples import noise_calibration
 from edgeswap_compress.prune.search._saliency import first_order, grouped, squared_weights
 from edgeswap_compress.prune.search.importance import LOSS_THRESHOLD, score
 from edgeswap_compress.prune.structure._families import tiny_unet
-from edgeswap_compress.prune.structure.analysis import survey
-from edgeswap_compress.prune.structure.channel_groups import ChannelSet
+from edgeswap_compress.prune.structure.analysis import analyze
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup
 
 TOKENS = 5
 
@@ -29,16 +29,16 @@ def unet() -> Any:
 
 
 @cache
-def sets() -> tuple[ChannelSet, ...]:
-    return survey(unet(), tokens=TOKENS).sets
+def sets() -> tuple[ChannelGroup, ...]:
+    return analyze(unet(), tokens=TOKENS).sets
 
 
 @cache
-def probe() -> Probe:
-    return noise_probe(unet().config, tokens=TOKENS, samples=4, seed=0)
+def calibration() -> CalibrationSamples:
+    return noise_calibration(unet().config, tokens=TOKENS, samples=4, seed=0)
 
 
-def scaled(chosen: ChannelSet, channel: int, factor: float) -> Any:
+def scaled(chosen: ChannelGroup, channel: int, factor: float) -> Any:
     """A double-precision copy with everything a channel runs through scaled, once for each axis."""
     copy = deepcopy(unet()).double()
     with torch.no_grad():
@@ -68,13 +68,13 @@ def in_double(batch: Any) -> Any:
 @pytest.mark.parametrize("position", range(0, 12, 3))
 def test_first_order_is_the_slope_of_the_loss(position: int) -> None:
     chosen, step = sets()[position], 1e-4
-    batch, steps = in_double(probe().batches[0]), probe().steps(0)
-    found = grouped(first_order(deepcopy(unet()).double(), sets(), [(batch, steps)], probe()),
+    batch, steps = in_double(calibration().batches[0]), calibration().steps(0)
+    found = grouped(first_order(deepcopy(unet()).double(), sets(), [(batch, steps)], calibration()),
                     sets())  # fmt: skip
     for channel in (0, chosen.size - 1):
         with torch.no_grad():
             up, down = (
-                float(probe().loss(scaled(chosen, channel, 1 + sign * step), batch, steps))
+                float(calibration().loss(scaled(chosen, channel, 1 + sign * step), batch, steps))
                 for sign in (1, -1)
             )
         slope = (up - down) / (2 * step)
@@ -83,16 +83,16 @@ def test_first_order_is_the_slope_of_the_loss(position: int) -> None:
 
 def test_gradients_leave_no_trace() -> None:
     copy = deepcopy(unet()).requires_grad_(False)
-    first_order(copy, sets(), [(probe().batches[0], probe().steps(0))], probe())
+    first_order(copy, sets(), [(calibration().batches[0], calibration().steps(0))], calibration())
     assert all(p.grad is None and not p.requires_grad for p in copy.parameters())
 
 
 def test_taylor_is_the_root_mean_square_of_the_batches() -> None:
     rows = []
-    for number, batch in enumerate(probe().batches):
-        changes = first_order(unet(), sets(), [(batch, probe().steps(number))], probe())
+    for number, batch in enumerate(calibration().batches):
+        changes = first_order(unet(), sets(), [(batch, calibration().steps(number))], calibration())
         rows.append({name: values[0] for name, values in grouped(changes, sets()).items()})
-    scores = score(unet(), sets(), "taylor", 0, probe=probe())
+    scores = score(unet(), sets(), "taylor", 0, calibration=calibration())
     for chosen in sets():
         wanted = torch.stack([row[chosen.name] for row in rows]).square().mean(0).sqrt()
         wanted = wanted.reshape(-1, chosen.unit).mean(1).repeat_interleave(chosen.unit)
@@ -100,7 +100,7 @@ def test_taylor_is_the_root_mean_square_of_the_batches() -> None:
 
 
 def test_diff_pruning_sums_before_it_looks_and_leaves_small_losses_out() -> None:
-    class Counted(Probe):
+    class Counted(CalibrationSamples):
         """Says that the first half of the schedule has next to no loss."""
 
         seen: list[int] = []  # noqa: RUF012
@@ -113,12 +113,12 @@ def test_diff_pruning_sums_before_it_looks_and_leaves_small_losses_out() -> None
             return found / found.detach() * small
 
     counted = Counted(
-        batches=probe().batches,
-        alphas=probe().alphas,
-        prediction=probe().prediction,
+        batches=calibration().batches,
+        alphas=calibration().alphas,
+        prediction=calibration().prediction,
         origin="noise",
     )
-    scores = score(unet(), sets(), "diff-pruning", 0, probe=counted)
+    scores = score(unet(), sets(), "diff-pruning", 0, calibration=counted)
     assert Counted.seen and min(Counted.seen) >= 500
     assert len(Counted.seen) == 16
     assert all((values >= 0).all() and values.any() for values in scores.values())
@@ -143,7 +143,7 @@ def test_squares_are_summed_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatc
 
 
 def test_timesteps_cover_the_schedule() -> None:
-    steps = torch.cat([probe().steps(number) for number in range(len(probe().batches))])
+    steps = torch.cat([calibration().steps(number) for number in range(len(calibration().batches))])
     assert sorted(steps.tolist()) == [249, 499, 749, 999]
 
 
@@ -165,9 +165,9 @@ def test_the_loss_of_what_is_wanted_is_nothing(prediction: Any) -> None:
             }[prediction]
             return type("Output", (), {"sample": answer})
 
-    asked = Probe(
-        batches=probe().batches[:1],
-        alphas=probe().alphas,
+    asked = CalibrationSamples(
+        batches=calibration().batches[:1],
+        alphas=calibration().alphas,
         prediction=prediction,
         origin="noise",
     )

@@ -26,7 +26,7 @@ from edgeswap_runtime.cli import main
 def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inspect")
     tiny_unet("sd1").save_pretrained(folder / "whole")
-    config = PruneConfig(macs_ratio=0.3, by="depth", samples=2)
+    config = PruneConfig(macs_ratio=0.3, mode="depth", samples=2)
     out = prune(folder / "whole", config, folder / "pruned")
     assert out is not None
     return out
@@ -80,8 +80,8 @@ def test_the_picture_has_a_bar_for_each_layer(pruned: Path, tmp_path: Path) -> N
     view = view_plan(read_plan(pruned / "pruning.json"), pruned / "config.json")
     widest = max(layer.of for layer in view.layers)
 
-    def count(colour: str) -> int:
-        wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    def count(color: str) -> int:
+        wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
         return int((pixels == wanted).all(-1).sum())
 
     bar_px = BAR_PX / widest * (count(KEPT) > 0)
@@ -89,7 +89,7 @@ def test_the_picture_has_a_bar_for_each_layer(pruned: Path, tmp_path: Path) -> N
     gone = sum(layer.of - layer.kept for layer in view.layers if layer.kept) * bar_px
     lost = sum(layer.of for layer in view.layers if not layer.kept) * bar_px
     total = kept + gone + lost
-    found = [count(colour) for colour in (KEPT, GONE, DROPPED)]
+    found = [count(color) for color in (KEPT, GONE, DROPPED)]
     assert [part / sum(found) for part in found] == pytest.approx(
         [kept / total, gone / total, lost / total], abs=0.03
     )
@@ -103,10 +103,10 @@ def test_a_plan_that_cuts_nothing_has_no_picture() -> None:
 def test_a_measured_latency_and_resampling_are_shown(pruned: Path) -> None:
     plan = read_plan(pruned / "pruning.json")
     assert plan.stats is not None
-    stats = replace(plan.stats, latency_ratio=0.51234, resampled=("a.conv1",), scope="global")
+    stats = replace(plan.stats, latency_ratio=0.51234, resampled=("a.conv1",), allocation="global")
     shown = "\n".join(lines(view_plan(replace(plan, stats=stats), None)))
     assert "latency ratio 0.512, as measured on ONNX Runtime" in shown
-    assert "resampled: the inner channels of 1 layers" in shown and "scope global" in shown
+    assert "resampled: the inner channels of 1 layers" in shown and "allocation global" in shown
 
 
 @pytest.mark.parametrize(

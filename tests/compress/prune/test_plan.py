@@ -63,7 +63,7 @@ stats = st.builds(
     parameters_before=st.integers(1, 10**10),
     parameters_after=st.integers(1, 10**10),
     target=st.none() | st.sampled_from(["params", "latency"]),
-    scope=st.none() | st.just("global"),
+    allocation=st.none() | st.just("global"),
     resampled=st.none() | st.lists(st.text(max_size=4), max_size=2).map(tuple),
     predicted_loss=st.none() | st.floats(0, 10),
     latency_ratio=st.none() | st.floats(0.01, 2),

@@ -148,7 +148,10 @@ def test_rounds_end_in_one_plan_with_weights_that_learned(whole: Path, data: Pat
 
 def test_a_stopped_run_continues_as_if_it_never_had(whole: Path, data: Path) -> None:
     straight, stopped = data.with_name("straight"), data.with_name("stopped")
-    config, recover = replace(ROUNDS, by="both", scope="global"), replace(RECOVER, samples=16)
+    config, recover = (
+        replace(ROUNDS, mode="both", allocation="global"),
+        replace(RECOVER, samples=16),
+    )
 
     def go(out: Path, cadence: Cadence | None) -> Path | None:
         files = PruneFiles(data=data, run=out.with_suffix(".run"))

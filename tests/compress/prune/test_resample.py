@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.search._resample import overlaps, smooth_order
-from edgeswap_compress.prune.search.choice import Aids, build_plan
+from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import prune_weights, pruned_copy
 from edgeswap_compress.prune.structure._families import tiny_unet
-from edgeswap_compress.prune.structure.analysis import scores_of, survey, width_plan
+from edgeswap_compress.prune.structure.analysis import analyze, scores_of, width_plan
 from edgeswap_compress.prune.structure.inputs import example_inputs
 
 TOKENS = 5
@@ -31,26 +31,26 @@ def run(unet: Any) -> Tensor:
     return output
 
 
-def plan_of(unet: Any, config: PruneConfig) -> PruningPlan:
+def pairing_of(unet: Any, config: PruneConfig) -> PruningPlan:
     """Only chains are cut, to half of their channels."""
-    known = survey(unet, tokens=TOKENS)
+    known = analyze(unet, tokens=TOKENS)
     known = replace(known, sets=tuple(chosen for chosen in known.sets if chosen.is_chain))
     known = replace(known, costs=survey_costs(unet, known.sets))
     floor = float(known.costs.macs([chosen.size // 2 for chosen in known.sets]))
-    goal = replace(Aids().goal(known, config), ratio=floor / known.macs)
+    goal = replace(PlanInputs().goal(known, config), ratio=floor / known.macs)
     scores = scores_of(unet, config, known)
-    return width_plan(config, known, goal, scores, scope="uniform")
+    return width_plan(config, known, goal, scores, allocation="uniform")
 
 
 def survey_costs(unet: Any, sets: Any) -> Any:
-    from edgeswap_compress.plan.meta_copy import meta_twin
+    from edgeswap_compress.plan.meta_copy import meta_copy
     from edgeswap_compress.prune.structure.costs import cost_model
 
-    return cost_model(meta_twin(unet), example_inputs(unet.config, tokens=TOKENS), sets)
+    return cost_model(meta_copy(unet), example_inputs(unet.config, tokens=TOKENS), sets)
 
 
 @torch.no_grad()
-def with_twins(unet: Any) -> Any:
+def with_references(unet: Any) -> Any:
     """Every inner channel of resnets and feed-forwards beside one exactly like it."""
     copy = deepcopy(unet)
     for name, module in copy.named_modules():
@@ -71,9 +71,9 @@ def with_twins(unet: Any) -> Any:
 
 @pytest.mark.parametrize("family", ["swap", "ddpm", "sd1"])
 def test_twins_are_merged_without_a_trace(family: str) -> None:
-    unet = with_twins(tiny_unet(family))
+    unet = with_references(tiny_unet(family))
     config = PruneConfig(macs_ratio=0.5, resample=True)
-    plan = plan_of(unet, config)
+    plan = pairing_of(unet, config)
     assert plan.stats is not None and plan.stats.resampled
     assert all(len(plan.layers[name].out.kept) * 2 == plan.layers[name].out.of  # type: ignore[union-attr]
                for name in plan.stats.resampled)  # fmt: skip
@@ -86,7 +86,9 @@ def test_twins_are_merged_without_a_trace(family: str) -> None:
 
 def test_a_resampled_plan_says_so_and_replays_to_the_same_weights() -> None:
     unet = tiny_unet("swap")
-    plan = build_plan(unet, PruneConfig(macs_ratio=0.5, resample=True), survey(unet, tokens=TOKENS))
+    plan = build_plan(
+        unet, PruneConfig(macs_ratio=0.5, resample=True), analyze(unet, tokens=TOKENS)
+    )
     again = PruningPlan.from_json(plan.to_json())
     assert again == plan and plan.stats is not None and plan.stats.resampled
     one, two = (prune_weights(deepcopy(unet), entry).state_dict() for entry in (plan, again))

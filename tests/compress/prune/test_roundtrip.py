@@ -18,15 +18,15 @@ from torch import Tensor
 
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress.plan.folder import write_unet_folder
-from edgeswap_compress.prune._calibration import Probe
-from edgeswap_compress.prune._calibration_samples import noise_probe
+from edgeswap_compress.prune._calibration import CalibrationSamples
+from edgeswap_compress.prune._calibration_samples import noise_calibration
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.latency.sessions import open_session
-from edgeswap_compress.prune.search.choice import Aids, build_plan
+from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.importance import IMPORTANCES
 from edgeswap_compress.prune.search.replay import pruned_copy
 from edgeswap_compress.prune.structure._families import FAMILIES, tiny_unet
-from edgeswap_compress.prune.structure.analysis import Survey, survey
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
 from edgeswap_compress.prune.structure.inputs import example_inputs
 
 TOKENS = 5
@@ -62,7 +62,7 @@ class Case:
     macs_ratio: float
     importance: str
     by: str = "width"
-    scope: str = "share"
+    allocation: str = "share"
     resample: bool = False
 
     @property
@@ -70,13 +70,13 @@ class Case:
         return PruneConfig(
             macs_ratio=self.macs_ratio,
             importance=self.importance,
-            by=self.by,  # type: ignore[arg-type]
-            scope=self.scope,  # type: ignore[arg-type]
+            mode=self.mode,  # type: ignore[arg-type]
+            allocation=self.allocation,  # type: ignore[arg-type]
             resample=self.resample,
         )
 
     def __str__(self) -> str:
-        ways = [self.by, self.scope, "resample" if self.resample else ""]
+        ways = [self.mode, self.allocation, "resample" if self.resample else ""]
         named = [way for way in ways if way not in ("width", "share", "")]
         return "-".join([self.family, str(self.macs_ratio), self.importance, *named])
 
@@ -92,10 +92,10 @@ class Made:
 
 
 WAYS: tuple[dict[str, Any], ...] = (
-    {"by": "depth"},
-    {"by": "both", "scope": "global"},
+    {"mode": "depth"},
+    {"mode": "both", "allocation": "global"},
     {"resample": True},
-    {"scope": "uniform"},
+    {"allocation": "uniform"},
 )
 NAMES, HOWS = list(FAMILIES), list(IMPORTANCES)
 GRID = [Case(family, r, how) for family in NAMES for r in RATIOS for how in HOWS]
@@ -124,13 +124,13 @@ def original(family: str) -> Any:
 
 
 @cache
-def surveyed(family: str) -> Survey:
-    return survey(original(family), tokens=TOKENS)
+def structure(family: str) -> PrunableStructure:
+    return analyze(original(family), tokens=TOKENS)
 
 
 @cache
-def probe_of(family: str) -> Probe:
-    return noise_probe(original(family).config, tokens=TOKENS, samples=4, seed=0)
+def calibration_of(family: str) -> CalibrationSamples:
+    return noise_calibration(original(family).config, tokens=TOKENS, samples=4, seed=0)
 
 
 def inputs_of(family: str) -> dict[str, Any]:
@@ -141,8 +141,10 @@ def inputs_of(family: str) -> dict[str, Any]:
 
 def make(case: Case, root: Path) -> Made:
     """Prune, run and save a case's U-Net, and the inputs beside it."""
-    aids = Aids(tokens=TOKENS, probe=probe_of(case.family))
-    plan = build_plan(original(case.family), case.config, surveyed(case.family), aids=aids)
+    plan_inputs = PlanInputs(tokens=TOKENS, calibration=calibration_of(case.family))
+    plan = build_plan(
+        original(case.family), case.config, structure(case.family), plan_inputs=plan_inputs
+    )
     unet, inputs = pruned_copy(original(case.family), plan), inputs_of(case.family)
     with torch.no_grad():
         output: Tensor = unet(**inputs).sample

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeswap_compress.prune.structure.channel_groups import ChannelSet
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup
 
 
-def channels(size: int, **settings: Any) -> ChannelSet:
-    return ChannelSet(name="set", size=size, members=(), **settings)
+def channels(size: int, **settings: Any) -> ChannelGroup:
+    return ChannelGroup(name="set", size=size, members=(), **settings)
 
 
 def test_widths_are_aligned_and_never_zero() -> None:

@@ -186,7 +186,7 @@ def test_the_command_prints_a_table_and_replays_a_plan(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["U-Net", "before", "after", "ratio"]
     assert [line.split()[0] for line in lines[1:3]] == ["parameters", "MACs"]
-    assert lines[3] == "chosen: importance magnitude, scope share, 0 modules dropped"
+    assert lines[3] == "chosen: importance magnitude, allocation share, 0 modules dropped"
     assert (
         lines[4] == "no samples, so no loss was predicted: --samples N takes noise, --data triplets"
     )
@@ -239,7 +239,7 @@ def test_the_command_aims_at_a_latency_and_keeps_the_table(
         (["--macs-ratio", "0.5", "--protect", "*"], "'*' protects the whole U-Net, so nothing is"),
         (["--macs-ratio", "0.5", "--data", "no"], "no holds no dataset (no manifest.json)"),
         (["--plan", "no.json"], "no.json: there is no such file"),
-        (["--plan", "p.json", "--by", "both"], "--by is of no use with --plan, which replays"),
+        (["--plan", "p.json", "--mode", "both"], "--mode is of no use with --plan, which replays"),
         (
             ["--macs-ratio", "0.5", "--latency-table", "t.json"],
             "--latency-table is of no use without --latency-ratio",
@@ -254,8 +254,14 @@ def test_the_command_aims_at_a_latency_and_keeps_the_table(
         ),
         (["--macs-ratio", "0.5", "--importance", "taylor"], "name a rendered dataset with --data"),
         (["--macs-ratio", "0.5", "--resample", "--rounds", "2"], "expected --rounds 1 with --resa"),
-        (["--macs-ratio", "0.5", "--by", "luck"], "by 'luck': expected one of width, depth, both"),
-        (["--macs-ratio", "0.5", "--scope", "x"], "scope 'x': expected one of share, uniform, "),
+        (
+            ["--macs-ratio", "0.5", "--mode", "luck"],
+            "by 'luck': expected one of width, depth, both",
+        ),
+        (
+            ["--macs-ratio", "0.5", "--allocation", "x"],
+            "allocation 'x': expected one of share, uniform, ",
+        ),
         (["--macs-ratio", "0.5", "--samples", "-1"], "samples must be at least 0, found -1"),
         (["--macs-ratio", "0.5", "--recover-minutes", "1"], "recovery learns from rendered tripl"),
     ],

@@ -28,7 +28,7 @@ from edgeswap_compress.train._examples import ExampleConfig, Examples
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
 from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
-from edgeswap_compress.train.pairing import plan_of
+from edgeswap_compress.train.pairing import pairing_of
 
 SIDE = 48
 
@@ -54,8 +54,8 @@ def test_each_change_does_what_it_says() -> None:
     plain = face()
     brighter = apply_look(Look(gains=(1.3, 1.0, 1.0)), plain).astype(int) - plain
     assert brighter[..., 0].min() > 0 == np.abs(brighter[..., 1:]).max()
-    grey = apply_look(Look(saturation=0.0), plain).astype(int)
-    assert np.ptp(grey, axis=2).max() <= 1
+    gray = apply_look(Look(saturation=0.0), plain).astype(int)
+    assert np.ptp(gray, axis=2).max() <= 1
     flat = apply_look(Look(contrast=0.5), plain)
     assert flat.std() == pytest.approx(plain.std() / 2, rel=0.02)
     dark = apply_look(Look(gamma=1.5), plain)
@@ -144,7 +144,7 @@ def parts(noise_dataset: Any, tmp_path: Path) -> Any:
 def examples(parts: Any, share: float) -> Examples:
     dataset, tiny, groups = parts
     online = OnlineEncoder(tiny.vae, tiny.swap, dataset, share) if share else None
-    return Examples(groups, plan_of(dataset, 0.3), online)
+    return Examples(groups, pairing_of(dataset, 0.3), online)
 
 
 def test_unchanged_pictures_encode_to_what_is_cached(

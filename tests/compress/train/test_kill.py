@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
 
-CONFIG = FitConfig(samples=1600, batch_size=4, warmup_steps=5, optimiser="muon")
+CONFIG = FitConfig(samples=1600, batch_size=4, warmup_steps=5, optimizer="muon")
 STATE = "state.safetensors"
 
 

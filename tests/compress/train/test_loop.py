@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
-from edgeswap_compress.fit._optimizer import MasterOptimiser
+from edgeswap_compress.fit._optimizer import MasterOptimizer
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
 
@@ -109,10 +109,10 @@ def test_master_weights_keep_updates_that_bfloat16_would_lose() -> None:
     config = FitConfig(samples=400, learning_rate=1e-4, warmup_steps=1, hold=1 - 1e-9, batch_size=4)
     module = nn.Linear(1, 1, bias=False, dtype=torch.bfloat16)
     nn.init.ones_(module.weight)
-    optimiser = MasterOptimiser(module, config)
+    optimizer = MasterOptimizer(module, config)
     for step in range(100):
         module.weight.grad = torch.ones_like(module.weight)
-        optimiser.step(step)
+        optimizer.step(step)
     assert float(module.weight.detach()) < 0.995
 
 
@@ -128,29 +128,29 @@ def test_progress_is_told_every_step(tmp_path: Path) -> None:
 def test_muon_turns_matrices_and_is_restored_exactly(memory_format: torch.memory_format) -> None:
     """An orthogonalised update of a convolution, the same however its weight lies in memory."""
     config = FitConfig(samples=400, learning_rate=1e-2, weight_decay=0.0, warmup_steps=1,
-                       batch_size=4, optimiser="muon")  # fmt: skip
+                       batch_size=4, optimizer="muon")  # fmt: skip
     torch.manual_seed(0)
     gradients = torch.randn(3, 64, 64, 3, 3)
     module = nn.Conv2d(64, 64, 3)
     begun = module.weight.detach().clone()
     module = module.to(memory_format=memory_format)
-    optimiser = MasterOptimiser(module, config)
+    optimizer = MasterOptimizer(module, config)
 
-    def step(number: int, optimiser: MasterOptimiser) -> None:
-        live = optimiser.live[0]
+    def step(number: int, optimizer: MasterOptimizer) -> None:
+        live = optimizer.live[0]
         live.grad = gradients[number].clone().to(memory_format=memory_format)
-        optimiser.step(number)
+        optimizer.step(number)
 
-    step(0, optimiser)
+    step(0, optimizer)
     update = (module.weight.detach() - begun).flatten(1)
     spectrum = torch.linalg.svdvals(update)
     assert float(spectrum.max() / spectrum.min()) < 2  # the gradient's own ratio is larger
     assert float((update * gradients[0].flatten(1)).sum()) < 0
-    step(1, optimiser)
-    kept = {name: tensor.clone() for name, tensor in optimiser.tensors().items()}
-    step(2, optimiser)
+    step(1, optimizer)
+    kept = {name: tensor.clone() for name, tensor in optimizer.tensors().items()}
+    step(2, optimizer)
     wanted = module.weight.detach().clone()
-    other = MasterOptimiser(nn.Conv2d(64, 64, 3).to(memory_format=memory_format), config)
+    other = MasterOptimizer(nn.Conv2d(64, 64, 3).to(memory_format=memory_format), config)
     other.restore(kept)
     step(2, other)
     assert torch.equal(other.live[0].detach(), wanted)

@@ -33,7 +33,7 @@ from edgeswap_compress.train._examples import (
 from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
-from edgeswap_compress.train.pairing import LabelledPlan, TripletPlan, plan_of
+from edgeswap_compress.train.pairing import LabeledPairing, TripletPairing, pairing_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -74,7 +74,7 @@ def triplet_folder(dataset: Any, folder: Path) -> Path:
     return folder
 
 
-def labelled_folder(dataset: Any, folder: Path) -> Path:
+def labeled_folder(dataset: Any, folder: Path) -> Path:
     k = dataset.identities
     for group in range(len(dataset)):
         for face in range(k):
@@ -83,7 +83,7 @@ def labelled_folder(dataset: Any, folder: Path) -> Path:
     return folder
 
 
-FOLDERS = {"triplets": triplet_folder, "labelled": labelled_folder}
+FOLDERS = {"triplets": triplet_folder, "labeled": labeled_folder}
 
 
 @pytest.fixture(params=sorted(FOLDERS))
@@ -130,7 +130,7 @@ def test_a_stopped_run_continues_on_the_same_curve(folder: Path, tmp_path: Path)
 
 
 def test_a_killed_run_continues_on_the_same_curve(noise_dataset: Any, tmp_path: Path) -> None:
-    folder = labelled_folder(noise_dataset, tmp_path / "labelled")
+    folder = labeled_folder(noise_dataset, tmp_path / "labeled")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     train(folder, tmp_path / "whole")
@@ -154,7 +154,7 @@ def test_triplets_may_be_judged_on_a_folder_of_another_kind(
     noise_dataset: Any, tmp_path: Path
 ) -> None:
     data = triplet_folder(noise_dataset, tmp_path / "triplets")
-    other = labelled_folder(noise_dataset, tmp_path / "labelled")
+    other = labeled_folder(noise_dataset, tmp_path / "labeled")
     out = train(data, tmp_path, held_out=other)
     assert out is not None
     figures = curve(tmp_path, "denoiser")[-1]
@@ -163,8 +163,8 @@ def test_triplets_may_be_judged_on_a_folder_of_another_kind(
     assert Checkpoint.load(out).swap.default_steps == CONFIG.denoiser.default_steps
 
 
-def test_labelled_crops_train_one_step(noise_dataset: Any, tmp_path: Path) -> None:
-    out = train(labelled_folder(noise_dataset, tmp_path / "labelled"), tmp_path)
+def test_labeled_crops_train_one_step(noise_dataset: Any, tmp_path: Path) -> None:
+    out = train(labeled_folder(noise_dataset, tmp_path / "labeled"), tmp_path)
     assert out is not None
     swap = Checkpoint.load(out).swap
     assert swap.default_steps == 1
@@ -184,8 +184,8 @@ def test_identity_moves_to_the_source_where_no_truth_is_known(
     denoiser = dataclasses.replace(CONFIG.denoiser, fit=fit, identity_weight=2.0)
     identity = dataclasses.replace(CONFIG.identity, fit=fit_config(960, 16))
     config = dataclasses.replace(CONFIG, denoiser=denoiser, identity=identity)
-    data = labelled_folder(noise_dataset, tmp_path / "labelled")
-    few = labelled_folder(dataclasses.replace(noise_dataset, groups=2), tmp_path / "few")
+    data = labeled_folder(noise_dataset, tmp_path / "labeled")
+    few = labeled_folder(dataclasses.replace(noise_dataset, groups=2), tmp_path / "few")
     train(data, tmp_path, config, held_out=few, examples=ExampleConfig(self_share=0.1))
     rows = curve(tmp_path, "denoiser")
     margins = [row["held_out_identity_margin"] for row in rows]
@@ -197,14 +197,14 @@ def test_identity_moves_to_the_source_where_no_truth_is_known(
 def test_other_example_settings_in_the_same_folder_are_refused(
     noise_dataset: Any, tmp_path: Path
 ) -> None:
-    data = labelled_folder(noise_dataset, tmp_path / "labelled")
+    data = labeled_folder(noise_dataset, tmp_path / "labeled")
     train(data, tmp_path, stop_after_s=0.0)
     with pytest.raises(TrainingStopped, match="begun with other settings"):
         train(data, tmp_path, examples=ExampleConfig(self_share=0.4))
 
 
 def test_sizes_that_do_not_fit_are_refused(noise_dataset: Any, tmp_path: Path) -> None:
-    data = labelled_folder(noise_dataset, tmp_path / "labelled")
+    data = labeled_folder(noise_dataset, tmp_path / "labeled")
     for person in ("a", "b"):
         for number in range(2):
             save(np.zeros((36, 36, 3), np.uint8), tmp_path, "larger", person, f"{number}.png")
@@ -232,9 +232,9 @@ def read(latents: Tensor) -> np.ndarray[Any, Any]:
     return latents[:, 0, 0, 0].numpy().astype(int)
 
 
-def test_a_labelled_plan_pairs_people() -> None:
+def test_a_labeled_plan_pairs_people() -> None:
     people = np.array([0, 0, 1, 1, 1, 2, 2])
-    examples = Examples(numbered(14, 1), LabelledPlan(people, 0.3))  # the last 7 mirrored
+    examples = Examples(numbered(14, 1), LabeledPairing(people, 0.3))  # the last 7 mirrored
     batch = examples.batch(Draw.of(0, 0), 2000)
     source, target, truth = (read(x) for x in (batch.source, batch.target, batch.truth))
     exact = batch.exact.numpy()
@@ -248,26 +248,26 @@ def test_a_labelled_plan_pairs_people() -> None:
     assert torch.equal(batch.wanted()[~batch.exact], batch.source[~batch.exact])
 
 
-@pytest.mark.parametrize("kind", ["labelled", "triplets"])
+@pytest.mark.parametrize("kind", ["labeled", "triplets"])
 def test_pairs_for_the_identity_encoder_are_one_person_each(kind: str) -> None:
     people = np.array([0, 0, 1, 1, 1, 2, 2])
-    plan = LabelledPlan(people, 0.3) if kind == "labelled" else TripletPlan(people)
-    pictures = 1 if kind == "labelled" else 3
+    plan = LabeledPairing(people, 0.3) if kind == "labeled" else TripletPairing(people)
+    pictures = 1 if kind == "labeled" else 3
     examples = Examples(numbered(14, pictures), plan)
     for step in range(20):
         first, second = (read(x) for x in examples.same_person(Draw.of(0, step), 64))
         one, two = (people[(x // pictures) % 7] for x in (first, second))
         assert (one == two).all()
         assert sorted(one) == [0, 1, 2]
-        assert (first % 7 != second % 7).all() if kind == "labelled" else (second % 3 == 2).all()
+        assert (first % 7 != second % 7).all() if kind == "labeled" else (second % 3 == 2).all()
 
 
 def test_retrieval_asks_for_the_right_person() -> None:
     people = np.array([0, 0, 1, 1, 1, 2, 2])
-    gallery, queries, answers = Examples(numbered(7, 1), LabelledPlan(people, 0.3)).likeness()
+    gallery, queries, answers = Examples(numbered(7, 1), LabeledPairing(people, 0.3)).likeness()
     assert read(gallery).tolist() == [0, 2, 5]
     assert people[read(queries)].tolist() == answers.tolist() == [0, 1, 1, 2]
-    gallery, queries, answers = Examples(numbered(7, 3), TripletPlan(people)).likeness()
+    gallery, queries, answers = Examples(numbered(7, 3), TripletPairing(people)).likeness()
     assert read(gallery).tolist() == [0, 6, 15]
     assert read(queries).tolist() == [2, 5, 8, 11, 14, 17, 20]
     assert answers.tolist() == people.tolist()
@@ -278,13 +278,13 @@ def test_triplets_of_one_person_are_refused(noise_dataset: Any, tmp_path: Path) 
     lines = [f"source/{g}.png,target/{g}.png,truth/{g}.png,anna" for g in range(6)]
     (folder / "triplets.csv").write_text("source,target,truth,identity\n" + "\n".join(lines))
     with pytest.raises(InvalidSettings, match="6 triplets of 1 person: expected at least 2"):
-        plan_of(open_pictures(folder), 0.3)
+        pairing_of(open_pictures(folder), 0.3)
 
 
 def test_truths_equal_to_their_targets_are_refused() -> None:
     groups = LatentGroups(torch.ones(4, 3, 2, 2, 2).half(), torch.ones(4, 3, 2, 2).half(), 2)
     with pytest.raises(TrainingStopped, match="no truth differs from its target"):
-        residual_deviation(Examples(groups, TripletPlan(np.arange(4))))
+        residual_deviation(Examples(groups, TripletPairing(np.arange(4))))
 
 
 def batch_of(exact: list[bool]) -> Batch:

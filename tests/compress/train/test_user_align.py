@@ -13,7 +13,7 @@ from PIL import Image
 from edgeswap_compress.data import _align_photos, align_photos, open_pictures
 from edgeswap_compress.data._align_photos import YUNET, PhotoOutcome, yunet
 from edgeswap_compress.data.assets import asset
-from edgeswap_compress.data.folders import LabelledCrops
+from edgeswap_compress.data.folders import LabeledCrops
 from edgeswap_compress.data.render.camera import template
 from edgeswap_compress.errors import AssetDamaged, AssetMissing, InvalidSettings, UnusablePictures
 from edgeswap_runtime.cli import main
@@ -43,10 +43,10 @@ def spots(tensor: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
     return outputs
 
 
-def photo(path: Path, *centres: tuple[int, int], size: int = 640) -> None:
-    """A grey picture with a white pixel at the middle of some 32 px cells (column, row)."""
+def photo(path: Path, *centers: tuple[int, int], size: int = 640) -> None:
+    """A gray picture with a white pixel at the middle of some 32 px cells (column, row)."""
     pixels = np.full((size, size, 3), 90, np.uint8)
-    for column, row in centres:
+    for column, row in centers:
         pixels[row * 32 + 16, column * 32 + 16] = 255
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
@@ -84,7 +84,7 @@ def test_crops_lie_on_the_template_and_are_training_data(photos: Path, tmp_path:
         (name, name, 1, "") for name in ("anna/1.png", "anna/2.png", "bert/1.png", "bert/2.png")
     ]
     crops = open_pictures(out)
-    assert isinstance(crops, LabelledCrops)
+    assert isinstance(crops, LabeledCrops)
     assert crops.people.tolist() == [0, 0, 1, 1]
     crop = crops.images(0)[0]
     assert crop.shape == (48, 48, 3)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edgeswap_compress.data import open_pictures
-from edgeswap_compress.data.folders import LabelledCrops, Triplets, usual_mask
+from edgeswap_compress.data.folders import LabeledCrops, Triplets, usual_mask
 from edgeswap_compress.errors import DatasetMissing, UnusablePictures
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import UnreadablePicture
@@ -86,7 +86,7 @@ def test_a_table_names_triplets_masks_and_people(triplets: Path) -> None:
 
 def test_a_sub_folder_for_each_person(people: Path) -> None:
     found = open_pictures(people)
-    assert isinstance(found, LabelledCrops)
+    assert isinstance(found, LabeledCrops)
     assert levels(found) == [[0], [1], [10], [11], [20], [21]]
     assert found.people.tolist() == [0, 0, 1, 1, 2, 2]
     assert found.masks(3).shape == (1, SIZE, SIZE)

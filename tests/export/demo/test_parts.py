@@ -217,8 +217,8 @@ def test_the_overview_shows_each_picture_once() -> None:
     red[..., 0], blue[..., 2] = 255, 255
     picture = overview({"a": red, "b": blue})
     assert picture.dtype == np.uint8
-    for colour in ((255, 0, 0), (0, 0, 255)):
-        share = (picture == colour).all(-1).mean()
+    for color in ((255, 0, 0), (0, 0, 255)):
+        share = (picture == color).all(-1).mean()
         assert share == 256 * 256 / (picture.shape[0] * picture.shape[1])
 
 

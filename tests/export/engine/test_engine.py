@@ -18,7 +18,7 @@ import onnx
 import pytest
 
 from edgeswap_export.engine import EngineConfig, engine
-from edgeswap_export.engine._build import PlanRequest, build_plan
+from edgeswap_export.engine._build import EngineRequest, build_engine
 from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
 from edgeswap_export.engine._structure import structure_sha256
 from edgeswap_runtime import Bundle
@@ -67,7 +67,7 @@ def rtx() -> ModuleType:
 
 @pytest.fixture
 def stated(bundle: Path) -> Callable[..., Path]:
-    """Let the bundle's manifest state another precision, or free sizes, of its graphs."""
+    """Let the bundle's manifest state another precision, or dynamic axes, of its graphs."""
 
     def change(**fields: Any) -> Path:
         manifest = read_manifest(bundle)
@@ -78,12 +78,12 @@ def stated(bundle: Path) -> Callable[..., Path]:
     return change
 
 
-RTX_86 = EngineConfig(flavour="tensorrt-rtx", targets=("SM86",))
+RTX_86 = EngineConfig(backend="tensorrt_rtx", targets=("SM86",))
 
 
 def test_a_bundle_with_engines(rtx: ModuleType, plain: Exported, tmp_path: Path) -> None:
     """Every graph of an exported checkpoint, for three generations of GPUs at once."""
-    config = EngineConfig(flavour="tensorrt-rtx", targets=("SM86", "SM89", "SM120"))
+    config = EngineConfig(backend="tensorrt_rtx", targets=("SM86", "SM89", "SM120"))
     lines: list[str] = []
     out = engine(plain.bundle, config, tmp_path / "engines", progress=lines.append)
     before, after = Bundle.open(plain.bundle), Bundle.open(out)
@@ -119,7 +119,7 @@ def test_the_same_bytes_in_two_processes(rtx: ModuleType, bundle: Path, tmp_path
     for name in ("one", "two"):
         out = tmp_path / name
         command = [sys.executable, "-m", "edgeswap_runtime", "engine", str(bundle), str(out)]
-        options = ["--flavour", "tensorrt-rtx", "--target", "sm86,SM89", "--json"]
+        options = ["--backend", "tensorrt_rtx", "--gpu", "sm86,SM89", "--json"]
         done = subprocess.run(
             [*command, *options], capture_output=True, text=True, check=False, env=os.environ
         )
@@ -151,7 +151,7 @@ def test_every_input_of_the_key_changes_it(bundle: Path, rtx: ModuleType, tmp_pa
     ).manifest.engines.values()
     changes: dict[str, Any] = {
         "onnx": {"encode.onnx": "0" * 64},
-        "flavour": "tensorrt",
+        "backend": "tensorrt",
         "version": "1.7.1.117",
         "architectures": ("SM89",),
         "precision": "fp16",
@@ -194,10 +194,10 @@ def test_every_target_static_and_with_a_profile(
     free = _net(tmp_path / "free.onnx", half, "batch")
     shape = (16, 8, 8)
     plans = [
-        build_plan(rtx, PlanRequest(name="net", onnx=static, targets=(target,))),
-        build_plan(
+        build_engine(rtx, EngineRequest(name="net", onnx=static, targets=(target,))),
+        build_engine(
             rtx,
-            PlanRequest(
+            EngineRequest(
                 name="net",
                 onnx=free,
                 targets=(target,),
@@ -216,10 +216,10 @@ def test_what_tensorrt_logs_reaches_the_user(rtx: ModuleType, tmp_path: Path) ->
     with pytest.raises(
         EngineFailed, match=r"could not build graph 'net' for SM75: .*HW-specific datatypes: b16"
     ):
-        build_plan(rtx, PlanRequest(name="net", onnx=net, targets=("SM75",)))
+        build_engine(rtx, EngineRequest(name="net", onnx=net, targets=("SM75",)))
     (tmp_path / "bad.onnx").write_bytes(b"not ONNX")
     with pytest.raises(EngineFailed, match=r"does not take graph 'bad' of .*bad\.onnx: "):
-        build_plan(rtx, PlanRequest(name="bad", onnx=tmp_path / "bad.onnx", targets=("SM86",)))
+        build_engine(rtx, EngineRequest(name="bad", onnx=tmp_path / "bad.onnx", targets=("SM86",)))
 
 
 def test_an_unknown_operator_is_named(rtx: ModuleType, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_an_unknown_operator_is_named(rtx: ModuleType, tmp_path: Path) -> None:
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("nowhere", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "odd.onnx")
     with pytest.raises(EngineFailed, match=r"does not take graph 'odd' .*Teleport"):
-        build_plan(rtx, PlanRequest(name="odd", onnx=tmp_path / "odd.onnx", targets=("SM86",)))
+        build_engine(rtx, EngineRequest(name="odd", onnx=tmp_path / "odd.onnx", targets=("SM86",)))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_arithmetic_that_a_gpu_lacks_is_refused_before_building(
     message: str,
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)  # it must not even be loaded
-    config = EngineConfig(flavour="tensorrt-rtx", targets=("SM120", target))
+    config = EngineConfig(backend="tensorrt_rtx", targets=("SM120", target))
     with pytest.raises(UnsupportedEngine, match=message):
         engine(stated(precision=precision), config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -265,31 +265,31 @@ def test_arithmetic_that_a_gpu_lacks_is_refused_before_building(
         ({"targets": ("SM87",)}, "has no SM87: a Jetson's engines are built on the Jetson, with"),
         ({"targets": ("SM110",)}, "has no SM110: a Jetson's engines are built on the Jetson"),
         ({"targets": ("SM90",)}, "no target 'SM90': expected some of SM75, SM80, SM86, SM89"),
-        ({"targets": ()}, "builds ahead of time: name the GPUs, such as --target SM86,SM89"),
+        ({"targets": ()}, "builds ahead of time: name the GPUs, such as --gpu SM86,SM89"),
         ({"targets": ("SM86", "SM86")}, "targets SM86, SM86: one is named twice"),
-        ({"flavour": "trt"}, "flavour 'trt': expected one of tensorrt-rtx, tensorrt"),
-        ({"flavour": "tensorrt"}, "builds for the GPU it runs on: leave --target out"),
-        ({"hardware_compatibility": "ampere-plus"}, "name every GPU in --target instead"),
+        ({"backend": "trt"}, "backend 'trt': expected one of tensorrt_rtx, tensorrt"),
+        ({"backend": "tensorrt"}, "builds for the GPU it runs on: leave --gpu out"),
+        ({"hardware_compatibility": "ampere-plus"}, "name every GPU in --gpu instead"),
         ({"hardware_compatibility": "all"}, "compatibility 'all': expected one of ampere-plus"),
-        ({"sizes": {"batch": (2, 1, 4)}}, "size batch 2:1:4: expected LEAST:USUAL:LARGEST"),
+        ({"sizes": {"batch": (2, 1, 4)}}, "size batch 2:1:4: expected MIN:OPT:MAX"),
         ({"workspace_mib": 0}, "workspace 0 MiB: expected at least 1"),
         ({"optimization_level": 6}, "optimization level 6: expected 0 to 5"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedEngine, match=message):
-        EngineConfig(**{"flavour": "tensorrt-rtx", "targets": ("SM86",), **settings})
+        EngineConfig(**{"backend": "tensorrt_rtx", "targets": ("SM86",), **settings})
 
 
 def test_a_recipe_is_read_strictly() -> None:
-    config = EngineConfig(flavour="tensorrt-rtx", targets=("SM89",), sizes={"batch": (1, 2, 4)})
+    config = EngineConfig(backend="tensorrt_rtx", targets=("SM89",), sizes={"batch": (1, 2, 4)})
     assert EngineConfig.from_json(config.to_json()) == config
     with pytest.raises(UnsupportedEngine, match="engine has no setting 'target': expected some of"):
-        EngineConfig.from_json({"flavour": "tensorrt-rtx", "target": "SM86"})
+        EngineConfig.from_json({"backend": "tensorrt_rtx", "target": "SM86"})
     with pytest.raises(
         UnsupportedEngine, match=r"engine\.refittable is of type str, expected bool"
     ):
-        EngineConfig.from_json({"flavour": "tensorrt-rtx", "refittable": "yes"})
+        EngineConfig.from_json({"backend": "tensorrt_rtx", "refittable": "yes"})
 
 
 def test_sizes_must_be_free_and_within_what_was_exported(
@@ -304,10 +304,10 @@ def test_sizes_must_be_free_and_within_what_was_exported(
     free = replace(encode, inputs=(replace(target, shape=("batch", *target.shape[1:])),))
     manifest = read_manifest(bundle)
     for sizes, graph, message in (
-        ({}, free, "leaves the size 'batch' free: say --size batch=LEAST:USUAL:LARGEST"),
+        ({}, free, "leaves the size 'batch' free: say --size batch=MIN:OPT:MAX"),
         (
             {"batch": (1, 4, 8)},
-            replace(free, free_sizes={"batch": (1, 2, 4)}),
+            replace(free, dynamic_axes={"batch": (1, 2, 4)}),
             "batch 1:4:8 of graph 'encode' is beyond 1 to 4, which it was exported for",
         ),
     ):
@@ -333,10 +333,10 @@ def test_refit_of_rtx_needs_a_gpu(rtx: ModuleType, bundle: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--flavour", "tensorrt"], "backend 'tensorrt' is not installed: python -m pip install"),
-        (["--flavour", "tensorrt-rtx", "--target", "SM87"], "TensorRT for RTX has no SM87"),
-        (["--flavour", "tensorrt-rtx", "--target", "SM86", "--size", "x"], "size 'x': expected"),
-        (["--flavour", "tensorrt-rtx", "--target", "SM86", "--batch", "1"], "size 'batch=1'"),
+        (["--backend", "tensorrt"], "backend 'tensorrt' is not installed: python -m pip install"),
+        (["--backend", "tensorrt_rtx", "--gpu", "SM87"], "TensorRT for RTX has no SM87"),
+        (["--backend", "tensorrt_rtx", "--gpu", "SM86", "--size", "x"], "size 'x': expected"),
+        (["--backend", "tensorrt_rtx", "--gpu", "SM86", "--batch", "1"], "size 'batch=1'"),
     ],
 )
 def test_the_command_refuses_in_one_line(
@@ -361,7 +361,7 @@ def test_the_command_without_rtx(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    options = ["--flavour", "tensorrt-rtx", "--target", "SM86"]
+    options = ["--backend", "tensorrt_rtx", "--gpu", "SM86"]
     assert main(["engine", str(bundle), str(tmp_path / "out"), *options]) == 2
     assert "'tensorrt_rtx' is not installed: python -m pip install 'edgeswap[rtx]'" in (
         capsys.readouterr().err
@@ -393,7 +393,7 @@ def test_what_rtx_prints_past_its_logger_stays_out_of_the_report(
         return bundle
 
     monkeypatch.setattr("edgeswap_export.engine.cli.engine", noisy)
-    options = ["--flavour", "tensorrt-rtx", "--target", "SM86", "--json"]
+    options = ["--backend", "tensorrt_rtx", "--gpu", "SM86", "--json"]
     assert main(["engine", str(bundle), str(tmp_path / "out"), *options]) == 0
     told = capfd.readouterr()
     assert json.loads(told.out)["engines"] == []
@@ -401,7 +401,7 @@ def test_what_rtx_prints_past_its_logger_stays_out_of_the_report(
 
 
 def test_structure_leaves_weights_out_and_shapes_in(tmp_path: Path) -> None:
-    """As onnx itself reads it: only the numbers of float initialisers may differ."""
+    """As onnx itself reads it: only the numbers of float initializers may differ."""
     first = _net(tmp_path / "first.onnx", onnx.TensorProto.FLOAT16)
     model = onnx.load(first)
     weight = onnx.numpy_helper.to_array(model.graph.initializer[0])

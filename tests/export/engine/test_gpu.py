@@ -39,7 +39,7 @@ def _config(backend: str, gpu: Gpu, **changes: Any) -> EngineConfig:
     pytest.importorskip(backend)
     rtx = backend == "tensorrt_rtx"
     base = EngineConfig(
-        flavour=backend.replace("_", "-"), targets=(gpu.architecture,) if rtx else ()
+        backend=backend.replace("_", "-"), targets=(gpu.architecture,) if rtx else ()
     )
     return replace(base, **changes)
 

@@ -1,4 +1,4 @@
-"""`--flavour tensorrt` on fakes with the names of TensorRT 10.3, 10.13 and 11.4.
+"""`--backend tensorrt` on fakes with the names of TensorRT 10.3, 10.13 and 11.4.
 
 Names and signatures only: what a real builder makes of the calls is not shown here.
 """
@@ -28,7 +28,7 @@ from ..conftest import Exported
 from .test_engine import load
 
 VERSIONS = ("tensorrt 10.3.0", "tensorrt 10.13.3", "tensorrt 11.4.0")
-HERE = EngineConfig(flavour="tensorrt")
+HERE = EngineConfig(backend="tensorrt")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_tf32_is_only_taken_when_asked_for(
 def test_a_profile_runs_any_batch_within_it(
     install: Callable[..., Any], plain: Exported, tmp_path: Path
 ) -> None:
-    """The detector's free sizes become a profile, and what is beyond it is refused."""
+    """The detector's dynamic axes become a profile, and what is beyond it is refused."""
     install(VERSIONS[0])
     out = engine(plain.bundle, replace(HERE, graphs=("detector",)), tmp_path / "out")
     (entry,) = Bundle.open(out).manifest.engines.values()
@@ -185,7 +185,7 @@ def test_without_a_driver_nothing_of_tensorrt_is_touched(
     assert fakes.trt.built == []
 
 
-def _personalised(folder: Path, bundle: Path, **change: float) -> Path:
+def _personalized(folder: Path, bundle: Path, **change: float) -> Path:
     """The bundle's decoder with other weights of the same shapes, hashed anew."""
     import shutil
 
@@ -203,11 +203,11 @@ def _personalised(folder: Path, bundle: Path, **change: float) -> Path:
 
 @pytest.mark.parametrize("label", VERSIONS)
 def test_refit(label: str, install: Callable[..., Any], plain: Exported, tmp_path: Path) -> None:
-    """A personalised decoder takes over an engine and computes with its own weights (on fakes)."""
+    """A personalized decoder takes over an engine and computes with its own weights (on fakes)."""
     install(label)
     config = replace(HERE, graphs=("decode",))
     built = engine(plain.bundle, replace(config, refittable=True), tmp_path / "built")
-    other = _personalised(tmp_path / "other", plain.bundle, scale=1.5)
+    other = _personalized(tmp_path / "other", plain.bundle, scale=1.5)
     out = engine(other, replace(config, refit=str(built)), tmp_path / "refitted")
     (old,) = Bundle.open(built).manifest.engines
     (entry,) = Bundle.open(out).manifest.engines.values()
@@ -240,7 +240,7 @@ def test_refit_refusals(install: Callable[..., Any], plain: Exported, tmp_path: 
     config = replace(HERE, graphs=("decode",))
     fixed = engine(plain.bundle, config, tmp_path / "fixed")
     loose = engine(plain.bundle, replace(config, refittable=True), tmp_path / "loose")
-    other = _personalised(tmp_path / "other", plain.bundle, scale=2.0)
+    other = _personalized(tmp_path / "other", plain.bundle, scale=2.0)
 
     def refused(bundle: Path, source: Path, message: str) -> None:
         with pytest.raises(UnsupportedEngine, match=message):

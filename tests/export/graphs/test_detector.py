@@ -21,7 +21,7 @@ from edgeswap_export.graphs.detector import (
     detector_entry,
     detector_graph,
 )
-from edgeswap_export.graphs.to_onnx import serialise
+from edgeswap_export.graphs.to_onnx import serialize
 
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
@@ -47,7 +47,7 @@ def picture(height_px: int, width_px: int) -> np.ndarray:
 
 
 def run(model: onnx.ModelProto, tensor: np.ndarray) -> dict[str, np.ndarray]:
-    session = onnxruntime.InferenceSession(serialise(model), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(serialize(model), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, {"input": tensor}), strict=True))
 

@@ -16,7 +16,7 @@ from edgeswap_export._errors import GraphFailed
 from edgeswap_export.graphs import values as _values
 from edgeswap_export.graphs.example import probe
 from edgeswap_export.graphs.swap_graphs import AXES, _ConstantNull, torch_graphs
-from edgeswap_export.graphs.to_onnx import OPSET, check, serialise, to_onnx, write_onnx
+from edgeswap_export.graphs.to_onnx import OPSET, check, serialize, to_onnx, write_onnx
 from edgeswap_export.parity.compare import open_graphs
 from edgeswap_runtime import Bundle
 
@@ -86,7 +86,7 @@ def test_same_bytes_again(name: str, plain: Any) -> None:
     tried = probe(checkpoint.swap, seed=5)  # the example's values must not matter
     graph = torch_graphs(checkpoint, tried.target, tried.source, tried.noise)[name]
     model = to_onnx(name, graph.module, graph.inputs, tuple(graph.outputs))
-    assert serialise(model) == (plain.bundle / f"{name}.onnx").read_bytes()
+    assert serialize(model) == (plain.bundle / f"{name}.onnx").read_bytes()
 
 
 def test_other_weights_give_other_bytes() -> None:
@@ -95,7 +95,7 @@ def test_other_weights_give_other_bytes() -> None:
         torch.manual_seed(seed)
         layer = nn.Conv2d(2, 2, 3).eval()
         model = to_onnx("layer", layer, {"x": torch.ones(1, 2, 4, 4)}, ("y",))
-        written.append(serialise(model))
+        written.append(serialize(model))
     assert written[0] == written[1] != written[2]
 
 

@@ -73,8 +73,8 @@ def test_sampler_equals_pipeline(sampler: str, steps: int, guidance: float, expo
     tried, entry = probe(checkpoint.swap, SEED), SAMPLERS[sampler]
     backend = open_graphs(exported.bundle, {name: f"{name}.onnx" for name in GRAPHS})
     found = swap_with_runtime(backend, schedule_table(config, sampler, steps), tried, guidance)
-    twin = entry.twin(noise_levels(config), entry.options())
-    expected = swap_with_torch(checkpoint, twin, steps, tried)
+    reference_scheduler = entry.reference_scheduler(noise_levels(config), entry.options())
+    expected = swap_with_torch(checkpoint, reference_scheduler, steps, tried)
     measured = difference(found, expected, SWAP_TOLERANCE)
     assert measured.max_abs <= (SWAP_TOLERANCE if sampler == "euler" else 2e-5)
     assert measured.relative < 0.01

@@ -13,7 +13,7 @@ import pytest
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export import ExportConfig, ScheduleRequest, export
-from edgeswap_export._calibration import feeds_of_swaps, rendered_probes
+from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
 from edgeswap_export._errors import ParityFailed, UnsupportedExport, UnsupportedSchedule
 from edgeswap_export.graphs import values as _values
 from edgeswap_export.parity.compare import SWAP_RMS, open_graphs
@@ -40,14 +40,14 @@ def test_bundle_runs_and_states_its_precision(
         "detector": "fp32",
     }
     if precision == "fp16":
-        assert "phase" in manifest.graphs["denoise"].islands
+        assert "phase" in manifest.graphs["denoise"].float32_nodes
     parity = manifest.parity
     assert set(parity["graphs"]) == set(GRAPHS) == set(parity["float32"]["graphs"])
     for swap in parity["swaps"].values():
         assert swap["tolerance"] == SWAP_RMS[precision] and swap["psnr_db"] > 34
     assert parity["calibration"]["swaps"] == 6
     assert parity["float32"]["swaps"]["ddim-4"]["max_abs"] < 1e-4
-    (face,) = rendered_probes(Checkpoint.load(guided.checkpoint).swap, 1, "parity", 1)
+    (face,) = rendered_examples(Checkpoint.load(guided.checkpoint).swap, 1, "parity", 1)
     crop = to_uint8((face.target[0].permute(1, 2, 0).numpy() + 1) * 127.5)
     found = []
     for bundle in (guided.bundle, out):
@@ -149,7 +149,7 @@ def test_feeds_come_from_the_sampler_over_all_schedules(guided: Any) -> None:
     bundle, swap = Bundle.open(guided.bundle), Checkpoint.load(guided.checkpoint).swap
     tables = [bundle.manifest.schedules[name] for name in ("ddim-1", "ddim-25")]
     backend = open_graphs(guided.bundle, {name: f"{name}.onnx" for name in GRAPHS})
-    probes = rendered_probes(swap, 3, "calibration", 0)
+    probes = rendered_examples(swap, 3, "calibration", 0)
     feeds = feeds_of_swaps(backend, probes, tables, guided.guidance_scale)
     steps = [float(feed["timestep"][0]) for feed in feeds["denoise"]]
     assert [len(feeds[name]) for name in GRAPHS] == [3, 3, 6, 3]
@@ -163,14 +163,14 @@ def test_calibration_and_parity_share_no_picture(guided: Any) -> None:
     parts = {
         part: {
             crop.numpy().tobytes()
-            for probe in rendered_probes(swap, 40, part, 0)
+            for probe in rendered_examples(swap, 40, part, 0)
             for crop in (probe.target, probe.source)
         }
         for part in ("calibration", "parity")
     }
     assert not parts["calibration"] & parts["parity"]
-    again = rendered_probes(swap, 2, "parity", 0)
-    assert again[1].noise.equal(rendered_probes(swap, 2, "parity", 0)[1].noise)
+    again = rendered_examples(swap, 2, "parity", 0)
+    assert again[1].noise.equal(rendered_examples(swap, 2, "parity", 0)[1].noise)
 
 
 def test_config_goes_to_json_and_back() -> None:

@@ -75,8 +75,8 @@ def test_result_is_within_what_rounding_explains(kind: str) -> None:
     model, data = convolutional(), feeds(4)
     converted = convert(model, kind, data)
     expected = [a["y"] for a in answers(model, data)]
-    assert converted.twin is not None
-    found = [a["y"] for a in answers(converted.twin, data, converted.level)]
+    assert converted.emulation is not None
+    found = [a["y"] for a in answers(converted.emulation, data, converted.level)]
     errors = [rms(f, e) for f, e in zip(found, expected, strict=True)]
     assert 0 < max(errors) < allowed(kind)
 
@@ -89,8 +89,8 @@ def test_emulation_rounds_every_result() -> None:
     ]
     model = model_of(nodes, {"one": np.float32(1.0)}, [3])
     x = np.array([2.0**-9, 2.0**-7, 0.3], np.float32)
-    twin = emulated(lower(model, "bf16"), TensorProto.BFLOAT16)
-    (found,) = answers(twin, [{"x": x}], "none")
+    emulation = emulated(lower(model, "bf16"), TensorProto.BFLOAT16)
+    (found,) = answers(emulation, [{"x": x}], "none")
     low = ml_dtypes.bfloat16
     expected = ((x.astype(low) + low(1)) - low(1)).astype(np.float32)
     assert np.array_equal(found["y"], expected) and found["y"][0] == 0
@@ -101,13 +101,13 @@ def test_overflowing_norm_stays_float32_and_is_listed() -> None:
     model, data = convolutional(gain=300.0), feeds(4)
     naive = emulated(lower(model, "fp16"), TensorProto.FLOAT16)
     converted = convert(model, "fp16", data)
-    assert converted.islands["overflow"] == ["norm"]
+    assert converted.float32_nodes["overflow"] == ["norm"]
     assert value_types(converted.model)["n"] == TensorProto.FLOAT
     assert value_types(converted.model)["c"] == TensorProto.FLOAT16
     assert naive.graph.node != converted.model.graph.node
     expected = answers(model, data)[0]["y"]
-    assert converted.twin is not None
-    assert rms(answers(converted.twin, data, "none")[0]["y"], expected) < allowed("fp16")
+    assert converted.emulation is not None
+    assert rms(answers(converted.emulation, data, "none")[0]["y"], expected) < allowed("fp16")
 
 
 def test_values_beyond_float16_stay_float32() -> None:
@@ -122,9 +122,9 @@ def test_values_beyond_float16_stay_float32() -> None:
     naive = answers(emulated(lower(model, "fp16"), TensorProto.FLOAT16), data, "none")[0]["y"]
     assert not np.isfinite(naive).all()
     converted = convert(model, "fp16", data)
-    assert converted.islands["overflow"] == ["scale", "softmax"]
-    assert converted.twin is not None
-    found = answers(converted.twin, data, "none")[0]["y"]
+    assert converted.float32_nodes["overflow"] == ["scale", "softmax"]
+    assert converted.emulation is not None
+    found = answers(converted.emulation, data, "none")[0]["y"]
     assert np.allclose(found, answers(model, data)[0]["y"], atol=2e-3)
 
 

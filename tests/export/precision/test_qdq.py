@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeswap_export.precision._sensitivity import choose_layers, relative_error
 from edgeswap_export.precision.convert import convert, observe
-from edgeswap_export.precision.qdq import GRIDS, clips, observed_values, quantisable, quantise
+from edgeswap_export.precision.qdq import GRIDS, clips, observed_values, quantizable, quantize
 from edgeswap_export.precision.run import answers
 
 FEEDS = [
@@ -24,7 +24,7 @@ def model_of(wild: float = 1.0) -> onnx.ModelProto:
     """conv -> relu -> conv -> tokens -> matmul -> bias -> matmul without bias.
 
     One number of the second convolution's input is `wild` times larger: a layer that is hard to
-    quantise.
+    quantize.
     """
     random = np.random.default_rng(7)
 
@@ -55,46 +55,46 @@ def model_of(wild: float = 1.0) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def quantised(model: onnx.ModelProto, to: str) -> onnx.ModelProto:
-    layers = quantisable(model, to)
+def quantized(model: onnx.ModelProto, to: str) -> onnx.ModelProto:
+    layers = quantizable(model, to)
     peaks, samples = observe(model, FEEDS, observed_values(layers))
-    return quantise(model, to, clips(samples, peaks, to), layers)
+    return quantize(model, to, clips(samples, peaks, to), layers)
 
 
 def kinds_after_fusion(model: onnx.ModelProto, tmp_path) -> list[str]:
     options = ort.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 4
     ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    return [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
 
 
 def test_layers() -> None:
     model = model_of()
-    assert [layer.node.name for layer in quantisable(model, "int8")] == [
+    assert [layer.node.name for layer in quantizable(model, "int8")] == [
         "conv1",
         "conv2",
         "linear1",
     ]
-    assert [layer.result for layer in quantisable(model, "int8")] == ["c", "d", "hb"]
-    assert [layer.node.name for layer in quantisable(model, "fp8")][-1] == "linear2"
+    assert [layer.result for layer in quantizable(model, "int8")] == ["c", "d", "hb"]
+    assert [layer.node.name for layer in quantizable(model, "fp8")][-1] == "linear2"
 
 
 def test_onnxruntime_runs_int8_kernels(tmp_path) -> None:
-    kinds = kinds_after_fusion(quantised(model_of(), "int8"), tmp_path)
+    kinds = kinds_after_fusion(quantized(model_of(), "int8"), tmp_path)
     assert kinds.count("QLinearConv") == 2 and "QGemm" in kinds
     assert "Conv" not in kinds
 
 
 def test_int8_is_symmetric_and_per_channel() -> None:
     model = model_of()
-    new = quantised(model, "int8")
+    new = quantized(model, "int8")
     onnx.checker.check_model(new, full_check=True)
     stored = {t.name: numpy_helper.to_array(t) for t in new.graph.initializer}
     assert "w1" not in stored and "m1" not in stored  # the float weights are gone
     for name, axis in (("w1", 0), ("m1", 1)):
         original = next(numpy_helper.to_array(t) for t in model.graph.initializer if t.name == name)
-        scale, values = stored[f"{name}/.{axis}scale"], stored[f"{name}/.{axis}quantised"]
+        scale, values = stored[f"{name}/.{axis}scale"], stored[f"{name}/.{axis}quantized"]
         assert values.dtype == np.int8 and scale.shape == (original.shape[axis],)
         assert np.abs(values).max() == 127
         shape = [-1 if i == axis else 1 for i in range(original.ndim)]
@@ -104,11 +104,11 @@ def test_int8_is_symmetric_and_per_channel() -> None:
 
 
 def test_fp8_has_one_scale_a_tensor_and_floats_on_the_grid() -> None:
-    new = quantised(model_of(), "fp8")
+    new = quantized(model_of(), "fp8")
     onnx.checker.check_model(new, full_check=True)
     assert new.opset_import[0].version == 19
     stored = {t.name: t for t in new.graph.initializer}
-    weight = stored["w1/quantised"]
+    weight = stored["w1/quantized"]
     assert weight.data_type == TensorProto.FLOAT8E4M3FN
     values = numpy_helper.to_array(weight).astype(np.float32)
     assert np.abs(values).max() == 448
@@ -121,7 +121,7 @@ def test_error_is_what_the_grid_explains(kind: str, low: float, high: float) -> 
     model = model_of()
     expected = answers(model, FEEDS)
     level = "all" if kind == "int8" else "basic"
-    assert low < relative_error(quantised(model, kind), FEEDS, expected, level) < high
+    assert low < relative_error(quantized(model, kind), FEEDS, expected, level) < high
 
 
 def test_clip_of_the_least_squared_error() -> None:
@@ -136,11 +136,11 @@ def test_clip_of_the_least_squared_error() -> None:
 def test_costly_layer_is_left_out() -> None:
     """With one channel 300 times the others its input has no bits left for them."""
     model = model_of(wild=300.0)
-    whole = relative_error(quantised(model, "int8"), FEEDS, answers(model, FEEDS), "all")
+    whole = relative_error(quantized(model, "int8"), FEEDS, answers(model, FEEDS), "all")
     converted = convert(model, "int8", FEEDS, budget=0.02)
     assert whole > 0.02
     assert converted.loss is not None and converted.loss <= 0.02
-    assert converted.islands["quantisation"][0] == "conv2"
+    assert converted.float32_nodes["quantization"][0] == "conv2"
     assert {n.name for n in converted.model.graph.node if n.op_type == "Conv"} == {
         "conv1",
         "conv2",
@@ -150,7 +150,7 @@ def test_costly_layer_is_left_out() -> None:
 def test_only_as_many_as_needed_are_left_out() -> None:
     """Costs add up: 8, 4, 2, 1 with 3 allowed leaves out the two costliest, whatever the order."""
     model = model_of()
-    layers = (quantisable(model, "fp8") * 2)[:4]
+    layers = (quantizable(model, "fp8") * 2)[:4]
     layers = [
         type(one)(helper.make_node("Conv", [], [], name=n), "")
         for one, n in zip(layers, "abcd", strict=True)

@@ -38,8 +38,8 @@ checkpoint = "tiny"
 [prune]
 macs-ratio = 0.7
 importance = "magnitude"
-by = "width"
-scope = "share"
+mode = "width"
+allocation = "share"
 latency-runs = 0
 seed = 3
 
@@ -264,7 +264,7 @@ def test_a_killed_build_leaves_no_stage_behind(place: Path) -> None:
         ('checkpoint = "tiny"\n[distill]\nsteps = 3', "[distill] 4 teacher steps cannot teach 3"),
         ('checkpoint = "tiny"\n[autoencoder]\npatch-size = -1', "[autoencoder] "),
         ('checkpoint = "tiny"\n[evaluate]\nseeds = 0', "[evaluate] seeds 0: expected 1 or more"),
-        ('checkpoint = "tiny"\n[engine]\nflavour = "tensorrt-rtx"', "[engine] "),
+        ('checkpoint = "tiny"\n[engine]\nflavour = "tensorrt_rtx"', "[engine] "),
         ('checkpoint = "bare"', "expected a swap checkpoint, which has a swap.json, found none"),
     ],
 )

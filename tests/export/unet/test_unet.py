@@ -126,7 +126,7 @@ def test_command_states_what_it_wrote(
     stated = json.loads(capsys.readouterr().out)
     assert stated == json.loads((tmp_path / "out" / "denoise.json").read_text())
     assert stated["kind"] == "edgeswap-unet" and stated["name"] == "paint"
-    assert (stated["licence"], stated["origin"]) == ("unknown", "unknown")
+    assert (stated["license"], stated["origin"]) == ("unknown", "unknown")
     assert stated["inputs"][0]["shape"] == [1, 9, 8, 8]
     assert stated["inputs"][2] == {
         "name": "encoder_hidden_states",
@@ -190,7 +190,7 @@ def test_weights_beside_the_graph_where_one_file_cannot_hold_them(
 def test_free_batch(folder: Path, tmp_path: Path) -> None:
     export_unet(folder, ExportConfig(batch=(1, 2, 4)), tmp_path / "out")
     stated = json.loads((tmp_path / "out" / "denoise.json").read_text())
-    assert stated["free_sizes"] == {"batch": [1, 2, 4]}
+    assert stated["dynamic_axes"] == {"batch": [1, 2, 4]}
     assert stated["inputs"][0]["shape"] == ["batch", 9, 8, 8]
     feed = {k: v.numpy() for k, v in _example(FAMILIES["inpainting"][1]).items()}
     three = {k: np.concatenate([v, 0.5 * v, -v]).astype(v.dtype) for k, v in feed.items()}
@@ -210,7 +210,7 @@ def test_layers_that_float16_cannot_hold_stay_float32(tmp_path: Path) -> None:
     write_unet_folder(tmp_path / "unet", model, None)
     export_unet(tmp_path / "unet", ExportConfig(precision="fp16"), tmp_path / "out")
     stated = json.loads((tmp_path / "out" / "denoise.json").read_text())
-    kept = stated["islands"]["overflow"]
+    kept = stated["float32_nodes"]["overflow"]
     assert kept and all("norm" in name for name in kept)
     graph = onnx.load(tmp_path / "out" / "denoise.onnx").graph
     types = {t.name: t.data_type for t in graph.initializer}

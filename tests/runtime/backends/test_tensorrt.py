@@ -74,7 +74,7 @@ def with_engines(bundle_folder: Path, nvidia: ModuleType) -> Callable[..., Path]
             inputs = replace(
                 EngineInputs(
                     onnx=onnx_hashes(files, graph.file),
-                    flavour=fakes.backend.replace("_", "-"),
+                    backend=fakes.backend.replace("_", "-"),
                     version=fakes.trt.__version__,
                     architectures=("SM86",),
                     precision="fp32",
@@ -254,7 +254,7 @@ def _open(fakes: Any, folder: Path, *graphs: str) -> Any:
     [
         ({"version": "9.9"}, r"SM86 with tensorrt 9\.9 \(another version\)"),
         ({"architectures": ("SM89",)}, r"SM89 with tensorrt 11.4.0.106 \(another architecture\)"),
-        ({"flavour": "tensorrt-rtx"}, r"\(another flavour\)"),
+        ({"backend": "tensorrt_rtx"}, r"\(another backend\)"),
     ],
 )
 def test_a_stale_or_foreign_engine_is_never_used(
@@ -265,7 +265,7 @@ def test_a_stale_or_foreign_engine_is_never_used(
     with pytest.raises(
         EngineMissing,
         match=rf"holds no engine of graph 'encode' for SM86 with tensorrt 11.4.0.106: it holds "
-        rf".*{reason}; make one with edgeswap engine .*bundle NEW_BUNDLE --flavour tensorrt",
+        rf".*{reason}; make one with edgeswap engine .*bundle NEW_BUNDLE --backend tensorrt",
     ):
         _open(fakes, folder, "encode")
 
@@ -276,7 +276,7 @@ def test_a_bundle_without_engines_says_what_to_type(
     fakes = install(RTX)
     with pytest.raises(
         EngineMissing,
-        match=r"it holds none; make one with .* --flavour tensorrt-rtx --target SM86$",
+        match=r"it holds none; make one with .* --backend tensorrt_rtx --target SM86$",
     ):
         _open(fakes, bundle_folder, "encode")
 

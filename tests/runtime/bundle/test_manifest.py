@@ -101,12 +101,12 @@ def test_any_change_by_hand_is_noticed(bundle_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda b: b.update(colour_order="BGR"), "colour_order is 'BGR', expected 'RGB'"),
+        (lambda b: b.update(color_order="BGR"), "color_order is 'BGR', expected 'RGB'"),
         (lambda b: b.update(value_range=[0, 1]), "value_range is"),
         (lambda b: b.update(resolution_px=0), "manifest.resolution_px is 0, expected 8 to 2 048"),
         (lambda b: b.update(evaluations_per_step=3), "evaluations_per_step is 3, expected 1 to 2"),
         (lambda b: b.update(default_schedule="x"), r"default_schedule 'x' is none of \['noise'"),
-        (lambda b: b.update(colour="x"), "manifest has an unknown field 'colour'"),
+        (lambda b: b.update(color="x"), "manifest has an unknown field 'color'"),
         (lambda b: b.pop("mask"), "manifest lacks the field 'mask'"),
         (lambda b: b["graphs"].pop("decode"), r"graphs are \['denoise', 'detector', 'encode'"),
         (
@@ -149,7 +149,7 @@ def test_values_refuse_nonsense(tiny: Any) -> None:
     with pytest.raises(SchemaError, match="has 1 points, expected 5"):
         Alignment(landmarks_px=((0.0, 0.0),))
     with pytest.raises(SchemaError, match="is not a superellipse"):
-        Mask(centre_px=(1, 1), radii_px=(0, 1), exponent=2, feather_px=1)
+        Mask(center_px=(1, 1), radii_px=(0, 1), exponent=2, feather_px=1)
     with pytest.raises(SchemaError, match="has no rows"):
         Schedule(sampler="x", steps=0, initial_noise_scale=1, rows=())
     with pytest.raises(SchemaError, match="kind is 'x'"):
@@ -232,7 +232,7 @@ def _widen(tensor: dict[str, Any], size: int) -> None:
             "dtype is 'float16', expected float32",
         ),
         (
-            lambda b: b["graphs"]["encode"].update(free_sizes={"batch": [4, 2, 8]}),
+            lambda b: b["graphs"]["encode"].update(dynamic_axes={"batch": [4, 2, 8]}),
             "expected them in rising order",
         ),
         (lambda b: b.update(guidance_scale=1e20), "guidance_scale is 1e\\+20"),

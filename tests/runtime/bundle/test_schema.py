@@ -58,7 +58,7 @@ def test_there_and_back() -> None:
         ({"count": "2"}, r"shape\.count is of type str, expected int"),
         ({"count": True}, r"shape\.count is of type bool, expected int"),
         ({"count": 2.0}, r"shape\.count is of type float, expected int"),
-        ({"colour": 1}, "shape has an unknown field 'colour'"),
+        ({"color": 1}, "shape has an unknown field 'color'"),
         ({"points": [{"at": [1]}]}, r"shape\.points\[0\]\.at has 1 items, expected 2"),
         ({"points": [{"at": [1, "2"]}]}, r"points\[0\]\.at\[1\] is '2', expected a finite number"),
         ({"points": [{"at": [1, True]}]}, r"at\[1\] is True, expected a finite number"),

@@ -76,12 +76,12 @@ def test_degenerate_landmarks_are_refused() -> None:
 
 @given(turn=TURN, scale=st.floats(0.1, 5))
 @settings(max_examples=40, deadline=None)
-def test_resample_samples_pixel_centres(turn: float, scale: float) -> None:
+def test_resample_samples_pixel_centers(turn: float, scale: float) -> None:
     """On a linear ramp every sound filter gives the coordinate itself, whatever the zoom."""
     size = (12, 9)
     to_image = _matrix(turn, scale, (0, 0))
-    centre = transform_points(to_image, [[5.5, 4]])[0]
-    to_image[:, 2] = [150, 140] - centre
+    center = transform_points(to_image, [[5.5, 4]])[0]
+    to_image[:, 2] = [150, 140] - center
     y, x = np.mgrid[: size[1], : size[0]]
     expected = transform_points(to_image, np.stack([x.ravel(), y.ravel()], 1))
     found = resample(_ramp(280, 300), to_image, size)
@@ -96,7 +96,7 @@ def test_warp_of_the_identity_is_exact() -> None:
 
 
 def test_shrinking_averages_instead_of_aliasing() -> None:
-    """A fine checkerboard has no place in a small crop: it must become grey."""
+    """A fine checkerboard has no place in a small crop: it must become gray."""
     y, x = np.mgrid[:600, :600]
     board = np.repeat((((x + y) % 2) * 255).astype(np.uint8)[..., None], 3, 2)
     for factor in (2.0, 2.7, 5.0, 9.3):
@@ -106,7 +106,7 @@ def test_shrinking_averages_instead_of_aliasing() -> None:
 
 
 def test_warp_keeps_the_mean_brightness() -> None:
-    """Pillow's 8-bit transforms round down: half a grey level lost at every warp."""
+    """Pillow's 8-bit transforms round down: half a gray level lost at every warp."""
     picture = np.random.default_rng(1).integers(100, 110, (200, 200, 3), dtype=np.uint8)
     for factor in (0.4, 1.0, 1.5, 4.2):
         crop = warp(picture, _matrix(0.3, 1 / factor, (3.3, 2.2)), 16)

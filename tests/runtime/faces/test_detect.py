@@ -113,14 +113,14 @@ def test_choosing_faces() -> None:
 
 
 DOTS = np.array([[150, 140], [190, 142], [170, 165], [155, 185], [186, 186]])
-COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
+COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
 
 
 def _dot_picture() -> np.ndarray:
-    """A picture whose face is five dots, one colour for each landmark."""
+    """A picture whose face is five dots, one color for each landmark."""
     picture = np.zeros((400, 400, 3), np.uint8)
-    for colour, (x, y) in zip(COLOURS, DOTS, strict=True):
-        picture[y - 3 : y + 4, x - 3 : x + 4] = colour
+    for color, (x, y) in zip(COLORS, DOTS, strict=True):
+        picture[y - 3 : y + 4, x - 3 : x + 4] = color
     return picture
 
 

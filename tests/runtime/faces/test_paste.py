@@ -13,7 +13,7 @@ from edgeswap_runtime.faces.align import similarity, transform_points, warp
 from edgeswap_runtime.faces.paste import mask_weights, paste
 
 SIDE = 96
-MASK = Mask(centre_px=(47.5, 50.0), radii_px=(36.0, 42.0), exponent=2.5, feather_px=8.0)
+MASK = Mask(center_px=(47.5, 50.0), radii_px=(36.0, 42.0), exponent=2.5, feather_px=8.0)
 LANDMARKS = np.array([[31.7, 38.5], [64.2, 38.3], [48.0, 57.0], [34.7, 76.0], [61.6, 75.9]])
 
 
@@ -33,8 +33,8 @@ def _smooth_picture(seed: int, height: int, width: int, wavelength_px: float) ->
 def _place(size: float, turn: float, x: float, y: float) -> np.ndarray:
     """Picture-to-crop matrix of a face whose crop spans `size` picture pixels around (x, y)."""
     c, s = np.cos(turn) * size / SIDE, np.sin(turn) * size / SIDE
-    centred = LANDMARKS - (SIDE - 1) / 2
-    return similarity(centred @ np.array([[c, s], [-s, c]]) + [x, y], LANDMARKS)
+    centered = LANDMARKS - (SIDE - 1) / 2
+    return similarity(centered @ np.array([[c, s], [-s, c]]) + [x, y], LANDMARKS)
 
 
 def _weights(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def test_round_trip(size: float, turn: float, x: float, y: float, seed: int) -> 
     assert np.abs(shift).max() < 0.1 * max(1.0, size / SIDE)
 
 
-def test_a_colour_fills_the_mask_and_fades_at_its_rim() -> None:
+def test_a_color_fills_the_mask_and_fades_at_its_rim() -> None:
     picture = np.full((200, 200, 3), 50, np.uint8)
     matrix = _place(120, 0.2, 100, 100)
     paste(picture, np.full((SIDE, SIDE, 3), 250, np.float32), matrix, MASK)
@@ -106,12 +106,12 @@ def test_mask_weights_are_a_soft_superellipse() -> None:
     assert at(47.5 + 36, 50) == 0
     assert at(47.5 + 36 - 4, 50) == pytest.approx(0.5)  # half the feather
     assert at(0, 0) == 0
-    hard = Mask(centre_px=(47.5, 50), radii_px=(36, 42), exponent=2.5, feather_px=0)
+    hard = Mask(center_px=(47.5, 50), radii_px=(36, 42), exponent=2.5, feather_px=0)
     assert {at(47.5 + 35.9, 50, hard), at(47.5 + 36.1, 50, hard)} == {0.0, 1.0}
 
 
 def test_a_mask_wider_than_the_crop_still_ends_at_its_border() -> None:
-    wide = Mask(centre_px=(47.5, 47.5), radii_px=(90, 90), exponent=2, feather_px=8)
+    wide = Mask(center_px=(47.5, 47.5), radii_px=(90, 90), exponent=2, feather_px=8)
     points = np.array([0.0, 4.0, 47.5, 95.0])
     found = mask_weights(wide, points, np.full(4, 47.5), SIDE)
     assert found[0] == 0 and found[3] == 0 and found[2] == 1

@@ -21,7 +21,7 @@ RAMP = np.linspace(0, 1, 48 * 40).reshape(40, 48)
 
 
 def _png(path: Path, values: np.ndarray) -> None:
-    """A PNG of 16 bits a channel, which Pillow cannot write in colour."""
+    """A PNG of 16 bits a channel, which Pillow cannot write in color."""
     height, width = values.shape[:2]
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[1 if values.ndim == 2 else values.shape[2]]
 

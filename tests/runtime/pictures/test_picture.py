@@ -79,16 +79,16 @@ def test_unreadable_exif_is_taken_as_upright_and_logged(
     assert "EXIF cannot be read" in caplog.text
 
 
-def test_grey_palette_alpha_and_sixteen_bits(tmp_path: Path) -> None:
-    grey = np.arange(0, 200, 2, dtype=np.uint8).reshape(10, 10)
+def test_gray_palette_alpha_and_sixteen_bits(tmp_path: Path) -> None:
+    gray = np.arange(0, 200, 2, dtype=np.uint8).reshape(10, 10)
     path = tmp_path / "a.png"
-    Image.fromarray(grey).save(path)
-    np.testing.assert_array_equal(read_picture(path), np.repeat(grey[..., None], 3, 2))
-    Image.fromarray(grey.astype(np.uint16) * 257).save(path)
-    np.testing.assert_array_equal(read_picture(path), np.repeat(grey[..., None], 3, 2))
+    Image.fromarray(gray).save(path)
+    np.testing.assert_array_equal(read_picture(path), np.repeat(gray[..., None], 3, 2))
+    Image.fromarray(gray.astype(np.uint16) * 257).save(path)
+    np.testing.assert_array_equal(read_picture(path), np.repeat(gray[..., None], 3, 2))
     Image.fromarray(_corners()).convert("P", palette=Image.Palette.ADAPTIVE).save(path)
     np.testing.assert_array_equal(read_picture(path), _corners())
-    Image.fromarray(grey).point(lambda v: 255 * (v > 100)).convert("1").save(path)
+    Image.fromarray(gray).point(lambda v: 255 * (v > 100)).convert("1").save(path)
     assert set(np.unique(read_picture(path))) == {0, 255}
 
 
@@ -228,7 +228,7 @@ def test_a_disk_error_is_not_blamed_on_the_picture(
     assert not isinstance(caught.value, UnreadablePicture)
 
 
-def test_the_colour_profile_travels_along(tmp_path: Path) -> None:
+def test_the_color_profile_travels_along(tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     source, out = tmp_path / "a.jpg", tmp_path / "b.png"
     Image.fromarray(_corners()).save(source, icc_profile=profile)

@@ -43,7 +43,7 @@ def _pick(folder: Path, seed: float) -> Path:
     return variants[int(seed * 1000) % len(variants)]
 
 
-def mean_colour(path: Path, uv: NDArray[np.float32]) -> NDArray[np.float64]:
+def mean_color(path: Path, uv: NDArray[np.float32]) -> NDArray[np.float64]:
     """Mean linear RGB (3,) of a texture at some texture coordinates (M, 2)."""
     with Image.open(path) as file:
         small = np.asarray(file.convert("RGB").resize((256, 256), Image.Resampling.BOX))
@@ -61,13 +61,13 @@ def skin_uniforms(
     Args:
         identity: whose skin.
         share: of its second texture.
-        tone: (3,) factor on its colour; 1 for the wearer.
+        tone: (3,) factor on its color; 1 for the wearer.
     """
     return {
         "mix_gloss_seed_age": (share, identity.gloss, identity.marks_seed, identity.wrinkles),
         "marks": (identity.freckles, identity.blush, identity.eye_shadow, identity.stubble),
         "tint_rings": (*identity.skin_tint, identity.dark_rings),
         "lips_tone": (*identity.lip_tint, 0.0),
-        "beard": (*identity.brow_colour, 0.0),
+        "beard": (*identity.brow_color, 0.0),
         "tone": (float(tone[0]), float(tone[1]), float(tone[2]), 0.0),
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Points = NDArray[np.float32]
 
-# From the eye's centre, the nose tip and the mouth's corner to where the YuNet detector sees them,
+# From the eye's center, the nose tip and the mouth's corner to where the YuNet detector sees them,
 # fitted on 400 portraits; x counts outwards.
 _EYE_DM = np.array([0.012, -0.030, 0.169], np.float32)
 _NOSE_DM = np.array([0.0, 0.028, 0.0], np.float32)
@@ -81,9 +81,9 @@ def wear_inner_face(head: Head, outer: Points, inner: Points) -> Points:
     """
     core = head.inner > 0.5
     a, b = inner[core], outer[core]
-    centre_a, centre_b = a.mean(0), b.mean(0)
-    scale = np.sqrt(((b - centre_b) ** 2).sum() / ((a - centre_a) ** 2).sum())
-    moved = (inner - centre_a) * scale + centre_b
+    center_a, center_b = a.mean(0), b.mean(0)
+    scale = np.sqrt(((b - center_b) ** 2).sum() / ((a - center_a) ** 2).sum())
+    moved = (inner - center_a) * scale + center_b
     return outer + head.inner[:, None] * (moved - outer)
 
 
@@ -107,9 +107,9 @@ class Pose:
         height = points[:, 1] + 0.28 * np.clip(points[:, 2], -0.5, 2)
         weight = np.clip((height - (self.neck_height - 0.05)) / 0.75, 0, 1)[:, None]
         weight = (weight * weight * (3 - 2 * weight)).astype(np.float32)
-        centred = points - self.pivot
-        body = centred @ self.body_turn.T
-        posed: Points = self.pivot + body + weight * (centred @ self.head_turn.T - body)
+        centered = points - self.pivot
+        body = centered @ self.body_turn.T
+        posed: Points = self.pivot + body + weight * (centered @ self.head_turn.T - body)
         return posed
 
 

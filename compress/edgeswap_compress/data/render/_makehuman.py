@@ -127,7 +127,7 @@ def _three_faces(stream: list[int]) -> Iterator[list[Corner]]:
     """Decode the face stream: a bit field, then indices for each property it announces.
 
     Source: three.js, JSON model format 3 (bits: quad, material, face uv, vertex uv, face normal,
-    vertex normal, face colour, vertex colour).
+    vertex normal, face color, vertex color).
     """
     position = 0
     while position < len(stream):

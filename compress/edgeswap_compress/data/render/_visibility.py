@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _DIRECTIONS = 192
 _MAP_PX = 384
 _HALF_DM = 2.2
-_CENTRE_DM = (0.0, 6.7, 0.2)
+_CENTER_DM = (0.0, 6.7, 0.2)
 _BIAS_DM = 0.025
 _SHARPNESS = 22.0
 """Of the light: larger is harder. 22 is a lamp about 25 degrees wide."""
@@ -62,7 +62,7 @@ def load_visibility(
 ) -> Visibility:
     """The table for a surface at rest, from the cache or rendered now (some seconds)."""
     key = hashlib.sha256(base.tobytes() + surface.corners.tobytes())
-    key.update(repr((_DIRECTIONS, _MAP_PX, _HALF_DM, _CENTRE_DM, _BIAS_DM, 1)).encode())
+    key.update(repr((_DIRECTIONS, _MAP_PX, _HALF_DM, _CENTER_DM, _BIAS_DM, 1)).encode())
     path = cache_dir / f"visibility-{key.hexdigest()[:16]}.npz"
     directions = sphere(_DIRECTIONS)
     if not path.is_file():
@@ -118,9 +118,9 @@ def _orthographic(direction: NDArray[np.float32]) -> NDArray[np.float64]:
     x = np.cross(helper, z)
     x /= np.linalg.norm(x)
     rows = np.stack([x, np.cross(z, x), -z]) / _HALF_DM
-    rows[2] /= 2  # chest and hair behind the centre stay within the depth range
+    rows[2] /= 2  # chest and hair behind the center stay within the depth range
     matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = rows, -rows @ np.array(_CENTRE_DM)
+    matrix[:3, :3], matrix[:3, 3] = rows, -rows @ np.array(_CENTER_DM)
     return matrix
 
 

@@ -1,6 +1,6 @@
 """Cameras: from the posed head to the pixels of an aligned crop or of a portrait.
 
-Pixel coordinates follow `edgeswap_runtime.faces.align`: x right, y down, pixel centres at integers.
+Pixel coordinates follow `edgeswap_runtime.faces.align`: x right, y down, pixel centers at integers.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ def template(size_px: int) -> NDArray[np.float64]:
 
 
 def crop_camera(
-    landmarks: NDArray[np.floating], centre: NDArray[np.floating], scene: Scene, size_px: int
+    landmarks: NDArray[np.floating], center: NDArray[np.floating], scene: Scene, size_px: int
 ) -> Camera:
     """The camera whose picture is the aligned crop, with the scene's misalignment.
 
     Args:
         landmarks: (5, 3) posed, in the order of `face_landmarks`.
-        centre: (3,) the posed point the camera looks at.
+        center: (3,) the posed point the camera looks at.
         size_px: side of the crop.
     """
-    plain = look_at(centre, scene.distance_dm, half_height_dm=1.0, size_px=size_px)
+    plain = look_at(center, scene.distance_dm, half_height_dm=1.0, size_px=size_px)
     matrix = similarity(plain.project(landmarks), template(size_px))
     matrix = _jitter(scene, size_px) @ np.vstack([matrix, [0, 0, 1]])
-    # The same transform in normalised device coordinates, where y points up.
+    # The same transform in normalized device coordinates, where y points up.
     to_pixels = np.array(
         [[size_px / 2, 0, size_px / 2 - 0.5], [0, -size_px / 2, size_px / 2 - 0.5], [0, 0, 1]]
     )
@@ -71,7 +71,7 @@ def crop_camera(
 
 
 def look_at(
-    centre: NDArray[np.floating], distance_dm: float, *, half_height_dm: float, size_px: int
+    center: NDArray[np.floating], distance_dm: float, *, half_height_dm: float, size_px: int
 ) -> Camera:
     """A camera before a point, whose picture shows `half_height_dm` above and below it."""
     near, far = max(0.4, distance_dm - _DEPTH_DM[0]), distance_dm + _DEPTH_DM[1]
@@ -84,14 +84,14 @@ def look_at(
             [0, 0, -1, 0],
         ]
     )
-    position = np.asarray(centre, np.float64) + np.array([0, 0, distance_dm])
+    position = np.asarray(center, np.float64) + np.array([0, 0, distance_dm])
     view = np.eye(4)
     view[:3, 3] = -position
     return Camera(clip=projection @ view, position=position, size_px=size_px)
 
 
 def _jitter(scene: Scene, size_px: int) -> NDArray[np.float64]:
-    """Turn and scale about the crop's centre, then shift: (3, 3), in pixels."""
+    """Turn and scale about the crop's center, then shift: (3, 3), in pixels."""
     middle = (size_px - 1) / 2
     angle = np.radians(scene.crop_turn_deg)
     turn = scene.crop_scale * np.array(

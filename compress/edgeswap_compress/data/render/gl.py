@@ -65,14 +65,14 @@ def load_program(context: moderngl.Context, name: str) -> moderngl.Program:
     return program
 
 
-def load_texture(context: moderngl.Context, path: Path, *, grey: bool = False) -> moderngl.Texture:
+def load_texture(context: moderngl.Context, path: Path, *, gray: bool = False) -> moderngl.Texture:
     """A mipmapped texture with v pointing up; at most 512 px wide, which is all a crop shows."""
     with Image.open(path) as file:
-        picture = file.convert("L" if grey else "RGBA")
+        picture = file.convert("L" if gray else "RGBA")
     if picture.width > 512:
         picture = picture.resize((512, 512), Image.Resampling.LANCZOS)
     flipped = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    texture = context.texture(picture.size, 1 if grey else 4, flipped.tobytes(), alignment=1)
+    texture = context.texture(picture.size, 1 if gray else 4, flipped.tobytes(), alignment=1)
     texture.build_mipmaps()
     texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
     return texture

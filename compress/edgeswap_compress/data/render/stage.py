@@ -103,14 +103,14 @@ def _stage(
     pose = make_pose(head, wearer.shape, scene)
     landmarks = face_landmarks(head, outer)
     look = _PORTRAIT_LOOK_DM if portrait else _LOOK_DM
-    centre = pose.apply(landmarks[:2].mean(0, keepdims=True) + look)[0]
+    center = pose.apply(landmarks[:2].mean(0, keepdims=True) + look)[0]
     if portrait:
         camera = look_at(
-            centre,
+            center,
             scene.distance_dm + 4,
             half_height_dm=_PORTRAIT_HALF_HEIGHT_DM,
             size_px=size_px,
         )
     else:
-        camera = crop_camera(pose.apply(landmarks), centre, scene, size_px)
+        camera = crop_camera(pose.apply(landmarks), center, scene, size_px)
     return Stage(wearer=wearer, scene=scene, moves=moves, outer=outer, pose=pose, camera=camera)

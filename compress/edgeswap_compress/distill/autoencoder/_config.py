@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgeswap_compress._checks import (
     LEARNING_RATE,
     MINUTES,
-    OPTIMISERS,
+    OPTIMIZERS,
     SAMPLES,
     WEIGHT,
     check_choice,
@@ -44,7 +44,7 @@ class SmallAutoencoderConfig:
     samples: int | None = None
     batch_size: int = 24
     learning_rate: float = 2e-3
-    optimiser: str = "muon"
+    optimizer: str = "muon"
     latent_noise: float = 0.15
     latent_weight: float = 0.2
     fine_weight: float = 0.5
@@ -53,7 +53,7 @@ class SmallAutoencoderConfig:
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
-        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_seed(self.seed)
         check_ranges(
             self,

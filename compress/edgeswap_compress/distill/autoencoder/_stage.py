@@ -12,7 +12,7 @@ import torch
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
-from edgeswap_compress.checkpoint.latents import works_normalised
+from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
@@ -51,7 +51,7 @@ def shrink_autoencoder(
     tracker: Tracker | None = None,
     progress: StageProgress | None = None,
 ) -> Path | None:
-    """Distil a checkpoint's autoencoder into a small one that speaks the same latents.
+    """Distill a checkpoint's autoencoder into a small one that speaks the same latents.
 
     Args:
         path: checkpoint with a large autoencoder; its other modules are kept.
@@ -73,7 +73,7 @@ def shrink_autoencoder(
         raise OutputExists(out)
     config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
     checkpoint = Checkpoint.load(path)
-    if works_normalised(checkpoint.vae):
+    if works_normalized(checkpoint.vae):
         raise InvalidCheckpoint(
             f"{path}: vae", expected="an AutoencoderKL to learn from", found="an AutoencoderTiny"
         )
@@ -146,7 +146,7 @@ def _fit_config(
         samples=steps * config.batch_size,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
-        optimiser=config.optimiser,
+        optimizer=config.optimizer,
         warmup_steps=min(100, max(1, steps // 10)),
         hold=0.4,
         weight_decay=1e-4,

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from edgeswap_compress._checks import (
-    OPTIMISERS,
+    OPTIMIZERS,
     RUN_BYTES,
     check_checkpoint,
     check_dataset,
@@ -25,7 +25,7 @@ from edgeswap_compress.fit.dtype import DTYPES, dtype_line
 
 SETTINGS = ("patch_size", "width", "encoder_blocks", "decoder_blocks", "minutes", "samples",
             "batch_size", "learning_rate", "latent_noise", "latent_weight", "fine_weight",
-            "optimiser", "dtype", "seed")  # fmt: skip
+            "optimizer", "dtype", "seed")  # fmt: skip
 
 
 def command(argv: list[str]) -> int:
@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     usual = SmallAutoencoderConfig()
     parser = argparse.ArgumentParser(
         prog="edgeswap distill autoencoder",
-        description="Distil a checkpoint's autoencoder into a small one with the same latents. "
+        description="Distill a checkpoint's autoencoder into a small one with the same latents. "
         "Do this before the denoiser is distilled, which then learns on the small encoder's.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -124,12 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=usual.minutes, help="wall time")
     length.add_argument("--samples", type=int, help="instead: images to learn from")
-    parser.add_argument("--optimiser", choices=OPTIMISERS, default=usual.optimiser)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default=usual.optimizer)
     parser.add_argument(
         "--dtype", choices=DTYPES, default=usual.dtype,
         help="that torch computes in; auto: the faster one here",
     )  # fmt: skip
-    named = ("minutes", "samples", "optimiser", "dtype")
+    named = ("minutes", "samples", "optimizer", "dtype")
     for name in (n for n in SETTINGS if n not in named):
         value = getattr(usual, name)
         parser.add_argument(

@@ -48,14 +48,14 @@ def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) ->
             latent_channels=swap.latent_channels,
         )
     with torch.no_grad():
-        module.decoder.layers[-1].bias.fill_(0.5)  # it counts from 0 to 1: begin at mid-grey
+        module.decoder.layers[-1].bias.fill_(0.5)  # it counts from 0 to 1: begin at mid-gray
     return module
 
 
 class SmallAutoencoderObjective:
     """Both halves learn at once, each from what it can know.
 
-    The encoder: the large encoder's normalised latents, in every step. The decoder, in turns:
+    The encoder: the large encoder's normalized latents, in every step. The decoder, in turns:
     pictures from the large encoder's latents with some noise, so that it tolerates what a denoiser
     gives it; and pictures from the small encoder's latents, which teaches both what the other
     makes of its work.
@@ -87,7 +87,7 @@ class SmallAutoencoderObjective:
 
     @torch.no_grad()
     def _large(self, crops: Tensor) -> Tensor:
-        """The large encoder's normalised latents."""
+        """The large encoder's normalized latents."""
         return encode_crop(self._vae, self._swap, crops.to(self._dtype)).float()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:

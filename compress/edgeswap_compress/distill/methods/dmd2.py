@@ -14,7 +14,7 @@ from edgeswap_compress.distill._task import Batch, DistillInputs, StudentTask
 from edgeswap_compress.fit.loop import Draw
 
 
-class MatchingObjective(StudentTask):
+class Dmd2Objective(StudentTask):
     """DMD2 (2405.14867): the student's swaps are moved to where the teacher finds them likelier.
 
     The direction is the difference of two denoised versions of a noised swap: the guided teacher's,

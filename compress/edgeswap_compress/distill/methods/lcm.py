@@ -10,7 +10,7 @@ from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import CLEAN, timesteps_of
 
 
-class ConsistencyObjective(StudentTask):
+class LcmObjective(StudentTask):
     """Consistency (2303.01469, algorithm 2) along a guided solver's path in latents (2310.04378).
 
     The student at x_t must say what it says at the point to which one DDIM step of the guided

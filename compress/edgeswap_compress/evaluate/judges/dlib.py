@@ -1,4 +1,4 @@
-"""The judge of identity: dlib's face recogniser, which no part of a swap model has ever seen.
+"""The judge of identity: dlib's face recognizer, which no part of a swap model has ever seen.
 
 Two pictures show one person, by dlib's own rule, where their embeddings are less than 0.6 apart
 (Euclidean). That threshold belongs to photographs of real people aligned by dlib's own landmarks;
@@ -46,7 +46,7 @@ _MEAN_FACE = np.array(
         [0.726104, 0.780233],
     ]
 )  # fmt: skip
-"""Our five landmarks on dlib's mean face: the centres of its eye points 36-41 and 42-47, nose tip
+"""Our five landmarks on dlib's mean face: the centers of its eye points 36-41 and 42-47, nose tip
 30, mouth corners 48 and 54. Source: dlib, `image_transforms/interpolation.h`,
 get_face_chip_details."""
 

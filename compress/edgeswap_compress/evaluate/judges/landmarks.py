@@ -22,12 +22,12 @@ _SHA256 = "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493"
 _CHIP_PX = 192
 _POINTS = 468
 _ZOOM = 1.3
-_CENTRE_96_PX = (47.5, 50.0)
+_CENTER_96_PX = (47.5, 50.0)
 """The chip shows a square 1.3 times the crop's side around this point of a 96 px crop. Of sides
 from 1.0 to 1.8 and heights from 44 to 56 it is where the eyes and mouth corners found on rendered
 faces lie nearest to the exact ones; MediaPipe cuts its own chip from a detector's box."""
 
-CHIP_LANDMARKS_PX = (TEMPLATE_96 - _CENTRE_96_PX) * 2 / _ZOOM + (_CHIP_PX - 1) / 2
+CHIP_LANDMARKS_PX = (TEMPLATE_96 - _CENTER_96_PX) * 2 / _ZOOM + (_CHIP_PX - 1) / 2
 """(5, 2) where the alignment template lies in the chip."""
 
 
@@ -53,7 +53,7 @@ class Landmarker(Protocol):
 def eye_distances(
     landmarks: NDArray[np.floating], eye_corners: tuple[int, int, int, int]
 ) -> NDArray[np.float64]:
-    """(N,) distances of the eye centres, each the middle of its corners, of (N, P, 2) landmarks."""
+    """(N,) distances of the eye centers, each the middle of its corners, of (N, P, 2) landmarks."""
     a, b, c, d = (landmarks[:, corner] for corner in eye_corners)
     apart: NDArray[np.float64] = np.linalg.norm((a + b) / 2 - (c + d) / 2, axis=-1)
     return apart

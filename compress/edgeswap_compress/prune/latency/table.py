@@ -24,7 +24,7 @@ from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.prune.latency.sessions import Session, open_session, tensors_of
 from edgeswap_compress.prune.latency.timing import interleaved_medians_ms
 from edgeswap_compress.prune.search.widths import Cost
-from edgeswap_compress.prune.structure.analysis import Survey, plan_from_kept
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, plan_from_kept
 from edgeswap_compress.prune.structure.costs import CostModel, Integers
 from edgeswap_runtime.files import write_json
 
@@ -55,7 +55,7 @@ class LatencyTable:
         A block's latency is read off between its measured points by its MACs. What the whole took
         beyond the sum of its blocks, or short of it, is scaled with the blocks.
         """
-        owners = [self._owner(layer) for layer in costs.macs_bill.layers]
+        owners = [self._owner(layer) for layer in costs.macs_terms.layers]
         names = list(self.blocks)
         owned = np.array([[owner == name for name in names] for owner in owners], dtype=np.int64)
         curves = [_curve(self.blocks[name]) for name in names]
@@ -63,7 +63,7 @@ class LatencyTable:
 
         def predict(widths: ArrayLike) -> NDArray[Any]:
             lost = costs.sizes - np.asarray(widths, dtype=np.int64)
-            macs = costs.macs_bill.entries(lost) @ owned
+            macs = costs.macs_terms.entries(lost) @ owned
             latency: NDArray[Any] = scale * sum(
                 np.interp(macs[..., i], *curve) for i, curve in enumerate(curves)
             )
@@ -76,14 +76,14 @@ class LatencyTable:
             layer = layer.rpartition(".")[0]
         return layer
 
-    def check(self, known: Survey) -> None:
-        """Raises unless the table is of a survey's U-Net.
+    def check(self, known: PrunableStructure) -> None:
+        """Raises unless the table is of a structure's U-Net.
 
         Raises:
             PruningError: a block is missing, or its MACs are others.
         """
         widths = known.costs.sizes
-        for name, macs in _macs(known.costs, block_names(known.twin), widths).items():
+        for name, macs in _macs(known.costs, block_names(known.meta), widths).items():
             stated = self.blocks[name][0][0] if name in self.blocks else 0
             if stated != macs:
                 raise PruningError(
@@ -135,7 +135,7 @@ def block_names(unet: nn.Module) -> tuple[str, ...]:
 
 def measure_latencies(
     unet: Any,
-    known: Survey,
+    known: PrunableStructure,
     inputs: Mapping[str, Any],
     *,
     runs: int = 15,
@@ -145,12 +145,12 @@ def measure_latencies(
 
     Args:
         unet: in its original shape, float32; not changed.
-        known: `survey(unet)`, nothing dropped.
+        known: `analyze(unet)`, nothing dropped.
         inputs: keyword arguments of one evaluation, on the CPU; they fix size and batch.
         runs: timed evaluations of each block, in turns.
         timer: replaces the measuring, for tests.
     """
-    counted = _macs(known.costs, block_names(known.twin), known.costs.sizes)
+    counted = _macs(known.costs, block_names(known.meta), known.costs.sizes)
     # what has no MACs (resampling without a convolution) is shared out among the other blocks
     names = tuple(name for name, macs in counted.items() if macs > 0)
     sessions: dict[Any, Session] = {"": open_session(unet, kwargs=dict(inputs))}
@@ -158,7 +158,7 @@ def measure_latencies(
     for level in LEVELS:
         kept = {chosen.name: range(_width(chosen, level)) for chosen in known.sets}
         widths = [len(kept[chosen.name]) for chosen in known.sets]
-        small = apply_plan(deepcopy(unet), plan_from_kept(known.twin, known.sets, kept)).eval()
+        small = apply_plan(deepcopy(unet), plan_from_kept(known.meta, known.sets, kept)).eval()
         macs = _macs(known.costs, names, np.array(widths, dtype=np.int64))
         for name, (args, kwargs) in _calls(small, names, inputs).items():
             module = small.get_submodule(name)
@@ -182,9 +182,9 @@ def _width(chosen: Any, level: float) -> int:
 
 
 def _macs(costs: CostModel, names: tuple[str, ...], widths: Integers) -> dict[str, int]:
-    entries = costs.macs_bill.entries(costs.sizes - widths)
+    entries = costs.macs_terms.entries(costs.sizes - widths)
     totals = dict.fromkeys(names, 0)
-    for layer, macs in zip(costs.macs_bill.layers, entries, strict=True):
+    for layer, macs in zip(costs.macs_terms.layers, entries, strict=True):
         for name in names:
             if layer == name or layer.startswith(f"{name}."):
                 totals[name] += int(macs)

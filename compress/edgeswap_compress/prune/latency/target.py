@@ -14,10 +14,10 @@ from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.timing import fast_ms, in_turns_ms
-from edgeswap_compress.prune.search.choice import Aids, build_plan
+from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.search.widths import TOLERANCE
-from edgeswap_compress.prune.structure.analysis import Survey, survey
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
 from edgeswap_compress.prune.structure.inputs import example_inputs
 
 TRIES = 6
@@ -81,9 +81,9 @@ def latency_ratio(whole: Any, pruned: Any, *, tokens: int, runs: int = RUNS) -> 
 def build_measured_plan(
     unet: Any,
     config: PruneConfig,
-    known: Survey,
+    known: PrunableStructure,
     *,
-    aids: Aids,
+    plan_inputs: PlanInputs,
     earlier: Earlier | None = None,
     timer: RatioTimer | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -92,11 +92,11 @@ def build_measured_plan(
 
     The table adds up blocks that were timed alone, which is a few hundredths off the whole. So the
     proposed U-Net is timed beside the original, and the table is asked for a ratio corrected by
-    what was found, at most six times and for at most three minutes, in the depth and scope that
-    won at first.
+    what was found, at most six times and for at most three minutes, in the depth and allocation
+    that won at first.
 
     Args:
-        unet, config, aids, earlier: as for `build_plan`.
+        unet, config, plan_inputs, earlier: as for `build_plan`.
         known: of the U-Net in its original shape.
         timer: replaces the measuring, for tests.
         clock: seconds; replaces the machine's, for tests.
@@ -109,7 +109,7 @@ def build_measured_plan(
         TooNoisy: the nearest was measured on a machine too busy to tell.
     """
     whole = unet if earlier is None else earlier.original
-    measure = timer or (lambda a, b: latency_ratio(a, b, tokens=aids.tokens))
+    measure = timer or (lambda a, b: latency_ratio(a, b, tokens=plan_inputs.tokens))
     wanted = asked = config.ratio
     tried: list[tuple[MeasuredRatio, PruningPlan]] = []
     begun = clock()
@@ -118,7 +118,11 @@ def build_measured_plan(
             break
         try:
             plan = build_plan(
-                unet, replace(config, latency_ratio=asked), known, aids=aids, earlier=earlier
+                unet,
+                replace(config, latency_ratio=asked),
+                known,
+                plan_inputs=plan_inputs,
+                earlier=earlier,
             )
         except UnreachableTarget:
             if not tried:
@@ -132,8 +136,10 @@ def build_measured_plan(
         if abs(found.ratio / wanted - 1) <= max(_CLOSE, found.noise):
             break  # no further try could be told from this one
         asked = min(0.99, max(0.01, asked * wanted / found.ratio))
-        if earlier is None:  # its depth and scope have won; only widths are corrected
-            known = survey(unet, tokens=aids.tokens, dropped=plan.dropped, protect=config.protect)
+        if earlier is None:  # its depth and allocation have won; only widths are corrected
+            known = analyze(
+                unet, tokens=plan_inputs.tokens, dropped=plan.dropped, protect=config.protect
+            )
         config = _settled(config, plan)
     found, plan = min(tried, key=lambda entry: abs(entry[0].ratio - wanted))
     if found.noise > TOLERANCE:
@@ -149,5 +155,7 @@ def build_measured_plan(
 
 def _settled(config: PruneConfig, plan: PruningPlan) -> PruneConfig:
     """A config that leaves only the widths of a plan open."""
-    scope: Any = "share" if plan.stats is None or plan.stats.scope is None else plan.stats.scope
-    return replace(config, by="width", scope=scope)
+    allocation: Any = (
+        "share" if plan.stats is None or plan.stats.allocation is None else plan.stats.allocation
+    )
+    return replace(config, mode="width", allocation=allocation)

@@ -117,9 +117,9 @@ def overlaps(old: int, new: int) -> Tensor:
 
 
 def smooth_order(features: Tensor) -> Tensor:
-    """(n,) an order of the rows of (n, d) in which neighbours are alike.
+    """(n,) an order of the rows of (n, d) in which neighbors are alike.
 
-    Nearest neighbours from the row of least norm, then 2-opt moves as long as they shorten the
+    Nearest neighbors from the row of least norm, then 2-opt moves as long as they shorten the
     path, at most four sweeps.
     """
     n = len(features)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from edgeswap_compress.plan.layers import WEIGHT_AXES, AxisName, kind_of
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune._calibration import Probe, ProbeBatch
-from edgeswap_compress.prune.structure.channel_groups import ChannelSet
+from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup
 
 _BLOCK = 1 << 18  # weights that are squared at a time
 
@@ -21,7 +21,7 @@ Along: TypeAlias = dict[tuple[str, AxisName], Tensor]
 
 def grouped(
     along: Mapping[tuple[str, AxisName], Tensor],
-    sets: Sequence[ChannelSet],
+    sets: Sequence[ChannelGroup],
     pruned: PruningPlan | None = None,
 ) -> dict[str, Tensor]:
     """Set name -> (rows, size) the sum over every member of the set.
@@ -57,9 +57,9 @@ def _spread(values: Tensor, layer: str, axis: AxisName, pruned: PruningPlan | No
 
 def first_order(
     unet: nn.Module,
-    sets: Sequence[ChannelSet],
-    tasks: Sequence[tuple[ProbeBatch, Tensor]],
-    probe: Probe,
+    sets: Sequence[ChannelGroup],
+    tasks: Sequence[tuple[CalibrationBatch, Tensor]],
+    calibration: CalibrationSamples,
 ) -> Along:
     """Σ w ∂L/∂w at each index of every member axis, (1, length).
 
@@ -74,7 +74,7 @@ def first_order(
     unet.requires_grad_(True)
     with torch.enable_grad():
         for batch, steps in tasks:
-            probe.loss(unet, batch, steps).backward()
+            calibration.loss(unet, batch, steps).backward()
     changes: Along = {}
     with torch.no_grad():
         for name in {member.layer for chosen in sets for member in chosen.members}:
@@ -102,7 +102,7 @@ def _changes(name: str, layer: nn.Module) -> Along:
     return changes
 
 
-def squared_weights(unet: nn.Module, sets: Sequence[ChannelSet]) -> Along:
+def squared_weights(unet: nn.Module, sets: Sequence[ChannelGroup]) -> Along:
     """Sum of squared weights at each index of every axis of every convolution and linear layer."""
     squares: Along = {}
     for name in {member.layer for chosen in sets for member in chosen.members}:

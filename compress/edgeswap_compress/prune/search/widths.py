@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgeswap_compress._pruning_errors import UnreachableTarget
-from edgeswap_compress.prune.structure.channel_groups import ChannelSet, Scores
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup, Scores
 from edgeswap_compress.prune.structure.costs import Integers
 
 TOLERANCE = 0.05  # of the asked ratio: a plan further off is refused
@@ -24,7 +24,7 @@ Cost: TypeAlias = Callable[[ArrayLike], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Goal:
+class CostTarget:
     """What a search is for.
 
     Args:
@@ -43,11 +43,11 @@ class Goal:
 
 
 def search_widths(
-    sets: Sequence[ChannelSet],
+    sets: Sequence[ChannelGroup],
     scores: Mapping[str, Scores],
-    goal: Goal,
+    goal: CostTarget,
     *,
-    scope: str,
+    allocation: str,
     round_to: int,
     at_most: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
@@ -60,7 +60,7 @@ def search_widths(
         sets: from `trace`.
         scores: importance of each channel, by the set's name.
         goal: with a cost of the same sets.
-        scope: "share", "uniform" or "global", see `PruneConfig`.
+        allocation: "share", "uniform" or "global", see `PruneConfig`.
         round_to: widths are multiples of it.
         at_most: widths that have been reached already; the sizes of the sets when None.
 
@@ -80,7 +80,7 @@ def search_widths(
             for chosen, most in zip(sets, sizes, strict=True)
             for widths in (chosen.widths(round_to=round_to, keep_groups=keep_groups),)
         ]
-        widths = _approach(_steps(sets, scores, options, goal, scope), options, goal, target)
+        widths = _approach(_steps(sets, scores, options, goal, allocation), options, goal, target)
         if abs(float(goal.cost(widths)) - target) < abs(found - target):
             best, found = widths, float(goal.cost(widths))
         if abs(found / target - 1) <= _GOOD_ENOUGH:
@@ -100,11 +100,11 @@ Step: TypeAlias = tuple[float, int, int]
 
 
 def _steps(
-    sets: Sequence[ChannelSet],
+    sets: Sequence[ChannelGroup],
     scores: Mapping[str, Scores],
     options: Sequence[tuple[int, ...]],
-    goal: Goal,
-    scope: str,
+    goal: CostTarget,
+    allocation: str,
 ) -> list[Step]:
     """Every narrowing of every set by one option, the cheapest first.
 
@@ -114,9 +114,9 @@ def _steps(
     """
     steps = []
     for position, (chosen, widths) in enumerate(zip(sets, options, strict=True)):
-        values = np.ones(chosen.size) if scope == "uniform" else scores[chosen.name]
+        values = np.ones(chosen.size) if allocation == "uniform" else scores[chosen.name]
         prices = chosen.losses(values, widths)
-        if scope == "global":
+        if allocation == "global":
             prices = [
                 loss / max(saved, 1e-9 * goal.whole)
                 for loss, saved in zip(
@@ -134,7 +134,7 @@ def _steps(
 
 
 def _saved(
-    position: int, widths: Sequence[int], sets: Sequence[ChannelSet], goal: Goal
+    position: int, widths: Sequence[int], sets: Sequence[ChannelGroup], goal: CostTarget
 ) -> NDArray[Any]:
     """What each width of one set saves on the one before, all other sets whole."""
     table = np.tile(np.array([chosen.size for chosen in sets], dtype=np.int64), (len(widths), 1))
@@ -144,7 +144,7 @@ def _saved(
 
 
 def _approach(
-    steps: Sequence[Step], options: Sequence[tuple[int, ...]], goal: Goal, target: float
+    steps: Sequence[Step], options: Sequence[tuple[int, ...]], goal: CostTarget, target: float
 ) -> Integers:
     """Takes the cheapest steps until the target is met, then adjusts."""
 
@@ -162,7 +162,7 @@ def _approach(
 
 
 def _adjust(
-    widths: Integers, goal: Goal, options: Sequence[tuple[int, ...]], target: float
+    widths: Integers, goal: CostTarget, options: Sequence[tuple[int, ...]], target: float
 ) -> Integers:
     """Moves single sets by single steps as long as that brings the cost nearer to the target."""
     error = abs(float(goal.cost(widths)) - target)
@@ -171,9 +171,9 @@ def _adjust(
         for position, choices in enumerate(options):
             here = choices.index(int(widths[position]))
             for choice in choices[max(here - 1, 0) : here + 2]:
-                neighbour = widths.copy()
-                neighbour[position] = choice
-                moved.append(neighbour)
+                neighbor = widths.copy()
+                neighbor[position] = choice
+                moved.append(neighbor)
         errors = np.abs(goal.cost(np.stack(moved)) - target)
         nearest = int(errors.argmin())
         if errors[nearest] >= error:

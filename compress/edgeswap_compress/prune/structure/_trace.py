@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from edgeswap_compress.plan.layers import AxisName, can_cut, width
-from edgeswap_compress.prune.structure.channel_groups import ChannelSet, Member
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup, Member
 
 # The picture going out, and conditioning vectors, which cost next to no MACs but are read by
 # every block. What comes in has no producer inside the model, so nothing can cut it.
@@ -31,21 +31,21 @@ PROTECTED = frozenset(
 )
 
 
-def trace(twin: nn.Module, inputs: Mapping[str, Any]) -> tuple[ChannelSet, ...]:
+def trace(meta: nn.Module, inputs: Mapping[str, Any]) -> tuple[ChannelGroup, ...]:
     """The channel sets that may be pruned, in the order of the U-Net's modules.
 
     Left out, and so protected, are the model's output, its conditioning embeddings, and channels
     that pass through anything other than ungrouped layers of `WEIGHT_AXES`.
 
     Args:
-        twin: from `meta_twin`.
+        meta: from `meta_copy`.
         inputs: from `example_inputs`, on the meta device.
     """
-    graph = dependency_graph(twin, inputs)
-    modules = dict(twin.named_modules())
+    graph = dependency_graph(meta, inputs)
+    modules = dict(meta.named_modules())
     names = {module: name for name, module in modules.items()}
     order = {name: position for position, name in enumerate(modules)}
-    found: list[ChannelSet] = []
+    found: list[ChannelGroup] = []
     visited: set[str] = set()
     for layer in list(graph.module2node):
         name = names.get(layer)
@@ -144,7 +144,7 @@ def _touches(
 
 def _channel_set(
     name: str, size: int, touches: Sequence[_Touch], modules: Mapping[str, nn.Module]
-) -> ChannelSet | None:
+) -> ChannelGroup | None:
     """The set of these axes, or None where it must stay whole."""
     members = []
     for touch in touches:
@@ -177,7 +177,7 @@ def _channel_set(
         if attention.inner_kv_dim != attention.inner_dim:
             return None
         unit = attention.inner_dim // attention.heads
-    return ChannelSet(
+    return ChannelGroup(
         name=name,
         size=size,
         unit=unit,

@@ -13,50 +13,50 @@ from torch import nn
 from edgeswap_compress._macs import count_macs, count_parameters
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.plan.depth import without
-from edgeswap_compress.plan.meta_copy import meta_twin
+from edgeswap_compress.plan.meta_copy import meta_copy
 from edgeswap_compress.plan.plan import Axis, DropKind, LayerCut, PlanStats, PruningPlan
 from edgeswap_compress.plan.skips import check_drops
-from edgeswap_compress.prune._calibration import Probe
+from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._protect import protected_layers
 from edgeswap_compress.prune.search.importance import kept_of, score
 from edgeswap_compress.prune.search.replay import Earlier
-from edgeswap_compress.prune.search.widths import Goal, search_widths
+from edgeswap_compress.prune.search.widths import CostTarget, search_widths
 from edgeswap_compress.prune.structure._trace import trace
 from edgeswap_compress.prune.structure.candidates import lost_layers
-from edgeswap_compress.prune.structure.channel_groups import ChannelSet, Scores
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup, Scores
 from edgeswap_compress.prune.structure.costs import CostModel, cost_model
 from edgeswap_compress.prune.structure.inputs import DEFAULT_TOKENS, example_inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class PrunableStructure:
     """What can be pruned in a U-Net and what it saves; the weights play no part.
 
     Args:
-        twin: weightless double on the meta device: the depth that is left, no width pruned.
-        sets: the channel sets of `twin` that may be pruned.
-        costs: MACs and parameters of `twin` as a function of their widths.
+        meta: weightless double on the meta device: the depth that is left, no width pruned.
+        sets: the channel sets of `meta` that may be pruned.
+        costs: MACs and parameters of `meta` as a function of their widths.
         macs: of the U-Net in its original shape.
         parameters: likewise.
-        dropped: what `twin` lacks, as in a plan.
+        dropped: what `meta` lacks, as in a plan.
     """
 
-    twin: nn.Module
-    sets: tuple[ChannelSet, ...]
+    meta: nn.Module
+    sets: tuple[ChannelGroup, ...]
     costs: CostModel
     macs: int
     parameters: int
     dropped: Mapping[str, DropKind] = field(default_factory=dict)
 
 
-def survey(
+def analyze(
     unet: Any,
     *,
     tokens: int = DEFAULT_TOKENS,
     dropped: Mapping[str, DropKind] | None = None,
     protect: Iterable[str] = (),
-) -> Survey:
+) -> PrunableStructure:
     """Trace a U-Net and count its layers.
 
     Args:
@@ -70,17 +70,17 @@ def survey(
         BadPlan: `dropped` does not fit it.
         PruningError: a pattern names no module, or one of a dropped module.
     """
-    whole = meta_twin(unet)
+    whole = meta_copy(unet)
     gone = dict(dropped or {})
     check_drops(whole, gone)
     protected = protected_layers(whole, protect)
     if lost := protected.intersection(lost_layers(whole, gone)):
         raise PruningError(f"{min(lost)} is protected, so it cannot be dropped")
-    twin = without(whole, gone)
+    meta = without(whole, gone)
     inputs = example_inputs(unet.config, tokens=tokens)
     sets = tuple(
         chosen
-        for chosen in trace(twin, inputs)
+        for chosen in trace(meta, inputs)
         if not any(member.layer in protected for member in chosen.members)
     )
     if not sets:
@@ -88,10 +88,10 @@ def survey(
             "nothing in this U-Net is left to prune: all of its layers are protected, dropped or "
             "of kinds that stay; protect less with --protect"
         )
-    return Survey(
-        twin=twin,
+    return PrunableStructure(
+        meta=meta,
         sets=sets,
-        costs=cost_model(twin, inputs, sets),
+        costs=cost_model(meta, inputs, sets),
         macs=count_macs(whole, inputs),
         parameters=count_parameters(whole),
         dropped=gone,
@@ -101,18 +101,18 @@ def survey(
 def scores_of(
     unet: Any,
     config: PruneConfig,
-    known: Survey,
+    known: PrunableStructure,
     *,
-    probe: Probe | None = None,
+    calibration: CalibrationSamples | None = None,
     earlier: Earlier | None = None,
 ) -> dict[str, Scores]:
-    """Importance of every channel in the depth that was surveyed.
+    """Importance of every channel in the depth that was structure.
 
     Args:
         unet: with weights, in its original shape or in what `earlier` left of it; not changed.
         config: its importance and seed are used.
         known: of the U-Net in its original shape.
-        probe: samples, for importances that need them.
+        calibration: samples, for importances that need them.
         earlier: what the U-Net has lost already.
 
     Raises:
@@ -120,26 +120,28 @@ def scores_of(
     """
     pruned = None if earlier is None else earlier.plan
     left = without(unet, known.dropped) if pruned is None and known.dropped else unet
-    return score(left, known.sets, config.importance, config.seed, probe=probe, pruned=pruned)
+    return score(
+        left, known.sets, config.importance, config.seed, calibration=calibration, pruned=pruned
+    )
 
 
 def width_plan(
     config: PruneConfig,
-    known: Survey,
-    goal: Goal,
+    known: PrunableStructure,
+    goal: CostTarget,
     scores: Mapping[str, Scores],
     *,
-    scope: str,
+    allocation: str,
     earlier: Earlier | None = None,
 ) -> PruningPlan:
-    """A plan that reaches a goal by widths, in the depth that was surveyed.
+    """A plan that reaches a goal by widths, in the depth that was structure.
 
     Args:
         config: its alignment is used, and what it says goes into the stats.
         known: of the U-Net in its original shape.
         goal: cost of `known`'s sets.
         scores: from `scores_of`.
-        scope: as in `PruneConfig`, but not "best".
+        allocation: as in `PruneConfig`, but not "best".
         earlier: what the U-Net has lost already; the plan keeps none of it.
 
     Raises:
@@ -149,13 +151,13 @@ def width_plan(
     pruned = None if earlier is None else earlier.plan
     reached = None if pruned is None else [_reached(chosen, pruned) for chosen in sets]
     widths = search_widths(
-        sets, scores, goal, scope=scope, round_to=config.round_to, at_most=reached
+        sets, scores, goal, allocation=allocation, round_to=config.round_to, at_most=reached
     )
     kept = {
         chosen.name: chosen.select(scores[chosen.name], width)
         for chosen, width in zip(sets, widths, strict=True)
     }
-    plan = plan_from_kept(known.twin, sets, kept)
+    plan = plan_from_kept(known.meta, sets, kept)
     macs = int(costs.macs(widths))
     chains = [
         chosen.name for chosen in sets if chosen.is_chain and len(kept[chosen.name]) < chosen.size
@@ -170,19 +172,19 @@ def width_plan(
         parameters_before=known.parameters,
         parameters_after=int(costs.parameters(widths)),
         target=None if config.target == "macs" else config.target,
-        scope=None if scope == "share" else scope,
+        allocation=None if allocation == "share" else allocation,
         resampled=tuple(chains) if config.resample else None,
     )
     return replace(plan, dropped=known.dropped, stats=stats)
 
 
-def _reached(chosen: ChannelSet, pruned: PruningPlan) -> int:
+def _reached(chosen: ChannelGroup, pruned: PruningPlan) -> int:
     kept = kept_of(chosen, pruned)
     return chosen.size if kept is None else len(kept)
 
 
 def plan_from_kept(
-    unet: nn.Module, sets: Sequence[ChannelSet], kept: Mapping[str, Sequence[int]]
+    unet: nn.Module, sets: Sequence[ChannelGroup], kept: Mapping[str, Sequence[int]]
 ) -> PruningPlan:
     """The plan, without stats, that keeps the given channels of each set.
 
@@ -190,7 +192,7 @@ def plan_from_kept(
     groups that divides both.
 
     Args:
-        unet: the U-Net, or its meta twin, in its original shape.
+        unet: the U-Net, or its meta meta, in its original shape.
         sets: from `trace`.
         kept: set name -> the channels that stay, ascending; a set that is absent stays whole.
     """

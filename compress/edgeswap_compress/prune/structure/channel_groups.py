@@ -35,7 +35,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelSet:
+class ChannelGroup:
     """Channels that many layers share: removing one removes it from every member.
 
     Args:
@@ -44,7 +44,7 @@ class ChannelSet:
         unit: channels that stay or go as one: an attention head's, else 1.
         members: every axis the channels run through.
         norm_groups: of every GroupNorm among the members, its number of groups.
-        own_groups: common divisor of the groups of those GroupNorms that normalise this set
+        own_groups: common divisor of the groups of those GroupNorms that normalize this set
             alone, not concatenated with another; 1 where there is none.
         attention: name of the attention module whose heads these are, or None.
     """

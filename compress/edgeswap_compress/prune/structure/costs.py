@@ -14,13 +14,13 @@ from torch import nn
 
 from edgeswap_compress._macs import count_parameters, macs_by_module
 from edgeswap_compress.plan.layers import WEIGHT_AXES, can_cut, kind_of, width
-from edgeswap_compress.prune.structure.channel_groups import ChannelSet
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup
 
 Integers: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Bill:
+class CostTerms:
     """A sum of entries, each a rate times the lengths of two axes (1 where there is no axis).
 
     Args:
@@ -46,10 +46,10 @@ class Bill:
         totals: Integers = self.entries(lost).sum(axis=-1)
         return totals
 
-    def without(self, gone: Callable[[str], bool]) -> Bill:
+    def without(self, gone: Callable[[str], bool]) -> CostTerms:
         """The entries of layers that are not gone."""
         stay = [not gone(layer) for layer in self.layers]
-        return Bill(
+        return CostTerms(
             layers=tuple(name for name, stays in zip(self.layers, stay, strict=True) if stays),
             rates=self.rates[stay],
             lengths=self.lengths[:, stay],
@@ -62,34 +62,36 @@ class CostModel:
     """What a U-Net costs as a function of the widths of its channel sets; exact, no estimate."""
 
     sizes: Integers
-    macs_bill: Bill
-    parameters_bill: Bill
+    macs_terms: CostTerms
+    parameters_terms: CostTerms
 
     def macs(self, widths: ArrayLike) -> Integers:
         """MACs of one forward pass: (...) from the width of each set, (..., sets)."""
-        return self.macs_bill.total(self.sizes - np.asarray(widths, dtype=np.int64))
+        return self.macs_terms.total(self.sizes - np.asarray(widths, dtype=np.int64))
 
     def parameters(self, widths: ArrayLike) -> Integers:
         """Number of parameters: (...) from the width of each set, (..., sets)."""
-        return self.parameters_bill.total(self.sizes - np.asarray(widths, dtype=np.int64))
+        return self.parameters_terms.total(self.sizes - np.asarray(widths, dtype=np.int64))
 
     def without(self, gone: Callable[[str], bool]) -> CostModel:
         """What is left when some layers are dropped, which changes no other layer's cost."""
         return CostModel(
             sizes=self.sizes,
-            macs_bill=self.macs_bill.without(gone),
-            parameters_bill=self.parameters_bill.without(gone),
+            macs_terms=self.macs_terms.without(gone),
+            parameters_terms=self.parameters_terms.without(gone),
         )
 
 
-def cost_model(twin: nn.Module, inputs: Mapping[str, Any], sets: Sequence[ChannelSet]) -> CostModel:
+def cost_model(
+    meta: nn.Module, inputs: Mapping[str, Any], sets: Sequence[ChannelGroup]
+) -> CostModel:
     """Counts every layer of an unpruned U-Net once.
 
     A layer's MACs and weights go with the length of both its axes, its bias with its output; the
     two products inside attention go with the heads' channels.
 
     Args:
-        twin: from `meta_twin`.
+        meta: from `meta_copy`.
         inputs: from `example_inputs`, on the meta device.
         sets: from `trace`.
     """
@@ -97,9 +99,9 @@ def cost_model(twin: nn.Module, inputs: Mapping[str, Any], sets: Sequence[Channe
     for position, chosen in enumerate(sets):
         for member in chosen.members:
             losses[member.layer, member.axis][position] += len(member.offsets)
-    counted = macs_by_module(twin, inputs)
-    macs, parameters, fixed = _Ledger(losses), _Ledger(losses), count_parameters(twin)
-    for name, module in twin.named_modules():
+    counted = macs_by_module(meta, inputs)
+    macs, parameters, fixed = _Ledger(losses), _Ledger(losses), count_parameters(meta)
+    for name, module in meta.named_modules():
         if can_cut(module):
             axes = _axes(name, module)
             macs.add(name, counted.get(name, 0), axes)
@@ -115,8 +117,8 @@ def cost_model(twin: nn.Module, inputs: Mapping[str, Any], sets: Sequence[Channe
     parameters.add("", fixed, [])  # of anything that cannot be cut
     return CostModel(
         sizes=np.array([chosen.size for chosen in sets], dtype=np.int64),
-        macs_bill=macs.bill(),
-        parameters_bill=parameters.bill(),
+        macs_terms=macs.bill(),
+        parameters_terms=parameters.bill(),
     )
 
 
@@ -146,9 +148,9 @@ class _Ledger:
         self._lengths.append(lengths + [1] * missing)
         self._shrinks.append([self._losses[a, b] for a, b, _ in axes] + [nothing] * missing)
 
-    def bill(self) -> Bill:
+    def bill(self) -> CostTerms:
         """The bill of everything added so far."""
-        return Bill(
+        return CostTerms(
             layers=tuple(self._layers),
             rates=np.array(self._rates, dtype=np.int64),
             lengths=np.array(self._lengths, dtype=np.int64).T.copy(),

@@ -11,8 +11,8 @@ void main() {
     // The upper lid and the lashes shade the eyeball, its corners lie deep.
     float shade = mix(0.40, 1.0, smoothstep(7.425, 7.315, anchor.y)) * smoothstep(1.22, 1.34, anchor.z);
     vec3 n = normalize(world_normal), view = normalize(camera.xyz - world);
-    vec3 light = (key_colour.rgb * wrapped(n, vec3(0.2)) + ambient(n)) * shade;
-    vec3 colour = base * light + key_colour.rgb * 1.6 * highlight(n, view, 260.0);
-    picture = vec4(develop(colour), transparent ? t.a : 1.0);
+    vec3 light = (key_color.rgb * wrapped(n, vec3(0.2)) + ambient(n)) * shade;
+    vec3 color = base * light + key_color.rgb * 1.6 * highlight(n, view, 260.0);
+    picture = vec4(develop(color), transparent ? t.a : 1.0);
     mask = vec4(1.0, 0.0, 0.0, picture.a);
 }

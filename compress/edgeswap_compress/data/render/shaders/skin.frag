@@ -4,7 +4,7 @@ struct Person {
     vec4 tint_rings;          // log tint, dark rings
     vec4 lips_tone;           // log tint of the lips, unused
     vec4 beard;               // linear RGB of stubble
-    vec4 tone;                // factor that turns this skin's mean colour into the wearer's
+    vec4 tone;                // factor that turns this skin's mean color into the wearer's
 };
 uniform Person wearer;
 uniform Person worn;
@@ -13,8 +13,8 @@ uniform sampler2D wearer_skin_a, wearer_skin_b, worn_skin_a, worn_skin_b, lips;
 
 const vec3 LUMA = vec3(0.21, 0.72, 0.07);
 
-float blob(vec2 centre, vec2 radii) {
-    vec2 d = (vec2(abs(anchor.x), anchor.y) - centre) / radii;
+float blob(vec2 center, vec2 radii) {
+    vec2 d = (vec2(abs(anchor.x), anchor.y) - center) / radii;
     return exp(-dot(d, d));
 }
 
@@ -52,7 +52,7 @@ vec3 albedo(Person who, vec3 texel_a, vec3 texel_b, float lip) {
     float seed = who.mix_gloss_seed_age.z;
     vec3 skin = mix(linear_rgb(texel_a), linear_rgb(texel_b), who.mix_gloss_seed_age.x);
     skin *= exp(who.tint_rings.rgb) * who.tone.rgb;
-    // Lips keep the texture's lightness, and their colour is always redder than the face's.
+    // Lips keep the texture's lightness, and their color is always redder than the face's.
     vec3 red = skin_mean * dot(skin, LUMA) / dot(skin_mean, LUMA) * vec3(1.18, 0.72, 0.92);
     skin = mix(skin, red * exp(who.lips_tone.rgb), 0.85 * lip);
     skin *= 1.0 + 0.24 * (fractal(anchor * 13.0 + seed) - 0.5);
@@ -101,12 +101,12 @@ void main() {
         gloss = 0.0;
     }
     vec3 n = normalize(world_normal), view = normalize(camera.xyz - world);
-    vec3 light = key_colour.rgb * wrapped(n, wrap) * light_seen + ambient(n) * sky_seen;
-    vec3 colour = skin * light;
+    vec3 light = key_color.rgb * wrapped(n, wrap) * light_seen + ambient(n) * sky_seen;
+    vec3 color = skin * light;
     float strength = (clothed ? 0.1 : mix(0.35, 1.2, gloss) + 0.9 * lip) * light_seen;
-    colour += key_colour.rgb * strength * highlight(n, view, mix(14.0, 42.0, gloss));
-    colour += rim(skin, n, view);
-    picture = vec4(develop(colour), 1.0);
+    color += key_color.rgb * strength * highlight(n, view, mix(14.0, 42.0, gloss));
+    color += rim(skin, n, view);
+    picture = vec4(develop(color), 1.0);
     // The smallest weight survives rounding even below half-transparent hair, so that no pixel that
     // a swap may change is 0.
     mask = vec4(mask_share > 0.0 ? max(mask_share, 6.0 / 255.0) : 0.0, 0.0, 0.0, 1.0);
