@@ -88,7 +88,8 @@ def build_plan(
 
     Args:
         unet: a `UNet2DConditionModel` or `UNet2DModel` that has not been pruned, with float32
-            weights where there are calibration samples; it is not changed. Or what `earlier` left of one.
+            weights where there are calibration samples; it is not changed. Or what `earlier` left
+            of one.
         config: what to prune to; after an earlier plan its depth stays what that plan made it.
         structure: `analyze(unet)`, for making several plans.
         plan_inputs: samples and latencies, where they are needed.
