@@ -46,9 +46,7 @@ def test_calls_take_turns_after_an_untimed_one_each() -> None:
 def test_fast_calls_may_run_more_often_a_round() -> None:
     machine = FakeMachine()
     calls = {"a": machine.call("a", 1), "b": machine.call("b", 9)}
-    times = interleave(
-        calls, 2, warm_up=0, repeats={"a": 3}, lead_in=False, clock=machine.clock
-    )
+    times = interleave(calls, 2, warm_up=0, repeats={"a": 3}, lead_in=False, clock=machine.clock)
     assert machine.names == "aaab" * 2
     assert times["a"].tolist() == [1] * 6 and times["b"].tolist() == [9] * 2
 
@@ -82,9 +80,7 @@ def test_the_machine_s_own_clock_is_the_default() -> None:
         ({"repeats": {"a": 0}}, "and 0 calls a round: expected at least 1, 0 and 1"),
     ],
 )
-def test_impossible_numbers_are_refused_before_any_call(
-    changed: dict[str, Any], told: str
-) -> None:
+def test_impossible_numbers_are_refused_before_any_call(changed: dict[str, Any], told: str) -> None:
     machine = FakeMachine()
     arguments: dict[str, Any] = {"calls": {"a": machine.call("a", 1)}, "rounds": 1, **changed}
     with pytest.raises(InvalidRequest, match=told):
