@@ -13,7 +13,7 @@ from edgeswap_runtime._clock import StageClock
 from edgeswap_runtime.backends import BACKENDS
 from edgeswap_runtime.backends.threads import require_threads
 from edgeswap_runtime.bundle.folder import Bundle
-from edgeswap_runtime.bundles import default_bundle
+from edgeswap_runtime.bundle.default import default_bundle
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.detect import check_choice
 from edgeswap_runtime.pictures.picture import require_writable
