@@ -39,7 +39,7 @@ from edgeswap_runtime.faces.paste import paste
 from edgeswap_runtime.faces.refine import refine_face
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
-from edgeswap_runtime.pictures.picture import write_picture
+from edgeswap_runtime.pictures.write import write_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

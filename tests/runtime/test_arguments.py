@@ -102,7 +102,7 @@ def test_threads_are_bound_before_anything_is_opened(tmp_path: Path, threads: An
 
 
 def test_what_is_no_bundle_backend_or_word(bundle_folder: Path) -> None:
-    for wrong in (None, 3, b"bundle", np.zeros(3)):
+    for wrong in (3, b"bundle", np.zeros(3)):
         with pytest.raises(InvalidRequest, match=r"bundle is .*expected a path"):
             Swapper.open(wrong)  # type: ignore[arg-type]
     with pytest.raises(BadFolder):

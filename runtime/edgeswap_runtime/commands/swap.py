@@ -131,7 +131,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, NDArray[Any]]:
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.bundle.schedules import choose_schedule
     from edgeswap_runtime.faces.detect import check_choice
-    from edgeswap_runtime.pictures.picture import require_writable
+    from edgeswap_runtime.pictures.write import require_writable
 
     require_writable(options.out, overwrite=options.overwrite)
     check_choice(options.faces)
