@@ -16,7 +16,7 @@ try:
 except metadata.PackageNotFoundError:  # a checkout on the path, not installed
     release = ""
 
-extensions = ["myst_parser", "command_line", "offline"]
+extensions = ["myst_parser", "command_line", "error_tree", "offline"]
 exclude_patterns = ["_build", "_ext"]
 nitpicky = True
 
