@@ -117,7 +117,9 @@ def _attributes(kind: Any) -> dict[str, str]:
     """Field -> what the docstring's section `Attributes` or `Args` says of it."""
     text = inspect.getdoc(kind) or ""
     section = re.search(r"^(?:Attributes|Args):\n((?:    .*\n?|\n)+)", text, re.M)
-    entries = re.findall(r"^    (\w+): ((?:.+\n?)(?:^ {8}.*\n?)*)", section[1] if section else "", re.M)
+    entries = re.findall(
+        r"^    (\w+): ((?:.+\n?)(?:^ {8}.*\n?)*)", section[1] if section else "", re.M
+    )
     return {name: " ".join(said.split()) for name, said in entries}
 
 
