@@ -27,7 +27,6 @@ html_theme = "furo"
 html_title = "edgeswap"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
-html_extra_path = ["reference/schemas"]  # the JSON schemas, at the root of the site
 html_show_sphinx = False
 html_copy_source = False
 html_use_index = False

@@ -1,4 +1,4 @@
-"""Fixtures: a folder in which the pages' commands run, with tiny models under the names they use."""
+"""Fixtures: a folder in which the pages' commands run, on tiny models with the pages' names."""
 
 from __future__ import annotations
 

@@ -68,6 +68,7 @@ def test_compress_the_teacher(place: Callable[..., Path]) -> None:
     assert {"pruned", "student", "bundle", "pruned-0.7"} <= {p.name for p in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_bring_your_own_checkpoint(place: Callable[..., Path]) -> None:
     folder = place("teacher")
     assert len(run(TUTORIALS[2])) == 6

@@ -55,6 +55,7 @@ def test_swap(place: Callable[..., Path], tiny_bundle: Path) -> None:
     assert [file for file in WALKS["swap"] if file not in files] == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the libraries that are traced
 def test_prune_and_distill(place: Callable[..., Path]) -> None:
     place("checkpoint", "teacher")
