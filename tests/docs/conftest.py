@@ -28,6 +28,7 @@ class SmallFaces:
 
         self._whole = read_dataset(path)
         self.identities, self.digest = self._whole.identities, self._whole.digest
+        self.pictures = self._whole.pictures
 
     def __len__(self) -> int:
         return 1

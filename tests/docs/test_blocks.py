@@ -62,6 +62,7 @@ def test_swap_a_photo(place: Callable[..., Path]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.assets
+@pytest.mark.timeout(900)
 def test_compress_the_teacher(place: Callable[..., Path]) -> None:
     folder = place("source.png", "target.png")
     assert len(run(TUTORIALS[1])) == 7
@@ -92,6 +93,7 @@ def test_no_tutorial_is_forgotten() -> None:
 
 @pytest.mark.slow
 @pytest.mark.assets
+@pytest.mark.timeout(900)
 def test_readme(place: Callable[..., Path]) -> None:
     folder = place("teacher", *PICTURES)
     (folder / "recipe.toml").write_text(README_RECIPE)
