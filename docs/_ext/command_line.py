@@ -116,6 +116,7 @@ class CommandLine(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Parse the generated text in place of the directive."""
+        self.env.note_reread()  # the parsers may have changed where the page has not
         lines = [line for parser in parsers() for line in describe(parser)]
         content = StringList(lines, source="the parsers of the commands")
         node = nodes.section()

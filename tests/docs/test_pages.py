@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from error_tree import import_errors, tree_of
@@ -14,6 +16,9 @@ from offline import outside_requests
 from pages import ROOMS, ROOT, name_of, pages
 
 import edgeswap
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_runtime.bundle.engines import EngineEntry
+from edgeswap_runtime.bundle.manifest import Manifest, Mask, ScheduleRow
 from edgeswap_runtime.errors import EdgeswapError
 
 DOCS = ROOT / "docs"
@@ -84,6 +89,16 @@ def test_every_public_name_is_on_the_python_page() -> None:
     assert [n for n in edgeswap.__all__ if not re.search(rf"[`.]{n}\b", text)] == []
 
 
+@pytest.mark.parametrize(
+    ("page", "kinds"),
+    [("bundle.md", (Manifest, Mask, ScheduleRow, EngineEntry)), ("checkpoint.md", (SwapConfig,))],
+)
+def test_every_field_of_a_file_is_on_its_page(page: str, kinds: tuple[Any, ...]) -> None:
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    fields = [field.name for kind in kinds for field in dataclasses.fields(kind)]
+    assert [name for name in fields if not re.search(rf"[`., ]{name}[`., ]", text)] == []
+
+
 def test_first_commands_name_extras_that_exist() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for page in pages():
@@ -125,9 +140,9 @@ def test_what_would_be_loaded_from_elsewhere_is_found(text: str, found: list[str
 def test_the_error_tree_is_whole() -> None:
     import_errors()
     lines = list(tree_of(EdgeswapError))
-    assert lines[0].startswith("EdgeswapError ") and len(lines) > 40
-    assert any(re.match(r"  NoFaceFound +\S", line) for line in lines)
-    assert all(re.match(r" *\w+ +\S", line) for line in lines), "a class without a docstring"
+    assert lines[0].startswith("- `EdgeswapError`: ") and len(lines) > 40
+    assert any(re.match(r"  - `NoFaceFound`: \S", line) for line in lines)
+    assert all(re.match(r" *- `\w+`: \S", line) for line in lines), "a class without a docstring"
 
 
 def test_importing_the_site_s_configuration_needs_no_installed_edgeswap() -> None:
