@@ -67,7 +67,8 @@ class Definitions:
         if origin in (tuple, list):
             return {"type": "array", "items": self.of(arguments[0])}
         if origin is dict:
-            return {"type": "object", "additionalProperties": self.of(arguments[1])}
+            names = {} if arguments[0] is str else {"propertyNames": self.of(arguments[0])}
+            return {"type": "object", "additionalProperties": self.of(arguments[1]), **names}
         if kind is type(None):
             return {"type": "null"}
         return {"type": SCALARS[kind]}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from json_schemas import SCHEMAS, main, path_of, text_of
+from json_schemas import SCHEMAS, Definitions, main, path_of, text_of
 from jsonschema import Draft202012Validator
 
 from edgeswap_compress import default_checkpoint
@@ -65,6 +66,63 @@ def test_a_schema_is_valid_and_up_to_date(name: str) -> None:
     for part in (found, *found.get("$defs", {}).values()):
         if part["type"] == "object" and "properties" in part:
             assert part["additionalProperties"] is False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Stands in for the bounds of a number, of characters or of items."""
+
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Stands in for a pattern."""
+
+    expression: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounded:
+    """A value with bounds in its annotations.
+
+    Attributes:
+        side_px: how wide
+            it is.
+    """
+
+    side_px: Annotated[int, Span(1, 4)]
+    name: Annotated[str, Span(0, 3)] = ""
+    items: Annotated[tuple[Annotated[str, Words("[ab]+")], ...], Span(0, 2)] = ()
+    files: dict[Annotated[str, Span(1, 5)], int] = field(default_factory=dict)
+    size: int | None = None
+
+
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        ({}, True),
+        ({"side_px": 5}, False),
+        ({"side_px": 0}, False),
+        ({"name": "four"}, False),
+        ({"items": ["a", "b"]}, True),
+        ({"items": ["a", "b", "a"]}, False),
+        ({"items": ["ac"]}, False),
+        ({"files": {"a.bin": 1}}, True),
+        ({"files": {"longer": 1}}, False),
+        ({"size": None}, True),
+        ({"size": "x"}, False),
+    ],
+)
+def test_bounds_of_annotations_become_those_of_the_schema(
+    change: dict[str, Any], fits: bool
+) -> None:
+    found = Definitions().object_of(Bounded)
+    Draft202012Validator.check_schema(found)
+    assert found["required"] == ["side_px"]
+    assert found["properties"]["side_px"]["description"] == "how wide it is."
+    assert Draft202012Validator(found).is_valid({"side_px": 1} | change) is fits
 
 
 def test_a_stale_schema_is_told(
