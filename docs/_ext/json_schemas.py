@@ -131,7 +131,7 @@ def _document(name: str, title: str, version: int, body: Schema, defs: Schema) -
 
 def manifest_schema() -> Schema:
     """`manifest.json` of a bundle."""
-    constants = {"schema", "kind", "value_range", "color_order", "colour_order"}
+    constants = {"schema", "kind", "value_range", "color_order"}
     definitions = Definitions(frozenset(constants))
     body = definitions.object_of(Manifest)
     graphs = sorted(manifest.GRAPH_TENSORS)
