@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from edgeswap_compress._errors import CompressError
+from edgeswap_compress.errors import CompressError
 from json_schemas import SCHEMAS, Definitions, main, path_of, text_of
 from jsonschema import Draft202012Validator
 
