@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from edgeswap_compress.errors import CompressError
 from json_schemas import SCHEMAS, Definitions, main, path_of, text_of
 from jsonschema import Draft202012Validator
 
 from edgeswap_compress import default_checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.errors import CompressError
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_runtime.bundle import schema
 from edgeswap_runtime.bundle.manifest import Manifest
