@@ -202,8 +202,8 @@ class Dataset:
                 wanted = f"{name} of {(groups, *shape)}"
                 raise DatasetDamaged(path, expected=wanted, found=f"{name} of {found}")
         if not (np.abs(tensors["landmarks"]) <= _FARTHEST_PX).all():  # False for NaN
-            expected = f"landmarks within {_FARTHEST_PX} pixels"
-            raise DatasetDamaged(path, expected=expected, found="others")
+            within = f"landmarks within {_FARTHEST_PX} pixels"
+            raise DatasetDamaged(path, expected=within, found="others")
         return tensors
 
 
