@@ -14,8 +14,8 @@ from edgeswap_runtime.errors import BadFolder, InvalidRequest, OutputExists
 from edgeswap_runtime.files import (
     canonical_json,
     new_folder,
-    require_folder,
     read_regular,
+    require_folder,
     sha256_file,
     write_bytes,
     write_json,
