@@ -111,6 +111,17 @@ def check_habits(args: argparse.Namespace) -> None:
         check_range("--" + name.replace("_", "-"), getattr(args, name, None), low, high)
 
 
+def run_folder(run: Path | None, out: Path) -> Path:
+    """The folder of a run's state: the one that was named, or OUT.run.
+
+    Raises:
+        InvalidSettings: OUT has no name, as "" and ".." have none.
+    """
+    if out.name in ("", ".."):
+        raise InvalidSettings(f"OUT is '{out}': expected the name of a folder to write")
+    return run or out.with_name(out.name + ".run")
+
+
 def check_out(out: Path, *, folder: bool = True, need_bytes: int = 0) -> None:
     """Make sure that an output can be written: it is new, its place takes files, the disk has room.
 

@@ -81,12 +81,18 @@ class ScheduleRequest:
         return cls(sampler=sampler, steps=int(steps), options=options)
 
 
+MOST_SWAPS = 100_000
+LONGEST_NAME = 200
+"""Characters of a bundle's name, as a manifest takes them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportConfig:
     """How a checkpoint becomes a bundle.
 
     Attributes:
-        name: The bundle's name in its manifest; None takes the checkpoint folder's.
+        name: The bundle's name in its manifest; None takes the checkpoint folder's,
+            as far as it goes.
         sampler: Sampler of the default schedule; None takes the checkpoint's.
         steps: Steps of the default schedule; None takes the checkpoint's.
         others: Schedules stored besides; None stores DDIM at USEFUL_STEPS, or nothing besides
@@ -136,10 +142,15 @@ class ExportConfig:
                 f"compact stores float32 weights in fewer bytes, and {self.precision} has fewer"
                 " already: leave one of the two out"
             )
-        if self.calibration_swaps < 1:
+        if not 1 <= self.calibration_swaps <= MOST_SWAPS:
             raise UnsupportedExport(
-                f"{self.calibration_swaps} calibration swaps: expected at least 1"
+                f"{self.calibration_swaps} calibration swaps: expected at least 1 and at most "
+                f"{MOST_SWAPS}"
             )
+        for field, most in (("name", LONGEST_NAME), ("license", 4000), ("origin", 4000)):
+            text = getattr(self, field)
+            if text is not None and not 1 <= len(text) <= most:
+                raise UnsupportedExport(f"{field} has {len(text)} characters: expected 1 to {most}")
 
     def requests(self, swap: SwapConfig) -> tuple[ScheduleRequest, ...]:
         """The schedules to write for a checkpoint, the default one first, none twice."""

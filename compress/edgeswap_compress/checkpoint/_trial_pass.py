@@ -13,7 +13,10 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
 from edgeswap_compress.errors import InvalidCheckpoint
 
-BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
+BUILD_ERRORS = (
+    TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError,
+    AssertionError,
+)  # fmt: skip
 """What diffusers raises for values that do not go together (NotImplementedError is among them)."""
 
 

@@ -34,6 +34,7 @@ KIND = "edgeswap-dataset"
 MANIFEST = "manifest.json"
 _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "F32": np.dtype("<f4")}
 _MAX_HEADER_BYTES = 1 << 20
+_FARTHEST_PX = 100_000
 
 
 def shard_name(index: int) -> str:
@@ -200,6 +201,9 @@ class Dataset:
             if found[0] < groups or found[1:] != shape:
                 wanted = f"{name} of {(groups, *shape)}"
                 raise DatasetDamaged(path, expected=wanted, found=f"{name} of {found}")
+        if not (np.abs(tensors["landmarks"]) <= _FARTHEST_PX).all():  # False for NaN
+            within = f"landmarks within {_FARTHEST_PX} pixels"
+            raise DatasetDamaged(path, expected=within, found="others")
         return tensors
 
 

@@ -16,6 +16,7 @@ from edgeswap_compress._checks import (
     check_habits,
     check_out,
     check_run,
+    run_folder,
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill._compatibility import check_autoencoder, check_one_latent_space
@@ -34,7 +35,7 @@ def command(argv: list[str]) -> int:
         return autoencoder(argv[1:])
     args = _parser().parse_args(argv)
     config = _config(args)
-    run = args.run or args.out.with_name(args.out.name + ".run")
+    run = run_folder(args.run, args.out)
     data = args.data or calibration_dataset()
     _check(args, data, run)
     import torch

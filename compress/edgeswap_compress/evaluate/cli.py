@@ -199,8 +199,13 @@ def _print(reports: list[Report], *, as_json: bool) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between; argparse tells what is none."""
-    return tuple(int(part) for part in text.split(","))
+    """Whole numbers with commas between."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is no list of numbers, such as 1,4"
+        ) from error
 
 
 def _parser() -> argparse.ArgumentParser:

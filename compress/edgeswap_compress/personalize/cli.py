@@ -15,6 +15,7 @@ from edgeswap_compress._checks import (
     check_habits,
     check_out,
     check_run,
+    run_folder,
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data.assets import asset
@@ -37,7 +38,7 @@ def command(argv: list[str]) -> int:
         dtype=args.dtype,
         seed=args.seed,
     )
-    run = args.run or args.out.with_name(args.out.name + ".run")
+    run = run_folder(args.run, args.out)
     data = args.data or calibration_dataset()
     _check(args, data, run)
     import torch

@@ -11,6 +11,7 @@ from diffusers import UNet2DConditionModel, UNet2DModel
 from safetensors.torch import save_file
 
 from edgeswap_compress._pruning_errors import BadFolder, UnsupportedModel
+from edgeswap_compress.checkpoint._trial_pass import BUILD_ERRORS, first_line
 from edgeswap_compress.diffusers_folder.unet_home import (
     CONFIG_NAME,
     PLAN_NAME,
@@ -40,9 +41,6 @@ CLASSES: dict[str, type[Any]] = {
     "UNet2DConditionModel": UNet2DConditionModel,
     "UNet2DModel": UNet2DModel,
 }
-
-BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
-"""What diffusers raises for values that do not go together (NotImplementedError is among them)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +136,7 @@ def empty_unet(path: Path) -> Any:
             return kind.from_config(public)
     except BUILD_ERRORS as error:
         raise BadFolder(
-            path, f"diffusers cannot build a {name} from it: {_first_line(error)}"
+            path, f"diffusers cannot build a {name} from it: {first_line(error)}"
         ) from error
 
 
@@ -150,9 +148,5 @@ def _require_runs(unet: Any, path: Path) -> None:
     except BUILD_ERRORS as error:
         raise UnsupportedModel(
             f"{path}: diffusers builds this {type(unet).__name__} but cannot evaluate it: "
-            f"{_first_line(error)}; correct the config, or copy the folder again"
+            f"{first_line(error)}; correct the config, or copy the folder again"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

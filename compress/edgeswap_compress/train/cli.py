@@ -45,7 +45,6 @@ def command(argv: list[str]) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(dtype_line(args.dtype), file=sys.stderr)
     config = TeacherConfig(
         **stages, dtype=args.dtype, seed=args.seed, grow=args.init is not None and args.grow
     )
@@ -55,6 +54,7 @@ def command(argv: list[str]) -> int:
         structure_weight=args.structure_weight,
     )
     run = TeacherRun(args.dataset, args.held_out, config, args.run, args.init, examples)
+    print(dtype_line(args.dtype), file=sys.stderr)
     cadence = Cadence(
         save_s=args.save_every,
         evaluate_s=args.evaluate_every,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def build(
     """
     recipe = read_recipe(recipe_path)
     require_assets(recipe.stages)
-    folder = Path(out).resolve()
+    folder = Path(os.path.realpath(out))  # which takes a link to itself, unlike `Path.resolve`
     with alone_in(folder, progress) as held:
         done = _stages(recipe, folder / "stages", progress, held)
         _bundle(done, folder / BUNDLE)

@@ -209,3 +209,38 @@ def test_marks_are_drawn_on_a_copy() -> None:
     marked = mark_points(image, np.array([[5.2, 1.1], [99, -3]], np.float32))
     assert image.max() == 0
     assert {tuple(at) for at in np.argwhere(marked.any(2))} == {(1, 5), (0, 5)}
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    stated = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(stated | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"groups": "3"}, "manifest.groups is of type str, expected int"),
+        ({"groups": 5}, "expected 2 groups in shard-00001.safetensors, found 1"),
+        ({"groups_per_shard": 0}, "groups_per_shard is 0, expected 1 to 10 000"),
+        ({"shards": {}}, "manifest.shards is of type dict, expected list"),
+        ({"settings": None}, "manifest.settings is of type NoneType"),
+        ({"settings": asdict(SETTINGS) | {"size_px": 32}}, r"images of \(2, 6, 32, 32, 3\)"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_told_at_opening(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    write_dataset(tmp_path / "set")
+    edit_manifest(tmp_path / "set", **changes)
+    with pytest.raises(DatasetDamaged, match=message):
+        read_dataset(tmp_path / "set")
+
+
+def test_landmarks_that_are_no_places_are_told_at_opening(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", groups=1)
+    file = tmp_path / "set" / shard_name(0)
+    group = noise_group(0)
+    group.landmarks[0, 0] = np.nan
+    write_shard(file, [group])
+    with pytest.raises(DatasetDamaged, match="expected landmarks within 100000 pixels"):
+        read_dataset(tmp_path / "set")

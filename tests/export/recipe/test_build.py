@@ -266,6 +266,8 @@ def test_a_killed_build_leaves_no_stage_behind(place: Path) -> None:
         ('checkpoint = "tiny"\n[evaluate]\nseeds = 0', "[evaluate] seeds 0: expected 1 or more"),
         ('checkpoint = "tiny"\n[engine]\nflavour = "tensorrt_rtx"', "[engine] "),
         ('checkpoint = "bare"', "expected a swap checkpoint, which has a swap.json, found none"),
+        ('checkpoint = "tiny"\n[prune]\nmode = "\\u0000"', "[prune] mode holds a NUL character"),
+        ("#" * 1_000_001, "is longer than 1000000 bytes"),
     ],
 )
 def test_bad_recipes_are_refused_before_any_work(

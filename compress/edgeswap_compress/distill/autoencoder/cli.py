@@ -16,6 +16,7 @@ from edgeswap_compress._checks import (
     check_habits,
     check_out,
     check_run,
+    run_folder,
     vae_kind,
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
@@ -32,7 +33,7 @@ def command(argv: list[str]) -> int:
     """Entry point; returns the exit code."""
     args = _parser().parse_args(argv)
     config = SmallAutoencoderConfig(**{name: getattr(args, name) for name in SETTINGS})
-    run = args.run or args.out.with_name(args.out.name + ".run")
+    run = run_folder(args.run, args.out)
     data = args.data or calibration_dataset()
     _check(args, config, data, run)
     import torch
