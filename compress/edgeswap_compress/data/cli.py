@@ -151,7 +151,7 @@ def _sheet(args: argparse.Namespace) -> int:
 
 
 def _portrait(args: argparse.Namespace) -> int:
-    from edgeswap_compress.data.render.portrait import portrait_of
+    from edgeswap_compress.data.render3.portrait import portrait_of
     from edgeswap_runtime.pictures.write import RENDERED, require_writable, save_marked
 
     require_writable(args.out, overwrite=False)

@@ -15,9 +15,9 @@ import numpy as np
 
 from edgeswap_compress.data.assets import PACKAGES, RENDERING, asset
 from edgeswap_compress.data.grid import GroupSettings, render_group
-from edgeswap_compress.data.render.gl import open_context
-from edgeswap_compress.data.render.head import load_head
-from edgeswap_compress.data.render.renderer import RENDERER_VERSION, Renderer
+from edgeswap_compress.data.people.head import load_head
+from edgeswap_compress.data.render3.gl import open_context
+from edgeswap_compress.data.render3.renderer import RENDERER_VERSION, Renderer
 from edgeswap_compress.data.shards import (
     KIND,
     MANIFEST,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render.expression import draw_expression
-from edgeswap_compress.data.render.identity import draw_identity
-from edgeswap_compress.data.render.scene import draw_scene
-from edgeswap_compress.data.render.stage import Person, crop_stage, make_person
+from edgeswap_compress.data.people.expression import draw_expression
+from edgeswap_compress.data.people.identity import draw_identity
+from edgeswap_compress.data.people.scene import draw_scene
+from edgeswap_compress.data.people.stage import Person, crop_stage, make_person
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_runtime.errors import EdgeswapFailure
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.renderer import Picture, Renderer
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.render3.renderer import Picture, Renderer
 
 SPLITS = ("train", "heldout")
 MILD = 0.55

@@ -88,7 +88,7 @@ class HeldOutSet:
     def _render(self, progress: Callable[[int, bool], None] | None) -> Dataset:
         try:
             from edgeswap_compress.data.dataset_rendering import render_dataset
-            from edgeswap_compress.data.render.renderer import RENDERER_VERSION
+            from edgeswap_compress.data.render3.renderer import RENDERER_VERSION
         except ModuleNotFoundError as error:
             raise InvalidEvaluation(
                 f"the held-out set '{self.name}' is not in the cache and rendering it needs "

@@ -17,7 +17,7 @@ from edgeswap_compress.data import dataset_rendering, grid
 from edgeswap_compress.data.cli import command
 from edgeswap_compress.data.dataset_rendering import render_dataset
 from edgeswap_compress.data.grid import Group, GroupSettings, render_group, shows_whole_face
-from edgeswap_compress.data.render.renderer import Picture
+from edgeswap_compress.data.render3.renderer import Picture
 from edgeswap_compress.errors import (
     AssetMissing,
     DatasetMismatch,

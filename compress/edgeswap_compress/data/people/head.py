@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeswap_compress.data.assets import PACKAGES, RENDERING, asset, cache_folder
-from edgeswap_compress.data.render._makehuman import (
+from edgeswap_compress.data.people.makehuman import (
     read_base,
     read_proxy,
     read_target,
     triangulate,
 )
-from edgeswap_compress.data.render._surface import (
+from edgeswap_compress.data.people.surface import (
     FittedMesh,
     Surface,
     make_fitted,

@@ -1,1 +1,0 @@
-"""The renderer: synthetic adults, scenes, cameras, and drawing them with OpenGL."""
