@@ -1,4 +1,4 @@
-"""The real renderer: exactness of the split, alignment, determinism. Needs assets and EGL."""
+"""Renderer 3: exactness of the split, alignment, determinism. Needs assets and EGL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgeswap_compress.data.render3.renderer import Renderer
 from edgeswap_compress.errors import AssetMissing, NoOffscreenRendering
 
 pytestmark = pytest.mark.assets
-SETTINGS = GroupSettings(identities=2, seed=11)
+SETTINGS = GroupSettings(identities=2, seed=11, renderer=3)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Render people with occluders, any light and a camera: renderer version 4."""
