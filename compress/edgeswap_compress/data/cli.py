@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeswap_compress._checks import THREADS, check_out, check_range
 from edgeswap_compress.data.assets import PACKAGES, fetch
+from edgeswap_compress.data.render.lights import LIGHTS
 from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import InvalidSettings
 
@@ -53,6 +54,14 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--identities", type=int, default=4, help="people per group (4)")
     parser.add_argument("--size", type=int, default=96, help="side in pixels (96)")
+    parser.add_argument(
+        "--renderer", type=int, default=4, choices=[3, 4],
+        help="version: 4 has occluders, any light and a camera; 3 made the first held-out set (4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--light", default="any", metavar="KIND",
+        help=f"light of every scene: {', '.join(LIGHTS)}; all else stays the same (any)",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, default=2, help="processes (2); 0: none extra")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -98,7 +107,12 @@ def _render(args: argparse.Namespace) -> int:
     from edgeswap_compress.data.grid import GroupSettings
 
     settings = GroupSettings(
-        split=args.split, seed=args.seed, identities=args.identities, size_px=args.size
+        split=args.split,
+        seed=args.seed,
+        identities=args.identities,
+        size_px=args.size,
+        renderer=args.renderer,
+        light=args.light,
     )
     check_range("--workers", args.workers, 0, THREADS[1])
     check_range("--groups", args.groups, *GROUPS)
@@ -151,7 +165,7 @@ def _sheet(args: argparse.Namespace) -> int:
 
 
 def _portrait(args: argparse.Namespace) -> int:
-    from edgeswap_compress.data.render.portrait import portrait_of
+    from edgeswap_compress.data.render3.portrait import portrait_of
     from edgeswap_runtime.pictures.write import RENDERED, require_writable, save_marked
 
     require_writable(args.out, overwrite=False)

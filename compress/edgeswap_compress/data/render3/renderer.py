@@ -9,9 +9,8 @@ import moderngl
 import numpy as np
 
 from edgeswap_compress.data.assets import asset, cache_folder
-from edgeswap_compress.data.render._appearance import mean_color, skin_files, skin_uniforms
-from edgeswap_compress.data.render._visibility import load_visibility
-from edgeswap_compress.data.render.gl import (
+from edgeswap_compress.data.people.appearance import mean_color, skin_files, skin_uniforms
+from edgeswap_compress.data.render3.gl import (
     PROGRAMS,
     DrawnMesh,
     Target,
@@ -19,6 +18,7 @@ from edgeswap_compress.data.render.gl import (
     load_texture,
     open_context,
 )
+from edgeswap_compress.data.render3.visibility import load_visibility
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.identity import Identity
-    from edgeswap_compress.data.render.scene import Scene
-    from edgeswap_compress.data.render.stage import Person, Stage
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.people.identity import Identity
+    from edgeswap_compress.data.people.scene import Scene
+    from edgeswap_compress.data.people.stage import Person, Stage
 
     Uniforms = dict[str, Any]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render.head import AGES, MUSCLES, RACES, SEXES, WEIGHTS
+from edgeswap_compress.data.people.head import AGES, MUSCLES, RACES, SEXES, WEIGHTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render.expression import Expression
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.identity import Identity
-    from edgeswap_compress.data.render.scene import Scene
+    from edgeswap_compress.data.people.expression import Expression
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.people.identity import Identity
+    from edgeswap_compress.data.people.scene import Scene
 
     Points = NDArray[np.float32]
 

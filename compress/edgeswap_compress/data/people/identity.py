@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render.head import BROWS, HAIRSTYLES, LASHES, RACES
+from edgeswap_compress.data.people.head import BROWS, HAIRSTYLES, LASHES, RACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

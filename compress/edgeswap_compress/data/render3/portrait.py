@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render.expression import draw_expression
-from edgeswap_compress.data.render.head import load_head
-from edgeswap_compress.data.render.identity import draw_identity
-from edgeswap_compress.data.render.renderer import Renderer
-from edgeswap_compress.data.render.scene import draw_scene
-from edgeswap_compress.data.render.stage import make_person, portrait_stage
+from edgeswap_compress.data.people.expression import draw_expression
+from edgeswap_compress.data.people.head import load_head
+from edgeswap_compress.data.people.identity import draw_identity
+from edgeswap_compress.data.people.scene import draw_scene
+from edgeswap_compress.data.people.stage import make_person, portrait_stage
+from edgeswap_compress.data.render3.renderer import Renderer
 
 if TYPE_CHECKING:
-    from edgeswap_compress.data.render.expression import Expression
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.identity import Identity
-    from edgeswap_compress.data.render.renderer import Picture
-    from edgeswap_compress.data.render.scene import Scene
+    from edgeswap_compress.data.people.expression import Expression
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.people.identity import Identity
+    from edgeswap_compress.data.people.scene import Scene
+    from edgeswap_compress.data.render3.renderer import Picture
 
 _SUPERSAMPLING = 2.0
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from edgeswap_compress.data.render.head import RACES
+from edgeswap_compress.data.people.head import RACES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render.identity import Identity
+    from edgeswap_compress.data.people.identity import Identity
 
 _MIDDLE_AGED, _OLD = 0.28, 0.55
 """Ages (Identity.age) from which the older skins are used."""
