@@ -65,7 +65,7 @@ class DistillInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TripletBatch:
     """Triplets of one draw.
 
     A student with a small autoencoder sees other latents of the target than its teacher, and so
@@ -116,7 +116,7 @@ class Student:
         scale = inputs.config.teacher_guidance
         self._scale = self._teacher.swap.guidance_scale if scale is None else scale
         self._teacher_steps = inputs.config.teacher_steps
-        self._fixed: tuple[Batch, Tensor, Tensor] | None = None
+        self._fixed: tuple[TripletBatch, Tensor, Tensor] | None = None
         self._metric = self._measure()
         if inputs.config.feature_weight > 0:
             self.module.add_module("features", FeatureMatch(self._widths()))
@@ -128,7 +128,7 @@ class Student:
 
     def batch(
         self, triplets: TripletDraw, data: tuple[LatentGroups, LatentGroups] | None = None
-    ) -> Batch:
+    ) -> TripletBatch:
         """The latents of triplets of the training data, or of other data."""
         known, own = data or self._data
         t, swap = triplets, self._swap
@@ -137,7 +137,7 @@ class Student:
         )
         mine = [own.latents[t.group, place].float() for place in (t.target, t.source)]
         clean = latents_to_sample(swap, truth, mine[0])
-        return Batch(
+        return TripletBatch(
             triplets=t,
             target=mine[0],
             source=mine[1],
@@ -151,7 +151,7 @@ class Student:
             ).float()[:, None],
         )
 
-    def draw(self, draw: Draw, n: int) -> Batch:
+    def draw(self, draw: Draw, n: int) -> TripletBatch:
         """Random triplets of the training data."""
         known = self._data[0]
         return self.batch(draw_triplets(draw.rng, len(known), known.identities, n))
@@ -160,7 +160,7 @@ class Student:
         """To the modules' dtype and memory order."""
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
-    def student_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
+    def student_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """(N, C, S, S) float32, one evaluation of the student at timesteps (N,)."""
         condition = self.module.conditioner.condition(self.cast(batch.source))
         output = predict(
@@ -168,12 +168,12 @@ class Student:
         )
         return output.float()
 
-    def of_teacher(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
+    def of_teacher(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """The teacher's noisy samples where the student's are x: a_t x offset less."""
         signal, _ = self.levels.at(steps)
         return x - signal * batch.offset
 
-    def of_student(self, batch: Batch, velocity: Tensor, steps: Tensor) -> Tensor:
+    def of_student(self, batch: TripletBatch, velocity: Tensor, steps: Tensor) -> Tensor:
         """The velocity for the student where it is this for the teacher: s_t x offset less.
 
         v = (a_t x_t - x_0) / s_t, and x_t has a_t x offset more, x_0 has offset more.
@@ -182,7 +182,7 @@ class Student:
         return velocity - noise * batch.offset
 
     @torch.no_grad()
-    def teacher_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
+    def teacher_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """(N, C, S, S) float32, the guided teacher at timesteps (N,)."""
         teacher = self._teacher
         condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
@@ -198,7 +198,7 @@ class Student:
         )
         return self.of_student(batch, output.float(), steps)
 
-    def teacher_blocks(self, batch: Batch, x: Tensor, steps: Tensor) -> list[Tensor]:
+    def teacher_blocks(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> list[Tensor]:
         """The teacher's block outputs at x, without guidance; gradients reach x."""
         teacher = self._teacher
         with torch.no_grad():
@@ -209,7 +209,7 @@ class Student:
         return seen
 
     def student_clean(
-        self, batch: Batch, x: Tensor, steps: Tensor, parts: dict[str, float]
+        self, batch: TripletBatch, x: Tensor, steps: Tensor, parts: dict[str, float]
     ) -> tuple[Tensor, Tensor]:
         """The student's clean samples, and its features' distance to the teacher's where asked."""
         weight = self._config.feature_weight
@@ -237,18 +237,18 @@ class Student:
             self._vae, self._swap, batch.target, batch.mask
         )
 
-    def distance(self, found: Tensor, wanted: Tensor, batch: Batch) -> Tensor:
+    def distance(self, found: Tensor, wanted: Tensor, batch: TripletBatch) -> Tensor:
         """Mean square distance, weighted towards the inner face."""
         return ((found - wanted).square() * batch.weights).mean()
 
-    def regression(self, clean: Tensor, wanted: Tensor, batch: Batch) -> Tensor:
+    def regression(self, clean: Tensor, wanted: Tensor, batch: TripletBatch) -> Tensor:
         """The same of clean samples, a share of it as pixels would see it (``decoder_metric``)."""
         error = clean - wanted
         paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
         return (paid * batch.weights).mean()
 
     def look(
-        self, clean: Tensor, batch: Batch, draw: Draw, parts: dict[str, float], prefix: str = ""
+        self, clean: Tensor, batch: TripletBatch, draw: Draw, parts: dict[str, float], prefix: str = ""
     ) -> Tensor:
         """Weighted identity and fine-energy terms of clean samples, against the truth's."""
         config, total = self._config, torch.zeros(())
@@ -268,7 +268,7 @@ class Student:
         return total
 
     def joined(
-        self, own: Tensor, clean: Tensor, batch: Batch, draw: Draw, parts: dict[str, float]
+        self, own: Tensor, clean: Tensor, batch: TripletBatch, draw: Draw, parts: dict[str, float]
     ) -> Tensor:
         """A method's own loss, mixed with the truth's and joined by what ``look`` adds."""
         weight = self._config.truth_weight
@@ -279,7 +279,7 @@ class Student:
             total = total + weight * truth
         return total + self.look(clean, batch, draw, parts)
 
-    def _fine(self, swapped: Tensor, exact: Tensor, batch: Batch) -> Tensor:
+    def _fine(self, swapped: Tensor, exact: Tensor, batch: TripletBatch) -> Tensor:
         """``fine_energy_loss`` of a part of the batch, because decoding is expensive."""
         n = min(len(batch), self._config.fine_samples)
         with torch.no_grad():
@@ -306,7 +306,7 @@ class Student:
         return list(zip(*found, strict=True))
 
     @torch.no_grad()
-    def fixed(self, progress: Progress | None = None) -> tuple[Batch, Tensor, Tensor]:
+    def fixed(self, progress: Progress | None = None) -> tuple[TripletBatch, Tensor, Tensor]:
         """Fixed triplets, two noises for each of them, and where those lead the teacher."""
         if self._fixed is None:
             data, draw = self._held_out[0], Draw.of(self._config.seed, 2**30)

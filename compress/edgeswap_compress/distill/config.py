@@ -33,10 +33,10 @@ class DistillConfig:
     Attributes:
         method: one of ``METHODS``; each has a module with its source.
         steps: sampling steps of the student; it evaluates the U-Net once a step.
-        minutes: wall time of all lessons together; the number of samples is fixed from a short
+        minutes: wall time of all phases together; the number of samples is fixed from a short
             timing.
-        samples: that number itself, of all lessons together: a budget of work, the same on every
-            machine. Each lesson has one batch at least. ``minutes`` is then of no use.
+        samples: that number itself, of all phases together: a budget of work, the same on every
+            machine. Each phase has one batch at least. ``minutes`` is then of no use.
         teacher_steps: DDIM steps of the teacher. trajectory: of the cached trajectories;
             progressive: where the halving begins; lcm: the solver's grid; dmd2: in figures and
             previews alone. A multiple of ``steps``.
@@ -53,11 +53,11 @@ class DistillConfig:
         mask_weight: as in training.
         critic_updates: steps of critic and discriminator for one of the student (dmd2).
         adversarial_weight: of the discriminator's verdict (dmd2); 0 leaves the discriminator out.
-        decoder_share: share of the minutes or samples for the last lesson: the student's decoder
+        decoder_share: share of the minutes or samples for the last phase: the student's decoder
             learns to show its swaps as sharp as the truths; 0 leaves the decoder as it is, 1
             teaches a finished student nothing else.
-        decoder_fine_weight: of the finest scale's energy in that lesson.
-        decoder_adversarial_weight: of a discriminator's verdict on decoded pictures in that lesson;
+        decoder_fine_weight: of the finest scale's energy in that phase.
+        decoder_adversarial_weight: of a discriminator's verdict on decoded pictures in that phase;
             0 leaves the discriminator out.
         patience: evaluations without a better figure after which the fitting ends; 0 never.
         batch_size, learning_rate, optimizer, seed: of the fitting.
@@ -94,10 +94,10 @@ class DistillConfig:
 
     @property
     def method_shares(self) -> list[float]:
-        """Shares of the budget of the method's lessons; the rest is the decoder's."""
+        """Shares of the budget of the method's phases; the rest is the decoder's."""
         halvings = (self.teacher_steps // self.steps).bit_length() - 1
-        lessons = halvings if self.method == "progressive" else 1
-        return [(1.0 - self.decoder_share) / lessons] * lessons
+        phases = halvings if self.method == "progressive" else 1
+        return [(1.0 - self.decoder_share) / phases] * phases
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)

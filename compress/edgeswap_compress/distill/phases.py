@@ -1,4 +1,4 @@
-"""What a student is taught, one lesson after the other, and what of it is kept."""
+"""What a student is taught, one phase after the other, and what of it is kept."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Fitted:
     samples: int
 
 
-class Lessons:
+class DistillPhases:
     """Fits the tasks of a method, then the decoder.
 
     Args:
-        run: folder of all lessons' states.
-        report: name of a lesson -> its progress.
+        run: folder of all phases' states.
+        report: name of a phase -> its progress.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Lessons:
             last = Fitted(task, self._run / name, samples)
         return last
 
-    def sharpen(
+    def finetune_decoder(
         self, task: Student, student: Checkpoint, pictures: tuple[Pictures, Pictures]
     ) -> bool:
         """Let the decoder learn from the fitted student's swaps; False if the cadence stopped it.
@@ -120,7 +120,7 @@ class Lessons:
         )
 
     def _steps(self, objective: Any, name: str, share: float) -> int:
-        """A lesson's steps, for its share of the samples, or of the minutes by a short timing."""
+        """A phase's steps, for its share of the samples, or of the minutes by a short timing."""
         config = self._config
         if config.samples is not None:
             return max(1, round(config.samples * share) // config.batch_size)
@@ -130,7 +130,7 @@ class Lessons:
         )  # fmt: skip
 
     def _prepare(self, task: Student) -> None:
-        """Sample the teacher for the figures, where they are made, before a lesson begins."""
+        """Sample the teacher for the figures, where they are made, before a phase begins."""
         if processes().main:
             task.fixed(self._report("figures"))
 

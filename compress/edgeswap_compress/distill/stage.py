@@ -29,7 +29,7 @@ from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
-from edgeswap_compress.distill.phases import Fitted, Lessons, trained, trained_module
+from edgeswap_compress.distill.phases import Fitted, DistillPhases, trained, trained_module
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
@@ -147,13 +147,13 @@ def _distill(
     inputs = _inputs(teacher, student, config, files, report)
     if config.judge_samples:
         inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
-    lessons = Lessons(teacher, config, run, cadence, tracker, report)
-    fitted = _fitted(lessons, inputs, run, key, report)
+    phases = DistillPhases(teacher, config, run, cadence, tracker, report)
+    fitted = _fitted(phases, inputs, run, key, report)
     if fitted is None:
         return None
     if config.decoder_share > 0:
         pictures = read_dataset(files.data), read_dataset(files.held_out or files.data)
-        if not lessons.sharpen(fitted.task, student, pictures):
+        if not phases.finetune_decoder(fitted.task, student, pictures):
             return None
     say(report("checkpoint"), "writing the student")
     with processes().main_first():
@@ -164,16 +164,16 @@ def _distill(
 
 
 def _fitted(
-    lessons: Lessons,
+    phases: DistillPhases,
     inputs: DistillInputs,
     run: Path,
     key: dict[str, str],
     report: Callable[[str], Any],
 ) -> Fitted | None:
-    """The student after its method's lessons, or as it is where the decoder's lesson is all."""
+    """The student after its method's phases, or as it is where the decoder's phase is all."""
     if inputs.config.decoder_share == 1.0:
         return Fitted(Student(inputs), None, 0)
-    return lessons.fit(_tasks(inputs, run, key, report))
+    return phases.fit(_tasks(inputs, run, key, report))
 
 
 def _taught(

@@ -30,7 +30,7 @@ class AutoencoderConfig:
     latent_noise: float = 0.03
     fine_weight: float = 0.5
 
-    def sharper(self, fit: FitConfig) -> AutoencoderConfig:
+    def for_finetuning(self, fit: FitConfig) -> AutoencoderConfig:
         """Settings for training the decoder on, on latents that stay as they are.
 
         What it decodes later comes from a sampler, so there is more noise; and texture counts

@@ -16,7 +16,7 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.source import Condition, SourceConditioner
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss
-from edgeswap_compress.train._examples import Batch, Examples
+from edgeswap_compress.train._examples import ExampleBatch, Examples
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import DenoiserConfig
 
@@ -159,7 +159,7 @@ class DenoiserObjective:
         return loss, parts
 
     @torch.no_grad()
-    def predicted(self, batch: Batch, draw: Draw | None, terminal_share: float = 1.0) -> Tensor:
+    def predicted(self, batch: ExampleBatch, draw: Draw | None, terminal_share: float = 1.0) -> Tensor:
         """Clean latents (N, C, S, S) that the denoiser predicts of a batch from one noise each.
 
         Args:
@@ -194,7 +194,7 @@ class DenoiserObjective:
             figures |= self._evaluate_unpaired(batch.pick(~batch.exact))
         return figures
 
-    def _evaluate_exact(self, batch: Batch) -> dict[str, float]:
+    def _evaluate_exact(self, batch: ExampleBatch) -> dict[str, float]:
         """v-loss at fixed noise and times; one-step gain in dB over copying the target."""
         swap, n = self._swap, len(batch)
         generator = torch.Generator().manual_seed(1)
@@ -229,7 +229,7 @@ class DenoiserObjective:
             figures["held_out_one_step_gain_db"] = 10.0 * math.log10(copied / error)
         return figures
 
-    def _evaluate_unpaired(self, batch: Batch) -> dict[str, float]:
+    def _evaluate_unpaired(self, batch: ExampleBatch) -> dict[str, float]:
         """One-step swaps of pairs without truth, see `unpaired_figures`."""
         generator = torch.Generator().manual_seed(1)
         noise = torch.randn(batch.target.shape, generator=generator)
