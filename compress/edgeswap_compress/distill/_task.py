@@ -28,6 +28,7 @@ from edgeswap_compress.fit.losses import (
     decoder_metric,
     fine_energy_loss,
     mask_weights,
+    triplet_mask,
 )
 from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
 from edgeswap_compress.train.autoencoder import reconstruction_figures
@@ -113,12 +114,12 @@ class Student:
         self.timesteps = timesteps_of(inputs.student.scheduler, inputs.config.steps)
         self._identity = LatentIdentityLoss(inputs.judge)
         self._dtype = next(student.unet.parameters()).dtype
-        scale = inputs.config.teacher_guidance
+        scale = inputs.config.teacher.guidance
         self._scale = self._teacher.swap.guidance_scale if scale is None else scale
         self._teacher_steps = inputs.config.teacher_steps
         self._fixed: tuple[TripletBatch, Tensor, Tensor] | None = None
         self._metric = self._measure()
-        if inputs.config.feature_weight > 0:
+        if inputs.config.losses.feature_weight > 0:
             self.module.add_module("features", FeatureMatch(self._widths()))
 
     @property
@@ -145,10 +146,8 @@ class Student:
             teacher_source=source,
             truth=clean,
             offset=clean - latents_to_sample(swap, truth, target),
-            weights=mask_weights(known, t, self._config.mask_weight),
-            mask=torch.maximum(
-                known.masks[t.group, t.target], known.masks[t.group, t.truth]
-            ).float()[:, None],
+            weights=mask_weights(known, t, self._config.losses.mask_weight),
+            mask=triplet_mask(known, t),
         )
 
     def draw(self, draw: Draw, n: int) -> TripletBatch:
@@ -212,7 +211,7 @@ class Student:
         self, batch: TripletBatch, x: Tensor, steps: Tensor, parts: dict[str, float]
     ) -> tuple[Tensor, Tensor]:
         """The student's clean samples, and its features' distance to the teacher's where asked."""
-        weight = self._config.feature_weight
+        weight = self._config.losses.feature_weight
         if weight == 0:
             velocity = self.student_velocity(batch, x, steps)
             return self.levels.clean(x, velocity, steps), torch.zeros(())
@@ -228,11 +227,11 @@ class Student:
     @torch.no_grad()
     def _measure(self) -> Tensor:
         """(C, C), what errors of the sample cost: as they are, and as the decoder shows them."""
-        share = self._config.metric_share
+        share = self._config.losses.metric_share
         plain = torch.eye(self._swap.latent_channels)
         if share == 0:
             return plain
-        batch = self.draw(Draw.of(self._config.seed, 2**29), METRIC_PICTURES)
+        batch = self.draw(Draw.of(self._config.fit.seed, 2**29), METRIC_PICTURES)
         return (1.0 - share) * plain + share * decoder_metric(
             self._vae, self._swap, batch.target, batch.mask
         )
@@ -255,23 +254,23 @@ class Student:
         swapped, exact = (
             sample_to_latents(self._swap, x, batch.target) for x in (clean, batch.truth)
         )
-        if config.identity_weight > 0:
+        if config.losses.identity.weight > 0:
             strength = torch.from_numpy(draw.rng.random((len(batch), 1, 1, 1))).float()
-            spoil = config.identity_noise * strength * draw.normal(exact)
+            spoil = config.losses.identity.noise * strength * draw.normal(exact)
             identity = self._identity(swapped, exact, noise=spoil)
             parts[f"{prefix}identity"] = float(identity.detach())
-            total = total + config.identity_weight * identity
-        if config.fine_weight > 0:
+            total = total + config.losses.identity.weight * identity
+        if config.losses.fine_weight > 0:
             fine = self._fine(swapped, exact, batch)
             parts[f"{prefix}fine"] = float(fine.detach())
-            total = total + config.fine_weight * fine
+            total = total + config.losses.fine_weight * fine
         return total
 
     def joined(
         self, own: Tensor, clean: Tensor, batch: TripletBatch, draw: Draw, parts: dict[str, float]
     ) -> Tensor:
         """A method's own loss, mixed with the truth's and joined by what ``look`` adds."""
-        weight = self._config.truth_weight
+        weight = self._config.losses.truth_weight
         total = (1.0 - weight) * own
         if weight > 0:
             truth = self.regression(clean, batch.truth, batch)
@@ -281,7 +280,7 @@ class Student:
 
     def _fine(self, swapped: Tensor, exact: Tensor, batch: TripletBatch) -> Tensor:
         """``fine_energy_loss`` of a part of the batch, because decoding is expensive."""
-        n = min(len(batch), self._config.fine_samples)
+        n = min(len(batch), self._config.losses.fine_samples)
         with torch.no_grad():
             wanted = self.decode(exact[:n])
         output = self.decode(swapped[:n])
@@ -309,7 +308,7 @@ class Student:
     def fixed(self, progress: Progress | None = None) -> tuple[TripletBatch, Tensor, Tensor]:
         """Fixed triplets, two noises for each of them, and where those lead the teacher."""
         if self._fixed is None:
-            data, draw = self._held_out[0], Draw.of(self._config.seed, 2**30)
+            data, draw = self._held_out[0], Draw.of(self._config.fit.seed, 2**30)
             t = draw_triplets(draw.rng, len(data), data.identities, FIXED_PAIRS)
             batch = self.batch(t, self._held_out)
             noise = torch.stack([draw.normal(batch.truth), draw.normal(batch.truth)])

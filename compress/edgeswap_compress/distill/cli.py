@@ -12,12 +12,12 @@ from edgeswap_compress._checks import (
     OPTIMIZERS,
     RUN_BYTES,
     check_checkpoint,
-    check_dataset,
     check_habits,
     check_out,
     check_run,
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.data.checks import check_dataset
 from edgeswap_compress.distill._compatibility import check_autoencoder, check_one_latent_space
 from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line

@@ -19,6 +19,7 @@ from torch import Tensor
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.losses import face_weights
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._unpaired import unpaired_weights
 
@@ -123,8 +124,8 @@ class ExampleBatch:
         return ExampleBatch(*(part[which] for part in parts))
 
     def weights(self, inside: float) -> Tensor:
-        """Loss weights (N, 1, S, S) of mean 1: 0.25 + ``inside`` x mask where there is a truth."""
-        known = 0.25 + inside * self.mask
+        """Loss weights (N, 1, S, S) of mean 1; of pairs with a truth see `face_weights`."""
+        known = face_weights(self.mask, inside)
         weight = torch.where(self.exact.view(-1, 1, 1, 1), known, unpaired_weights(self.mask))
         return weight / weight.mean()
 

@@ -34,15 +34,15 @@ class Dmd2Objective(StudentTask):
         self.module.add_module("critic", critic)
         self._critic = critic
         self._discriminator: Discriminator | None = None
-        if inputs.config.adversarial_weight > 0:
+        if inputs.config.dmd2.adversarial_weight > 0:
             widths = [theirs for _, theirs in self._widths()]
-            self._discriminator = Discriminator(widths, seed=inputs.config.seed)
+            self._discriminator = Discriminator(widths, seed=inputs.config.fit.seed)
             self.module.add_module("discriminator", self._discriminator)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Loss of critic and discriminator and, every ``critic_updates`` steps, of the student."""
         batch, parts = self.draw(draw, batch_size), dict[str, float]()
-        turn = draw.step % self._config.critic_updates == 0
+        turn = draw.step % self._config.dmd2.critic_updates == 0
         x, steps = self._state(batch, draw)
         with torch.set_grad_enabled(turn):
             clean, features = self.student_clean(batch, x, steps, parts if turn else {})
@@ -85,7 +85,7 @@ class Dmd2Objective(StudentTask):
         wanted = self.levels.velocity(clean, noise, steps)
         loss = self.distance(self._critic_velocity(batch, x, steps), wanted, batch)
         parts["critic"] = float(loss.detach())
-        if draw.step % self._config.critic_updates == 0:
+        if draw.step % self._config.dmd2.critic_updates == 0:
             theirs = self.distance(self.teacher_velocity(batch, x, steps), wanted, batch)
             parts["critic_drift"] = parts["critic"] / max(float(theirs), 1e-9)
         return loss
@@ -105,7 +105,7 @@ class Dmd2Objective(StudentTask):
             with frozen(self._discriminator):
                 real_looking = verdict(self._verdicts(batch, *self._noised(clean, draw)))
             parts["adversarial"] = -float(real_looking.detach())
-            loss = loss - self._config.adversarial_weight * real_looking
+            loss = loss - self._config.dmd2.adversarial_weight * real_looking
         return loss
 
     def _discriminator_loss(
