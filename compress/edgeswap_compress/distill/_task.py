@@ -241,7 +241,7 @@ class Student:
         return ((found - wanted).square() * batch.weights).mean()
 
     def regression(self, clean: Tensor, wanted: Tensor, batch: TripletBatch) -> Tensor:
-        """Measure the distance of clean samples, a share of it as in pixels (``decoder_metric``)."""
+        """Measure the distance of clean samples, a share of it as in pixels."""
         error = clean - wanted
         paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
         return (paid * batch.weights).mean()

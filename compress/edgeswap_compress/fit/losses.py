@@ -51,10 +51,11 @@ def mask_weights(data: LatentGroups, t: TripletDraw, inside: float) -> Tensor:
 def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) -> Tensor:
     """Measure what errors of the diffusion sample cost in pixels inside the face: (C, C).
 
-    The result has a mean trace of 1. It is the pull-back of the pixel metric through the decoder, JᵀJ (cf. 1710.11379), averaged over
+    The pull-back of the pixel metric through the decoder, JᵀJ (cf. 1710.11379), averaged over
     places: channel i of some latents is disturbed by one smooth random field, which changes the
-    pixels by d_i; the entry (i, j) is the mean of d_i d_j, in units of the sample's channels. A
-    squared error e is then worth eᵀ M e, where the plain loss counts all directions alike.
+    pixels by d_i; the entry (i, j) is the mean of d_i d_j, in units of the sample's channels,
+    scaled to a mean trace of 1. A squared error e then costs eᵀ M e, where the plain loss counts all
+    directions alike.
 
     Args:
         vae: autoencoder, whose decoder shows the errors.
