@@ -21,7 +21,7 @@ from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
 from edgeswap_compress.personalize._config import PHOTOS
 from edgeswap_runtime.files import require_folder, sha256_file
-from edgeswap_runtime.pictures.picture import read_picture
+from edgeswap_runtime.pictures.read import read_picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from edgeswap_runtime.errors import OutputExists
 CONFIG = changed(
     DistillConfig(),
     {
-        "budget.samples": 16 * 120,
+        "budget.samples": 16 * 60,
         "teacher.targets": 64,
         "fit.batch_size": 16,
         "teacher.steps": 2,
@@ -80,7 +80,8 @@ def test_the_student_comes_closer_to_its_teacher(teacher: Path, tmp_path: Path) 
 def test_a_continued_distillation_ends_in_the_same_weights(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run(teacher, tmp_path / "whole")
+    config = changed(CONFIG, {"budget.samples": 16 * 24})
+    whole = run(teacher, tmp_path / "whole", config)
     parts = tmp_path / "parts"
     real = phases.fit
     calls = []
@@ -95,9 +96,9 @@ def test_a_continued_distillation_ends_in_the_same_weights(
 
     monkeypatch.setattr(phases, "fit", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(teacher, parts)
+        run(teacher, parts, config)
     assert not (parts / "student").exists()
-    again = run(teacher, parts)
+    again = run(teacher, parts, config)
     for name in ("unet", "conditioner"):
         first, second = (
             getattr(Checkpoint.load(path), name).state_dict() for path in (whole, again)
@@ -109,7 +110,7 @@ def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path:
     config = changed(
         CONFIG,
         {
-            "budget.samples": 320,
+            "budget.samples": 64,
             "losses.truth_weight": 0.5,
             "losses.identity.weight": 0.5,
             "steps": 2,
@@ -125,8 +126,8 @@ def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path:
 
 
 def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path: Path) -> None:
-    config = changed(CONFIG, {"budget.samples": 16 * 40, "decoder.share": 0.5})
-    alone = changed(config, {"budget.samples": 16 * 20, "decoder.share": 0.0})
+    config = changed(CONFIG, {"budget.samples": 16 * 16, "decoder.share": 0.5})
+    alone = changed(config, {"budget.samples": 16 * 8, "decoder.share": 0.0})
     plain = run(teacher, tmp_path / "plain", alone)
     out = run(teacher, tmp_path, config)
     before, after = Checkpoint.load(plain), Checkpoint.load(out)
@@ -225,7 +226,7 @@ def test_every_phase_tells_how_much_is_done(method: str, teacher: Path, tmp_path
         told.setdefault(stage, []).append((done, total))
 
     distill(
-        teacher, teacher, tmp_path / "student", config, data=Path(), run=tmp_path / "run",
+        teacher, config, tmp_path / "student", data=Path(), run=tmp_path / "run",
         progress=progress,
     )  # fmt: skip
     halvings = ["fit-002", "fit-001"] if method == "progressive" else ["fit"]

@@ -286,7 +286,7 @@ def test_a_students_steps_come_closer_to_the_teachers(
     teacher: Path, tmp_path: Path, method: str
 ) -> None:
     config = config_of(
-        method, budget__samples=16 * 80, teacher__steps=2 if method == "progressive" else 8
+        method, budget__samples=16 * 40, teacher__steps=2 if method == "progressive" else 8
     )
     student = Checkpoint.load(run(teacher, tmp_path, config))
     master = Checkpoint.load(teacher)

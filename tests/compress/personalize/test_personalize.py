@@ -28,7 +28,7 @@ from edgeswap_runtime.errors import BadFolder, OutputExists
 CONSENT = "Nobody (rendered), 2026-01-01, a test"
 CONFIG = changed(
     PersonalizeConfig(consent=CONSENT, others=4, rank=4, prior_weight=1.0),
-    {"budget.samples": 16 * 60, "fit.learning_rate": 5e-3, "fit.dtype": "float32"},
+    {"budget.samples": 16 * 40, "fit.learning_rate": 5e-3, "fit.dtype": "float32"},
 )
 
 
@@ -131,7 +131,7 @@ def test_prior_preservation_keeps_the_others(student: Path, photos: Path, tmp_pa
             student,
             photos,
             tmp_path / name,
-            changed(CONFIG, {"prior_weight": weight, "budget.samples": 16 * 30}),
+            changed(CONFIG, {"prior_weight": weight, "budget.samples": 16 * 20}),
         )
     moved = {name: last(tmp_path / name)["fixed_others_moved"] for name in ("kept", "forgotten")}
     assert moved["kept"] < 0.5 * moved["forgotten"]
@@ -140,7 +140,7 @@ def test_prior_preservation_keeps_the_others(student: Path, photos: Path, tmp_pa
 def test_a_stopped_run_goes_on_to_the_same_weights(
     student: Path, photos: Path, tmp_path: Path
 ) -> None:
-    config = changed(CONFIG, {"budget.samples": 16 * 10})
+    config = changed(CONFIG, {"budget.samples": 16 * 4})
     whole = learn(student, photos, tmp_path / "whole", config)
     stop = Cadence(stop_after_s=0.0)
     assert learn(student, photos, tmp_path / "parts", config, cadence=stop) is None
