@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checks import run_folder
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 from edgeswap_compress.plan.plan_file import read_plan
@@ -48,7 +48,7 @@ def command(argv: list[str]) -> int:
             data=args.data,
             held_out=args.held_out,
             latencies=args.latency_table,
-            run=run_folder(args.run, args.out),
+            run=args.run or usual_run(args.out),
         )
         stop = None if args.stop_after is None else args.stop_after * 60.0
         with stage_progress() as report:

@@ -315,10 +315,10 @@ def test_the_command_prints_one_object(
     assert printed["groups"] == 2 and printed["pictures"] == 12 and printed["triplets"] == 8
     assert command(["sheet", out, str(tmp_path / "sheet.png"), "--rows", "2"]) == 0
     assert (tmp_path / "sheet.png").stat().st_size > 100
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out.startswith("wrote ")
     with pytest.raises(InvalidSettings, match="groups 5 to 7, 8 rows: expected groups within 0"):
         command(["sheet", out, str(tmp_path / "other.png"), "--first", "5"])
-    with pytest.raises(InvalidSettings, match="size 9: expected numbers from 0 to 4294967295 and a size"):
+    with pytest.raises(InvalidSettings, match=r"size 9: expected numbers from 0 to \d+ and a size"):
         command(["portrait", str(tmp_path / "p.png"), "--size", "9"])
     with pytest.raises(SystemExit) as usage:
         command(["paint"])

@@ -1,4 +1,4 @@
-"""The stage that gives a checkpoint a small autoencoder in the place of its large one."""
+"""Stage that replaces a checkpoint's large autoencoder by a small one."""
 
 from __future__ import annotations
 
@@ -9,56 +9,59 @@ from typing import Any
 
 import torch
 
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress._progress import StageProgress, steady
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
-from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill.autoencoder.checks import check_shrinking
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
-    SmallAutoencoderConfig,
     SmallAutoencoderObjective,
     build_small_autoencoder,
 )
 from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.errors import InvalidCheckpoint
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import processes, taken_dtype
 from edgeswap_compress.fit.run_folder import (
+    budgeted_steps,
     claim,
     fingerprint,
     last_figures,
     reporter,
     settings_of,
-    steps_in,
 )
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json
 
 
 def shrink_autoencoder(
-    path: Path,
-    out: Path,
+    checkpoint: Path,
     config: SmallAutoencoderConfig,
+    out: Path,
     *,
-    data: Path,
-    run: Path,
+    data: Path | None = None,
+    run: Path | None = None,
     held_out: Path | None = None,
     cadence: Cadence | None = None,
     tracker: Tracker | None = None,
     progress: StageProgress | None = None,
 ) -> Path | None:
-    """Distill a checkpoint's autoencoder into a small one that speaks the same latents.
+    """Distill a checkpoint's autoencoder into a small one with the same latents.
 
     Args:
-        path: checkpoint with a large autoencoder; its other modules are kept.
+        checkpoint: folder of one with a large autoencoder; its other modules are kept.
+        config: size and training of the small one.
         out: new checkpoint folder.
-        data: rendered dataset of pictures.
-        run: folder with the state; the same call continues a stopped run.
+        data: rendered dataset of pictures; the packaged one when None.
+        run: folder with the state, which the same call continues; ``OUT.run`` when None.
         held_out: dataset for the figures; ``data`` when None.
+        cadence: how often to save and evaluate; when to stop early.
+        tracker: receives the losses and figures.
         progress: told at least every 5 s how much is done; also from another thread.
 
     Returns:
@@ -69,26 +72,16 @@ def shrink_autoencoder(
         InvalidCheckpoint: the autoencoder is a small one already.
         TrainingStopped: the run folder belongs to another call.
     """
-    if out.exists():
-        raise OutputExists(out)
-    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
-    checkpoint = Checkpoint.load(path)
-    if works_normalized(checkpoint.vae):
-        raise InvalidCheckpoint(
-            f"{path}: vae", expected="an AutoencoderKL to learn from", found="an AutoencoderTiny"
-        )
-    small = dataclasses.replace(checkpoint.swap, patch_size=config.patch_size)
-    module = build_small_autoencoder(config, checkpoint.swap)
+    run, data = run or usual_run(out), data or calibration_dataset()
+    check_shrinking(checkpoint, config, out, data=data, run=run, held_out=held_out)
+    config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
     pictures = read_dataset(data)
     judged = pictures if held_out is None else read_dataset(held_out)
+    objective, small = _objective(checkpoint, config, pictures, judged)
     with processes().main_first():
-        claim(run, _key(path, pictures, judged, config))
-        dtypes = note_dtype(run, config.dtype)
-    dtype = getattr(torch, config.dtype)
-    convert(module.train(), dtype)
-    objective = SmallAutoencoderObjective(
-        module, config, convert(checkpoint.vae, dtype), checkpoint.swap, small, pictures, judged
-    )
+        key = _key(checkpoint, pictures, judged, config)
+        claim(run, key, of="distillation", same="checkpoint, data and settings")
+        dtypes = note_dtype(run, config.fit.dtype)
     with steady(progress) as told:
         report = reporter(told)
         done = fit(
@@ -104,14 +97,28 @@ def shrink_autoencoder(
     with processes().main_first():
         if not processes().main:
             return out
-        asked = {**dataclasses.asdict(config), "dtype": dtypes}
-        return _shrunk(path, module, small, asked, run).save(out)
+        asked = dataclasses.asdict(config)
+        asked["fit"]["dtype"] = dtypes
+        return _shrunk(checkpoint, objective.module, small, asked, run).save(out)
+
+
+def _objective(
+    checkpoint: Path, config: SmallAutoencoderConfig, pictures: Any, judged: Any
+) -> tuple[SmallAutoencoderObjective, SwapConfig]:
+    """Build what is fitted, and the settings that the checkpoint will have."""
+    large = Checkpoint.load(checkpoint)
+    small = dataclasses.replace(large.swap, patch_size=config.size.patch_size)
+    module, dtype = build_small_autoencoder(config, large.swap), getattr(torch, config.fit.dtype)
+    convert(module.train(), dtype)
+    vae = convert(large.vae, dtype)
+    objective = SmallAutoencoderObjective(module, config, vae, large.swap, small, pictures, judged)
+    return objective, small
 
 
 def _shrunk(
     path: Path, module: Any, small: SwapConfig, asked: dict[str, Any], run: Path
 ) -> Checkpoint:
-    """The checkpoint with the fitted autoencoder, its other modules untouched."""
+    """Give the checkpoint the fitted autoencoder, its other modules untouched."""
     convert(module.eval(), torch.float32)
     trained_module(module, run / "fit")
     figures = last_figures(run / "fit")
@@ -138,25 +145,14 @@ def _key(path: Path, data: Any, held_out: Any, config: SmallAutoencoderConfig) -
 def _fit_config(
     objective: SmallAutoencoderObjective, config: SmallAutoencoderConfig, run: Path, progress: Any
 ) -> FitConfig:
-    steps = (config.samples or 0) // config.batch_size
-    if config.samples is None:
-        file = run / "fit.json"
-        steps = steps_in(objective, config.minutes, config.batch_size, config.seed, file, progress)
-    return FitConfig(
-        samples=steps * config.batch_size,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        optimizer=config.optimizer,
-        warmup_steps=min(100, max(1, steps // 10)),
-        hold=0.4,
-        weight_decay=1e-4,
-        ema_decay=0.995,
-        seed=config.seed,
+    steps = budgeted_steps(objective, config, run / "fit.json", progress=progress)
+    return config.fit.fit_config(
+        steps, warmup_steps=min(100, max(1, steps // 10)), weight_decay=1e-4
     )
 
 
 def _macs(module: Any, swap: Any) -> dict[str, int]:
-    """Multiply-accumulates of each half, for one crop."""
+    """Count the multiply-accumulates of each half, for one crop."""
     side = swap.resolution_px // swap.patch_size
     patches = torch.zeros(1, module.config.in_channels, side, side)
     latents = torch.zeros(1, swap.latent_channels, swap.latent_size, swap.latent_size)
