@@ -62,6 +62,7 @@ class Drawing:
         self._programs = programs
         self._wardrobe = wardrobe
         self._meshes = Meshes(context, wardrobe.head, open_sky)
+        self._found: dict[str, list[Path]] = {}
         self._skin: Mesh | None = None
         self._eyes: tuple[Mesh, Path] | None = None
         self._solids: list[tuple[Solid, Mesh]] = []
@@ -185,8 +186,8 @@ class Drawing:
         self, stage: Stage, face: NDArray[np.float32], features: DetailedIdentity
     ) -> None:
         """The opaque part of both eyes."""
-        folder = self._wardrobe.data / "proxies/eyes/HighPolyEyes/textures"
-        iris = sorted(folder.glob("*_eye.png"))[features.eye_color]
+        known = self._pictures("eyes/HighPolyEyes")
+        iris = [path for path in known if path.name.endswith("_eye.png")][features.eye_color]
         self._wardrobe.texture(iris).use(0)
         self._set("eye", {"iris": 0, "tint": features.eye_tint, "sclera": features.sclera,
                           "transparent": False})  # fmt: skip
@@ -244,7 +245,14 @@ class Drawing:
     def _picture(self, part: str) -> Path:
         kind, _, name = part.partition("/")
         path = _OTHER_FOLDERS.get(part) or f"{_FOLDERS[kind]}/{name}"
-        return sorted((self._wardrobe.data / f"proxies/{path}/textures").glob("*.png"))[0]
+        return self._pictures(path)[0]
+
+    def _pictures(self, folder: str) -> list[Path]:
+        """The textures of a proxy's folder, looked up once."""
+        if folder not in self._found:
+            textures = self._wardrobe.data / f"proxies/{folder}/textures"
+            self._found[folder] = sorted(textures.glob("*.png"))
+        return self._found[folder]
 
     def _place_hair(
         self, stage: Stage, identity: DetailedIdentity, *, slot: str = ""
