@@ -46,7 +46,7 @@ from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import disguise
 from edgeswap_compress.prune._config import RecoverConfig
-from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
+from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective

@@ -11,15 +11,15 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeswap_compress._pruning_errors import BadFolder, UnsupportedModel
+from edgeswap_compress._pruning_errors import BadUNetFolder, UnsupportedModel
 from edgeswap_compress.checkpoint.latents import encode_crop, latents_to_sample
 from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs, timestep_dtype
 from edgeswap_compress.diffusers_folder.unet_home import read_object
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
-from edgeswap_compress.prune.structure.inputs import example_inputs, timestep_dtype
 
 if TYPE_CHECKING:
     from edgeswap_compress.checkpoint.folder import Checkpoint
@@ -31,7 +31,7 @@ MASK_WEIGHT = 3.0  # of the inner face against 0.25 outside, as in training
 
 
 @torch.no_grad()
-def swap_calibration(
+def swap_samples(
     checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: int
 ) -> CalibrationSamples:
     """Random triplets of a rendered dataset with their exact truth.
@@ -93,7 +93,7 @@ def _mask_weights(dataset: HeldOut, triplets: TripletDraw, size: int) -> Tensor:
     return weights / weights.mean()
 
 
-def noise_calibration(
+def noise_samples(
     config: Mapping[str, Any],
     *,
     tokens: int,
@@ -155,7 +155,7 @@ def pipeline_scheduler(folder: Path) -> Any:
         if file.is_file():
             stated = read_object(file)
             if (problem := config_problem(stated, SCHEDULER_RULES)) is not None:
-                raise BadFolder(file, problem, "correct it, or copy the folder again")
+                raise BadUNetFolder(file, problem, "correct it, or copy the folder again")
             known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule",
                      "trained_betas", "prediction_type", "rescale_betas_zero_snr")  # fmt: skip
             return DDPMScheduler(**{key: stated[key] for key in known if key in stated})

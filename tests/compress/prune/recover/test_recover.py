@@ -19,11 +19,12 @@ from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA, shard_name, wr
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
+from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune import PruneConfig, prune
 from edgeswap_compress.prune._config import RecoverConfig
-from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
+from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.prune.search.replay import pruned_copy
-from edgeswap_compress.prune.stage import PruneFiles, read_plan
+from edgeswap_compress.prune.stage import PruneFiles
 from edgeswap_compress.prune.structure._families import tiny_unet
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.files import sha256_file, write_json
