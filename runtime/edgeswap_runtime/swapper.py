@@ -29,9 +29,9 @@ from edgeswap_runtime._crop_swapper import Engine, Identity
 from edgeswap_runtime.backends import open_backend
 from edgeswap_runtime.backends.protocol import BackendRequest
 from edgeswap_runtime.backends.threads import require_threads
+from edgeswap_runtime.bundle.default import default_bundle
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import DETECTOR
-from edgeswap_runtime.bundles import default_bundle
 from edgeswap_runtime.errors import DetectorMissing, InvalidRequest
 from edgeswap_runtime.faces.align import similarity, to_uint8, warp
 from edgeswap_runtime.faces.detect import Face, as_choice, detect_faces, select_faces
