@@ -12,12 +12,12 @@ from edgeswap_compress._checks import (
     OPTIMIZERS,
     RUN_BYTES,
     check_checkpoint,
-    check_dataset,
     check_habits,
     check_out,
     check_run,
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.data.checks import check_dataset
 from edgeswap_compress.distill._compatibility import check_autoencoder, check_one_latent_space
 from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
@@ -145,9 +145,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--held-out", type=Path, metavar="DATASET", help="for figures and preview")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        "--minutes", type=float, default=USUAL.minutes, help="wall time of all lessons"
+        "--minutes", type=float, default=USUAL.minutes, help="wall time of all phases"
     )
-    length.add_argument("--samples", type=int, help="instead: images to learn from, in all lessons")
+    length.add_argument("--samples", type=int, help="instead: images to learn from, in all phases")
     parser.add_argument("--run", type=Path, help="state folder (default: OUT.run)")
     _add_teacher(parser)
     _add_terms(parser)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgeswap_compress.evaluate._sheet import write_sheet
     from edgeswap_compress.evaluate.judges.dlib import DlibJudge, Judge
     from edgeswap_compress.evaluate.judges.landmarks import FaceMesh, Landmarker
-    from edgeswap_compress.evaluate.report import Report
+    from edgeswap_compress.evaluate.report import EvaluationReport
     from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
 else:
     __getattr__, __dir__ = lazy_names(
@@ -34,7 +34,7 @@ else:
                 "FaceMesh",
                 "Landmarker",
             ),
-            "edgeswap_compress.evaluate.report": ("Report",),
+            "edgeswap_compress.evaluate.report": ("EvaluationReport",),
             "edgeswap_compress.evaluate.stage": (
                 "EvaluateConfig",
                 "Evaluation",
@@ -50,7 +50,7 @@ __all__ = [
     "HeldOut",
     "Judge",
     "Landmarker",
-    "Report",
+    "EvaluationReport",
     "Sampling",
     "held_out_set",
     "open_model",

@@ -26,7 +26,7 @@ from edgeswap_compress.evaluate._models import (
     require_possible,
 )
 from edgeswap_compress.evaluate._pairs import check_limit
-from edgeswap_compress.evaluate.report import METRICS, ROWS, Report, table
+from edgeswap_compress.evaluate.report import METRICS, ROWS, EvaluationReport, table
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 from edgeswap_runtime.bundle.folder import Bundle
 
@@ -182,7 +182,7 @@ def _dataset(args: argparse.Namespace, report_progress: StageProgress) -> Datase
     return published.open(progress)
 
 
-def _print(reports: list[Report], *, as_json: bool) -> None:
+def _print(reports: list[EvaluationReport], *, as_json: bool) -> None:
     if as_json:
         found = [report.to_json() for report in reports]
         print(json.dumps(found if len(found) > 1 else found[0], allow_nan=False))

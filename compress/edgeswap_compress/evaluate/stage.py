@@ -13,10 +13,10 @@ from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation
 from edgeswap_compress.evaluate._held_out import is_published
 from edgeswap_compress.evaluate._measures import Row, means, measures
 from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
-from edgeswap_compress.evaluate._pictures import Triplets, pasted, people
+from edgeswap_compress.evaluate._pictures import TripletPictures, pasted, people
 from edgeswap_compress.evaluate._statistics import frechet_score, resample_counts, score
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
-from edgeswap_compress.evaluate.report import JUDGED, Report
+from edgeswap_compress.evaluate.report import JUDGED, EvaluationReport
 from edgeswap_runtime.faces.align import TEMPLATE_96
 
 if TYPE_CHECKING:
@@ -104,10 +104,10 @@ class Evaluation:
         self._size = dataset.images(0).shape[1]
         self._judge = judge or self._dlib()
         self._landmarker = landmarker or self._face_mesh()
-        self._shown = Triplets.of(dataset, self.pairs)
+        self._shown = TripletPictures.of(dataset, self.pairs)
         self._of_models: dict[tuple[str, str], dict[str, Row]] = {}
 
-    def judge(self, model: SwapModel, *, teacher: Report | None = None) -> Report:
+    def judge(self, model: SwapModel, *, teacher: EvaluationReport | None = None) -> EvaluationReport:
         """Judge a model by what its swaps look like beside the exact truth.
 
         Args:
@@ -141,7 +141,7 @@ class Evaluation:
         scores = self._scores(rows, ratios)
         if teacher is not None:
             scores["teacher"] = teacher.rows[JUDGED]
-        return Report(
+        return EvaluationReport(
             model=model.facts,
             facts=self._facts(model.facts, teacher),
             rows=scores,
@@ -228,7 +228,7 @@ class Evaluation:
             "diversity_identity": means(identities, total),
         }
 
-    def _likeness(self, swaps: Crops, swap: Row, teacher: Report) -> dict[str, Ratio]:
+    def _likeness(self, swaps: Crops, swap: Row, teacher: EvaluationReport) -> dict[str, Ratio]:
         """How near the swaps are to a teacher's."""
 
         def compare(which: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -297,7 +297,7 @@ class Evaluation:
         """(5, 2) where datasets are rendered to have their landmarks."""
         return TEMPLATE_96 * self._size / 96
 
-    def _check(self, facts: ModelFacts, teacher: Report | None) -> None:
+    def _check(self, facts: ModelFacts, teacher: EvaluationReport | None) -> None:
         if self._size != facts.resolution_px:
             raise CropMismatch(
                 "resolution", expected=f"{facts.resolution_px} px", found=f"{self._size} px"
@@ -317,7 +317,7 @@ class Evaluation:
                 "noise; leave --teacher out"
             )
 
-    def _facts(self, facts: ModelFacts, teacher: Report | None) -> dict[str, Any]:
+    def _facts(self, facts: ModelFacts, teacher: EvaluationReport | None) -> dict[str, Any]:
         found = {
             "model": facts.kind,
             "model_sha256": facts.sha256,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,3 +90,18 @@ def timesteps_of(scheduler: Any, steps: int) -> Tensor:
     scheduler.set_timesteps(steps)
     found: Tensor = scheduler.timesteps.clone()
     return found
+
+
+def draw_timesteps(
+    rng: np.random.Generator, n: int, terminal: int, terminal_share: float
+) -> Tensor:
+    """Draw timesteps (N,) to train at: more noisy ones than clean ones, and many of pure noise.
+
+    Args:
+        rng: source of the randomness.
+        n: how many.
+        terminal: the last timestep, of pure noise.
+        terminal_share: share of them at the last timestep, 0 to 1.
+    """
+    steps = (rng.random(n) ** 0.7 * terminal).astype(np.int64)
+    return torch.from_numpy(np.where(rng.random(n) < terminal_share, terminal, steps))

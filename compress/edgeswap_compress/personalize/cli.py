@@ -11,12 +11,12 @@ from pathlib import Path
 from edgeswap_compress._checks import (
     RUN_BYTES,
     check_checkpoint,
-    check_dataset,
     check_habits,
     check_out,
     check_run,
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.data.checks import check_dataset
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.folders import SUFFIXES
 from edgeswap_compress.errors import UnusablePictures

@@ -73,7 +73,7 @@ class TeacherConfig:
         seed: of the modules' initial weights.
         grow: where a run goes on from a checkpoint, give its latents the channels of
             ``autoencoder`` (see `widen_latents`) and train its autoencoder on.
-        decoder: where given, the decoder is trained on at the end, see `AutoencoderConfig.sharper`,
+        decoder: where given, the decoder is trained on at the end, see `AutoencoderConfig.for_finetuning`,
         swap_decoder: where given, then on the denoiser's predictions, see `SwapDecoderObjective`.
     """
 
@@ -221,7 +221,7 @@ class TeacherRun:
             metric=decoder_metric(vae, swap, sight.target, sight.mask),
         )
         run("denoiser", denoiser, self.config.denoiser.fit)
-        self._sharpen(run, start, denoiser, (train, held_out) if known else None)
+        self._finetune_decoder(run, start, denoiser, (train, held_out) if known else None)
         details = {**self.config.to_json(), "dtype": self._dtypes, "dataset": self.train.digest}
         details["curves"] = self._curves()
         details["examples"] = dataclasses.asdict(self.examples)
@@ -260,7 +260,7 @@ class TeacherRun:
             swap=swap,
         )
 
-    def _sharpen(
+    def _finetune_decoder(
         self,
         run: Run,
         trained: Checkpoint,
@@ -270,18 +270,18 @@ class TeacherRun:
         """The decoder's further stages; the second needs examples with truths."""
         config, vae = self.config, trained.vae
         if config.decoder is not None:
-            sharper = config.autoencoder.sharper(config.decoder)
+            finetuning = config.autoencoder.for_finetuning(config.decoder)
             vae.decoder.requires_grad_(True).train()
-            objective: Objective = AutoencoderObjective(vae, sharper, self.train, self.held_out)
-            run("decoder", objective, sharper.fit)
+            objective: Objective = AutoencoderObjective(vae, finetuning, self.train, self.held_out)
+            run("decoder", objective, finetuning.fit)
         if config.swap_decoder is not None and examples is not None:
-            sharper = config.autoencoder.sharper(config.swap_decoder)
+            finetuning = config.autoencoder.for_finetuning(config.swap_decoder)
             vae.decoder.requires_grad_(True).train()
             train, held_out = (examples[0], self.train), (examples[1], self.held_out)
             objective = SwapDecoderObjective(
-                vae, trained.swap, sharper.fine_weight, denoiser, train, held_out
+                vae, trained.swap, finetuning.fine_weight, denoiser, train, held_out
             )
-            run("swap-decoder", objective, sharper.fit)
+            run("swap-decoder", objective, finetuning.fit)
         vae.eval()
 
     def _autoencoder(self) -> Any:
@@ -358,10 +358,10 @@ class TeacherRun:
         self, vae: Any, swap: SwapConfig, progress: StageProgress | None
     ) -> tuple[Examples, Examples]:
         train, held_out = self._latents(vae, swap, progress)
-        plans = (pairing_of(some, self.examples.self_share) for some in (self.train, self.held_out))
+        pairings = (pairing_of(some, self.examples.self_share) for some in (self.train, self.held_out))
         share = self.examples.augment_share
         online = OnlineEncoder(vae, swap, self.train, share) if share > 0 else None
-        return Examples(train, next(plans), online), Examples(held_out, next(plans))
+        return Examples(train, next(pairings), online), Examples(held_out, next(pairings))
 
     def _latents(
         self, vae: Any, swap: SwapConfig, progress: StageProgress | None

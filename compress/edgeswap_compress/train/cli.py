@@ -15,13 +15,13 @@ from edgeswap_compress._checks import (
     SHARE,
     WEIGHT,
     check_checkpoint,
-    check_dataset,
     check_habits,
     check_out,
     check_range,
     check_run,
     check_seed,
 )
+from edgeswap_compress.data.checks import check_dataset
 from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import DatasetMissing, InvalidSettings
 from edgeswap_compress.fit.config import FitConfig

@@ -10,7 +10,13 @@ from edgeswap_compress._checks import (
     WEIGHT,
     check_ranges,
 )
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import (
+    CONDITION_DROPOUT,
+    IDENTITY_NOISE,
+    MASK_WEIGHT,
+    TERMINAL_SHARE,
+    FitConfig,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +36,7 @@ class AutoencoderConfig:
     latent_noise: float = 0.03
     fine_weight: float = 0.5
 
-    def sharper(self, fit: FitConfig) -> AutoencoderConfig:
+    def for_finetuning(self, fit: FitConfig) -> AutoencoderConfig:
         """Settings for training the decoder on, on latents that stay as they are.
 
         What it decodes later comes from a sampler, so there is more noise; and texture counts
@@ -72,11 +78,11 @@ class DenoiserConfig:
     time_embedding_dim: int = 256
     norm_num_groups: int = 16
     one_step_share: float = 0.25
-    terminal_share: float = 0.35
-    condition_dropout: float = 0.1
+    terminal_share: float = TERMINAL_SHARE
+    condition_dropout: float = CONDITION_DROPOUT
     identity_weight: float = 1.0
-    identity_noise: float = 0.3
-    mask_weight: float = 3.0
+    identity_noise: float = IDENTITY_NOISE
+    mask_weight: float = MASK_WEIGHT
     metric_share: float = 0.0
     guidance_scale: float = 1.5
     default_steps: int = 25

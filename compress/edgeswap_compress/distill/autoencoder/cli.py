@@ -12,13 +12,13 @@ from edgeswap_compress._checks import (
     OPTIMIZERS,
     RUN_BYTES,
     check_checkpoint,
-    check_dataset,
     check_habits,
     check_out,
     check_run,
     vae_kind,
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.data.checks import check_dataset
 from edgeswap_compress.distill.autoencoder._config import SmallAutoencoderConfig, patch_levels
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.fit.dtype import DTYPES, dtype_line
