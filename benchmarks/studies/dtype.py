@@ -153,7 +153,7 @@ def recover(models: Models, dtype: str, batch: int) -> Step:
     teacher = in_dtype(models.teacher, dtype)
     data = RecoverData(train=models.of_teacher, held_out=models.of_teacher)
     unet = convert(copy.deepcopy(teacher.unet), getattr(torch, dtype))
-    return as_step(RecoverObjective(teacher, unet, RecoverConfig(dtype=dtype), data), batch)
+    return as_step(RecoverObjective(teacher, unet, RecoverConfig(fit=FitOptions(dtype=dtype)), data), batch)
 
 
 def personalize(models: Models, dtype: str, batch: int) -> Step:

@@ -1,4 +1,4 @@
-"""Calibration samples: rendered triplets for a checkpoint, noise for a bare U-Net."""
+"""Make calibration samples: rendered triplets for a checkpoint, noise for a bare U-Net."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_pr
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs, timestep_dtype
 from edgeswap_compress.diffusers_folder.unet_home import read_object
 from edgeswap_compress.errors import InvalidSettings
+from edgeswap_compress.fit.config import MASK_WEIGHT
 from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.losses import face_weights
 from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
 
 if TYPE_CHECKING:
@@ -27,14 +29,13 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 8
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-MASK_WEIGHT = 3.0  # of the inner face against 0.25 outside, as in training
 
 
 @torch.no_grad()
 def swap_samples(
     checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: int
 ) -> CalibrationSamples:
-    """Random triplets of a rendered dataset with their exact truth.
+    """Draw random triplets of a rendered dataset with their exact truth.
 
     Args:
         checkpoint: in float32; its autoencoder and conditioner prepare the inputs.
@@ -89,7 +90,7 @@ def _mask_weights(dataset: HeldOut, triplets: TripletDraw, size: int) -> Tensor:
         of_group = dataset.masks(int(group))
         masks.append(torch.from_numpy(of_group[[target, truth]].max(0, keepdims=True)).float())
     inside = F.interpolate(torch.stack(masks) / 255, size=(size, size), mode="area")
-    weights = 0.25 + MASK_WEIGHT * inside
+    weights = face_weights(inside, MASK_WEIGHT)
     return weights / weights.mean()
 
 
@@ -101,7 +102,7 @@ def noise_samples(
     seed: int,
     scheduler: Any = None,
 ) -> CalibrationSamples:
-    """Seeded standard normal samples and conditions, where there is no data.
+    """Draw seeded standard normal samples and conditions, where there is no data.
 
     A U-Net sees at every timestep what it would see of a sample that is pure noise. This ranks
     channels by what the network does to its inputs in general, not by what it does to pictures.
@@ -110,6 +111,7 @@ def noise_samples(
         config: of the U-Net.
         tokens: length of the cross-attention sequence.
         samples: how many, rounded up to whole batches of 2.
+        seed: of the numbers.
         scheduler: with `alphas_cumprod` and a `prediction_type`; the linear schedule of DDPM
             (2006.11239), which predicts the noise, when None.
     """
@@ -149,7 +151,7 @@ def noise_samples(
 
 
 def pipeline_scheduler(folder: Path) -> Any:
-    """The noise schedule of a diffusers pipeline, or None where a folder states none."""
+    """Read the noise schedule of a diffusers pipeline; None where a folder states none."""
     for home in (folder, folder.parent):
         file = home / "scheduler" / "scheduler_config.json"
         if file.is_file():

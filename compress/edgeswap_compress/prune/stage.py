@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import AlreadyPruned
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.fit.processes import taken_dtype
@@ -89,7 +89,7 @@ def prune(
     files = files or PruneFiles()
     whole = _load_whole(checkpoint, out)
     if recover is not None:
-        recover = replace(recover, dtype=taken_dtype(recover.dtype))
+        recover = changed(recover, {"fit.dtype": taken_dtype(recover.fit.dtype)})
     if recover is not None or config.rounds > 1:
         rounds = Rounds(checkpoint=Path(checkpoint), config=config, recover=recover, files=files)
         done = rounds.run(whole, cadence=cadence, progress=progress)
@@ -98,8 +98,9 @@ def prune(
         pruned, plan = done
         history = config.to_json()
         if recover is not None:
-            dtypes = note_dtype(files.run or Path(), recover.dtype)
-            history["recover"] = {**recover.to_json(), "dtype": dtypes}
+            history["recover"] = recover.to_json()
+            dtypes = note_dtype(files.run or Path(), recover.fit.dtype)
+            history["recover"]["fit"]["dtype"] = dtypes
         return _save(whole, pruned, plan, history, out)
     planner = Planner.of(whole, config, Path(checkpoint), files)
     plan = planner.plan(config)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
@@ -13,17 +12,15 @@ from torch import Tensor
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
 from edgeswap_compress.conditioning.source import Condition
+from edgeswap_compress.fit.config import CONDITION_DROPOUT, MASK_WEIGHT, TERMINAL_SHARE
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss, mask_weights
-from edgeswap_compress.fit.noise_levels import NoiseLevels
+from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.train.denoiser import Denoiser
 
-TERMINAL_SHARE = 0.35  # of the samples at t = T, as in the teacher's training
-DROPPED_SHARE = 0.1  # of the samples without a source, for guidance (2207.12598)
-MASK_WEIGHT, IDENTITY_NOISE = 3.0, 0.3  # as in training
 FITTED, RIDGE = 32, 1e-4  # samples that regressors begin with, and their regularization
 FIGURES = 128  # triplets that the figures are measured on
 
@@ -85,7 +82,7 @@ class RecoverObjective:
     def __init__(
         self, teacher: Checkpoint, unet: Any, config: RecoverConfig, data: RecoverData
     ) -> None:
-        self._dtype = getattr(torch, config.dtype)
+        self._dtype = getattr(torch, config.fit.dtype)
         self._levels = NoiseLevels(teacher.scheduler)
         for module in (teacher.unet, teacher.conditioner):
             convert(module, self._dtype).eval().requires_grad_(False)
@@ -96,12 +93,12 @@ class RecoverObjective:
         self._teacher, self._swap, self._config = teacher.unet, teacher.swap, config
         self._train, self._held_out = data.train, data.held_out
         self._identity = LatentIdentityLoss(teacher.conditioner)
-        if config.feature_weight > 0:
+        if config.losses.feature_weight > 0:
             self.module.add_module("features", self._feature_match())
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Loss of a batch of random triplets."""
-        batch, weigh = self._batch(self._train, draw, batch_size), self._config
+        batch, weigh = self._batch(self._train, draw, batch_size), self._config.losses
         with torch.no_grad(), block_outputs(self._teacher) as wanted:
             theirs = self._predict(self._teacher, batch)
         with block_outputs(self.module.unet) as own:
@@ -113,9 +110,9 @@ class RecoverObjective:
         if weigh.feature_weight > 0:
             match = self.module.get_submodule("features")
             terms["features"] = (weigh.feature_weight, match(own, wanted))
-        if weigh.identity_weight > 0:
+        if weigh.identity.weight > 0:
             identity = self._identity_loss(batch, output, draw)
-            terms["identity_loss"] = (weigh.identity_weight, identity)
+            terms["identity_loss"] = (weigh.identity.weight, identity)
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         return loss, {name: float(term.detach()) for name, (_, term) in terms.items()}
 
@@ -139,9 +136,8 @@ class RecoverObjective:
         )
         clean = latents_to_sample(self._swap, truth, target)
         noise, terminal = draw.normal(clean), self._levels.terminal
-        drawn = (draw.rng.random(n) ** 0.7 * terminal).astype(np.int64)
-        steps = torch.from_numpy(np.where(draw.rng.random(n) < TERMINAL_SHARE, terminal, drawn))
-        kept = torch.from_numpy(draw.rng.random(n) >= DROPPED_SHARE)
+        steps = draw_timesteps(draw.rng, n, terminal, TERMINAL_SHARE)
+        kept = torch.from_numpy(draw.rng.random(n) >= CONDITION_DROPOUT)
         return _TrainingBatch(
             noisy=self._levels.add(clean, noise, steps),
             target=target,
@@ -171,7 +167,7 @@ class RecoverObjective:
         clean = self._levels.clean(batch.noisy, output, batch.steps)
         predicted = sample_to_latents(self._swap, clean, batch.target)
         strength = torch.from_numpy(draw.rng.random((len(output), 1, 1, 1))).float()
-        spoil = IDENTITY_NOISE * strength * draw.normal(batch.truth)
+        spoil = self._config.losses.identity.noise * strength * draw.normal(batch.truth)
         return self._identity(predicted, batch.truth, batch.kept, spoil)
 
     def _cast(self, x: Tensor) -> Tensor:

@@ -15,11 +15,10 @@ from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence
-from edgeswap_compress.fit.run_folder import settings_of
+from edgeswap_compress.fit.run_folder import claim, settings_of
 from edgeswap_compress.plan.folder import unet_home
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.plan.plan_file import read_plan
@@ -30,8 +29,7 @@ from edgeswap_compress.prune.recover.objective import RecoverData
 from edgeswap_compress.prune.recover.training import Recovery
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
-from edgeswap_runtime.files import canonical_json, sha256_file, write_json
-from edgeswap_runtime.strict_json import JsonError, read_json
+from edgeswap_runtime.files import sha256_file, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +83,7 @@ class Rounds:
         home = self.files.run or Path()
         self._claim(home)
         if self.recover is not None:
-            note_dtype(home, self.recover.dtype)
+            note_dtype(home, self.recover.fit.dtype)
         plans = _Plans(rounds=self, whole=whole)
         recovery = None if self.recover is None else self._recovery(whole, home, progress)
         unet, earlier = whole.unet, None
@@ -151,16 +149,7 @@ class Rounds:
             "data": None if data is None else read_dataset(data).digest,
             "held_out": None if held_out is None else read_dataset(held_out).digest,
         }
-        found = {"run": hashlib.sha256(canonical_json(key)).hexdigest()}
-        file = home / "run.json"
-        if not file.exists():
-            home.mkdir(parents=True, exist_ok=True)
-            write_json(file, found)
-        elif _read(file) != found:
-            raise TrainingStopped(
-                f"{home} belongs to another pruning: expected the same checkpoint, data and "
-                "settings; name another --run folder"
-            )
+        claim(home, key, of="pruning", same="checkpoint, data and settings")
 
 
 class _Plans:
@@ -201,14 +190,6 @@ class _Plans:
         )
         target = inputs.cost_target(structure, config)
         return structure, float(target.cost(structure.costs.sizes)) / target.whole
-
-
-def _read(file: Path) -> object:
-    """The content of a JSON file; None where it is damaged, which is nobody's claim."""
-    try:
-        return read_json(file)
-    except JsonError:
-        return None
 
 
 def _stage_of(progress: StageProgress | None, stage: str, part: str) -> Any:

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, fit
-from edgeswap_compress.fit.run_folder import steps_in
+from edgeswap_compress.fit.run_folder import budgeted_steps
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 
@@ -24,16 +23,12 @@ class Recovery:
     Attributes:
         teacher: the unpruned checkpoint; it is converted, so it must be a copy.
         data: latents to train on.
-        config: of the training.
-        minutes: of training in one round.
-        seed: of the draws.
+        config: of the training; its budget is that of one round.
     """
 
     teacher: Checkpoint
     data: RecoverData
     config: RecoverConfig
-    minutes: float
-    seed: int
 
     def train(
         self,
@@ -55,25 +50,11 @@ class Recovery:
             Whether it is done; then it is float32 and in evaluation mode.
         """
         objective = RecoverObjective(self.teacher, unet, self.config, self.data)
-        settings = self._fit_config(objective, folder / "fit.json", report(" timing"))
+        steps = budgeted_steps(
+            objective, self.config, folder / "fit.json", progress=report(" timing")
+        )
+        settings = self.config.fit.fit_config(steps)
         done = fit(objective, settings, folder / "fit", cadence=cadence, progress=report(""))
         if done:
             torch.nn.Module.float(unet).eval()
         return done
-
-    def _fit_config(self, objective: RecoverObjective, file: Path, progress: Any) -> FitConfig:
-        """The length is given, or fixed from the speed of a few steps, once per folder."""
-        config = self.config
-        steps = (config.samples or 0) // config.batch_size
-        if config.samples is None:
-            steps = steps_in(objective, self.minutes, config.batch_size, self.seed, file, progress)
-        return FitConfig(
-            samples=steps * config.batch_size,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            optimizer=config.optimizer,
-            warmup_steps=min(50, max(1, steps // 10)),
-            hold=0.4,
-            ema_decay=0.995,
-            seed=self.seed,
-        )
