@@ -146,6 +146,11 @@ def check_run(run: Path) -> None:
     check_out(run / "state", folder=False, need_bytes=RUN_BYTES)
 
 
+def usual_run(out: Path) -> Path:
+    """Name the run folder of an output where no other was asked for: beside it, OUT.run."""
+    return out.with_name(out.name + ".run")
+
+
 def nearest(path: Path) -> Path:
     """Go up to the nearest ancestor that exists, or the path itself."""
     while not path.exists() and path != path.parent:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_latents
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._discriminators import PictureDiscriminator, frozen, hinge
-from edgeswap_compress.distill._task import TripletBatch, Student
+from edgeswap_compress.distill._task import Student, TripletBatch
 from edgeswap_compress.fit.latent_cache import TripletDraw, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import sample

@@ -247,7 +247,12 @@ class Student:
         return (paid * batch.weights).mean()
 
     def look(
-        self, clean: Tensor, batch: TripletBatch, draw: Draw, parts: dict[str, float], prefix: str = ""
+        self,
+        clean: Tensor,
+        batch: TripletBatch,
+        draw: Draw,
+        parts: dict[str, float],
+        prefix: str = "",
     ) -> Tensor:
         """Weighted identity and fine-energy terms of clean samples, against the truth's."""
         config, total = self._config, torch.zeros(())

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
@@ -33,7 +34,7 @@ from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
-from edgeswap_compress.distill.phases import Fitted, DistillPhases, trained, trained_module
+from edgeswap_compress.distill.phases import DistillPhases, Fitted, trained, trained_module
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.dtype import note_dtype
@@ -47,7 +48,6 @@ from edgeswap_compress.fit.run_folder import (
     reporter,
     say,
     settings_of,
-    usual_run,
 )
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train.config import IdentityConfig

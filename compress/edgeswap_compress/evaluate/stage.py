@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +14,19 @@ from edgeswap_compress.evaluate._measures import Row, means, measures
 from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
 from edgeswap_compress.evaluate._pictures import TripletPictures, pasted, people
 from edgeswap_compress.evaluate._statistics import frechet_score, resample_counts, score
+from edgeswap_compress.evaluate.config import SPREAD_PAIRS, EvaluateConfig
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
 from edgeswap_compress.evaluate.report import JUDGED, EvaluationReport
 from edgeswap_runtime.faces.align import TEMPLATE_96
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from edgeswap_compress.evaluate._measures import Ratio
-    from edgeswap_compress.evaluate._models import ModelFacts, SwapModel
+    from edgeswap_compress.evaluate._models import ModelFacts, Sampling, SwapModel
     from edgeswap_compress.evaluate._statistics import Score
     from edgeswap_compress.evaluate.judges.dlib import Judge
     from edgeswap_compress.evaluate.judges.landmarks import Landmarker
@@ -33,41 +34,7 @@ if TYPE_CHECKING:
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
     Progress = Callable[[int, int, str], None]
 
-SPREAD_PAIRS = 32
-"""On how many pairs the diversity over seeds is measured."""
-
 _TEMPLATE_TOLERANCE_PX = 0.5  # at 96 px: a shift that no measure below would notice
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateConfig:
-    """On what to judge, and how closely.
-
-    Attributes:
-        limit: only the first so many pairs of the list.
-        batch_size: pairs at a time; changes no figure.
-        seed: of the noise and of the bootstrap.
-        seeds: noises for each of the first `SPREAD_PAIRS` pairs, for the diversity; 1 leaves that
-            out.
-        resamples: of the bootstrap.
-        pairs_sha256: refuse any other pair list.
-        threads: of the judges; their own choice when None.
-    """
-
-    limit: int | None = None
-    batch_size: int = 16
-    seed: int = 0
-    seeds: int = 4
-    resamples: int = 2000
-    pairs_sha256: str | None = None
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, low in (("batch_size", 1), ("seed", 0), ("seeds", 1), ("resamples", 100)):
-            if getattr(self, name) < low:
-                raise InvalidEvaluation(f"{name} {getattr(self, name)}: expected {low} or more")
-        if self.threads is not None and self.threads < 1:
-            raise InvalidEvaluation(f"threads {self.threads}: expected 1 or more")
 
 
 class Evaluation:
@@ -107,7 +74,9 @@ class Evaluation:
         self._shown = TripletPictures.of(dataset, self.pairs)
         self._of_models: dict[tuple[str, str], dict[str, Row]] = {}
 
-    def judge(self, model: SwapModel, *, teacher: EvaluationReport | None = None) -> EvaluationReport:
+    def judge(
+        self, model: SwapModel, *, teacher: EvaluationReport | None = None
+    ) -> EvaluationReport:
         """Judge a model by what its swaps look like beside the exact truth.
 
         Args:
@@ -344,3 +313,32 @@ class Evaluation:
             names = ("model_sha256", "steps", "guidance", "precision")
             found |= {f"teacher_{name}": teacher.facts[name] for name in names}
         return found
+
+
+def evaluate(
+    model: Path,
+    config: EvaluateConfig,
+    *,
+    dataset: HeldOut,
+    sampling: Sampling | None = None,
+    teacher: EvaluationReport | None = None,
+    progress: Progress | None = None,
+) -> EvaluationReport:
+    """Judge one model, with the judges that were fetched; see `Evaluation` for several.
+
+    Args:
+        model: folder of a checkpoint or of a bundle.
+        config: on what to judge.
+        dataset: rendered of people the model was not trained on.
+        sampling: steps, guidance and dtype; the model's own when None.
+        teacher: what was found of another model, to be compared with.
+        progress: called with pictures done, pictures in all, and what is being done.
+
+    Raises:
+        EdgeswapError: see `Evaluation` and `open_model`.
+    """
+    from edgeswap_compress.evaluate._models import Sampling, open_model
+
+    evaluation = Evaluation(dataset, config, progress=progress)
+    with open_model(model, sampling or Sampling()) as opened:
+        return evaluation.judge(opened, teacher=teacher)

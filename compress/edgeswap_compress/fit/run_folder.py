@@ -35,11 +35,6 @@ def fingerprint(path: Path) -> str:
     return sha256_file(path / "swap.json")
 
 
-def usual_run(out: Path) -> Path:
-    """Name the run folder of an output where no other was asked for: beside it, OUT.run."""
-    return out.with_name(out.name + ".run")
-
-
 def claim(run: Path, key: Mapping[str, Any], *, of: str, same: str) -> None:
     """Make a run folder this call's own, or make sure that it was so before.
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
@@ -27,13 +28,12 @@ from edgeswap_compress.fit.run_folder import (
     last_figures,
     reporter,
     settings_of,
-    usual_run,
 )
 from edgeswap_compress.personalize._config import PersonalizeConfig
-from edgeswap_compress.personalize.checks import check_personalization
 from edgeswap_compress.personalize._lora import copy_originals, fuse
 from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import disguise, read_crops
+from edgeswap_compress.personalize.checks import check_personalization
 from edgeswap_runtime.files import canonical_json
 
 

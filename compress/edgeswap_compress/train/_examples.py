@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import face_weights
@@ -24,26 +24,6 @@ from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._unpaired import unpaired_weights
 
 Positions = NDArray[np.int64]  # (N,), group * P + place in the group
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExampleConfig:
-    """How examples are drawn and varied.
-
-    Attributes:
-        augment_share: share of every batch whose pixels are augmented and encoded anew.
-        self_share: of labeled crops, share of the pairs in which source and target are one person.
-        structure_weight: weight of `structure_loss` on pairs without truth.
-    """
-
-    augment_share: float = 0.0
-    self_share: float = 0.3
-    structure_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("augment_share", "self_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +182,9 @@ class Examples:
             self._latents[where].float() for where in (places.source, places.target, places.truth)
         )
         mask = torch.maximum(self._masks[places.target], self._masks[places.truth])
-        return ExampleBatch(source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact))
+        return ExampleBatch(
+            source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact)
+        )
 
 
 def residual_deviation(train: Examples, samples: int = 4096) -> tuple[float, ...]:

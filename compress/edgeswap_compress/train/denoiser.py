@@ -157,7 +157,9 @@ class DenoiserObjective:
         return loss, parts
 
     @torch.no_grad()
-    def predicted(self, batch: ExampleBatch, draw: Draw | None, terminal_share: float = 1.0) -> Tensor:
+    def predicted(
+        self, batch: ExampleBatch, draw: Draw | None, terminal_share: float = 1.0
+    ) -> Tensor:
         """Clean latents (N, C, S, S) that the denoiser predicts of a batch from one noise each.
 
         Args:

@@ -88,8 +88,8 @@ def patch_levels(config: SmallAutoencoderConfig, swap: SwapConfig) -> int:
         or swap.latent_size << (levels - 1) != side
     ):
         raise InvalidSettings(
-            f"patches of {config.size.patch_size} px in a crop of {swap.resolution_px} px: expected "
-            f"{swap.latent_size} patches a side, or 2, 4, ... times as many; try --patch-size "
+            f"patches of {config.size.patch_size} px in a crop of {swap.resolution_px} px: "
+            f"expected {swap.latent_size} patches a side, or 2, 4, ... times as many; try --patch-size "
             f"{swap.resolution_px // swap.latent_size}"
         )
     return levels

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress._progress import StageProgress, steady
-from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._compatibility import check_shrinking
@@ -33,7 +34,6 @@ from edgeswap_compress.fit.run_folder import (
     last_figures,
     reporter,
     settings_of,
-    usual_run,
 )
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_runtime.files import canonical_json

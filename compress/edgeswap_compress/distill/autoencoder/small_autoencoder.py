@@ -102,9 +102,14 @@ class SmallAutoencoderObjective:
             strength = torch.from_numpy(draw.rng.random((batch_size, 1, 1, 1))).float()
             noise = config.losses.latent_noise * strength * draw.normal(wanted)
             name, latents = "decoder", wanted + noise
-        loss, parts = reconstruction_loss(self._decode(latents), crops, mask, config.losses.fine_weight)
+        loss, parts = reconstruction_loss(
+            self._decode(latents), crops, mask, config.losses.fine_weight
+        )
         terms = {f"{name}_{key}": value for key, value in parts.items()}
-        return config.losses.latent_weight * apart + loss, {**terms, "latents": float(apart.detach())}
+        return config.losses.latent_weight * apart + loss, {
+            **terms,
+            "latents": float(apart.detach()),
+        }
 
     def evaluate(self) -> dict[str, float]:
         """The halves and the whole against held-out pictures; the large one's figures beside them.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgeswap_compress.checkpoint.latents import predict
 from edgeswap_compress.distill._discriminators import Discriminator, frozen, hinge, verdict
-from edgeswap_compress.distill._task import TripletBatch, DistillInputs, StudentTask
+from edgeswap_compress.distill._task import DistillInputs, StudentTask, TripletBatch
 from edgeswap_compress.fit.loop import Draw
 
 
@@ -120,7 +120,9 @@ class Dmd2Objective(StudentTask):
         parts["verdict_gap"] = float((verdict(real) - verdict(fake)).detach())
         return loss
 
-    def _verdicts(self, batch: TripletBatch, x: Tensor, noise: Tensor, steps: Tensor) -> list[Tensor]:
+    def _verdicts(
+        self, batch: TripletBatch, x: Tensor, noise: Tensor, steps: Tensor
+    ) -> list[Tensor]:
         """The heads' verdicts on noised samples; gradients reach ``x``."""
         assert self._discriminator is not None  # noqa: S101 our callers look first
         with torch.set_grad_enabled(x.requires_grad):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edgeswap_compress.distill._task import TripletBatch, DistillInputs, StudentTask
+from edgeswap_compress.distill._task import DistillInputs, StudentTask, TripletBatch
 from edgeswap_compress.distill._trajectories import Trajectories, trajectory_triplets
 from edgeswap_compress.fit.latent_cache import TripletDraw
 from edgeswap_compress.fit.loop import Draw
