@@ -37,7 +37,7 @@ from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.evaluate._models import Sampling, open_model
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import FitConfig, FitOptions
 from edgeswap_compress.fit.dtype import dtype_line, probe
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, to_tensor
 from edgeswap_compress.fit.loop import Draw, Objective
@@ -153,7 +153,9 @@ def recover(models: Models, dtype: str, batch: int) -> Step:
     teacher = in_dtype(models.teacher, dtype)
     data = RecoverData(train=models.of_teacher, held_out=models.of_teacher)
     unet = convert(copy.deepcopy(teacher.unet), getattr(torch, dtype))
-    return as_step(RecoverObjective(teacher, unet, RecoverConfig(fit=FitOptions(dtype=dtype)), data), batch)
+    return as_step(
+        RecoverObjective(teacher, unet, RecoverConfig(fit=FitOptions(dtype=dtype)), data), batch
+    )
 
 
 def personalize(models: Models, dtype: str, batch: int) -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from edgeswap_compress._checks import WEIGHT, check_ranges
+from edgeswap_compress._checks import WEIGHT, check_ranges, check_seed
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.fit.config import FittedConfig, IdentityLossConfig
 
@@ -50,7 +50,7 @@ class PruneConfig:
             dataset, or 8 of noise for a bare U-Net; 0 for none at all.
         rounds: prune in so many steps, each of the same factor, with recovery between them where
             `RecoverConfig` says so.
-        seed: for everything that draws numbers.
+        seed: of everything that draws numbers while a plan is made.
 
     Where there are several plans to choose from, the one that changes the outputs least wins.
     """
@@ -90,7 +90,6 @@ class PruneConfig:
         for name, least, most in (
             ("samples", 0, 1 << 20),
             ("rounds", 1, 100),
-            ("seed", 0, (1 << 63) - 1),
             ("round_to", 1, 1 << 14),
         ):
             found = getattr(self, name)
@@ -98,6 +97,7 @@ class PruneConfig:
                 raise PruningError(f"{name} must be at least {least}, found {found}")
             if found is not None and found > most:
                 raise PruningError(f"{name} must be at most {most}, found {found}")
+        check_seed(self.seed)
         if self.resample and self.rounds > 1:
             raise PruningError(
                 f"resampling needs all of the original weights, so it cannot go in {self.rounds} "

@@ -144,7 +144,8 @@ BAD_VALUES: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), BAD_VALUES)
 def test_a_value_of_the_wrong_kind_or_size_is_told(name: str, value: Any, tmp_path: Path) -> None:
     folder = config_only(tmp_path / "unet", C, **{name: value})
-    with pytest.raises(BadUNetFolder, match=rf"config\.json: {name} is .*, expected "):
+    told = "is not JSON: NaN is not a number" if value != value else f"{name} is .*, expected "
+    with pytest.raises(BadUNetFolder, match=rf"config\.json: {told}"):
         empty_unet(folder / "config.json")
 
 
