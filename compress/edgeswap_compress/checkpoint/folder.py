@@ -1,4 +1,4 @@
-"""The checkpoint folder: diffusers' layout plus ``swap.json``, loaded with every tensor checked."""
+"""Load and save checkpoint folders: diffusers' layout plus ``swap.json``."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _read_swap(folder: Path) -> tuple[SwapConfig, dict[str, str]]:
 
 
 def convert(module: Any, dtype: torch.dtype) -> Any:
-    """A module's floating dtype changed in place, 4-D weights channels last; returns it.
+    """Change a module's floating dtype in place, 4-D weights channels last, and return it.
 
     Goes past diffusers' own ``to``, which warns at every call.
     """

@@ -28,7 +28,7 @@ DropKind = Literal["identity", "shortcut", "layer"]
 class Axis:
     """The indices of one axis of a layer that stay.
 
-    Args:
+    Attributes:
         of: length of the axis before pruning.
         kept: indices that stay, strictly ascending, each in [0, of), at least one.
     """
@@ -41,7 +41,7 @@ class Axis:
 class LayerCut:
     """What happens to one layer; None leaves that axis whole.
 
-    Args:
+    Attributes:
         out: output channels of a convolution or linear layer, or the channels of a norm.
         inp: input channels of a convolution or linear layer ("in" in JSON); None for a norm.
     """
@@ -52,9 +52,9 @@ class LayerCut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStats:
-    """How a plan came about and what it achieves; MACs are of one forward pass, batch 1.
+    """The settings a plan was made with, and what it saves; MACs are of one pass, batch 1.
 
-    Args:
+    Attributes:
         macs_ratio: asked for, or reached where something else was asked for.
         target: what was asked for, "params" or "latency"; None for MACs.
         allocation: how losses were compared between layers; None for equal shares.
@@ -92,12 +92,12 @@ class PlanStats:
                 )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that say something."""
+        """Give the fields that are not None, as JSON-ready data."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, data: object) -> PlanStats:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Raises:
             BadPlan: a key is missing or unknown, or a value has the wrong type.
@@ -116,7 +116,7 @@ class PruningPlan:
 
     Depth comes first: `layers`, `heads` and `groups` speak of what is left when `dropped` is gone.
 
-    Args:
+    Attributes:
         layers: module name -> the kept indices of its axes.
         heads: name of an attention module -> the heads that stay (ascending). Its projections'
             kept indices are exactly these heads' channels.
@@ -167,7 +167,7 @@ class PruningPlan:
                 raise BadPlan(name, f"goes with {place}, which is dropped; remove the entry")
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON-ready data; `PruningPlan.from_json` gives back an equal plan."""
+        """Give the plan as JSON-ready data; `PruningPlan.from_json` gives back an equal plan."""
         data: dict[str, Any] = {
             "schema": self.schema,
             "layers": {
@@ -184,7 +184,7 @@ class PruningPlan:
 
     @classmethod
     def from_json(cls, data: object) -> PruningPlan:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Args:
             data: parsed JSON.

@@ -32,7 +32,7 @@ class PruneConfig:
     The defaults are the choice that needs no samples; `best` is the one that was measured to
     be best.
 
-    Args:
+    Attributes:
         macs_ratio: in (0, 1), the U-Net's multiply-accumulates after / before; met within 5 %.
         params_ratio: likewise of parameters.
         latency_ratio: likewise of latency on ONNX Runtime's CPU, as measured.
@@ -106,7 +106,7 @@ class PruneConfig:
 
     @classmethod
     def best(cls, **settings: Any) -> PruneConfig:
-        """A config with `BEST`, where nothing else is said; its plans are judged on samples."""
+        """Make a config whose defaults are `BEST`; its plans are compared on samples."""
         return cls(**{**BEST, **settings})
 
     @property
@@ -123,7 +123,7 @@ class PruneConfig:
         return next(ratio for ratio in found if ratio is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that are given, for a history."""
+        """Give the fields that are not None, for a history."""
         found = asdict(self)
         found["protect"] = list(self.protect)
         return {name: value for name, value in found.items() if value is not None}
@@ -178,5 +178,5 @@ class RecoverConfig(FittedConfig):
             raise PruningError("recovery has no patience: expected 0, leave it out of the budget")
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, for a history."""
+        """Give the fields, for a history."""
         return asdict(self)

@@ -21,7 +21,7 @@ OF_THE_PLAN = ("importance", "mode", "allocation", "resample", "round_to", "prot
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add everything to the parser."""
+    """Add all options of ``edgeswap prune`` to a parser."""
     parser.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT",
         help="unpruned checkpoint folder, or a diffusers U-Net or pipeline folder",

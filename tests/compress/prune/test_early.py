@@ -85,8 +85,8 @@ def folders(home: Path) -> dict[str, tuple[list[str], str]]:
     (home / bare / "diffusion_pytorch_model.safetensors").write_bytes(b"")
     data = str(calibration_dataset())
     return {
-        "missing": (["no", *half], "no is no checkpoint and no diffusers U-Net: expected a folder with "
-                    "config.json or unet/config.json, found nothing; make one with edgeswap train"),
+        "missing": (["no", *half], "no is no checkpoint and no diffusers U-Net: expected a folder "
+                    "with config.json or unet/config.json, found nothing; make one with edgeswap"),
         "empty": (["empty", *half], "found an empty folder; make one with"),
         "no object": (["list", *half], "expected a JSON object, found list"),
         "another kind": ([unet("kind", _class_name="VQModel"), *half], "describes a VQModel"),
