@@ -1,4 +1,4 @@
-"""How OpenMP's threads wait, which decides what a busy machine makes of torch."""
+"""How OpenMP's threads wait, on which torch's speed on a busy machine depends."""
 
 from __future__ import annotations
 

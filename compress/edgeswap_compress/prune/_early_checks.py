@@ -97,7 +97,7 @@ def check_config(
 
     Raises:
         PruningError: samples, data or modules are missing, or a bare U-Net shall learn.
-        DatasetMissing, DatasetDamaged: a dataset is not there.
+        BadFolder, DatasetDamaged: a dataset is not there.
     """
     for pattern in config.protect:
         if all(fnmatchcase(name, pattern) for name in TOP):

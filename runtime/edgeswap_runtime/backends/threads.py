@@ -1,4 +1,4 @@
-"""How many threads a backend may be given."""
+"""Check and choose how many threads a backend uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ THREADS_PER_CORE = 4
 
 
 def usable_cores() -> int:
-    """How many of the machine's cores this process may use."""
+    """Return how many of the machine's cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""A bundle folder: opening it, and proving that it is whole."""
+"""Open a bundle's folder and check that it is whole."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Bundle:
             verify: hash the files (about 1 GB/s); without it only their presence is checked.
 
         Raises:
-            BadBundle: no folder, no manifest, or a manifest that is damaged or contradictory.
+            BadFolder: there is no such folder, or no manifest in it.
+            BadBundle: the manifest is damaged, or contradicts itself.
             NewerSchema: written by a newer edgeswap.
             DamagedFile: a file is missing, unlisted, or not the one that was recorded.
         """
@@ -36,7 +37,7 @@ class Bundle:
         return bundle
 
     def graph_paths(self) -> dict[str, Path]:
-        """Graph name -> its ONNX file."""
+        """Return graph name -> path of its ONNX file."""
         return {name: self.path / graph.file for name, graph in self.manifest.graphs.items()}
 
     def verify(self, *, hashes: bool = True) -> int:
