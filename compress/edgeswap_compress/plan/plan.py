@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from edgeswap_compress._pruning_errors import BadPlan
+from edgeswap_compress.plan._parse import from_runs, integers, mapping, object_of, to_runs
 
 SCHEMA = 2
 WIDTH_ONLY = 1  # the schema before modules could be dropped; still read, and written back as it was
@@ -102,9 +102,9 @@ class PlanStats:
         Raises:
             BadPlan: a key is missing or unknown, or a value has the wrong type.
         """
-        found = dict(_mapping("stats", data))
+        found = dict(mapping("stats", data))
         optional = {entry.name: None for entry in fields(cls) if entry.default is None}
-        _object("stats", {**optional, **found}, tuple(entry.name for entry in fields(cls)))
+        object_of("stats", {**optional, **found}, tuple(entry.name for entry in fields(cls)))
         if isinstance(names := found.get("resampled"), list):
             found["resampled"] = tuple(names)
         return cls(**found)
@@ -193,13 +193,13 @@ class PruningPlan:
             BadPlan: a key is missing or unknown, a value has the wrong type, or the plan is
                 invalid; the message names the layer.
         """
-        schema = _mapping("top level", data).get("schema")
+        schema = mapping("top level", data).get("schema")
         _check_schema(schema)
         keys = ["schema", "layers", "heads", "groups", "stats"]
-        top = _object("top level", data, (*keys, *(["dropped"] if schema != WIDTH_ONLY else [])))
+        top = object_of("top level", data, (*keys, *(["dropped"] if schema != WIDTH_ONLY else [])))
         layers = {}
-        for name, entry in _mapping("layers", top["layers"]).items():
-            axes = _object(name, entry, ("out", "in"))
+        for name, entry in mapping("layers", top["layers"]).items():
+            axes = object_of(name, entry, ("out", "in"))
             layers[name] = LayerCut(
                 out=_axis_from_json(f"{name} (out)", axes["out"]),
                 inp=_axis_from_json(f"{name} (in)", axes["in"]),
@@ -209,11 +209,11 @@ class PruningPlan:
             schema=top["schema"],
             layers=layers,
             heads={
-                name: _indices(f"{name} (heads)", heads)
-                for name, heads in _mapping("heads", top["heads"]).items()
+                name: integers(f"{name} (heads)", heads)
+                for name, heads in mapping("heads", top["heads"]).items()
             },
-            groups=_mapping("groups", top["groups"]),
-            dropped=_mapping("dropped", top.get("dropped", {})),
+            groups=mapping("groups", top["groups"]),
+            dropped=mapping("dropped", top.get("dropped", {})),
             stats=stats,
         )
 
@@ -245,55 +245,14 @@ def _check_indices(where: str, kept: tuple[int, ...], of: int | None) -> None:
 
 
 def _axis_to_json(axis: Axis | None) -> dict[str, Any] | None:
-    return None if axis is None else {"of": axis.of, "kept": _to_runs(axis.kept)}
+    return None if axis is None else {"of": axis.of, "kept": to_runs(axis.kept)}
 
 
 def _axis_from_json(where: str, data: object) -> Axis | None:
     if data is None:
         return None
-    axis = _object(where, data, ("of", "kept"))
+    axis = object_of(where, data, ("of", "kept"))
     of = axis["of"]
     if type(of) is not int or not 0 < of <= MAX_WIDTH:
         raise BadPlan(where, f"'of' must be an integer in 1..{MAX_WIDTH}, found {of!r}")
-    return Axis(of=of, kept=_from_runs(where, axis["kept"], of))
-
-
-def _to_runs(kept: tuple[int, ...]) -> str:
-    """Ascending indices as text, "0-2,5" for 0, 1, 2 and 5: a fifth of the bytes of a list."""
-    starts = [i for n, i in enumerate(kept) if n == 0 or kept[n - 1] != i - 1]
-    ends = [i for n, i in enumerate(kept) if n == len(kept) - 1 or kept[n + 1] != i + 1]
-    pairs = zip(starts, ends, strict=True)
-    return ",".join(str(start) if start == end else f"{start}-{end}" for start, end in pairs)
-
-
-def _from_runs(where: str, data: object, of: int) -> tuple[int, ...]:
-    if not isinstance(data, str) or re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", data) is None:
-        raise BadPlan(where, f"'kept' must be text such as '0-2,5', found {str(data)[:40]!r}")
-    kept: list[int] = []
-    for run in data.split(","):
-        start, _, end = run.partition("-")
-        if int(end or start) >= of:
-            raise BadPlan(where, f"kept indices {run} lie outside 0..{of - 1}")
-        kept += range(int(start), int(end or start) + 1)
-    return tuple(kept)
-
-
-def _indices(where: str, data: object) -> tuple[int, ...]:
-    if not isinstance(data, list) or any(type(index) is not int for index in data):
-        raise BadPlan(where, "expected a list of integers")
-    return tuple(data)
-
-
-def _mapping(where: str, data: object) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise BadPlan(where, f"expected an object, found {type(data).__name__}")
-    return data
-
-
-def _object(where: str, data: object, keys: tuple[str, ...]) -> dict[str, Any]:
-    found = _mapping(where, data)
-    unknown = sorted(set(found) - set(keys))
-    missing = sorted(set(keys) - set(found))
-    if unknown or missing:
-        raise BadPlan(where, f"unknown keys {unknown}, missing keys {missing}")
-    return found
+    return Axis(of=of, kept=from_runs(where, axis["kept"], of))

@@ -123,26 +123,16 @@ def build_measured_plan(
     wanted = asked = config.ratio
     tried: list[tuple[MeasuredRatio, PruningPlan]] = []
     begun = clock()
-    for _ in range(TRIES):
-        if tried and clock() - begun > MOST_SEARCH_S:
-            break
+    while len(tried) < TRIES and not (tried and clock() - begun > MOST_SEARCH_S):
+        step = replace(config, latency_ratio=asked)
         try:
-            plan = build_plan(
-                unet,
-                replace(config, latency_ratio=asked),
-                structure,
-                inputs=inputs,
-                earlier=earlier,
-            )
+            plan = build_plan(unet, step, structure, inputs=inputs, earlier=earlier)
         except UnreachableTarget:
             if not tried:
                 raise
             break
         found = measure(whole, pruned_copy(unet, plan, earlier))
-        if plan.stats is not None:
-            stats = replace(plan.stats, latency_ratio=found.ratio, latency_noise=found.noise)
-            plan = replace(plan, stats=stats)
-        tried.append((found, plan))
+        tried.append((found, _noted(plan, found)))
         if abs(found.ratio / wanted - 1) <= max(_CLOSE, found.noise):
             break  # no further try could be told from this one
         asked = min(0.99, max(0.01, asked * wanted / found.ratio))
@@ -151,6 +141,19 @@ def build_measured_plan(
                 unet, tokens=inputs.tokens, dropped=plan.dropped, protect=config.protect
             )
         config = _settled(config, plan)
+    return _nearest(tried, wanted)
+
+
+def _noted(plan: PruningPlan, found: MeasuredRatio) -> PruningPlan:
+    """The plan, with what was measured in its stats."""
+    if plan.stats is None:
+        return plan
+    stats = replace(plan.stats, latency_ratio=found.ratio, latency_noise=found.noise)
+    return replace(plan, stats=stats)
+
+
+def _nearest(tried: Sequence[tuple[MeasuredRatio, PruningPlan]], wanted: float) -> PruningPlan:
+    """The plan nearest to the wanted ratio, where it is near enough and well enough known."""
     found, plan = min(tried, key=lambda entry: abs(entry[0].ratio - wanted))
     if found.noise > TOLERANCE:
         raise TooNoisy(wanted, found.ratio, noise=found.noise, rounds=found.rounds)
