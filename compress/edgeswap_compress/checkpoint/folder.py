@@ -171,7 +171,7 @@ def convert(module: Any, dtype: torch.dtype) -> Any:
 
 
 def _public(config: dict[str, Any]) -> dict[str, Any]:
-    """Config entries without diffusers' bookkeeping, which changes between load and save."""
+    """Config entries without diffusers' private ones, which change between load and save."""
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
