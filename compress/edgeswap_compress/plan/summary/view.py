@@ -39,7 +39,7 @@ class BlockView:
     Attributes:
         layers, whole: convolutions and linear layers, and how many of them keep every output.
         kept, of: output channels of them all.
-        heads, heads_of: attention heads; those of the attentions that lose some where there is no config.
+        heads, heads_of: attention heads; without a config, of those attentions that lose some.
         parameters, parameters_of: None where there is no config.
         dropped: modules that are gone, with what stays of them.
     """
