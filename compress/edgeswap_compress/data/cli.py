@@ -93,8 +93,8 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
         help="side of the pictures, pixels (default %(default)s)",
     )  # fmt: skip
     add(
-        "--workers", type=int, default=2, metavar="N",
-        help="processes that render, 0 for none besides this (default %(default)s)",
+        "--workers", type=int, metavar="N",
+        help="processes that render, 0 for none besides this (default: one for each usable core)",
     )  # fmt: skip
     add("--json", action="store_true", help="print one JSON object at the end")
 

@@ -29,6 +29,7 @@ from edgeswap_compress.data.shards import (
     write_shard,
 )
 from edgeswap_compress.errors import DatasetMismatch, InvalidSettings, RenderWorkerDied
+from edgeswap_runtime.backends.threads import usable_cores
 from edgeswap_runtime.files import sha256_file, write_json
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def render_dataset(
     settings: GroupSettings,
     groups: int,
     *,
-    workers: int = 2,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Render a dataset, or what is missing of it.
@@ -69,7 +70,7 @@ def render_dataset(
         out: its folder; one that holds a dataset of the same settings is resumed or extended.
         settings: what decides every pixel.
         groups: how many groups there shall be in all.
-        workers: rendering processes; 0 renders in this one.
+        workers: rendering processes, one for each usable core when None; 0 renders in this one.
         progress: called with a number of groups and whether they were rendered just now (True)
             or found finished (False).
 
@@ -79,6 +80,7 @@ def render_dataset(
         AssetMissing, NoOffscreenRendering: rendering is not possible here.
         RenderWorkerDied: a process was killed; what is finished is kept.
     """
+    workers = usable_cores() if workers is None else workers
     if groups < 1 or workers < 0:
         raise InvalidSettings(f"groups {groups}, workers {workers}: expected at least 1 and 0")
     for name in RENDERING:
