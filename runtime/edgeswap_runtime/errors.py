@@ -3,6 +3,7 @@
     EdgeswapError                  the caller's mistake or bad input; the command line exits with 2
     ├── OutputExists               (FileExistsError)
     ├── InvalidRequest             (ValueError)
+    ├── BadFolder                  (ValueError)
     ├── DegenerateLandmarks        (ValueError)
     ├── NoFaceFound                (LookupError)
     ├── DetectorMissing            (LookupError)
@@ -65,6 +66,17 @@ class OutputExists(EdgeswapError, FileExistsError):
 
 class InvalidRequest(EdgeswapError, ValueError):
     """An argument is outside what is possible."""
+
+
+class BadFolder(EdgeswapError, ValueError):
+    """A path leads to no folder, or to one that holds something else; see `require_folder`."""
+
+    def __init__(
+        self, path: Path | str, *, what: str, expected: str, found: str, make: str
+    ) -> None:
+        super().__init__(
+            f"{path} is no {what}: expected {expected}, found {found}; make one with {make}"
+        )
 
 
 class DegenerateLandmarks(EdgeswapError, ValueError):

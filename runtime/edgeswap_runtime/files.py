@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.errors import InvalidRequest, OutputExists
+from edgeswap_runtime.errors import BadFolder, InvalidRequest, OutputExists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,44 @@ def require_name(path: Path) -> None:
             f"the name {path.name[:20]}... has {length} bytes, expected at most "
             f"{MAX_NAME_BYTES}: name another path"
         )
+
+
+def require_folder(path: Path, *, what: str, holds: str | tuple[str, ...], make: str) -> Path:
+    """Check that a path leads to a folder of the right kind, before any work is done.
+
+    Args:
+        path: the folder as the caller gave it.
+        what: the kind of folder, after "is no": "bundle", "checkpoint", "dataset".
+        holds: the file that tells the kind, such as "manifest.json"; of several, one is enough; of
+            none, every folder will do.
+        make: the command or the step that makes such a folder, after "make one with".
+
+    Returns:
+        the path itself.
+
+    Raises:
+        BadFolder: there is nothing, no folder, or a folder without such a file.
+        OSError: as the system reports it (no permission, a name too long).
+    """
+    names = (holds,) if isinstance(holds, str) else holds
+    if path.is_dir() and (not names or any((path / name).is_file() for name in names)):
+        return path
+    expected = f"a folder with {' or '.join(names)}" if names else "a folder"
+    raise BadFolder(path, what=what, expected=expected, found=_kind_of(path), make=make)
+
+
+def _kind_of(path: Path, most_names: int = 3) -> str:
+    """Say what a path leads to, in a few words."""
+    if path.is_dir():
+        names = sorted(child.name for child in path.iterdir() if not is_clutter(child.name))
+        more = f" and {len(names) - most_names} more" if len(names) > most_names else ""
+        held = ", ".join(names[:most_names])
+        return f"a folder with {held}{more}" if names else "an empty folder"
+    if path.is_file():
+        return "a file"
+    if path.exists():
+        return "a pipe, a socket or a device"
+    return "a link that leads nowhere" if path.is_symlink() else "nothing"
 
 
 def canonical_json(obj: Any) -> bytes:

@@ -1,4 +1,9 @@
-"""Reading JSON strictly: what other readers would take differently, or choke on, is refused."""
+"""Read JSON strictly: refuse what other readers would take differently or fail on.
+
+Every room reads users' JSON files with `read_json`, and JSON that came another way with
+`parse_json`; `JsonError` is a `ValueError`, for the caller to turn into an error that names the
+file.
+"""
 
 from __future__ import annotations
 
@@ -26,24 +31,42 @@ class JsonError(ValueError):
     """Bytes are not JSON, or are JSON that not every reader takes alike."""
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; see `parse_json`.
+def read_json(path: Path, *, limit_bytes: int = MAX_BYTES) -> Any:
+    """Read a JSON file strictly.
 
     Args:
-        path: the file, at most `MAX_BYTES` long.
+        path: a regular file in UTF-8.
+        limit_bytes: the longest file that is read; a longer one is refused.
+
+    Returns:
+        what `parse_json` returns.
 
     Raises:
         JsonError: it is too long, or `parse_json` refuses it.
+        OSError: as the system reports it; also for a pipe, which could be waited for without end.
+    """
+    return parse_json(read_regular(path, limit_bytes + 1), limit_bytes=limit_bytes)
+
+
+def read_json_object(path: Path, *, limit_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """Read a JSON file whose outermost value must be an object; otherwise as `read_json`.
+
+    Raises:
+        JsonError: as from `read_json`, or the outermost value is none.
         OSError: as the system reports it.
     """
-    return parse_json(read_regular(path, MAX_BYTES + 1))
+    value = read_json(path, limit_bytes=limit_bytes)
+    if not isinstance(value, dict):
+        raise JsonError(f"expected an object, found {_kind_of(value)}")
+    return value
 
 
-def parse_json(data: bytes) -> Any:
-    """Turn JSON bytes into Python values.
+def parse_json(data: bytes, *, limit_bytes: int = MAX_BYTES) -> Any:
+    """Turn JSON bytes into Python values, strictly.
 
     Args:
-        data: UTF-8, at most `MAX_BYTES`.
+        data: UTF-8.
+        limit_bytes: the most bytes that are taken.
 
     Returns:
         dicts, lists, str, int within `INTEGERS`, finite float, bool and None.
@@ -52,8 +75,8 @@ def parse_json(data: bytes) -> Any:
         JsonError: not JSON or not UTF-8; too long or nested more than `MAX_DEPTH` deep; a key that
             comes twice; NaN, infinity, or a number too large; half of a surrogate pair.
     """
-    if len(data) > MAX_BYTES:
-        raise JsonError(f"it is longer than {MAX_BYTES / 1e6:.0f} MB")
+    if len(data) > limit_bytes:
+        raise JsonError(f"it is longer than {limit_bytes / 1e6:g} MB")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -73,6 +96,11 @@ def parse_json(data: bytes) -> Any:
         raise JsonError(str(error)) from error
     _check_strings(value)
     return value
+
+
+def _kind_of(value: Any) -> str:
+    kinds = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def _check_depth(text: str) -> None:

@@ -13,6 +13,9 @@ from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 EXAMPLES = [
     errors.OutputExists("out"),
     errors.InvalidRequest("faces is 0, expected 1"),
+    errors.BadFolder(
+        "b", what="bundle", expected="a folder", found="a file", make="edgeswap export"
+    ),
     errors.DegenerateLandmarks([[0, 0]]),
     errors.NoFaceFound("a.png", found=1, wanted=3),
     errors.DetectorMissing("b"),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeswap_runtime.errors import InvalidRequest, OutputExists
+from edgeswap_runtime.errors import BadFolder, InvalidRequest, OutputExists
 from edgeswap_runtime.files import (
     canonical_json,
     new_folder,
+    require_folder,
     sha256_file,
     write_bytes,
     write_json,
@@ -136,3 +137,50 @@ def test_longer_names_are_refused_before_the_work(tmp_path: Path) -> None:
         with pytest.raises(InvalidRequest, match="expected at most 255"), new_folder(path):
             pytest.fail("the block must not run")
     assert _names(tmp_path) == []
+
+
+def _folder(path: Path, *names: str) -> Path:
+    path.mkdir()
+    for name in names:
+        (path / name).write_text("x")
+    return path
+
+
+def test_a_folder_of_the_right_kind_passes(tmp_path: Path) -> None:
+    bundle = _folder(tmp_path / "b", "manifest.json")
+    for holds in ("manifest.json", ("swap.json", "manifest.json"), ()):
+        assert require_folder(bundle, what="bundle", holds=holds, make="it") == bundle
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("none", "nothing"),
+        ("link", "a link that leads nowhere"),
+        ("file", "a file"),
+        ("pipe", "a pipe, a socket or a device"),
+        ("empty", "an empty folder"),
+        ("other", "a folder with 1.png, 2.png, 3.png and 2 more"),
+    ],
+)
+def test_a_missing_or_wrong_folder_is_told_one_way(tmp_path: Path, given: str, found: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "file").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    _folder(tmp_path / "empty", ".DS_Store")
+    _folder(tmp_path / "other", *(f"{number}.png" for number in range(1, 6)))
+    with pytest.raises(BadFolder) as caught:
+        require_folder(
+            tmp_path / given, what="bundle", holds="manifest.json", make="edgeswap export"
+        )
+    assert str(caught.value) == (
+        f"{tmp_path / given} is no bundle: expected a folder with manifest.json, found {found}; "
+        "make one with edgeswap export"
+    )
+
+
+def test_a_wrong_folder_s_message_names_every_file_that_would_do(tmp_path: Path) -> None:
+    with pytest.raises(BadFolder, match=r"a folder with a\.json or b\.json, found nothing"):
+        require_folder(tmp_path / "x", what="thing", holds=("a.json", "b.json"), make="it")
+    with pytest.raises(BadFolder, match="expected a folder, found nothing"):
+        require_folder(tmp_path / "x", what="folder of photos", holds=(), make="mkdir")

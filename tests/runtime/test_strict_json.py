@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeswap_runtime import strict_json
-from edgeswap_runtime.strict_json import MAX_DEPTH, JsonError, parse_json, read_json
+from edgeswap_runtime.strict_json import (
+    MAX_DEPTH,
+    JsonError,
+    parse_json,
+    read_json,
+    read_json_object,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,12 +56,25 @@ def test_brackets_in_strings_are_not_depth() -> None:
     assert parse_json(json.dumps(["[" * 1000 + '"\\']).encode()) == ["[" * 1000 + '"\\']
 
 
-def test_other_encodings_and_long_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_encodings_and_long_files(tmp_path: Path) -> None:
     with pytest.raises(JsonError, match="it is not UTF-8 at byte 0"):
         parse_json("[1]".encode("utf-16"))
-    monkeypatch.setattr(strict_json, "MAX_BYTES", 10)
     (tmp_path / "a").write_text("[1, 2, 3]")
-    assert read_json(tmp_path / "a") == [1, 2, 3]
+    assert read_json(tmp_path / "a", limit_bytes=10) == [1, 2, 3]
     (tmp_path / "a").write_text("[1, 2, 3, 4]")
-    with pytest.raises(JsonError, match="it is longer than"):
-        read_json(tmp_path / "a")
+    with pytest.raises(JsonError, match=r"it is longer than 1e-05 MB"):
+        read_json(tmp_path / "a", limit_bytes=10)
+    assert read_json(tmp_path / "a") == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("[1]", "a list"), ('"a"', "a string"), ("true", "true or false"), ("null", "null"),
+     ("1", "a number"), ("1.5", "a number")],
+)  # fmt: skip
+def test_an_object_is_asked_for(tmp_path: Path, text: str, kind: str) -> None:
+    (tmp_path / "a").write_text(text)
+    with pytest.raises(JsonError, match=f"expected an object, found {kind}"):
+        read_json_object(tmp_path / "a")
+    (tmp_path / "a").write_text(f'{{"it": {text}}}')
+    assert read_json_object(tmp_path / "a") == {"it": json.loads(text)}
