@@ -15,7 +15,7 @@ from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from edgeswap_export._config import ExportConfig, ScheduleRequest
-    from edgeswap_export._errors import ExportError, GraphFailed, ParityFailed
+    from edgeswap_export._errors import ExportError, GraphNotExported, ParityFailed
     from edgeswap_export._stage import export
     from edgeswap_export.samplers.options import SamplerOptions
     from edgeswap_export.samplers.schedule import SAMPLERS, schedule_table
@@ -30,7 +30,7 @@ else:
             ),
             "edgeswap_export._errors": (
                 "ExportError",
-                "GraphFailed",
+                "GraphNotExported",
                 "ParityFailed",
             ),
             "edgeswap_export._stage": ("export",),
@@ -50,7 +50,7 @@ __all__ = [
     "SAMPLERS",
     "ExportConfig",
     "ExportError",
-    "GraphFailed",
+    "GraphNotExported",
     "ParityFailed",
     "SamplerOptions",
     "Schedule",

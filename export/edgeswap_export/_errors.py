@@ -10,7 +10,7 @@ EdgeswapError                    the caller's mistake or bad input; exit code 2
     └── UnusableDetector         the detector's file is not the one expected
 EdgeswapFailure                  our own failure; exit code 1
 ├── ParityFailed                 ONNX Runtime and torch differ by more than the tolerance
-└── GraphFailed                  a graph could not be written or is not valid ONNX
+└── GraphNotExported                  a graph could not be written or is not valid ONNX
 """
 
 from __future__ import annotations
@@ -66,5 +66,5 @@ class ParityFailed(EdgeswapFailure):
     """What was exported does not compute what was trained."""
 
 
-class GraphFailed(EdgeswapFailure):
+class GraphNotExported(EdgeswapFailure):
     """A graph could not be written, or what was written is not valid ONNX."""

@@ -15,7 +15,7 @@ from edgeswap_export._errors import ParityFailed
 from edgeswap_export.graphs.example import SEED
 from edgeswap_export.graphs.to_onnx import check, write_onnx
 from edgeswap_export.parity.compare import open_graphs
-from edgeswap_export.parity.prove import Candidate, Subject, prove_precision
+from edgeswap_export.parity.prove import ConvertedGraphs, Subject, prove_precision
 from edgeswap_export.precision.convert import LOSS_BUDGETS, Converted, convert
 from edgeswap_export.precision.qdq import GRIDS
 
@@ -50,8 +50,8 @@ def requantize(
     held_out = rendered_examples(swap, PARITY_SWAPS, "parity", SEED)
     backend = open_graphs(folder, {name: f"{name}.onnx" for name in subject.graphs})
 
-    def feeds_of(probes: list[Any]) -> Feeds:
-        return feeds_of_swaps(backend, probes, tables, swap.guidance_scale)
+    def feeds_of(examples: list[Any]) -> Feeds:
+        return feeds_of_swaps(backend, examples, tables, swap.guidance_scale)
 
     calibration = feeds_of(rendered_examples(swap, calibration_swaps, "calibration", SEED))
     unseen = feeds_of(held_out)
@@ -65,7 +65,7 @@ def requantize(
             converted[name] = convert(original, precision, calibration[name], progress, budget)
             check(converted[name].model, name)
             _replace(folder, name, converted[name].model)
-        candidate = Candidate(folder, converted, originals, budget)
+        candidate = ConvertedGraphs(folder, converted, originals, budget)
         try:
             proof = prove_precision(subject, candidate, unseen, held_out[0], progress)
             break

@@ -25,7 +25,7 @@ from edgeswap_export.graphs.detector import (
     detector_entry,
     detector_graph,
 )
-from edgeswap_export.graphs.example import SwapExample, probe
+from edgeswap_export.graphs.example import SwapExample, seeded_example
 from edgeswap_export.graphs.finite import require_finite_answers, require_finite_weights
 from edgeswap_export.graphs.fuse import SINGLE_FILE, require_few_steps
 from edgeswap_export.graphs.swap_graphs import AXES, TorchGraph, batched, torch_graphs
@@ -73,7 +73,7 @@ def export(
         InvalidCheckpoint: The checkpoint is damaged.
         ExportError: The config asks for what cannot be written; the message says what.
         ParityFailed: ONNX Runtime and torch differ by more than the stated tolerance.
-        GraphFailed: A graph could not be written.
+        GraphNotExported: A graph could not be written.
     """
     with new_folder(Path(out)) as folder:
         progress(f"loading {checkpoint_path}")
@@ -86,7 +86,7 @@ def export(
         if config.detector:
             # Before the minutes of work: it may be missing.
             write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
-        sample = probe(checkpoint.swap)
+        sample = seeded_example(checkpoint.swap)
         graphs = _write_graphs(folder, checkpoint, sample, config, progress)
         subject = Subject(checkpoint=checkpoint, graphs=graphs, requests=requests, tables=tables)
         parity = prove(folder, subject, sample, progress)

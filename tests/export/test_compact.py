@@ -14,7 +14,7 @@ from edgeswap_compress import Checkpoint, default_checkpoint
 from edgeswap_export import ExportConfig, export
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.graphs.compact import SUFFIX, store_in_float16
-from edgeswap_export.graphs.example import probe
+from edgeswap_export.graphs.example import seeded_example
 from edgeswap_export.graphs.swap_graphs import torch_graphs
 from edgeswap_export.parity.compare import open_graphs, run_graph
 from edgeswap_export.precision.run import answers
@@ -79,7 +79,7 @@ def test_compact_is_for_float32() -> None:
 def test_the_packaged_bundle_computes_what_the_packaged_student_does() -> None:
     """Its graphs against torch on a seeded swap, as near as the export asks of a new bundle."""
     student, bundle = Checkpoint.load(default_checkpoint("student")), Bundle.open(default_bundle())
-    sample = probe(student.swap, seed=5)
+    sample = seeded_example(student.swap, seed=5)
     graphs = torch_graphs(student, sample.target, sample.source, sample.noise)
     backend = open_graphs(bundle.path, {name: f"{name}.onnx" for name in graphs})
     for name, graph in graphs.items():

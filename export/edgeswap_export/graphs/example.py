@@ -31,8 +31,8 @@ class SwapExample:
     noise: Tensor
 
 
-def probe(swap: SwapConfig, seed: int = SEED) -> SwapExample:
-    """Draw a probe for a checkpoint; the same seed gives the same numbers on every machine."""
+def seeded_example(swap: SwapConfig, seed: int = SEED) -> SwapExample:
+    """Draw an example for a checkpoint; the same seed gives the same numbers on every machine."""
     generator = np.random.default_rng(seed)
     target, source = (smooth_picture(generator, swap.resolution_px) for _ in range(2))
     shape = (1, swap.latent_channels, swap.latent_size, swap.latent_size)

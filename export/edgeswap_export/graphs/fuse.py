@@ -44,7 +44,7 @@ def swap_graph(
 
     Raises:
         UnsupportedExport: the schedule has too many steps.
-        GraphFailed: the result is not valid ONNX.
+        GraphNotExported: the result is not valid ONNX.
     """
     sampler = sampler_graph(graphs["denoise"], schedule, guidance_scale)
     fused = _Fusion("swap", graphs["encode"])

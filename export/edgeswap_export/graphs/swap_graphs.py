@@ -29,7 +29,7 @@ AXES: dict[str, tuple[str, ...]] = {
 """Tensor name -> what each of its axes is; every graph uses the same names for the same things."""
 
 
-class Encode(nn.Module):
+class EncodeGraph(nn.Module):
     """target (1, 3, R, R) in [-1, 1] -> target_latents (1, C, S, S)."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -40,7 +40,7 @@ class Encode(nn.Module):
         return (encode_crop(self.vae, self.swap, target),)
 
 
-class Identity(nn.Module):
+class IdentityGraph(nn.Module):
     """source (1, 3, R, R) in [-1, 1] -> tokens (1, T, D), vector (1, V), source_latents."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -70,7 +70,7 @@ class _ConstantNull(nn.Module):
         return Condition(*(value.expand(n, *value.shape[1:]) for value in stored))
 
 
-class Denoise(nn.Module):
+class DenoiseGraph(nn.Module):
     """One step's evaluation of the denoiser -> output (1, C, S, S).
 
     With a ``guidance`` input of shape (1,) the conditional and the unconditional evaluation run as
@@ -107,7 +107,7 @@ class Denoise(nn.Module):
         return (output,)
 
 
-class Decode(nn.Module):
+class DecodeGraph(nn.Module):
     """sample, target_latents (1, C, S, S) -> crop (1, 3, R, R) in [-1, 1]."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -152,9 +152,9 @@ def torch_graphs(
     """
     swap = checkpoint.swap
     middle = len(checkpoint.scheduler.alphas_cumprod) // 2
-    encode = _run(Encode(checkpoint), {"target": target}, ("target_latents",))
+    encode = _run(EncodeGraph(checkpoint), {"target": target}, ("target_latents",))
     identity = _run(
-        Identity(checkpoint), {"source": source}, ("tokens", "vector", "source_latents")
+        IdentityGraph(checkpoint), {"source": source}, ("tokens", "vector", "source_latents")
     )
     latents = encode.outputs["target_latents"]
     inputs = {
@@ -165,8 +165,8 @@ def torch_graphs(
     }
     if swap.guidance_scale != 1.0:
         inputs["guidance"] = torch.tensor([float(swap.guidance_scale)])
-    denoise = _run(Denoise(checkpoint), inputs, ("output",))
-    decode = _run(Decode(checkpoint), {"sample": noise, "target_latents": latents}, ("crop",))
+    denoise = _run(DenoiseGraph(checkpoint), inputs, ("output",))
+    decode = _run(DecodeGraph(checkpoint), {"sample": noise, "target_latents": latents}, ("crop",))
     return {"encode": encode, "identity": identity, "denoise": denoise, "decode": decode}
 
 

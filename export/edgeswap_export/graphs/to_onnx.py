@@ -14,7 +14,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edgeswap_export._errors import GraphFailed
+from edgeswap_export._errors import GraphNotExported
 from edgeswap_export.graphs.values import LARGE_BYTES, fits
 from edgeswap_runtime.files import write_bytes
 
@@ -48,7 +48,7 @@ def to_onnx(
         The checked model, without anything that tells where or when it was made.
 
     Raises:
-        GraphFailed: torch cannot export the module or what it wrote is not valid ONNX.
+        GraphNotExported: torch cannot export the module or what it wrote is not valid ONNX.
     """
     model: onnx.ModelProto = torch_program(name, module, inputs, outputs, free).model_proto
     strip(model, name)
@@ -68,7 +68,7 @@ def torch_program(
     """torch's own result of the export: the model, and the traced program it came from.
 
     Raises:
-        GraphFailed: torch cannot export the module.
+        GraphNotExported: torch cannot export the module.
     """
     try:
         with torch.no_grad(), _quiet():
@@ -85,7 +85,7 @@ def torch_program(
             )
     except torch.onnx.errors.OnnxExporterError as error:
         first = str(error).strip().splitlines()[0]
-        raise GraphFailed(f"torch could not write graph '{name}': {first}") from error
+        raise GraphNotExported(f"torch could not write graph '{name}': {first}") from error
 
 
 def require_free(model: onnx.ModelProto, name: str, free: FreeSizes) -> None:
@@ -94,12 +94,14 @@ def require_free(model: onnx.ModelProto, name: str, free: FreeSizes) -> None:
     torch fixes a size that its tracing compared with a number, and does not say so.
 
     Raises:
-        GraphFailed: It has fixed one.
+        GraphNotExported: It has fixed one.
     """
     for value in model.graph.input:
         for axis, size in free.get(value.name, {}).items():
             if not value.type.tensor_type.shape.dim[axis].dim_param:
-                raise GraphFailed(f"graph '{name}': torch fixed the size '{size}' of {value.name}")
+                raise GraphNotExported(
+                    f"graph '{name}': torch fixed the size '{size}' of {value.name}"
+                )
 
 
 def _dimensions(
@@ -141,7 +143,7 @@ def check(model: onnx.ModelProto, name: str) -> None:
     A model too large for that is checked when it has been written, by `write_onnx`.
 
     Raises:
-        GraphFailed: With the checker's first line.
+        GraphNotExported: With the checker's first line.
     """
     if not fits(model):
         return
@@ -157,7 +159,7 @@ def write_onnx(folder: Path, name: str, model: onnx.ModelProto) -> None:
         model: Whole, in memory. Of a large one the weights are moved out of it, not copied.
 
     Raises:
-        GraphFailed: A large model is not valid ONNX.
+        GraphNotExported: A large model is not valid ONNX.
     """
     path = folder / f"{name}.onnx"
     if fits(model):
@@ -174,7 +176,7 @@ def check_file(path: Path, name: str) -> None:
     """Run onnx's checker, with full shape inference, on a file, its weights in it or beside it.
 
     Raises:
-        GraphFailed: With the checker's first line.
+        GraphNotExported: With the checker's first line.
     """
     _checked(str(path), name)
 
@@ -184,7 +186,7 @@ def _checked(model: onnx.ModelProto | str, name: str) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         first = str(error).strip().splitlines()[0]
-        raise GraphFailed(f"graph '{name}' is not valid ONNX: {first}") from error
+        raise GraphNotExported(f"graph '{name}' is not valid ONNX: {first}") from error
 
 
 def serialize(model: onnx.ModelProto) -> bytes:

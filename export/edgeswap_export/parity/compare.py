@@ -194,27 +194,27 @@ def swap_parity(
 def swap_with_runtime(
     backend: Backend[Any],
     schedule: Schedule,
-    probe: SwapExample,
+    example: SwapExample,
     guidance_scale: float,
     draw: Callable[[], NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
-    """Swap the probe as the runtime does: its backend, its sampler, the exported graphs.
+    """Swap the example as the runtime does: its backend, its sampler, the exported graphs.
 
     Args:
         backend: Has the graphs.
         schedule: To sample by.
-        probe: The crops, and the noise to start from.
+        example: The crops, and the noise to start from.
         guidance_scale: Of the bundle.
-        draw: Gives all the noise, (1, C, S, S) float32 at a time, instead of the probe; when None,
+        draw: Gives all the noise, (1, C, S, S) float32 at a time, instead of the example; when None,
             noise after the start is drawn from torch's generator, in the order diffusers draws it.
 
     Returns:
         (1, 3, R, R) float32 crop in [-1, 1].
     """
-    draw = _torch_noise(probe) if draw is None else draw
+    draw = _torch_noise(example) if draw is None else draw
     fixed = {
-        **backend.run("encode", {"target": backend.upload(probe.target.numpy())}),
-        **backend.run("identity", {"source": backend.upload(probe.source.numpy())}),
+        **backend.run("encode", {"target": backend.upload(example.target.numpy())}),
+        **backend.run("identity", {"source": backend.upload(example.source.numpy())}),
     }
     guidance = {}
     if guidance_scale != 1.0:
@@ -235,29 +235,29 @@ def swap_with_runtime(
     return backend.download(backend.run("decode", decoded)["crop"])
 
 
-def _torch_noise(probe: SwapExample) -> Callable[[], NDArray[np.float32]]:
+def _torch_noise(example: SwapExample) -> Callable[[], NDArray[np.float32]]:
     generator = torch.Generator().manual_seed(SEED)
-    start = [probe.noise]
+    start = [example.noise]
 
     def draw() -> NDArray[np.float32]:
-        noise = start.pop() if start else torch.randn(probe.noise.shape, generator=generator)
+        noise = start.pop() if start else torch.randn(example.noise.shape, generator=generator)
         return noise.numpy()
 
     return draw
 
 
 def swap_with_torch(
-    checkpoint: Checkpoint, scheduler: Any, steps: int, probe: SwapExample, seed: int = SEED
+    checkpoint: Checkpoint, scheduler: Any, steps: int, example: SwapExample, seed: int = SEED
 ) -> NDArray[np.float32]:
-    """Swap the probe with the reference pipeline and a diffusers scheduler."""
+    """Swap the example with the reference pipeline and a diffusers scheduler."""
     pipeline = SwapPipeline.from_checkpoint(checkpoint, scheduler)
     pipeline.set_progress_bar_config(disable=True)
     with quiet_diffusers():
         output = pipeline(
-            probe.target,
-            probe.source,
+            example.target,
+            example.source,
             num_inference_steps=steps,
-            noise=probe.noise,
+            noise=example.noise,
             generator=torch.Generator().manual_seed(seed),
         )
     return output.crops.numpy()

@@ -30,7 +30,7 @@ from edgeswap_export.parity.compare import (
 )
 from edgeswap_export.precision.convert import Converted, allowed
 from edgeswap_export.precision.run import Feed, MemoryBackend
-from edgeswap_export.samplers.noise import noise_levels
+from edgeswap_export.samplers.noise import read_noise_schedule
 from edgeswap_export.samplers.schedule import SAMPLERS
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
@@ -107,7 +107,7 @@ def prove_batch(folder: Path, subject: Subject, count: int, progress: Progress) 
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ConvertedGraphs:
     """Converted graphs to prove.
 
     Attributes:
@@ -124,7 +124,11 @@ class Candidate:
 
 
 def prove_precision(
-    subject: Subject, candidate: Candidate, feeds: Feeds, sample: SwapExample, progress: Progress
+    subject: Subject,
+    candidate: ConvertedGraphs,
+    feeds: Feeds,
+    sample: SwapExample,
+    progress: Progress,
 ) -> dict[str, Any]:
     """The same of graphs in fewer bits, on rendered faces that they were not calibrated with.
 
@@ -178,10 +182,10 @@ def _swaps(
     backend: Backend[Any], subject: Subject, sample: SwapExample, precision: str, progress: Progress
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
-    levels = noise_levels(dict(subject.checkpoint.scheduler.config))
+    noise = read_noise_schedule(dict(subject.checkpoint.scheduler.config))
     for request in subject.requests:
         entry = SAMPLERS[request.sampler]
-        scheduler = entry.reference_scheduler(levels, request.options or entry.options())
+        scheduler = entry.reference_scheduler(noise, request.options or entry.options())
         if scheduler is None:
             swaps[request.name] = NOT_COMPARED
             continue

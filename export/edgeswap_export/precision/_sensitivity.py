@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgeswap_export.precision.qdq import Layer
+from edgeswap_export.precision.qdq import QuantizableLayer
 from edgeswap_export.precision.run import Feed, answers
 
 Loss = Callable[[onnx.ModelProto], float]
@@ -27,15 +27,15 @@ class Choice:
         alone: layer name -> loss with it alone quantized; empty where all could be.
     """
 
-    layers: tuple[Layer, ...]
-    left_out: tuple[Layer, ...]
+    layers: tuple[QuantizableLayer, ...]
+    left_out: tuple[QuantizableLayer, ...]
     loss: float
     alone: dict[str, float]
 
 
 def choose_layers(
-    layers: Sequence[Layer],
-    build: Callable[[Sequence[Layer]], onnx.ModelProto],
+    layers: Sequence[QuantizableLayer],
+    build: Callable[[Sequence[QuantizableLayer]], onnx.ModelProto],
     loss: Loss,
     budget: float,
     progress: Progress = lambda line: None,
@@ -93,6 +93,8 @@ def relative_error(
     return max(errors)
 
 
-def _in_order(layers: Sequence[Layer], chosen: Sequence[Layer]) -> list[Layer]:
+def _in_order(
+    layers: Sequence[QuantizableLayer], chosen: Sequence[QuantizableLayer]
+) -> list[QuantizableLayer]:
     names = {layer.node.name for layer in chosen}
     return [layer for layer in layers if layer.node.name in names]

@@ -79,7 +79,7 @@ GRIDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class QuantizableLayer:
     """A convolution or matrix product with constant weights.
 
     Attributes:
@@ -91,7 +91,7 @@ class Layer:
     result: str
 
 
-def quantizable(model: onnx.ModelProto, to: str) -> list[Layer]:
+def quantizable(model: onnx.ModelProto, to: str) -> list[QuantizableLayer]:
     """The layers that can be quantized and gain by it, in the graph's order.
 
     The attention's own products have no weights: two activations, small, and the softmax between
@@ -108,26 +108,26 @@ def quantizable(model: onnx.ModelProto, to: str) -> list[Layer]:
     for node in model.graph.node:
         rank = ranks.get(node.input[1], 0) if len(node.input) > 1 else 0
         if node.op_type == "Conv" and rank >= 3:
-            layers.append(Layer(node, node.output[0]))
+            layers.append(QuantizableLayer(node, node.output[0]))
         elif node.op_type == "MatMul" and rank == 2:
             following = readers.get(node.output[0], [])
             biased = [n for n in following if n.op_type == "Add" and ranks.keys() & set(n.input)]
             if len(following) == len(biased) == 1:
-                layers.append(Layer(node, biased[0].output[0]))
+                layers.append(QuantizableLayer(node, biased[0].output[0]))
             elif not GRIDS[to].quantize_results:
-                layers.append(Layer(node, node.output[0]))
+                layers.append(QuantizableLayer(node, node.output[0]))
         elif node.op_type == "Gemm" and rank == 2 and not GRIDS[to].quantize_results:
-            layers.append(Layer(node, node.output[0]))
+            layers.append(QuantizableLayer(node, node.output[0]))
     return layers
 
 
-def observed_values(layers: Iterable[Layer]) -> set[str]:
+def observed_values(layers: Iterable[QuantizableLayer]) -> set[str]:
     """The values whose ranges `quantize` needs."""
     return {value for layer in layers for value in (layer.node.input[0], layer.result)}
 
 
 def quantize(
-    model: onnx.ModelProto, to: str, ranges: Mapping[str, float], layers: Iterable[Layer]
+    model: onnx.ModelProto, to: str, ranges: Mapping[str, float], layers: Iterable[QuantizableLayer]
 ) -> onnx.ModelProto:
     """Put Q/DQ pairs around the chosen layers; all else stays float32.
 
@@ -153,7 +153,7 @@ class _Quantizing:
         model: onnx.ModelProto,
         grid: Grid,
         ranges: Mapping[str, float],
-        layers: Iterable[Layer],
+        layers: Iterable[QuantizableLayer],
     ) -> None:
         self.model, self.grid, self.ranges = model, grid, ranges
         chosen = list(layers)

@@ -14,7 +14,7 @@ Positions = Callable[[str, str, str], list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class BuildStage:
     """A command as a stage.
 
     Attributes:
@@ -39,32 +39,34 @@ class Stage:
     repeats: bool = False
 
 
-STAGES: dict[str, Stage] = {
-    "prune": Stage(
+STAGES: dict[str, BuildStage] = {
+    "prune": BuildStage(
         words=("prune",),
         makes="checkpoint",
         taken=("run",),
         writes=("latency-table",),
         runs=True,
     ),
-    "distill": Stage(
+    "distill": BuildStage(
         words=("distill",),
         positions=lambda first, given, out: [first, given, out],
         makes="checkpoint",
         taken=("run",),
         runs=True,
     ),
-    "autoencoder": Stage(
+    "autoencoder": BuildStage(
         words=("distill", "autoencoder"),
         home="edgeswap_compress.distill.autoencoder.cli",
         makes="checkpoint",
         taken=("run",),
         runs=True,
     ),
-    "export": Stage(words=("export",), makes="bundle", taken=("triton",)),
-    "engine": Stage(words=("engine",), makes="bundle", repeats=True),
-    "evaluate": Stage(words=("evaluate",), positions=lambda first, given, out: [given], makes=None),
-    "bench": Stage(words=("bench",), positions=lambda first, given, out: [given], makes=None),
+    "export": BuildStage(words=("export",), makes="bundle", taken=("triton",)),
+    "engine": BuildStage(words=("engine",), makes="bundle", repeats=True),
+    "evaluate": BuildStage(
+        words=("evaluate",), positions=lambda first, given, out: [given], makes=None
+    ),
+    "bench": BuildStage(words=("bench",), positions=lambda first, given, out: [given], makes=None),
 }
 """Name of the recipe's table -> stage, in the order they run."""
 

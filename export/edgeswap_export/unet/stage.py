@@ -109,7 +109,7 @@ def export_unet(
         UnsupportedExport: a setting that a bare U-Net has no use for, or values that float16
             cannot hold.
         ParityFailed: ONNX Runtime and torch differ by more than the precision allows.
-        GraphFailed: the graph could not be written.
+        GraphNotExported: the graph could not be written.
     """
     _check_settings(config)
     with new_folder(Path(out)) as partial:

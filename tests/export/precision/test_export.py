@@ -149,8 +149,8 @@ def test_feeds_come_from_the_sampler_over_all_schedules(guided: Any) -> None:
     bundle, swap = Bundle.open(guided.bundle), Checkpoint.load(guided.checkpoint).swap
     tables = [bundle.manifest.schedules[name] for name in ("ddim-1", "ddim-25")]
     backend = open_graphs(guided.bundle, {name: f"{name}.onnx" for name in GRAPHS})
-    probes = rendered_examples(swap, 3, "calibration", 0)
-    feeds = feeds_of_swaps(backend, probes, tables, guided.guidance_scale)
+    examples = rendered_examples(swap, 3, "calibration", 0)
+    feeds = feeds_of_swaps(backend, examples, tables, guided.guidance_scale)
     steps = [float(feed["timestep"][0]) for feed in feeds["denoise"]]
     assert [len(feeds[name]) for name in GRAPHS] == [3, 3, 6, 3]
     assert steps[0] == steps[-1] == 999.0  # one step, and the third swap is by ddim-1 again
@@ -163,8 +163,8 @@ def test_calibration_and_parity_share_no_picture(guided: Any) -> None:
     parts = {
         part: {
             crop.numpy().tobytes()
-            for probe in rendered_examples(swap, 40, part, 0)
-            for crop in (probe.target, probe.source)
+            for example in rendered_examples(swap, 40, part, 0)
+            for crop in (example.target, example.source)
         }
         for part in ("calibration", "parity")
     }
