@@ -205,8 +205,8 @@ def swap_with_runtime(
         schedule: To sample by.
         example: The crops, and the noise to start from.
         guidance_scale: Of the bundle.
-        draw: Gives all the noise, (1, C, S, S) float32 at a time, instead of the example; when None,
-            noise after the start is drawn from torch's generator, in the order diffusers draws it.
+        draw: Gives all the noise, (1, C, S, S) float32 at a time, and the example's is not used;
+            when None, noise after the start is drawn from torch's generator, as diffusers does.
 
     Returns:
         (1, 3, R, R) float32 crop in [-1, 1].

@@ -60,7 +60,7 @@ def ancestral_row(noise: NoiseSchedule, timestep: int, after: int, variance: str
 
 
 def ddpm(noise: NoiseSchedule, steps: int, options: DdpmOptions) -> Schedule:
-    """Write DDPM's ancestral sampling as a table: x' = posterior mean + sqrt(posterior variance) noise."""
+    """Write DDPM as a table: x' = posterior mean + sqrt(posterior variance) noise."""
     timesteps = [int(t) for t in visited(noise, ddpm_reference(noise, options), steps)]
     rows = tuple(
         ancestral_row(noise, timestep, after, options.variance)

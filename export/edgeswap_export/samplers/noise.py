@@ -42,9 +42,8 @@ class NoiseSchedule:
             kind: name of the class in diffusers.
             settings: config fields to change.
         """
-        return getattr(importlib.import_module("diffusers"), kind).from_config(
-            {**self.config, **settings}
-        )
+        scheduler = getattr(importlib.import_module("diffusers"), kind)
+        return scheduler.from_config({**self.config, **settings})
 
     def after(self, timestep: int) -> float:
         """Return alphas_cumprod at a timestep, the final one where the timestep is negative."""
