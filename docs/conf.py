@@ -19,6 +19,8 @@ except metadata.PackageNotFoundError:  # a checkout on the path, not installed
 extensions = ["myst_parser", "command_line", "error_tree", "offline"]
 exclude_patterns = ["_build", "_ext"]
 nitpicky = True
+smartquotes = False  # a prime in a formula is no quotation mark
+pygments_dark_style = "github-dark"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -27,7 +29,6 @@ html_theme = "furo"
 html_title = "edgeswap"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
-html_extra_path = ["reference/schemas"]  # the JSON schemas, at the root of the site
 html_show_sphinx = False
 html_copy_source = False
 html_use_index = False

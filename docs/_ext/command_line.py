@@ -72,7 +72,7 @@ def _with_children(parser: argparse.ArgumentParser) -> Iterator[argparse.Argumen
 
 def describe(parser: argparse.ArgumentParser) -> list[str]:
     """One command as MyST text: what it does, how it is called, what each argument means."""
-    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=88)  # type: ignore[assignment]
+    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=88)
     title = parser.prog.removeprefix("edgeswap ")
     lines = [f"## {title}", "", _plain(parser.description or ""), ""]
     lines += ["```text", *parser.format_usage().rstrip().splitlines(), "```", ""]
@@ -116,12 +116,13 @@ class CommandLine(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Parse the generated text in place of the directive."""
+        self.env.note_reread()  # the parsers may have changed where the page has not
         lines = [line for parser in parsers() for line in describe(parser)]
         content = StringList(lines, source="the parsers of the commands")
         node = nodes.section()
         node.document = self.state.document
         self.state.nested_parse(content, 0, node, match_titles=True)
-        return node.children
+        return list(node.children)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Sphinx extension: `{error-tree}` becomes the tree of all errors, read from the packages."""
+"""Sphinx extension: `{error-tree}` becomes a nested list of all errors, read from the packages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -27,24 +28,26 @@ def import_errors() -> None:
 
 
 def tree_of(kind: type[BaseException], indent: str = "") -> Iterator[str]:
-    """One line a class: its name, and the first line of its docstring."""
+    """A nested list in MyST: the name of each class, and the first line of its docstring."""
     said = (inspect.getdoc(kind) or "").partition("\n")[0]
-    yield f"{indent}{kind.__name__:<{max(1, 34 - len(indent))}} {said}"
+    yield f"{indent}- `{kind.__name__}`: {said}"
     children = [c for c in kind.__subclasses__() if c.__module__.startswith("edgeswap")]
     for child in sorted(children, key=lambda c: c.__name__):
         yield from tree_of(child, indent + "  ")
 
 
 class ErrorTree(SphinxDirective):
-    """`{error-tree}`: the two trees as text."""
+    """`{error-tree}`: both trees, as lists."""
 
     def run(self) -> list[nodes.Node]:
-        """Draw the trees."""
+        """Parse the generated lists in place of the directive."""
+        self.env.note_reread()  # the classes may have changed where the page has not
         import_errors()
-        lines = [*tree_of(EdgeswapError), "", *tree_of(EdgeswapFailure)]
-        block = nodes.literal_block(text="\n".join(lines))
-        block["language"] = "text"
-        return [block]
+        content = StringList([*tree_of(EdgeswapError), *tree_of(EdgeswapFailure)], source="errors")
+        node = nodes.Element()
+        node.document = self.state.document
+        self.state.nested_parse(content, 0, node)
+        return list(node.children)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -67,7 +67,8 @@ class Definitions:
         if origin in (tuple, list):
             return {"type": "array", "items": self.of(arguments[0])}
         if origin is dict:
-            return {"type": "object", "additionalProperties": self.of(arguments[1])}
+            names = {} if arguments[0] is str else {"propertyNames": self.of(arguments[0])}
+            return {"type": "object", "additionalProperties": self.of(arguments[1]), **names}
         if kind is type(None):
             return {"type": "null"}
         return {"type": SCALARS[kind]}
@@ -117,7 +118,9 @@ def _attributes(kind: Any) -> dict[str, str]:
     """Field -> what the docstring's section `Attributes` or `Args` says of it."""
     text = inspect.getdoc(kind) or ""
     section = re.search(r"^(?:Attributes|Args):\n((?:    .*\n?|\n)+)", text, re.M)
-    entries = re.findall(r"^    (\w+): ((?:.+\n?)(?:^ {8}.*\n?)*)", section[1] if section else "", re.M)
+    entries = re.findall(
+        r"^    (\w+): ((?:.+\n?)(?:^ {8}.*\n?)*)", section[1] if section else "", re.M
+    )
     return {name: " ".join(said.split()) for name, said in entries}
 
 
@@ -128,7 +131,7 @@ def _document(name: str, title: str, version: int, body: Schema, defs: Schema) -
 
 def manifest_schema() -> Schema:
     """`manifest.json` of a bundle."""
-    constants = {"schema", "kind", "value_range", "color_order", "colour_order"}
+    constants = {"schema", "kind", "value_range", "color_order"}
     definitions = Definitions(frozenset(constants))
     body = definitions.object_of(Manifest)
     graphs = sorted(manifest.GRAPH_TENSORS)
