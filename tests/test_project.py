@@ -64,7 +64,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel_names: list[str]) -
 def test_the_wheel_carries_licenses_and_something_to_swap_with(wheel_names: list[str]) -> None:
     ends = [name.rpartition("/")[2] for name in wheel_names if ".dist-info/licenses/" in name]
     assert sorted(ends) == ["LICENSE", "THIRD_PARTY.md"]
-    assert "edgeswap_runtime/bundles/student/manifest.json" in wheel_names
+    assert "edgeswap_runtime/packaged/student/manifest.json" in wheel_names
     assert not [name for name in wheel_names if name.startswith("edgeswap_compress/weights")]
 
 

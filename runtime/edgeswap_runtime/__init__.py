@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.errors import BadBundle, EdgeswapError, NoFaceFound, UnreadablePicture
     from edgeswap_runtime.faces.detect import Face
-    from edgeswap_runtime.pictures.picture import read_picture
+    from edgeswap_runtime.pictures.read import read_picture
     from edgeswap_runtime.swapper import Swapper
 else:
     __getattr__, __dir__ = lazy_names(
@@ -39,7 +39,7 @@ else:
                 "UnreadablePicture",
             ),
             "edgeswap_runtime.faces.detect": ("Face",),
-            "edgeswap_runtime.pictures.picture": ("read_picture",),
+            "edgeswap_runtime.pictures.read": ("read_picture",),
             "edgeswap_runtime.swapper": ("Swapper",),
         },
     )

@@ -13,7 +13,7 @@ import numpy as np
 from edgeswap_runtime._crop_swapper import Identity
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.detect import Face
-from edgeswap_runtime.pictures.picture import read_picture
+from edgeswap_runtime.pictures.read import read_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,6 +1,8 @@
-"""The `edgeswap` command: a table of sub-commands, each imported only when it runs.
+"""Command line `edgeswap`: find the command in one table, run it, turn errors into exit codes.
 
-Exit codes: 0 fine; 2 the caller's mistake or bad input, told in one line; 1 our own failure.
+Each command is a module with `build_parser() -> argparse.ArgumentParser` and
+`command(argv) -> int`; it is imported only when it runs. Exit codes: 0 fine; 2 the caller's mistake
+or bad input, told in one line; 1 a failure of edgeswap's own.
 """
 
 from __future__ import annotations
@@ -17,25 +19,109 @@ from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-COMMANDS: dict[str, tuple[str, str, str | None]] = {
-    "demo": ("edgeswap_export.demo.cli:command", "the whole way in one go, with a report", "all"),
-    "swap": ("edgeswap_runtime.commands.swap:command", "swap the faces of a picture", None),
-    "bench": ("edgeswap_bench.cli:command", "time a bundle, stage by stage", None),
-    "inspect": ("edgeswap_runtime.commands.inspect:inspect", "show what a folder holds", None),
-    "verify": ("edgeswap_runtime.commands.inspect:verify", "check every hash of a folder", None),
-    "doctor": ("edgeswap_runtime.commands.doctor:command", "what this machine can run", None),
-    "data": ("edgeswap_compress.data.cli:command", "render synthetic training data", "data"),
-    "train": ("edgeswap_compress.train.cli:command", "train a teacher", "compress"),
-    "prune": ("edgeswap_compress.prune.cli:command", "cut a checkpoint's U-Net", "compress"),
-    "distill": ("edgeswap_compress.distill.cli:command", "teach it fewer steps", "compress"),
-    "personalize": ("edgeswap_compress.personalize.cli:command", "teach it a person", "compress"),
-    "evaluate": ("edgeswap_compress.evaluate.cli:command", "measure a checkpoint", "compress"),
-    "export": ("edgeswap_export.cli:command", "turn a checkpoint into a bundle", "export"),
-    "triton": ("edgeswap_export.triton.cli:command", "serve a bundle with Triton", "export"),
-    "build": ("edgeswap_export.recipe.cli:command", "the whole way by a recipe, resumable", "all"),
-    "engine": ("edgeswap_export.engine.cli:command", "build TensorRT engines of a bundle", "rtx"),
+    Entry = tuple[str, str, str | None]
+
+GROUPS: dict[str, dict[str, Entry]] = {
+    "Start here": {
+        "doctor": (
+            "edgeswap_runtime.commands.doctor:command",
+            "show what this machine can run and what to install",
+            None,
+        ),
+        "swap": (
+            "edgeswap_runtime.commands.swap:command",
+            "put the face of one photo into another photo",
+            None,
+        ),
+        "demo": (
+            "edgeswap_export.demo.cli:command",
+            "run the whole pipeline on packaged models and report it",
+            "all",
+        ),
+    },
+    "Make a model": {
+        "data": (
+            "edgeswap_compress.data.cli:command",
+            "make a training dataset: fetch files, render, align photos",
+            "data",
+        ),
+        "train": (
+            "edgeswap_compress.train.cli:command",
+            "train a teacher: the large model to compress",
+            "compress",
+        ),
+        "prune": (
+            "edgeswap_compress.prune.cli:command",
+            "remove channels and blocks from a checkpoint's U-Net",
+            "compress",
+        ),
+        "distill": (
+            "edgeswap_compress.distill.cli:command",
+            "train a checkpoint to swap in fewer steps",
+            "compress",
+        ),
+        "personalize": (
+            "edgeswap_compress.personalize.cli:command",
+            "adapt a checkpoint to one person's photos",
+            "compress",
+        ),
+        "evaluate": (
+            "edgeswap_compress.evaluate.cli:command",
+            "measure how well a checkpoint or bundle swaps",
+            "compress",
+        ),
+    },
+    "Run it fast": {
+        "export": (
+            "edgeswap_export.cli:command",
+            "convert a checkpoint to a bundle: ONNX graphs, no torch needed",
+            "export",
+        ),
+        "engine": (
+            "edgeswap_export.engine.cli:command",
+            "build TensorRT engines for a bundle",
+            "rtx",
+        ),
+        "bench": (
+            "edgeswap_bench.cli:command",
+            "measure how long a bundle takes, stage by stage",
+            None,
+        ),
+        "triton": (
+            "edgeswap_export.triton.cli:command",
+            "write a bundle as a model repository for Triton",
+            "export",
+        ),
+    },
+    "Several steps at once": {
+        "build": (
+            "edgeswap_export.recipe.cli:command",
+            "run the steps that a recipe file lists; go on where it stopped",
+            "all",
+        ),
+    },
+    "Look into files": {
+        "inspect": (
+            "edgeswap_runtime.commands.inspect:command",
+            "show what a bundle, checkpoint or pruning plan holds",
+            None,
+        ),
+        "verify": (
+            "edgeswap_runtime.commands.verify:command",
+            "check a bundle's or checkpoint's files against their hashes",
+            None,
+        ),
+    },
 }
-"""Name -> ("module:function", one line of help, the extra that brings its packages, if any)."""
+"""Group -> command -> ("module:function", one line of help, the extra it needs or None).
+
+Groups and commands stand in the order in which one uses them.
+"""
+
+COMMANDS: dict[str, Entry] = {
+    name: entry for commands in GROUPS.values() for name, entry in commands.items()
+}
+"""Every command of `GROUPS`, by name."""
 
 _LONGEST_LINE = 1500
 """Characters of an error's line; names in a bad file may be of any length."""
@@ -44,19 +130,22 @@ _ROOMS = ("edgeswap_runtime", "edgeswap_compress", "edgeswap_export", "edgeswap_
 
 
 def load(target: str) -> Callable[[list[str]], int]:
-    """Import what "module:function" names."""
+    """Import the function that "module:function" names."""
     module, _, function = target.partition(":")
     return cast("Callable[[list[str]], int]", getattr(importlib.import_module(module), function))
 
 
 def run(target: str, argv: list[str], *, name: str, extra: str | None) -> int:
-    """Import and run a command; a package it lacks becomes one line and exit code 2.
+    """Import and run a command; a missing package becomes one line and exit code 2.
 
     Args:
         target: "module:function".
-        argv: its arguments.
+        argv: the arguments after the command's name.
         name: how to call the command in the message.
-        extra: the extra that brings its packages, if any.
+        extra: the extra that installs its packages, or None.
+
+    Returns:
+        the exit code.
     """
     try:
         return load(target)(argv)
@@ -83,6 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 fine, 2 bad input, 1 a failure of edgeswap's own, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _let_waiting_threads_sleep()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -104,12 +194,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _let_waiting_threads_sleep() -> None:
+    """Make OpenMP's waiting threads sleep instead of spin, unless OMP_WAIT_POLICY is set.
+
+    A spinning thread takes the processor from the thread it waits for as soon as another program
+    runs. OpenMP reads the setting when torch is loaded, so it is made before any command.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage(), file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments else 2
     name, rest = arguments[0], arguments[1:]
-    if name == "--version":
+    if name in ("-V", "--version"):
         import importlib.metadata  # a third of the start-up time, for this alone
 
         print(f"edgeswap {importlib.metadata.version('edgeswap')}")
@@ -125,10 +224,16 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    lines = ["usage: edgeswap COMMAND [options]; edgeswap COMMAND --help tells more", ""]
+    lines = ["usage: edgeswap COMMAND [options]", ""]
+    lines += ["Shrink a face-swapping diffusion model and run it without torch."]
     width = max(map(len, COMMANDS)) + 2
-    lines += [f"  {name:{width}}{line}" for name, (_, line, _) in COMMANDS.items()]
-    return "\n".join([*lines, "", "  --version"])
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:"]
+        lines += [f"  {name:{width}}{line}" for name, (_, line, _) in commands.items()]
+    lines += ["", "edgeswap COMMAND --help describes a command.", "", "options:"]
+    options = {"-h, --help": "show this text", "-V, --version": "show the version"}
+    lines += [f"  {names:{width + 2}}{line}" for names, line in options.items()]
+    return "\n".join(lines)
 
 
 def _tell(message: str, code: int) -> int:

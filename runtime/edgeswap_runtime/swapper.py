@@ -29,9 +29,9 @@ from edgeswap_runtime._crop_swapper import Engine, Identity
 from edgeswap_runtime.backends import open_backend
 from edgeswap_runtime.backends.protocol import BackendRequest
 from edgeswap_runtime.backends.threads import require_threads
+from edgeswap_runtime.bundle.default import default_bundle
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import DETECTOR
-from edgeswap_runtime.bundles import default_bundle
 from edgeswap_runtime.errors import DetectorMissing, InvalidRequest
 from edgeswap_runtime.faces.align import similarity, to_uint8, warp
 from edgeswap_runtime.faces.detect import Face, as_choice, detect_faces, select_faces
@@ -39,7 +39,7 @@ from edgeswap_runtime.faces.paste import paste
 from edgeswap_runtime.faces.refine import refine_face
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
-from edgeswap_runtime.pictures.picture import write_picture
+from edgeswap_runtime.pictures.write import write_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from edgeswap_export.graphs.swap_graphs import torch_graphs
 from edgeswap_export.parity.compare import open_graphs, run_graph
 from edgeswap_export.precision.run import answers
 from edgeswap_runtime import Bundle
-from edgeswap_runtime.bundles import default_bundle
+from edgeswap_runtime.bundle.default import default_bundle
 from edgeswap_runtime.cli import main
 
 

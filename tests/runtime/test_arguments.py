@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgeswap_runtime import Bundle, EdgeswapError, Face, FakeBackend, Identity, Swapper
 from edgeswap_runtime.backends.threads import require_threads
-from edgeswap_runtime.errors import BadBundle, InvalidRequest, UnreadablePicture
+from edgeswap_runtime.errors import BadFolder, InvalidRequest, UnreadablePicture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,10 +102,10 @@ def test_threads_are_bound_before_anything_is_opened(tmp_path: Path, threads: An
 
 
 def test_what_is_no_bundle_backend_or_word(bundle_folder: Path) -> None:
-    for wrong in (None, 3, b"bundle", np.zeros(3)):
+    for wrong in (3, b"bundle", np.zeros(3)):
         with pytest.raises(InvalidRequest, match=r"bundle is .*expected a path"):
             Swapper.open(wrong)  # type: ignore[arg-type]
-    with pytest.raises(BadBundle):
+    with pytest.raises(BadFolder):
         Swapper.open("")
     for name, wrong in (("backend", 3), ("schedule", 1), ("device", 0), ("precision", b"")):
         with pytest.raises(InvalidRequest, match=f"{name} is "):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from edgeswap_runtime import cli
-from edgeswap_runtime.cli import COMMANDS, main
+from edgeswap_runtime.cli import COMMANDS, GROUPS, main
 from edgeswap_runtime.errors import EdgeswapFailure, InvalidRequest
 
 
@@ -49,8 +50,32 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: edgeswap" in capsys.readouterr().err
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+def test_help_shows_groups_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-h"]) == 0
+    shown = capsys.readouterr().out
+    assert [len(line) for line in shown.splitlines() if len(line) > 80] == []
+    told = [line for line in shown.splitlines() if line.rstrip(":") in GROUPS]
+    assert told == [f"{title}:" for title in GROUPS]
+    assert list(COMMANDS) == [name for commands in GROUPS.values() for name in commands]
+    places = [shown.index(f"\n  {name} ") for name in COMMANDS]
+    assert places == sorted(places)
+
+
+def test_waiting_threads_sleep_in_every_command(
+    command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+    command(lambda argv: seen.append(os.environ.get("OMP_WAIT_POLICY")) or 0)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    main(["probe"])
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # the user's own choice stays
+    main(["probe"])
+    assert seen == ["PASSIVE", "ACTIVE"]
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert main([option]) == 0
     assert re.fullmatch(r"edgeswap \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
 
 

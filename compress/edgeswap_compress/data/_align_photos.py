@@ -17,7 +17,7 @@ from edgeswap_runtime.faces.align import similarity, warp
 from edgeswap_runtime.faces.detect import detect_faces
 from edgeswap_runtime.faces.refine import refine_face
 from edgeswap_runtime.files import new_folder, sha256_file, write_json
-from edgeswap_runtime.pictures.picture import read_picture
+from edgeswap_runtime.pictures.read import read_picture
 from edgeswap_runtime.pictures.write import ALIGNED, save_marked
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from edgeswap_compress.errors import UnusablePictures
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.faces.paste import mask_weights
 from edgeswap_runtime.files import canonical_json, sha256_file
-from edgeswap_runtime.pictures.picture import read_picture
+from edgeswap_runtime.pictures.read import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -18,7 +18,7 @@ from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import Mask
-from edgeswap_runtime.commands.swap import choose_schedule
+from edgeswap_runtime.bundle.schedules import choose_schedule
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.files import canonical_json, sha256_file
 from edgeswap_runtime.swapper import Swapper

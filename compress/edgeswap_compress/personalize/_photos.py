@@ -20,7 +20,7 @@ from edgeswap_compress.fit.latent_cache import LatentGroups, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
 from edgeswap_runtime.files import sha256_file
-from edgeswap_runtime.pictures.picture import read_picture
+from edgeswap_runtime.pictures.read import read_picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from edgeswap_export.demo._speed import Work, expected, measure_speed
 from edgeswap_export.demo._teacher import TorchTeacher
 from edgeswap_export.demo._timing import Candidate, interleave
 from edgeswap_runtime import Swapper
-from edgeswap_runtime.bundles import default_bundle
+from edgeswap_runtime.bundle.default import default_bundle
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.files import new_folder, write_bytes, write_json

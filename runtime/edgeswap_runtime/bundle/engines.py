@@ -112,5 +112,5 @@ def _rank(inputs: EngineInputs) -> tuple[int, int]:
 
 
 def _command(bundle: Bundle, target: EngineTarget) -> str:
-    where = f" --gpu {target.architecture}" if target.backend == RTX else ""
+    where = f" --gpu {target.architecture.lower()}" if target.backend == RTX else ""
     return f"edgeswap engine {bundle.path} NEW_BUNDLE --backend {target.backend}{where}"

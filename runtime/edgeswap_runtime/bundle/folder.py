@@ -26,7 +26,8 @@ class Bundle:
             verify: hash the files (about 1 GB/s); without it only their presence is checked.
 
         Raises:
-            BadBundle: no folder, no manifest, or a manifest that is damaged or contradictory.
+            BadFolder: there is no such folder, or no manifest in it.
+            BadBundle: the manifest is damaged, or contradicts itself.
             NewerSchema: written by a newer edgeswap.
             DamagedFile: a file is missing, unlisted, or not the one that was recorded.
         """

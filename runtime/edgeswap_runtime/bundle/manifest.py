@@ -34,7 +34,13 @@ from edgeswap_runtime.bundle.manifest_parts import (
 )
 from edgeswap_runtime.bundle.schema import Range, Size
 from edgeswap_runtime.errors import BadBundle, NewerSchema
-from edgeswap_runtime.files import canonical_json, is_clutter, sha256_file, write_json
+from edgeswap_runtime.files import (
+    canonical_json,
+    is_clutter,
+    require_folder,
+    sha256_file,
+    write_json,
+)
 from edgeswap_runtime.strict_json import JsonError, read_json
 
 __all__ = [
@@ -114,14 +120,12 @@ def read_manifest(bundle: Path) -> Manifest:
     """Read and validate `manifest.json` of a bundle folder; its files are not touched.
 
     Raises:
-        BadBundle: no manifest, not JSON, its own hash is wrong, or a field is.
+        BadFolder: there is no such folder, or no manifest in it.
+        BadBundle: the manifest is not JSON, or its own hash or a field is wrong.
         NewerSchema: it was written by a newer edgeswap.
     """
+    require_folder(bundle, what="bundle", holds=FILE_NAME, make="edgeswap export")
     path = bundle / FILE_NAME
-    if not bundle.is_dir():
-        raise BadBundle(bundle, "there is no such folder: edgeswap export makes one")
-    if not path.is_file():
-        raise BadBundle(bundle, f"it holds no {FILE_NAME}: edgeswap export makes a bundle")
     try:
         body = read_json(path)
     except JsonError as error:

@@ -1,4 +1,4 @@
-"""`edgeswap doctor`: what this machine can run, what is missing, what to type."""
+"""`edgeswap doctor`: show what this machine can run, what is missing and how to install it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from typing import Any
 from edgeswap_runtime.doctor import examine
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of `edgeswap doctor`."""
+    parser = argparse.ArgumentParser(
+        prog="edgeswap doctor",
+        description="Show this machine's Python, processor, memory, GPU and inference libraries, "
+        "and what to type to install what is missing.",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
+    return parser
+
+
 def command(argv: list[str]) -> int:
-    """Look at Python, CPU, memory, GPU and backends, and say what is missing."""
-    parser = argparse.ArgumentParser(prog="edgeswap doctor", description=command.__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(argv)
+    """Run `edgeswap doctor`."""
+    options = build_parser().parse_args(argv)
     report = examine()
     print(json.dumps(report, indent=1) if options.json else "\n".join(_describe(report)))
     return 0
@@ -48,7 +57,7 @@ def _describe(report: dict[str, Any]) -> list[str]:
 
 
 def _can(found: dict[str, Any]) -> str:
-    """What an installed library offers here."""
+    """What an installed library can do on this machine."""
     if "engines" in found:
         return f"engines: {found['engines']}"
     if "devices" in found:

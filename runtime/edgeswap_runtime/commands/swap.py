@@ -1,4 +1,4 @@
-"""`edgeswap swap`: two pictures and a bundle in, one picture out."""
+"""`edgeswap swap`: put the face of one photo into another photo."""
 
 from __future__ import annotations
 
@@ -8,31 +8,147 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime._arguments import as_rgb, require_seed
-from edgeswap_runtime._clock import StageClock
 from edgeswap_runtime.backends import BACKENDS
-from edgeswap_runtime.backends.threads import require_threads
-from edgeswap_runtime.bundle.folder import Bundle
-from edgeswap_runtime.bundles import default_bundle
-from edgeswap_runtime.errors import InvalidRequest
-from edgeswap_runtime.faces.detect import check_choice
-from edgeswap_runtime.pictures.picture import require_writable
-from edgeswap_runtime.swapper import Swapper
 
 if TYPE_CHECKING:
-    from edgeswap_runtime.bundle.manifest import Manifest
+    from numpy.typing import NDArray
+
+    from edgeswap_runtime.bundle.folder import Bundle
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of `edgeswap swap`."""
+    parser = argparse.ArgumentParser(
+        prog="edgeswap swap",
+        description="Put the face of the source into the target, and mark the new picture as "
+        "generated.",
+    )
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        nargs="?",
+        metavar="BUNDLE",
+        help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
+    )
+    parser.add_argument(
+        "--source",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="PHOTO",
+        help="photo of the face to put in; give it again for more photos of the same person, "
+        "which are averaged",
+    )
+    parser.add_argument(
+        "--target", type=Path, required=True, metavar="PHOTO", help="photo to put the face into"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the new picture: .png (lossless), .jpg or .webp",
+    )
+    parser.add_argument(
+        "--faces",
+        type=_face_choice,
+        default="largest",
+        metavar="largest|all|N",
+        help="faces of the target to swap: the largest, all, or the N largest (default: largest)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
+    _add_sampling(parser)
+    _add_backend(parser)
+    return parser
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--schedule",
+        metavar="NAME",
+        help="schedule of the bundle, as edgeswap inspect lists them (default: the bundle's own "
+        "default)",
+    )
+    length.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="take the schedule with this many steps instead (default: see --schedule)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the noise, 0 to 2**64 - 1; the same seed gives the same picture (default: 0)",
+    )
+
+
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        default="ort",
+        metavar="NAME",
+        help=f"library that runs the graphs: {', '.join(BACKENDS)} (default: ort)",
+    )
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="what the backend runs on: cpu, cuda or tensorrt for ort; cpu, gpu or npu for "
+        "openvino; cuda or cuda:N for tensorrt and tensorrt_rtx (default: cpu)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="processor threads, 1 to 4 for each core (default: one for each core)",
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="NAME",
+        help="precision to compute in, openvino only: fp32, bf16 or fp16 (default: fp32)",
+    )
 
 
 def command(argv: list[str]) -> int:
-    """Swap the face of the source into the target, and mark the result as generated."""
-    options = _parser().parse_args(argv)
+    """Run `edgeswap swap`."""
+    options = build_parser().parse_args(argv)
+    bundle, schedule, target = _check(options)
+    _print(_swap(options, bundle, schedule, target), as_json=options.json)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> tuple[Bundle, str, NDArray[Any]]:
+    """Check everything that can be told before a graph is loaded; open bundle and target."""
+    from edgeswap_runtime._arguments import as_rgb, require_seed
+    from edgeswap_runtime.backends.threads import require_threads
+    from edgeswap_runtime.bundle.default import default_bundle
+    from edgeswap_runtime.bundle.folder import Bundle
+    from edgeswap_runtime.bundle.schedules import choose_schedule
+    from edgeswap_runtime.faces.detect import check_choice
+    from edgeswap_runtime.pictures.write import require_writable
+
     require_writable(options.out, overwrite=options.overwrite)
     check_choice(options.faces)
     require_seed(options.seed)
     require_threads(options.threads)
     bundle = Bundle.open(options.bundle or default_bundle())
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
-    target = as_rgb(options.target)
+    return bundle, schedule, as_rgb(options.target)
+
+
+def _swap(
+    options: argparse.Namespace, bundle: Bundle, schedule: str, target: NDArray[Any]
+) -> dict[str, Any]:
+    """Swap and save; return the report."""
+    from edgeswap_runtime._clock import StageClock
+    from edgeswap_runtime.swapper import Swapper
+
     clock = StageClock()
     with Swapper.open(
         bundle,
@@ -50,7 +166,7 @@ def command(argv: list[str]) -> int:
         swapped = swapper.swap(target, identity, faces=chosen, clock=clock)
         total_ns = time.perf_counter_ns() - start_ns
         swapper.save(swapped, options.out, overwrite=options.overwrite)
-    report: dict[str, Any] = {
+    return {
         "out": str(options.out),
         "width_px": swapped.shape[1],
         "height_px": swapped.shape[0],
@@ -64,71 +180,6 @@ def command(argv: list[str]) -> int:
         "stages_ms": {name: spent / 1e6 for name, spent in clock.lap().items()},
         "swap_ms": total_ns / 1e6,
     }
-    _print(report, as_json=options.json)
-    return 0
-
-
-def choose_schedule(manifest: Manifest, name: str | None, steps: int | None) -> str:
-    """Which schedule of a bundle is meant.
-
-    Args:
-        manifest: of the bundle.
-        name: the schedule itself, or None.
-        steps: a number of steps, or None; among several schedules of that many, the one with the
-            default's sampler, else the first by name.
-
-    Raises:
-        InvalidRequest: there is none.
-    """
-    if name is not None or steps is None:
-        return manifest.default_schedule if name is None else name
-    fitting = sorted(key for key, value in manifest.schedules.items() if value.steps == steps)
-    if not fitting:
-        offered = ", ".join(f"{k} ({v.steps})" for k, v in sorted(manifest.schedules.items()))
-        raise InvalidRequest(f"the bundle has no schedule of {steps} steps: expected of {offered}")
-    usual = manifest.schedules[manifest.default_schedule].sampler
-    alike = [key for key in fitting if manifest.schedules[key].sampler == usual]
-    return (alike or fitting)[0]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edgeswap swap", description=command.__doc__)
-    parser.add_argument(
-        "bundle",
-        type=Path,
-        nargs="?",
-        help="a bundle folder, from edgeswap export (default: the packaged one)",
-    )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        required=True,
-        action="append",
-        metavar="PHOTO",
-        help="who shall appear; again for more photos of the same person, which are averaged",
-    )
-    parser.add_argument("--target", type=Path, required=True, metavar="PHOTO", help="where")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="the new picture: .png (exact), .jpg or .webp"
-    )
-    parser.add_argument(
-        "--faces",
-        type=_face_choice,
-        default="largest",
-        metavar="largest|all|N",
-        help="which faces of the target: the largest (default), all, or the N largest",
-    )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--schedule", metavar="NAME", help="one that edgeswap inspect lists")
-    length.add_argument("--steps", type=int, help="the schedule with this many steps")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
-    parser.add_argument("--backend", default="ort", help=f"{', '.join(BACKENDS)} (default ort)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, tensorrt or gpu")
-    parser.add_argument("--threads", type=int, help="CPU threads, from 1 (default: the cores)")
-    parser.add_argument("--precision", help="what openvino is to compute in: fp32, bf16 or fp16")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
 
 
 def _face_choice(text: str) -> str | int:

@@ -1,22 +1,27 @@
-"""Writing pictures: every picture that edgeswap writes says what made it, and how.
+"""Write picture files: each says in its metadata what made it, and how.
 
-The one door for all rooms; nothing else calls Pillow's `save`.
+All rooms write pictures here; nothing else calls Pillow's `save`.
 """
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from edgeswap_runtime.errors import InvalidRequest, OutputExists
+from edgeswap_runtime.files import require_name, write_bytes
+from edgeswap_runtime.pictures.extras import with_alpha
 from edgeswap_runtime.pictures.mark import ALIGNED, DIAGRAM, RENDERED, Mark, software
 from edgeswap_runtime.pictures.mark import DIGITAL_SOURCE_TYPE as SWAPPED
-from edgeswap_runtime.pictures.picture import encode_picture, require_writable, write_picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from edgeswap_runtime.pictures.extras import PictureExtras
 
     AnyPicture = NDArray[np.uint8] | Image.Image
 
@@ -25,10 +30,23 @@ __all__ = [
     "DIAGRAM",
     "RENDERED",
     "SWAPPED",
+    "WRITABLE",
     "encode_marked",
+    "encode_picture",
     "require_writable",
     "save_marked",
+    "write_picture",
 ]
+
+WRITABLE: dict[str, tuple[str, int]] = {
+    ".png": ("PNG", 2**31 - 1),
+    ".jpg": ("JPEG", 65_500),
+    ".jpeg": ("JPEG", 65_500),
+    ".webp": ("WEBP", 16_383),
+}
+"""Suffix -> format, and the longest side in pixels that it can hold."""
+
+_JPEG_QUALITY = 95
 
 
 def save_marked(
@@ -63,6 +81,104 @@ def encode_marked(
     """
     mark = Mark(software=software(), digital_source_type=origin)
     return encode_picture(_rgb(picture), file_format, mark, quality=quality)
+
+
+def require_writable(path: Path, *, overwrite: bool) -> None:
+    """Check an output path before any work is done.
+
+    Raises:
+        InvalidRequest: the suffix names no format that can be written, the name is too long, or the
+            folder is missing.
+        OutputExists: the path is taken and `overwrite` is False.
+    """
+    require_name(path)
+    if path.suffix.lower() not in WRITABLE:
+        raise InvalidRequest(
+            f"cannot write {path}: expected a name ending in {', '.join(WRITABLE)}"
+        )
+    if not path.parent.is_dir():
+        raise InvalidRequest(
+            f"cannot write {path}: there is no folder {path.parent}, make it first"
+        )
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputExists(path, "name another path, or add --overwrite")
+
+
+def write_picture(
+    path: Path,
+    rgb: NDArray[np.uint8],
+    mark: Mark,
+    *,
+    icc_profile: bytes | None = None,
+    extras: PictureExtras | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a generated picture, marked as such, whole or not at all.
+
+    PNG and WebP are lossless; JPEG is written at quality 95 without chroma subsampling.
+
+    Args:
+        path: ends in .png, .jpg, .jpeg or .webp.
+        rgb: (H, W, 3) uint8.
+        mark: what the file says about its origin; it lies beside the pixels, not in them.
+        icc_profile: the color space of the numbers; that of the extras, or else sRGB, when None.
+        extras: of the file that the picture was made from; its alpha, if of the picture's size, is
+            written too, but for JPEG, which has none.
+        overwrite: replace an existing file.
+
+    Raises:
+        InvalidRequest: no such format, or the picture is too long for it.
+        OutputExists: the path is taken.
+    """
+    require_writable(path, overwrite=overwrite)
+    name, longest = WRITABLE[path.suffix.lower()]
+    if max(rgb.shape[:2]) > longest:
+        raise InvalidRequest(
+            f"cannot write {path}: {name} holds at most {longest} pixels a side, the picture is "
+            f"{rgb.shape[1]} x {rgb.shape[0]}; use .png"
+        )
+    profile = extras.icc_profile if icc_profile is None and extras is not None else icc_profile
+    data = encode_picture(rgb, name, mark, icc_profile=profile, extras=extras)
+    write_bytes(path, data)
+
+
+def encode_picture(
+    rgb: NDArray[np.uint8],
+    file_format: str,
+    mark: Mark,
+    *,
+    icc_profile: bytes | None = None,
+    extras: PictureExtras | None = None,
+    quality: int | None = None,
+) -> bytes:
+    """The bytes of a marked picture file.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        file_format: "PNG", "JPEG" or "WEBP".
+        mark: what the file says about its origin.
+        icc_profile, extras: as for `write_picture`.
+        quality: 1..100 for a JPEG or lossy WebP; JPEG 95 and lossless WebP when None.
+
+    Raises:
+        InvalidRequest: no such format.
+    """
+    exif = None if extras is None else extras.exif
+    options: dict[str, Any] = mark.save_options(file_format, exif)
+    if icc_profile is not None:
+        options["icc_profile"] = icc_profile
+    if file_format == "JPEG":
+        options |= {"quality": quality or _JPEG_QUALITY, "subsampling": 0}
+    elif file_format == "WEBP" and quality is not None:
+        options |= {"quality": quality}
+    elif file_format == "WEBP":
+        options |= {"lossless": True, "quality": 60, "exact": True}
+    pixels = np.asarray(rgb)
+    if extras is not None and extras.alpha is not None and file_format != "JPEG":
+        pixels = with_alpha(pixels, extras) if extras.alpha.shape == pixels.shape[:2] else pixels
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, format=file_format, **options)
+    return data.getvalue()
 
 
 def _rgb(picture: AnyPicture) -> NDArray[np.uint8]:

@@ -74,7 +74,7 @@ def with_engines(bundle_folder: Path, nvidia: ModuleType) -> Callable[..., Path]
             inputs = replace(
                 EngineInputs(
                     onnx=onnx_hashes(files, graph.file),
-                    backend=fakes.backend.replace("_", "-"),
+                    backend=fakes.backend,
                     version=fakes.trt.__version__,
                     architectures=("SM86",),
                     precision="fp32",
@@ -276,7 +276,7 @@ def test_a_bundle_without_engines_says_what_to_type(
     fakes = install(RTX)
     with pytest.raises(
         EngineMissing,
-        match=r"it holds none; make one with .* --backend tensorrt_rtx --target SM86$",
+        match=r"it holds none; make one with .* --backend tensorrt_rtx --gpu sm86$",
     ):
         _open(fakes, bundle_folder, "encode")
 

@@ -19,7 +19,7 @@ from edgeswap_runtime.bundle.manifest import (
     write_manifest,
 )
 from edgeswap_runtime.bundle.schema import SchemaError
-from edgeswap_runtime.errors import BadBundle, NewerSchema
+from edgeswap_runtime.errors import BadBundle, BadFolder, NewerSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,10 @@ def test_only_the_detector_may_be_left_out(tiny: Any, tmp_path: Path) -> None:
 
 
 def test_no_folder_no_manifest_no_json(tmp_path: Path) -> None:
-    with pytest.raises(BadBundle, match="there is no such folder: edgeswap export makes one"):
+    expected = r"is no bundle: expected a folder with manifest\.json, found"
+    with pytest.raises(BadFolder, match=f"{expected} nothing; make one with edgeswap export"):
         read_manifest(tmp_path / "nowhere")
-    with pytest.raises(BadBundle, match=r"it holds no manifest\.json"):
+    with pytest.raises(BadFolder, match=f"{expected} an empty folder"):
         read_manifest(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(BadBundle, match=r"manifest\.json is not JSON"):

@@ -105,9 +105,12 @@ def test_parity_is_told(tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_neither_bundle_nor_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tmp_path)]) == 2
-    assert "neither a bundle nor a checkpoint" in capsys.readouterr().err
+    expected = (
+        "is no bundle or checkpoint: expected a folder with manifest.json or swap.json, found"
+    )
+    assert f"{expected} an empty folder; make one with" in capsys.readouterr().err
     assert main(["verify", str(tmp_path / "nowhere")]) == 2
-    assert "is no folder: expected a bundle or a checkpoint" in capsys.readouterr().err
+    assert f"{expected} nothing; make one with" in capsys.readouterr().err
 
 
 @pytest.fixture

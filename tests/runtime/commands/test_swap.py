@@ -15,8 +15,8 @@ from PIL import Image
 
 from edgeswap_runtime import read_picture
 from edgeswap_runtime.bundle.manifest import _self_hash
+from edgeswap_runtime.bundle.schedules import choose_schedule
 from edgeswap_runtime.cli import main
-from edgeswap_runtime.commands.swap import choose_schedule
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.detect import detect_faces
 from edgeswap_runtime.files import canonical_json

@@ -12,7 +12,7 @@ from edgeswap_runtime import read_picture
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.pictures.extras import PictureArray, extras_of, lay_over_white
 from edgeswap_runtime.pictures.mark import Mark
-from edgeswap_runtime.pictures.picture import write_picture
+from edgeswap_runtime.pictures.write import write_picture
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from PIL import Image
 
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.pictures.mark import DIGITAL_SOURCE_TYPE, Mark, read_mark
-from edgeswap_runtime.pictures.picture import write_picture
+from edgeswap_runtime.pictures.write import write_picture
 
 if TYPE_CHECKING:
     from pathlib import Path

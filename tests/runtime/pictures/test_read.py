@@ -17,7 +17,8 @@ from edgeswap_runtime.errors import (
     PictureTooLarge,
 )
 from edgeswap_runtime.pictures.mark import Mark
-from edgeswap_runtime.pictures.picture import load_picture, write_picture
+from edgeswap_runtime.pictures.read import load_picture
+from edgeswap_runtime.pictures.write import write_picture
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeswap_runtime import Bundle, Swapper, read_picture
-from edgeswap_runtime.bundles import default_bundle
+from edgeswap_runtime.bundle.default import default_bundle
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.pictures.portraits import packaged_portraits
 

@@ -17,8 +17,9 @@ from edgeswap_runtime.pictures.portraits import packaged_portraits
 ROOT = Path(__file__).parents[3]
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 MAY_SAVE = {
-    "runtime/edgeswap_runtime/pictures/picture.py",  # the one place
+    "runtime/edgeswap_runtime/pictures/write.py",  # the one place
     "compress/edgeswap_compress/train/_augment.py",  # compresses in memory, to train on
+    "benchmarks/studies/fuzzing/place.py",  # makes broken and odd files, to try readers on
 }
 OTHER_WAYS = {"imwrite", "imsave", "savefig", "write_png"}
 

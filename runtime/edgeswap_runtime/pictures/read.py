@@ -1,9 +1,8 @@
-"""Reading pictures of any common kind as upright 8-bit RGB, and writing them marked."""
+"""Read picture files of any common kind as upright 8-bit RGB."""
 
 from __future__ import annotations
 
 import importlib
-import io
 import logging
 import stat
 import struct
@@ -11,32 +10,22 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, features
 
-from edgeswap_runtime.errors import (
-    InvalidRequest,
-    OutputExists,
-    PictureMissing,
-    PictureTooLarge,
-    UnreadablePicture,
-)
-from edgeswap_runtime.files import require_name, write_bytes
+from edgeswap_runtime.errors import PictureMissing, PictureTooLarge, UnreadablePicture
 from edgeswap_runtime.pictures._depth import deep_color, gray_to_8_bit
 from edgeswap_runtime.pictures.extras import (
     PictureExtras,
     kept_exif,
     lay_over_white,
-    with_alpha,
     with_extras,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from edgeswap_runtime.pictures.mark import Mark
 
 MAX_PIXELS = 64_000_000
 """Pictures with more pixels are refused from their header, before anything is decoded: 64
@@ -53,15 +42,6 @@ READABLE: dict[str, str] = {
 }
 """Format -> Pillow's plugin. Only these are tried: fewer decoders, fewer ways in."""
 
-WRITABLE: dict[str, tuple[str, int]] = {
-    ".png": ("PNG", 2**31 - 1),
-    ".jpg": ("JPEG", 65_500),
-    ".jpeg": ("JPEG", 65_500),
-    ".webp": ("WEBP", 16_383),
-}
-"""Suffix -> format and the longest side it can hold."""
-
-_JPEG_QUALITY = 95
 _ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -72,6 +52,8 @@ _UPRIGHT: dict[int, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_RGB_MODES = ("RGB", "RGBA", "RGBX", "P", "PA")
+_ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 # What Pillow's decoders raise on damaged files; they document no narrower set.
 _DAMAGE = (
     OSError,
@@ -183,108 +165,6 @@ def _decode(path: Path, image: Image.Image, file: BinaryIO, limit_px: int) -> Pi
         return Picture(rgb=rgb, extras=extras)
     extras = PictureExtras(icc_profile=profile, exif=exif, alpha=alpha, straight=rgb)
     return Picture(rgb=lay_over_white(rgb, alpha), extras=extras)
-
-
-def require_writable(path: Path, *, overwrite: bool) -> None:
-    """Check an output path before any work is done.
-
-    Raises:
-        InvalidRequest: the suffix names no format that can be written, the name is too long, or the
-            folder is missing.
-        OutputExists: the path is taken and `overwrite` is False.
-    """
-    require_name(path)
-    if path.suffix.lower() not in WRITABLE:
-        raise InvalidRequest(
-            f"cannot write {path}: expected a name ending in {', '.join(WRITABLE)}"
-        )
-    if not path.parent.is_dir():
-        raise InvalidRequest(
-            f"cannot write {path}: there is no folder {path.parent}, make it first"
-        )
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise OutputExists(path, "name another path, or add --overwrite")
-
-
-def write_picture(
-    path: Path,
-    rgb: NDArray[np.uint8],
-    mark: Mark,
-    *,
-    icc_profile: bytes | None = None,
-    extras: PictureExtras | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a generated picture, marked as such, whole or not at all.
-
-    PNG and WebP are lossless; JPEG is written at quality 95 without chroma subsampling.
-
-    Args:
-        path: ends in .png, .jpg, .jpeg or .webp.
-        rgb: (H, W, 3) uint8.
-        mark: what the file says about its origin; it lies beside the pixels, not in them.
-        icc_profile: the color space of the numbers; that of the extras, or else sRGB, when None.
-        extras: of the file that the picture was made from; its alpha, if of the picture's size, is
-            written too, but for JPEG, which has none.
-        overwrite: replace an existing file.
-
-    Raises:
-        InvalidRequest: no such format, or the picture is too long for it.
-        OutputExists: the path is taken.
-    """
-    require_writable(path, overwrite=overwrite)
-    name, longest = WRITABLE[path.suffix.lower()]
-    if max(rgb.shape[:2]) > longest:
-        raise InvalidRequest(
-            f"cannot write {path}: {name} holds at most {longest} pixels a side, the picture is "
-            f"{rgb.shape[1]} x {rgb.shape[0]}; use .png"
-        )
-    profile = extras.icc_profile if icc_profile is None and extras is not None else icc_profile
-    data = encode_picture(rgb, name, mark, icc_profile=profile, extras=extras)
-    write_bytes(path, data)
-
-
-def encode_picture(
-    rgb: NDArray[np.uint8],
-    file_format: str,
-    mark: Mark,
-    *,
-    icc_profile: bytes | None = None,
-    extras: PictureExtras | None = None,
-    quality: int | None = None,
-) -> bytes:
-    """The bytes of a marked picture file.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        file_format: "PNG", "JPEG" or "WEBP".
-        mark: what the file says about its origin.
-        icc_profile, extras: as for `write_picture`.
-        quality: 1..100 for a JPEG or lossy WebP; JPEG 95 and lossless WebP when None.
-
-    Raises:
-        InvalidRequest: no such format.
-    """
-    exif = None if extras is None else extras.exif
-    options: dict[str, Any] = mark.save_options(file_format, exif)
-    if icc_profile is not None:
-        options["icc_profile"] = icc_profile
-    if file_format == "JPEG":
-        options |= {"quality": quality or _JPEG_QUALITY, "subsampling": 0}
-    elif file_format == "WEBP" and quality is not None:
-        options |= {"quality": quality}
-    elif file_format == "WEBP":
-        options |= {"lossless": True, "quality": 60, "exact": True}
-    pixels = np.asarray(rgb)
-    if extras is not None and extras.alpha is not None and file_format != "JPEG":
-        pixels = with_alpha(pixels, extras) if extras.alpha.shape == pixels.shape[:2] else pixels
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, format=file_format, **options)
-    return data.getvalue()
-
-
-_RGB_MODES = ("RGB", "RGBA", "RGBX", "P", "PA")
-_ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
 def _open_header(path: Path, file: BinaryIO) -> Image.Image:
