@@ -32,7 +32,7 @@ from edgeswap_compress.evaluate import (
     DlibJudge,
     EvaluateConfig,
     Evaluation,
-    Report,
+    EvaluationReport,
     Sampling,
     metrics,
     open_model,
@@ -129,7 +129,7 @@ def change(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str,
             "change": float(apart.mean()), "lo": float(lo), "hi": float(hi)}  # fmt: skip
 
 
-def judge_others(checkpoint: Path, evaluation: Evaluation) -> Report:
+def judge_others(checkpoint: Path, evaluation: Evaluation) -> EvaluationReport:
     """The held-out pairs."""
     with open_model(checkpoint, Sampling()) as model:
         return evaluation.judge(model)

@@ -22,11 +22,11 @@ import torch
 
 from edgeswap_compress._pruning_errors import UnreachableTarget
 from edgeswap_compress.prune._config import BEST, PruneConfig
-from edgeswap_compress.prune._samples import token_count
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.target import seeded_inputs
 from edgeswap_compress.prune.latency.timing import in_turns_ms
-from edgeswap_compress.prune.stage import PruneFiles, open_model, prune
+from edgeswap_compress.prune.model import open_model, token_count
+from edgeswap_compress.prune.stage import PruneFiles, prune
 
 MACS_BAR, TARGET_TOLERANCE = 0.58, 0.05
 

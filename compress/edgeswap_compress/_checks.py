@@ -10,18 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.errors import (
-    DatasetMismatch,
-    InvalidCheckpoint,
-    InvalidSettings,
-)
+from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 from edgeswap_runtime.errors import OutputExists
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-    from edgeswap_compress.data import Dataset
 
 OPTIMIZERS = ("adamw", "muon")
 SEED_BITS = 32
@@ -152,6 +146,11 @@ def check_run(run: Path) -> None:
     check_out(run / "state", folder=False, need_bytes=RUN_BYTES)
 
 
+def usual_run(out: Path) -> Path:
+    """Name the run folder of an output where no other was asked for: beside it, OUT.run."""
+    return out.with_name(out.name + ".run")
+
+
 def nearest(path: Path) -> Path:
     """Go up to the nearest ancestor that exists, or the path itself."""
     while not path.exists() and path != path.parent:
@@ -225,29 +224,3 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise InvalidCheckpoint(str(file), expected="a JSON object", found=type(raw).__name__)
     return raw
-
-
-def check_dataset(path: Path, swap: SwapConfig | None = None) -> Dataset:
-    """Open a rendered dataset that a checkpoint can learn from.
-
-    Args:
-        path: its folder.
-        swap: of the checkpoint; its crops must have the dataset's size.
-
-    Raises:
-        DatasetMissing, DatasetDamaged: there is none.
-        DatasetMismatch: its crops have another size.
-        InvalidSettings: it is too small for triplets.
-    """
-    from edgeswap_compress.data import read_dataset
-
-    dataset = read_dataset(path)
-    if len(dataset) < 1 or dataset.identities < 2:
-        raise InvalidSettings(
-            f"{path} holds {len(dataset)} groups of {dataset.identities} people: expected 1 group "
-            "or more of 2 people or more; render one with edgeswap data render"
-        )
-    if swap is not None and dataset.settings.size_px != swap.resolution_px:
-        found = dataset.settings.size_px
-        raise DatasetMismatch(path, "size_px", expected=swap.resolution_px, found=found)
-    return dataset

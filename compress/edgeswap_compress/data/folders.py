@@ -89,7 +89,7 @@ class Triplet:
     person: int
 
 
-class Triplets:
+class TripletFolder:
     """A user's triplets: a group is source, target, truth."""
 
     pictures = 3
@@ -173,13 +173,13 @@ def open_pictures(path: Path | str) -> Pictures:
     """
     folder = Path(path)
     if folder.is_file() and folder.suffix == ".csv":
-        return Triplets(folder.parent, _read_table(folder))
+        return TripletFolder(folder.parent, _read_table(folder))
     if (folder / MANIFEST).exists() or not folder.is_dir():
         return read_dataset(folder)
     if (folder / TABLE).exists():
-        return Triplets(folder, _read_table(folder / TABLE))
+        return TripletFolder(folder, _read_table(folder / TABLE))
     if any((folder / role).is_dir() for role in ROLES):
-        return Triplets(folder, _match_names(folder))
+        return TripletFolder(folder, _match_names(folder))
     return _read_people(folder)
 
 

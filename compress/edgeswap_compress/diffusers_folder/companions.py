@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from edgeswap_runtime.strict_json import JsonError, read_json_object
 
 COMPANIONS = {
     "controlnet": "a ControlNet",
@@ -45,10 +46,9 @@ def companion_of(folder: Path) -> tuple[str, str] | None:
 
 def _index(folder: Path) -> dict[str, object]:
     try:
-        found = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json_object(folder / "model_index.json")
+    except (OSError, JsonError):
         return {}  # not read for its own sake; whoever needs it says what is wrong with it
-    return found if isinstance(found, dict) else {}
 
 
 def companion_message(folder: Path, found: str, what: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._pruning_errors import BadFolder, HasCompanion, UnsupportedModel
+from edgeswap_compress._pruning_errors import BadUNetFolder, HasCompanion, UnsupportedModel
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
 from edgeswap_compress.diffusers_folder.config import config_problem
 from edgeswap_compress.diffusers_folder.unet_kinds import unsupported_family
@@ -21,7 +21,7 @@ def unet_home(folder: Path) -> Path:
     """Where a U-Net's config.json lies: the folder itself, or its `unet/`.
 
     Raises:
-        BadFolder: in neither.
+        BadUNetFolder: in neither.
         HasCompanion: a pipeline has a ControlNet, an adapter or LoRA weights beside its U-Net.
     """
     if (folder / CONFIG_NAME).is_file():
@@ -31,15 +31,15 @@ def unet_home(folder: Path) -> Path:
             raise HasCompanion(companion_message(folder, *found))
         return folder / "unet"
     if not folder.is_dir():
-        raise BadFolder(folder, "there is no such folder", _REMEDY)
-    raise BadFolder(folder, "there is no config.json in it or in its unet/", _REMEDY)
+        raise BadUNetFolder(folder, "there is no such folder", _REMEDY)
+    raise BadUNetFolder(folder, "there is no config.json in it or in its unet/", _REMEDY)
 
 
 def read_unet_config(path: Path) -> dict[str, Any]:
     """A U-Net's config.json, with every value within its bounds.
 
     Raises:
-        BadFolder: it is missing, is not JSON, or holds a value of the wrong kind or size.
+        BadUNetFolder: it is missing, is not JSON, or holds a value of the wrong kind or size.
         UnsupportedModel: it is that of another kind of model, or of quantized weights.
     """
     config = read_object(path)
@@ -55,7 +55,7 @@ def read_unet_config(path: Path) -> dict[str, Any]:
             "expected the float weights it was made from"
         )
     if (problem := config_problem(config)) is not None:
-        raise BadFolder(path, problem, "correct it, or copy the folder again")
+        raise BadUNetFolder(path, problem, "correct it, or copy the folder again")
     if (unsupported := unsupported_family(config)) is not None:
         raise UnsupportedModel(f"{path}: {unsupported}")
     return config
@@ -65,12 +65,12 @@ def read_object(path: Path) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        BadFolder: the file is not one.
+        BadUNetFolder: the file is not one.
     """
     try:
         data = read_json(path)
     except JsonError as error:
-        raise BadFolder(path, f"is not JSON: {error}") from error
+        raise BadUNetFolder(path, f"is not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise BadFolder(path, f"expected a JSON object, found {type(data).__name__}")
+        raise BadUNetFolder(path, f"expected a JSON object, found {type(data).__name__}")
     return data

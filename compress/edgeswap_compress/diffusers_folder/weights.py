@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from edgeswap_compress._pruning_errors import BadFolder, HasCompanion
+from edgeswap_compress._pruning_errors import BadUNetFolder, HasCompanion
 from edgeswap_compress.diffusers_folder.companions import tensor_owner
 from edgeswap_compress.diffusers_folder.weight_files import WEIGHTS_NAME, weight_files
 
@@ -27,7 +27,7 @@ def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
         module: whose state dict the names and shapes must be exactly; on the meta device.
 
     Raises:
-        BadFolder: no weights, a damaged file, or a tensor that is missing, stray or misshapen.
+        BadUNetFolder: no weights, a damaged file, or a tensor that is missing, stray or misshapen.
     """
     found: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
@@ -35,20 +35,20 @@ def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {_modern(name, expected): tensor for name, tensor in found.items()}
     if missing := sorted(set(expected) - set(found)):
-        raise BadFolder(folder, f"its weights lack {missing[0]}{_and_more(missing)}")
+        raise BadUNetFolder(folder, f"its weights lack {missing[0]}{_and_more(missing)}")
     _refuse_adapters(folder, found, expected)
     if stray := sorted(set(found) - set(expected)):
-        raise BadFolder(folder, f"its config has no layer for {stray[0]}{_and_more(stray)}")
+        raise BadUNetFolder(folder, f"its config has no layer for {stray[0]}{_and_more(stray)}")
     for name, tensor in found.items():
         if tuple(tensor.shape) != expected[name]:
-            raise BadFolder(
+            raise BadUNetFolder(
                 folder,
                 f"{name} has shape {tuple(tensor.shape)}, its config says {expected[name]}",
             )
         if not tensor.is_floating_point() or tensor.dtype.itemsize < 2:
-            raise BadFolder(folder, f"{name} is {tensor.dtype}, expected float weights")
+            raise BadUNetFolder(folder, f"{name} is {tensor.dtype}, expected float weights")
         if not is_finite(tensor):
-            raise BadFolder(
+            raise BadUNetFolder(
                 folder, f"{name} holds NaN or infinite values", "save the weights again"
             )
     return found
@@ -76,7 +76,7 @@ def _open(path: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise BadFolder(path, f"is no safetensors file: {error}") from error
+        raise BadUNetFolder(path, f"is no safetensors file: {error}") from error
 
 
 def _modern(name: str, expected: dict[str, Any]) -> str:

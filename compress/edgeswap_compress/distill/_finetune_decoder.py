@@ -1,4 +1,4 @@
-"""The last lesson of a student: its decoder learns to show its swaps as sharp as the truths."""
+"""The last phase of a student: its decoder learns to show its swaps as sharp as the truths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_latents
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._discriminators import PictureDiscriminator, frozen, hinge
-from edgeswap_compress.distill._task import Batch, Student
+from edgeswap_compress.distill._task import Student, TripletBatch
 from edgeswap_compress.fit.latent_cache import TripletDraw, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import sample
@@ -93,11 +93,11 @@ class DecoderObjective:
         with frozen(judge):
             real_looking = judge(output, mask).mean()
         real, fake = judge(crops, mask), judge(output.detach(), mask)
-        lesson = hinge([real], [fake])
+        found = hinge([real], [fake])
         parts["adversarial"] = -float(real_looking.detach())
-        parts["discriminator"] = float(lesson.detach())
+        parts["discriminator"] = float(found.detach())
         parts["verdict_gap"] = float((real.mean() - fake.mean()).detach())
-        return lesson - self._adversarial_weight * real_looking
+        return found - self._adversarial_weight * real_looking
 
     def evaluate(self) -> dict[str, float]:
         """Of the fixed triplets, against the truths' own pixels, see ``reconstruction_figures``."""
@@ -105,7 +105,7 @@ class DecoderObjective:
         crops, mask = truths(self._held_out, batch.triplets)
         return reconstruction_figures(self._decode(self._task.swap_fixed()[0], batch), crops, mask)
 
-    def _decode(self, found: Tensor, batch: Batch) -> Tensor:
+    def _decode(self, found: Tensor, batch: TripletBatch) -> Tensor:
         latents = sample_to_latents(self._swap, found, batch.target).to(self._dtype)
         return decode_latents(self._vae, self._swap, latents, clamp=False).float()
 

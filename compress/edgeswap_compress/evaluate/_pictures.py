@@ -21,7 +21,7 @@ _WHOLE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # a crop pasted onto a cr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Triplets:
+class TripletPictures:
     """What the pairs of a list show.
 
     Attributes:
@@ -35,7 +35,7 @@ class Triplets:
     masks: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, dataset: HeldOut, pairs: PairList) -> Triplets:
+    def of(cls, dataset: HeldOut, pairs: PairList) -> TripletPictures:
         """The pictures of a dataset's pairs."""
 
         def pictures(positions: NDArray[np.int64]) -> Crops:
@@ -54,9 +54,9 @@ class Triplets:
             masks=np.stack(masks),
         )
 
-    def __getitem__(self, which: NDArray[np.int64] | slice) -> Triplets:
+    def __getitem__(self, which: NDArray[np.int64] | slice) -> TripletPictures:
         """Some of them."""
-        return Triplets(
+        return TripletPictures(
             target=self.target[which],
             truth=self.truth[which],
             source=self.source[which],

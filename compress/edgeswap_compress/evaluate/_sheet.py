@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_compress.evaluate._pairs import HeldOut, PairList
-    from edgeswap_compress.evaluate.report import Report
+    from edgeswap_compress.evaluate.report import EvaluationReport
 
 COLUMNS = ("source", "target", "swap", "truth")
 _TILE_PX = 144
@@ -61,7 +61,7 @@ def chosen_cases(psnr_db: NDArray[np.float64], rows: int) -> dict[str, NDArray[n
     return {"best": best, "median": between[start : start + rows], "worst": worst}
 
 
-def contact_sheet(dataset: HeldOut, report: Report, *, rows: int = 6) -> Image.Image:
+def contact_sheet(dataset: HeldOut, report: EvaluationReport, *, rows: int = 6) -> Image.Image:
     """Best, median and worst swaps side by side, a block of four columns each.
 
     Args:
@@ -94,7 +94,7 @@ def contact_sheet(dataset: HeldOut, report: Report, *, rows: int = 6) -> Image.I
     return sheet
 
 
-def write_sheet(path: Path, dataset: HeldOut, report: Report, *, rows: int = 6) -> None:
+def write_sheet(path: Path, dataset: HeldOut, report: EvaluationReport, *, rows: int = 6) -> None:
     """Write `contact_sheet` as PNG, marked as generated.
 
     Raises:
@@ -104,7 +104,7 @@ def write_sheet(path: Path, dataset: HeldOut, report: Report, *, rows: int = 6) 
     save_marked(path, contact_sheet(dataset, report, rows=rows), SWAPPED)
 
 
-def _tiles(dataset: HeldOut, report: Report, case: int) -> list[Image.Image]:
+def _tiles(dataset: HeldOut, report: EvaluationReport, case: int) -> list[Image.Image]:
     pairs: PairList = report.pairs
     images = dataset.images(int(pairs.group[case]))
     pictures = (
@@ -121,7 +121,7 @@ def _tiles(dataset: HeldOut, report: Report, case: int) -> list[Image.Image]:
     ]
 
 
-def _label(report: Report, case: int) -> str:
+def _label(report: EvaluationReport, case: int) -> str:
     values = report.values
     found = ", Top-1" if values["id_top1"][case] else ""
     return (

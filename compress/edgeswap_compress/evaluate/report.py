@@ -72,7 +72,7 @@ dtype that was taken. Who quotes a score quotes these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Report:
+class EvaluationReport:
     """What an evaluation found of one model.
 
     Attributes:
@@ -107,7 +107,7 @@ class Report:
         return flat
 
 
-def table(reports: Sequence[Report]) -> str:
+def table(reports: Sequence[EvaluationReport]) -> str:
     """Metrics down; across first the swaps of every report, with 95 % intervals, then the other
     rows, which are the same in all of them."""
     first, several = reports[0], len(reports) > 1

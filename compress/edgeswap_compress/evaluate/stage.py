@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +12,21 @@ from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation
 from edgeswap_compress.evaluate._held_out import is_published
 from edgeswap_compress.evaluate._measures import Row, means, measures
 from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
-from edgeswap_compress.evaluate._pictures import Triplets, pasted, people
+from edgeswap_compress.evaluate._pictures import TripletPictures, pasted, people
 from edgeswap_compress.evaluate._statistics import frechet_score, resample_counts, score
+from edgeswap_compress.evaluate.config import SPREAD_PAIRS, EvaluateConfig
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
-from edgeswap_compress.evaluate.report import JUDGED, Report
+from edgeswap_compress.evaluate.report import JUDGED, EvaluationReport
 from edgeswap_runtime.faces.align import TEMPLATE_96
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from edgeswap_compress.evaluate._measures import Ratio
-    from edgeswap_compress.evaluate._models import ModelFacts, SwapModel
+    from edgeswap_compress.evaluate._models import ModelFacts, Sampling, SwapModel
     from edgeswap_compress.evaluate._statistics import Score
     from edgeswap_compress.evaluate.judges.dlib import Judge
     from edgeswap_compress.evaluate.judges.landmarks import Landmarker
@@ -33,41 +34,7 @@ if TYPE_CHECKING:
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
     Progress = Callable[[int, int, str], None]
 
-SPREAD_PAIRS = 32
-"""On how many pairs the diversity over seeds is measured."""
-
 _TEMPLATE_TOLERANCE_PX = 0.5  # at 96 px: a shift that no measure below would notice
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateConfig:
-    """On what to judge, and how closely.
-
-    Attributes:
-        limit: only the first so many pairs of the list.
-        batch_size: pairs at a time; changes no figure.
-        seed: of the noise and of the bootstrap.
-        seeds: noises for each of the first `SPREAD_PAIRS` pairs, for the diversity; 1 leaves that
-            out.
-        resamples: of the bootstrap.
-        pairs_sha256: refuse any other pair list.
-        threads: of the judges; their own choice when None.
-    """
-
-    limit: int | None = None
-    batch_size: int = 16
-    seed: int = 0
-    seeds: int = 4
-    resamples: int = 2000
-    pairs_sha256: str | None = None
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, low in (("batch_size", 1), ("seed", 0), ("seeds", 1), ("resamples", 100)):
-            if getattr(self, name) < low:
-                raise InvalidEvaluation(f"{name} {getattr(self, name)}: expected {low} or more")
-        if self.threads is not None and self.threads < 1:
-            raise InvalidEvaluation(f"threads {self.threads}: expected 1 or more")
 
 
 class Evaluation:
@@ -104,10 +71,12 @@ class Evaluation:
         self._size = dataset.images(0).shape[1]
         self._judge = judge or self._dlib()
         self._landmarker = landmarker or self._face_mesh()
-        self._shown = Triplets.of(dataset, self.pairs)
+        self._shown = TripletPictures.of(dataset, self.pairs)
         self._of_models: dict[tuple[str, str], dict[str, Row]] = {}
 
-    def judge(self, model: SwapModel, *, teacher: Report | None = None) -> Report:
+    def judge(
+        self, model: SwapModel, *, teacher: EvaluationReport | None = None
+    ) -> EvaluationReport:
         """Judge a model by what its swaps look like beside the exact truth.
 
         Args:
@@ -141,7 +110,7 @@ class Evaluation:
         scores = self._scores(rows, ratios)
         if teacher is not None:
             scores["teacher"] = teacher.rows[JUDGED]
-        return Report(
+        return EvaluationReport(
             model=model.facts,
             facts=self._facts(model.facts, teacher),
             rows=scores,
@@ -228,7 +197,7 @@ class Evaluation:
             "diversity_identity": means(identities, total),
         }
 
-    def _likeness(self, swaps: Crops, swap: Row, teacher: Report) -> dict[str, Ratio]:
+    def _likeness(self, swaps: Crops, swap: Row, teacher: EvaluationReport) -> dict[str, Ratio]:
         """How near the swaps are to a teacher's."""
 
         def compare(which: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -297,7 +266,7 @@ class Evaluation:
         """(5, 2) where datasets are rendered to have their landmarks."""
         return TEMPLATE_96 * self._size / 96
 
-    def _check(self, facts: ModelFacts, teacher: Report | None) -> None:
+    def _check(self, facts: ModelFacts, teacher: EvaluationReport | None) -> None:
         if self._size != facts.resolution_px:
             raise CropMismatch(
                 "resolution", expected=f"{facts.resolution_px} px", found=f"{self._size} px"
@@ -317,7 +286,7 @@ class Evaluation:
                 "noise; leave --teacher out"
             )
 
-    def _facts(self, facts: ModelFacts, teacher: Report | None) -> dict[str, Any]:
+    def _facts(self, facts: ModelFacts, teacher: EvaluationReport | None) -> dict[str, Any]:
         found = {
             "model": facts.kind,
             "model_sha256": facts.sha256,
@@ -344,3 +313,32 @@ class Evaluation:
             names = ("model_sha256", "steps", "guidance", "precision")
             found |= {f"teacher_{name}": teacher.facts[name] for name in names}
         return found
+
+
+def evaluate(
+    model: Path,
+    config: EvaluateConfig,
+    *,
+    dataset: HeldOut,
+    sampling: Sampling | None = None,
+    teacher: EvaluationReport | None = None,
+    progress: Progress | None = None,
+) -> EvaluationReport:
+    """Judge one model, with the judges that were fetched; see `Evaluation` for several.
+
+    Args:
+        model: folder of a checkpoint or of a bundle.
+        config: on what to judge.
+        dataset: rendered of people the model was not trained on.
+        sampling: steps, guidance and dtype; the model's own when None.
+        teacher: what was found of another model, to be compared with.
+        progress: called with pictures done, pictures in all, and what is being done.
+
+    Raises:
+        EdgeswapError: see `Evaluation` and `open_model`.
+    """
+    from edgeswap_compress.evaluate._models import Sampling, open_model
+
+    evaluation = Evaluation(dataset, config, progress=progress)
+    with open_model(model, sampling or Sampling()) as opened:
+        return evaluation.judge(opened, teacher=teacher)

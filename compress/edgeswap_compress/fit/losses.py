@@ -12,17 +12,38 @@ from torch.nn import functional as F
 from edgeswap_compress.checkpoint.latents import decode_latents
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.fit.config import OUTSIDE_WEIGHT
 from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw
 
 
-def mask_weights(data: LatentGroups, t: TripletDraw, inside: float) -> Tensor:
-    """Loss weights (N, 1, S, S) of mean 1: 0.25 outside the faces of target and truth, more inside.
+def face_weights(mask: Tensor, inside: float) -> Tensor:
+    """Weigh the places of a loss: `OUTSIDE_WEIGHT` outside the face, ``inside`` more within it.
 
     Args:
-        inside: added where the mask is 1.
+        mask: any shape, in [0, 1]; 1 inside the face.
+        inside: weight that is added where the mask is 1.
+
+    Returns:
+        Weights of the mask's shape, not yet of mean 1.
     """
-    mask = torch.maximum(data.masks[t.group, t.target], data.masks[t.group, t.truth]).float()
-    weight = 0.25 + inside * mask[:, None]
+    return OUTSIDE_WEIGHT + inside * mask
+
+
+def triplet_mask(data: LatentGroups, t: TripletDraw) -> Tensor:
+    """Give the faces of target and truth of each triplet: (N, 1, S, S) float32 in [0, 1]."""
+    mask = torch.maximum(data.masks[t.group, t.target], data.masks[t.group, t.truth])
+    return mask.float()[:, None]
+
+
+def mask_weights(data: LatentGroups, t: TripletDraw, inside: float) -> Tensor:
+    """Give the loss weights (N, 1, S, S) of triplets, of mean 1, see `face_weights`.
+
+    Args:
+        data: the latents and masks that the triplets are drawn from.
+        t: positions of the triplets.
+        inside: added inside the faces of target and truth.
+    """
+    weight = face_weights(triplet_mask(data, t), inside)
     return weight / weight.mean()
 
 

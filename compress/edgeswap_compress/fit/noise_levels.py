@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +32,21 @@ class NoiseLevels:
                 expected="v_prediction",
                 found=scheduler.config.prediction_type,
             )
-        alphas = torch.cat([scheduler.alphas_cumprod.float(), torch.ones(1)])
+        self._set_alphas(scheduler.alphas_cumprod)
+
+    @classmethod
+    def of_alphas(cls, alphas: Tensor) -> NoiseLevels:
+        """Make the levels of a schedule, whatever its U-Net predicts.
+
+        Args:
+            alphas: (T,) cumulative products of 1 - beta, a scheduler's ``alphas_cumprod``.
+        """
+        levels = cls.__new__(cls)
+        levels._set_alphas(alphas)
+        return levels
+
+    def _set_alphas(self, given: Tensor) -> None:
+        alphas = torch.cat([given.float(), torch.ones(1)])
         self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
         self.terminal = len(alphas) - 2
 
@@ -89,3 +104,18 @@ def timesteps_of(scheduler: Any, steps: int) -> Tensor:
     scheduler.set_timesteps(steps)
     found: Tensor = scheduler.timesteps.clone()
     return found
+
+
+def draw_timesteps(
+    rng: np.random.Generator, n: int, terminal: int, terminal_share: float
+) -> Tensor:
+    """Draw timesteps (N,) to train at: more noisy ones than clean ones, and many of pure noise.
+
+    Args:
+        rng: source of the randomness.
+        n: how many.
+        terminal: the last timestep, of pure noise.
+        terminal_share: share of them at the last timestep, 0 to 1.
+    """
+    steps = (rng.random(n) ** 0.7 * terminal).astype(np.int64)
+    return torch.from_numpy(np.where(rng.random(n) < terminal_share, terminal, steps))

@@ -12,7 +12,7 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.losses import LatentIdentityLoss
+from edgeswap_compress.fit.losses import LatentIdentityLoss, face_weights
 from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import adapt
@@ -43,7 +43,7 @@ class PersonalizeObjective:
     ) -> None:
         self._before = copy.deepcopy(student.unet).requires_grad_(False).eval()
         student.conditioner.requires_grad_(False)
-        self.adapted = adapt(student.unet, config.rank, config.seed)
+        self.adapted = adapt(student.unet, config.rank, config.fit.seed)
         self.module: nn.Module = student.unet
         self._conditioner, self._swap, self._config = student.conditioner, student.swap, config
         self._person, self._others = person, others
@@ -51,7 +51,7 @@ class PersonalizeObjective:
         self._timesteps = timesteps_of(student.scheduler, student.swap.default_steps)
         self._identity = LatentIdentityLoss(student.conditioner)
         self._dtype = next(student.unet.parameters()).dtype
-        weight = 0.25 + config.mask_weight * person.mask
+        weight = face_weights(person.mask, config.mask_weight)
         self._weight = weight / weight.mean()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
@@ -80,13 +80,13 @@ class PersonalizeObjective:
         config, (clean, wanted) = self._config, samples
         total = self._apart(clean, wanted)
         parts[name] = float(total.detach())
-        if config.identity_weight > 0:
+        if config.identity.weight > 0:
             found, right = (sample_to_latents(self._swap, x, target) for x in samples)
             strength = torch.from_numpy(draw.rng.random((len(clean), 1, 1, 1))).float()
-            spoil = config.identity_noise * strength * draw.normal(right)
+            spoil = config.identity.noise * strength * draw.normal(right)
             identity = self._identity(found, right, noise=spoil)
             parts[f"{name}_identity"] = float(identity.detach())
-            total = total + config.identity_weight * identity
+            total = total + config.identity.weight * identity
         return total
 
     def _photos(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,13 +141,13 @@ class PersonalizeObjective:
 
         ``fixed_person_before`` is the same distance without the adapters.
         """
-        draw = Draw.of(self._config.seed, 2**30)
+        draw = Draw.of(self._config.fit.seed, 2**30)
         target, source, truth = self._photos(draw, FIXED)
         now, again = _twice(draw)
         wanted = latents_to_sample(self._swap, truth, target)
         after = self._clean(self.module, now, target, source, truth)
         before = self._clean(self._before, again, target, source, truth)
-        moved, kept, _ = self._prior(Draw.of(self._config.seed, 2**30 + 1), FIXED)
+        moved, kept, _ = self._prior(Draw.of(self._config.fit.seed, 2**30 + 1), FIXED)
         return {
             "fixed_person": float(self._apart(after, wanted)),
             "fixed_person_before": float(self._apart(before, wanted)),

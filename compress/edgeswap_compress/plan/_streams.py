@@ -1,10 +1,10 @@
-"""Follow the feature maps through a U-Net: every reader must keep what their producer keeps."""
+"""Follow the feature maps through a U-Net: a reader must keep the channels its producer keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffusers.models.attention import BasicTransformerBlock, FeedForward
 from diffusers.models.attention_processor import Attention
@@ -13,11 +13,9 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 from edgeswap_compress._pruning_errors import BadPlan
+from edgeswap_compress.plan._remaining import RemainingChannels
 from edgeswap_compress.plan.depth import ResnetShortcut
 from edgeswap_compress.plan.layers import AxisName, width
-
-if TYPE_CHECKING:
-    from edgeswap_compress.plan._check import _After
 
 _PROJECTIONS = ("to_q", "to_k", "to_v")
 
@@ -45,22 +43,22 @@ class Stream:
         )
 
 
-def check_streams(view: _After, unet: nn.Module) -> None:
-    """Raises unless all readers and producers of every feature map are cut alike.
+def check_streams(remaining: RemainingChannels, unet: nn.Module) -> None:
+    """Check that all readers and producers of every feature map are cut alike.
 
     What this walk does not pass, the conditioning embeddings and the edges of the U-Net among it,
     must stay whole.
 
     Args:
-        view: the U-Net as it will be.
+        remaining: the channels that the plan keeps.
         unet: a `UNet2DConditionModel` or `UNet2DModel` of supported blocks, depth gone already.
 
     Raises:
         BadPlan: one side is cut and the other is not, or keeps other channels.
     """
-    walk = _Walk(view=view, unet=unet)
+    walk = _Walk(remaining=remaining, unet=unet)
     walk.whole_unet()
-    for name, cut in view.plan.layers.items():
+    for name, cut in remaining.plan.layers.items():
         axes: tuple[tuple[AxisName, Any], ...] = (("out", cut.out), ("in", cut.inp))
         for axis, chosen in axes:
             if chosen is not None and (name, axis) not in walk.passed:
@@ -71,7 +69,7 @@ def check_streams(view: _After, unet: nn.Module) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Walk:
-    view: _After
+    remaining: RemainingChannels
     unet: Any
     passed: set[tuple[str, AxisName]] = field(default_factory=set)
 
@@ -79,12 +77,12 @@ class _Walk:
         """What a layer hands on."""
         self.passed.add((name, "out"))
         of = width(name, self.unet.get_submodule(name), "out") or 0
-        return Stream(kept=self.view.kept(name, "out"), of=of, source=f"{name} (out)")
+        return Stream(kept=self.remaining.kept(name, "out"), of=of, source=f"{name} (out)")
 
     def reads(self, name: str, axis: AxisName, stream: Stream) -> None:
         """Expects one axis of a layer to keep a stream's channels."""
         self.passed.add((name, axis))
-        self.view.expect(name, axis, stream.kept, stream.source)
+        self.remaining.expect(name, axis, stream.kept, stream.source)
 
     def whole_unet(self) -> None:
         """From `conv_in` to `conv_out`."""
@@ -144,7 +142,7 @@ class _Walk:
             if isinstance(getattr(sampler, "conv", None), nn.Conv2d | nn.ConvTranspose2d):
                 # diffusers registers some of these a second time, as Conv2d_0
                 first = f"{place}.Conv2d_0"
-                if first in self.view.plan.layers and conv not in self.view.plan.layers:
+                if first in self.remaining.plan.layers and conv not in self.remaining.plan.layers:
                     conv = first
                 self.reads(conv, "in", stream)
                 stream = self.made(conv)

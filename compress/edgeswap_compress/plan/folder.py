@@ -10,7 +10,8 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from safetensors.torch import save_file
 
-from edgeswap_compress._pruning_errors import BadFolder, UnsupportedModel
+from edgeswap_compress._pruning_errors import BadUNetFolder, UnsupportedModel
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.diffusers_folder.unet_home import (
     CONFIG_NAME,
     PLAN_NAME,
@@ -21,7 +22,6 @@ from edgeswap_compress.diffusers_folder.unet_home import (
 from edgeswap_compress.diffusers_folder.weights import WEIGHTS_NAME, read_weights
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune.structure.inputs import example_inputs
 from edgeswap_runtime.files import new_folder, write_json
 
 __all__ = [
@@ -69,7 +69,7 @@ def load_unet(folder: Path | str, *, dtype: torch.dtype | None = torch.float32) 
             until they are used.
 
     Raises:
-        BadFolder: a file is missing or damaged, or a tensor's name or shape is not what config
+        BadUNetFolder: a file is missing or damaged, or a tensor's name or shape is not what config
             and plan say.
         UnsupportedModel: config.json is that of another kind of model.
         BadPlan: pruning.json is malformed or does not fit the config.
@@ -127,7 +127,7 @@ def empty_unet(path: Path) -> Any:
     """The U-Net of a config.json, on the meta device.
 
     Raises:
-        BadFolder, UnsupportedModel: see `load_unet`.
+        BadUNetFolder, UnsupportedModel: see `load_unet`.
     """
     config = read_unet_config(path)
     name = str(config["_class_name"])
@@ -137,7 +137,7 @@ def empty_unet(path: Path) -> Any:
         with torch.device("meta"):
             return kind.from_config(public)
     except BUILD_ERRORS as error:
-        raise BadFolder(
+        raise BadUNetFolder(
             path, f"diffusers cannot build a {name} from it: {_first_line(error)}"
         ) from error
 

@@ -14,9 +14,9 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the kept widths, .png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
-    from edgeswap_compress.plan._picture import require_picture_path, write_picture
-    from edgeswap_compress.plan._view import beside, lines, view_plan
-    from edgeswap_compress.prune.stage import read_plan
+    from edgeswap_compress.plan.plan_file import read_plan
+    from edgeswap_compress.plan.summary.picture import require_picture_path, write_picture
+    from edgeswap_compress.plan.summary.view import beside, lines, view_plan
 
     if args.picture is not None:
         require_picture_path(args.picture)

@@ -29,7 +29,7 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class BlockLayer:
     """A resnet, with the attention beside it if there is one, of a down or up block.
 
     Args:
@@ -56,7 +56,7 @@ class Layer:
         return self.entering == self.leaving
 
 
-def way_down(unet: Any) -> tuple[list[Skip], list[Layer]]:
+def way_down(unet: Any) -> tuple[list[Skip], list[BlockLayer]]:
     """The skips that a U-Net in its original shape keeps, in order, and the layers on that way."""
     channels = unet.conv_in.out_channels
     skips, layers = [Skip(source="conv_in", channels=channels, level=0)], []
@@ -73,7 +73,7 @@ def way_down(unet: Any) -> tuple[list[Skip], list[Layer]]:
     return skips, layers
 
 
-def way_up(unet: Any) -> list[Layer]:
+def way_up(unet: Any) -> list[BlockLayer]:
     """The layers of a U-Net in its original shape that read a skip each, in order."""
     skips, _ = way_down(unet)
     channels, level = skips[-1].channels, skips[-1].level
@@ -87,11 +87,11 @@ def way_up(unet: Any) -> list[Layer]:
     return layers
 
 
-def _layers_of(name: str, block: Any, channels: int, level: int) -> Iterator[Layer]:
+def _layers_of(name: str, block: Any, channels: int, level: int) -> Iterator[BlockLayer]:
     attentions = dict(getattr(block, "attentions", nn.ModuleList()).named_children())
     for number, resnet in block.resnets.named_children():
         leaving = resnet.conv2.out_channels
-        yield Layer(
+        yield BlockLayer(
             name=f"{name}.resnets.{number}",
             block=name,
             attention=f"{name}.attentions.{number}" if number in attentions else None,

@@ -8,8 +8,8 @@ from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from edgeswap_compress._pruning_errors import (
-        BadFolder,
         BadPlan,
+        BadUNetFolder,
         PruningError,
         UnreachableTarget,
         UnsupportedModel,
@@ -25,7 +25,7 @@ else:
         __name__,
         {
             "edgeswap_compress._pruning_errors": (
-                "BadFolder",
+                "BadUNetFolder",
                 "BadPlan",
                 "PruningError",
                 "UnreachableTarget",
@@ -47,8 +47,8 @@ else:
     )
 
 __all__ = [
-    "BadFolder",
     "BadPlan",
+    "BadUNetFolder",
     "PruneConfig",
     "PruneFiles",
     "PruningError",

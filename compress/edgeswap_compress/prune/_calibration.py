@@ -1,4 +1,4 @@
-"""What a plan is judged by: fixed samples, and the diffusion loss a U-Net has on them."""
+"""Calibration samples: fixed inputs, and the diffusion loss of a U-Net on them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-FEWEST = 8  # samples that tell two plans apart at a first look
+from edgeswap_compress.fit.noise_levels import NoiseLevels
+
+FEWEST = 8  # samples that a first comparison of plans takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CalibrationBatch:
-    """Samples with everything a U-Net is told about them, all float32.
+    """A batch of samples with the U-Net's other inputs, all float32.
 
     Args:
         clean: (N, C, H, W) samples x_0.
@@ -37,7 +39,7 @@ class CalibrationBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CalibrationSamples:
-    """Batches of fixed samples and the noise schedule of the U-Net that is looked at.
+    """Batches of fixed samples and the noise schedule of the U-Net that is pruned.
 
     Args:
         batches: at least one.
@@ -67,8 +69,7 @@ class CalibrationSamples:
 
     def inputs(self, batch: CalibrationBatch, steps: Tensor) -> dict[str, Any]:
         """Keyword arguments of the U-Net at timesteps (N,)."""
-        signal, strength = self._mix(steps)
-        noised = signal * batch.clean + strength * batch.noise
+        noised = self._levels.add(batch.clean, batch.noise, steps)
         parts = [noised if part is None else part for part in batch.parts]
         return {
             "sample": torch.cat(parts, 1),
@@ -101,19 +102,18 @@ class CalibrationSamples:
         error of a conditional mean is uncorrelated with every function of its inputs.
         """
         apart = [
-            float(((found - goal).square() * batch.weights).mean())
-            for found, goal, batch in zip(self.outputs(unet), wanted, self.batches, strict=True)
+            float(((found - other).square() * batch.weights).mean())
+            for found, other, batch in zip(self.outputs(unet), wanted, self.batches, strict=True)
         ]
         return sum(apart) / len(apart)
 
-    def _mix(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        alphas = self.alphas[steps].view(-1, 1, 1, 1)
-        return alphas.sqrt(), (1 - alphas).clamp(min=0).sqrt()
+    @property
+    def _levels(self) -> NoiseLevels:
+        return NoiseLevels.of_alphas(self.alphas)
 
     def _wanted(self, batch: CalibrationBatch, steps: Tensor) -> Tensor:
         if self.prediction == "epsilon":
             return batch.noise
         if self.prediction == "sample":
             return batch.clean
-        signal, strength = self._mix(steps)
-        return signal * batch.noise - strength * batch.clean
+        return self._levels.velocity(batch.clean, batch.noise, steps)

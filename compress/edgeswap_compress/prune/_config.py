@@ -1,22 +1,13 @@
-"""What `edgeswap prune` is asked for."""
+"""Settings of pruning and of the training after it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from edgeswap_compress._checks import (
-    BATCH,
-    LEARNING_RATE,
-    MINUTES,
-    OPTIMIZERS,
-    SAMPLES,
-    check_choice,
-    check_ranges,
-    check_samples,
-)
+from edgeswap_compress._checks import WEIGHT, check_ranges
 from edgeswap_compress._pruning_errors import PruningError
-from edgeswap_compress.fit.dtype import AUTO, check_dtype
+from edgeswap_compress.fit.config import FittedConfig, IdentityLossConfig
 
 Importance = Literal["magnitude", "random", "taylor", "diff-pruning"]
 IMPORTANCE_NAMES: Final[tuple[str, ...]] = get_args(Importance)
@@ -28,13 +19,15 @@ Mode = Literal["width", "depth", "both"]
 Allocation = Literal["share", "uniform", "global", "best"]
 
 BEST: Final[dict[str, str]] = {"importance": "taylor", "mode": "both", "allocation": "best"}
-"""How `edgeswap prune` chooses where nothing else is said and plans can be judged on samples: what
-benchmarks/studies/pruning.py finds best on the default teacher."""
+"""Default pruning settings of `edgeswap prune` where plans can be compared on samples.
+
+benchmarks/studies/pruning.py finds them best on the default teacher.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneConfig:
-    """What to prune to, and how to choose. Exactly one of the ratios is given.
+    """What to prune to, and how to choose what goes; exactly one of the ratios is given.
 
     The defaults are the choice that needs no samples; `best` is the one that was measured to
     be best.
@@ -142,47 +135,48 @@ class PruneConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecoverConfig:
-    """Training after pruning: the teacher's outputs and block outputs, and the exact truth.
+class RecoverLosses:
+    """Weights of the loss terms of the recovery; 0 leaves a term out.
+
+    Attributes:
+        truth_weight: of the diffusion loss against the truth.
+        output_weight: of the distance to the unpruned U-Net's prediction.
+        feature_weight: of the distance to the unpruned U-Net's block outputs.
+        identity: the latent-space identity loss.
+    """
+
+    truth_weight: float = 1.0
+    output_weight: float = 1.0
+    feature_weight: float = 1.0
+    identity: IdentityLossConfig = field(default_factory=IdentityLossConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, truth_weight=WEIGHT, output_weight=WEIGHT, feature_weight=WEIGHT)
+        if self.truth_weight + self.output_weight <= 0:
+            raise PruningError("recovery needs a truth_weight or an output_weight above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverConfig(FittedConfig):
+    """Training after pruning: imitate the unpruned U-Net, and learn from the exact truth.
 
     The sum of three losses as in BK-SDM (2305.15798, section 3.3), and the identity loss that the
     teacher was trained with.
 
-    Args:
-        minutes: of fitting in all rounds together; fixed as a number of steps when a round begins.
-        samples: instead of minutes: training samples in each round.
-        truth_weight: of the diffusion loss against the truth.
-        output_weight: of the distance to the teacher's prediction.
-        feature_weight: of the distance to the teacher's block outputs.
-        identity_weight: of the latent-space identity loss.
-        batch_size, learning_rate, optimizer: of the fitting.
-        dtype: of the computation, one of `DTYPES`; a continued run may take another.
+    Attributes:
+        budget: of the fitting: minutes of all rounds together, fixed as a number of steps when a
+            round begins, or samples of each round.
+        fit: optimizer, batch size, dtype and seed.
+        losses: weights of the loss terms.
     """
 
-    minutes: float = 10.0
-    samples: int | None = None
-    truth_weight: float = 1.0
-    output_weight: float = 1.0
-    feature_weight: float = 1.0
-    identity_weight: float = 0.5
-    batch_size: int = 32
-    learning_rate: float = 5e-4
-    optimizer: str = "adamw"
-    dtype: str = AUTO
+    losses: RecoverLosses = field(default_factory=RecoverLosses)
 
     def __post_init__(self) -> None:
-        check_ranges(
-            self, minutes=MINUTES, samples=SAMPLES, batch_size=BATCH, learning_rate=LEARNING_RATE
-        )
-        check_samples(self.samples, self.batch_size)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        for name in ("truth_weight", "output_weight", "feature_weight", "identity_weight"):
-            if not getattr(self, name) >= 0:
-                raise PruningError(f"{name} must be at least 0, found {getattr(self, name):g}")
-        if self.truth_weight + self.output_weight <= 0:
-            raise PruningError("recovery needs a truth_weight or an output_weight above 0")
-        check_dtype(self.dtype)
+        FittedConfig.__post_init__(self)
+        if self.budget.patience:
+            raise PruningError("recovery has no patience: expected 0, leave it out of the budget")
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that are given, for a history."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """The fields, for a history."""
+        return asdict(self)

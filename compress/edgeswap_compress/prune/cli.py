@@ -136,7 +136,7 @@ def _check_used(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
 
 def _config(args: argparse.Namespace) -> PruneConfig:
     from edgeswap_compress.prune._samples import default_choice
-    from edgeswap_compress.prune.stage import open_model
+    from edgeswap_compress.prune.model import open_model
 
     choice: dict[str, Any] = {n: getattr(args, n) for n in BEST if getattr(args, n) is not None}
     if len(choice) < len(BEST):  # only the model can say what the rest should be

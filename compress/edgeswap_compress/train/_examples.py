@@ -3,7 +3,7 @@
 Three kinds of folders meet here: rendered groups with exact truths, a user's triplets, and crops
 that say no more than who is in them. Each brings pictures (`data.Pictures`) and a `Pairing`: which
 pictures make an example. `Examples` holds the latents of all pictures and turns the plan's
-positions into a `Batch`; encoders, losses and evaluation see batches and nothing else.
+positions into a `ExampleBatch`; encoders, losses and evaluation see batches and nothing else.
 """
 
 from __future__ import annotations
@@ -16,33 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.losses import face_weights
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._unpaired import unpaired_weights
 
 Positions = NDArray[np.int64]  # (N,), group * P + place in the group
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExampleConfig:
-    """How examples are drawn and varied.
-
-    Attributes:
-        augment_share: share of every batch whose pixels are augmented and encoded anew.
-        self_share: of labeled crops, share of the pairs in which source and target are one person.
-        structure_weight: weight of `structure_loss` on pairs without truth.
-    """
-
-    augment_share: float = 0.0
-    self_share: float = 0.3
-    structure_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("augment_share", "self_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +80,7 @@ class Pairing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ExampleBatch:
     """Examples in normalized latents.
 
     Attributes:
@@ -117,14 +98,14 @@ class Batch:
     def __len__(self) -> int:
         return len(self.target)
 
-    def pick(self, which: Tensor | slice) -> Batch:
+    def pick(self, which: Tensor | slice) -> ExampleBatch:
         """Some of the examples."""
         parts = (self.source, self.target, self.truth, self.mask, self.exact)
-        return Batch(*(part[which] for part in parts))
+        return ExampleBatch(*(part[which] for part in parts))
 
     def weights(self, inside: float) -> Tensor:
-        """Loss weights (N, 1, S, S) of mean 1: 0.25 + ``inside`` x mask where there is a truth."""
-        known = 0.25 + inside * self.mask
+        """Loss weights (N, 1, S, S) of mean 1; of pairs with a truth see `face_weights`."""
+        known = face_weights(self.mask, inside)
         weight = torch.where(self.exact.view(-1, 1, 1, 1), known, unpaired_weights(self.mask))
         return weight / weight.mean()
 
@@ -138,17 +119,17 @@ class Examples:
 
     Args:
         groups: latents and masks of all pictures.
-        plan: which of them make an example.
+        pairing: which of them make an example.
         online: augments and encodes a share of each batch anew; None: all is cached.
     """
 
     def __init__(
-        self, groups: LatentGroups, plan: Pairing, online: OnlineEncoder | None = None
+        self, groups: LatentGroups, pairing: Pairing, online: OnlineEncoder | None = None
     ) -> None:
-        self._plan, self._online, self._groups = plan, online, len(groups)
+        self._pairing, self._online, self._groups = pairing, online, len(groups)
         self._latents, self._masks = groups.latents.flatten(0, 1), groups.masks.flatten(0, 1)
 
-    def batch(self, draw: Draw, n: int) -> Batch:
+    def batch(self, draw: Draw, n: int) -> ExampleBatch:
         """n examples at random, a function of the draw alone."""
         places, batch = self._drawn(draw, n)
         if self._online is not None:
@@ -159,26 +140,26 @@ class Examples:
                 part[:count] = encoded
         return batch
 
-    def cached(self, draw: Draw, n: int) -> Batch:
+    def cached(self, draw: Draw, n: int) -> ExampleBatch:
         """As `batch`, never augmented."""
         return self._drawn(draw, n)[1]
 
-    def placed(self, draw: Draw, n: int) -> tuple[Places, Batch]:
+    def placed(self, draw: Draw, n: int) -> tuple[Places, ExampleBatch]:
         """As `cached`, and where in the folder the examples are."""
         return self._drawn(draw, n)
 
-    def held_out(self, limit: int) -> Batch:
+    def held_out(self, limit: int) -> ExampleBatch:
         """The first examples of a held-out set."""
         return self.held_out_placed(limit)[1]
 
-    def held_out_placed(self, limit: int) -> tuple[Places, Batch]:
+    def held_out_placed(self, limit: int) -> tuple[Places, ExampleBatch]:
         """As `held_out`, and where in the folder they are."""
-        places = self._plan.held_out(self._groups).first(limit)
+        places = self._pairing.held_out(self._groups).first(limit)
         return places, self._at(places)
 
     def same_person(self, draw: Draw, n: int) -> tuple[Tensor, Tensor]:
         """Latents of pairs of pictures of one person, each pair of another: (M, C, S, S) twice."""
-        pair = self._plan.same_person(draw.rng, self._groups, n)
+        pair = self._pairing.same_person(draw.rng, self._groups, n)
         first, second = (self._latents[where].float() for where in pair)
         if self._online is not None:
             count = self._online.count(draw.rng, len(first))
@@ -188,20 +169,22 @@ class Examples:
 
     def likeness(self) -> tuple[Tensor, Tensor, Tensor]:
         """Latents of gallery and queries of the held-out retrieval, and its answers."""
-        task = self._plan.likeness(self._groups)
+        task = self._pairing.likeness(self._groups)
         gallery, queries = self._latents[task.gallery], self._latents[task.queries]
         return gallery, queries, torch.from_numpy(task.answers)
 
-    def _drawn(self, draw: Draw, n: int) -> tuple[Places, Batch]:
-        places = self._plan.draw(draw.rng, self._groups, n)
+    def _drawn(self, draw: Draw, n: int) -> tuple[Places, ExampleBatch]:
+        places = self._pairing.draw(draw.rng, self._groups, n)
         return places, self._at(places)
 
-    def _at(self, places: Places) -> Batch:
+    def _at(self, places: Places) -> ExampleBatch:
         source, target, truth = (
             self._latents[where].float() for where in (places.source, places.target, places.truth)
         )
         mask = torch.maximum(self._masks[places.target], self._masks[places.truth])
-        return Batch(source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact))
+        return ExampleBatch(
+            source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact)
+        )
 
 
 def residual_deviation(train: Examples, samples: int = 4096) -> tuple[float, ...]:

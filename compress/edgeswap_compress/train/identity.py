@@ -15,7 +15,7 @@ from edgeswap_compress.train.config import IdentityConfig
 
 
 class IdentityObjective:
-    """InfoNCE (1807.03748) between two pictures of one person (see `Plan.same_person`)."""
+    """InfoNCE (1807.03748) between two pictures of one person (see `Pairing.same_person`)."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class IdentityObjective:
 
 
 def retrieval(embed: Callable[[Tensor], Tensor], held_out: Examples) -> float:
-    """Top-1 of truths against the gallery of all source views (see `Plan.likeness`).
+    """Top-1 of truths against the gallery of all source views (see `Pairing.likeness`).
 
     Args:
         embed: (N, C, S, S) -> (N, V) unit embeddings.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_compress.data import Pictures
-from edgeswap_compress.data.folders import LabeledCrops, Triplets
+from edgeswap_compress.data.folders import LabeledCrops, TripletFolder
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.latent_cache import (
     LatentGroups,
@@ -28,7 +28,7 @@ def pairing_of(pictures: Pictures, self_share: float) -> Pairing:
     """
     if isinstance(pictures, LabeledCrops):
         return LabeledPairing(pictures.people, self_share)
-    if isinstance(pictures, Triplets):
+    if isinstance(pictures, TripletFolder):
         return TripletPairing(np.array([row.person for row in pictures.rows], np.int64))
     return GroupPairing(pictures.identities)
 

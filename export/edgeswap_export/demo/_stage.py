@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from edgeswap_compress import Checkpoint, default_checkpoint
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import fetch
-from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.distill.stage import distill
+from edgeswap_compress.distill import DistillConfig, DistillLosses, TeacherSampling, distill
+from edgeswap_compress.fit import FitBudget
 from edgeswap_compress.fit.dtype import dtype_line, resolve_dtype
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.prune import PruneConfig, PruneFiles, prune
@@ -177,9 +177,13 @@ def _make(teacher: Path, folder: Path, config: DemoConfig, journey: Journey) -> 
         run = folder / "distill.run"
         made = distill(
             teacher,
-            pruned,
+            DistillConfig(
+                budget=FitBudget(samples=config.samples),
+                teacher=TeacherSampling(targets=config.targets),
+                losses=DistillLosses(truth_weight=0.25),
+            ),
             folder / "made-student",
-            DistillConfig(samples=config.samples, targets=config.targets, truth_weight=0.25),
+            student=pruned,
             data=calibration_dataset(),
             run=run,
             cadence=Cadence(save_s=NEVER_S, evaluate_s=NEVER_S),

@@ -54,35 +54,11 @@ def require_assets(stages: Iterable[StageRequest]) -> None:
             asset(DETECTOR)
 
 
-def _autoencoder(arguments: argparse.Namespace) -> None:
-    from edgeswap_compress.distill.autoencoder.cli import SETTINGS
-    from edgeswap_compress.distill.autoencoder.small_autoencoder import SmallAutoencoderConfig
-
-    SmallAutoencoderConfig(**{name: getattr(arguments, name) for name in SETTINGS})
-
-
 def _export(arguments: argparse.Namespace) -> None:
     from edgeswap_export import ExportConfig
     from edgeswap_export.cli import _settings
 
     ExportConfig.from_json(_settings(arguments))
-
-
-def _evaluate(arguments: argparse.Namespace) -> None:
-    from edgeswap_compress.evaluate.cli import _sampling, _teacher_sampling
-    from edgeswap_compress.evaluate.stage import EvaluateConfig
-
-    EvaluateConfig(
-        limit=arguments.limit,
-        batch_size=arguments.batch,
-        seed=arguments.seed,
-        seeds=arguments.seeds,
-        pairs_sha256=arguments.pairs_sha256,
-        threads=arguments.threads,
-    )
-    for steps in arguments.steps:
-        _sampling(arguments, steps)
-    _teacher_sampling(arguments)
 
 
 def _bench(arguments: argparse.Namespace) -> None:
@@ -97,9 +73,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 
 _OTHERS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "autoencoder": _autoencoder,
     "export": _export,
-    "evaluate": _evaluate,
     "bench": _bench,
 }
 """Stages whose command has no function of its own that builds its config."""

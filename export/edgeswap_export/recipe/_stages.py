@@ -73,7 +73,9 @@ STAGES: dict[str, BuildStage] = {
 
 def parser_of(stage: str) -> argparse.ArgumentParser:
     """The parser of a stage's command, to check a recipe by before any work begins."""
-    parser: argparse.ArgumentParser = home_of_stage(stage)._parser()
+    home = home_of_stage(stage)
+    build = getattr(home, "build_parser", None) or home._parser
+    parser: argparse.ArgumentParser = build()
     return parser
 
 

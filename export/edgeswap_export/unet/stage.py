@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.folder import CONFIG_NAME, read_unet_folder, unet_home
-from edgeswap_compress.prune.structure.inputs import example_inputs
 from edgeswap_export._config import ExportConfig, license_of
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.graphs.example import SEED
@@ -105,7 +105,7 @@ def export_unet(
 
     Raises:
         OutputExists: ``out`` exists.
-        BadFolder, UnsupportedModel, BadPlan: see `edgeswap_compress.prune.load_unet`.
+        BadUNetFolder, UnsupportedModel, BadPlan: see `edgeswap_compress.prune.load_unet`.
         UnsupportedExport: a setting that a bare U-Net has no use for, or values that float16
             cannot hold.
         ParityFailed: ONNX Runtime and torch differ by more than the precision allows.

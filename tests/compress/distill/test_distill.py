@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.distill import phases as _lessons
+from edgeswap_compress.distill import phases
 from edgeswap_compress.distill import stage as _distill
 from edgeswap_compress.distill._trajectories import student_timesteps
 from edgeswap_compress.distill.config import DistillConfig
@@ -71,7 +71,7 @@ def test_a_continued_distillation_ends_in_the_same_weights(
 ) -> None:
     whole = run(teacher, tmp_path / "whole")
     parts = tmp_path / "parts"
-    real = _lessons.fit
+    real = phases.fit
     calls = []
 
     def killed(*args: Any, **kwargs: Any) -> bool:
@@ -82,7 +82,7 @@ def test_a_continued_distillation_ends_in_the_same_weights(
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(_lessons, "fit", killed)
+    monkeypatch.setattr(phases, "fit", killed)
     with pytest.raises(KeyboardInterrupt):
         run(teacher, parts)
     assert not (parts / "student").exists()
@@ -180,7 +180,7 @@ def test_minutes_become_a_number_of_steps_that_a_continued_run_keeps(
         ({"samples": 16, "decoder_share": 0.25}, {"fit": 1, "decoder": 1}),
     ],
 )
-def test_samples_are_shared_by_all_lessons(
+def test_samples_are_shared_by_all_phases(
     settings: dict[str, Any], steps: dict[str, int], teacher: Path, tmp_path: Path
 ) -> None:
     run(teacher, tmp_path, dataclasses.replace(CONFIG, **{"samples": 16 * 8, **settings}))

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress._pruning_errors import PruningError, TooNoisy, UnreachableTarget
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.depth import without
 from edgeswap_compress.plan.expand import expanded
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._calibration import CalibrationSamples
-from edgeswap_compress.prune._calibration_samples import noise_calibration
+from edgeswap_compress.prune._calibration_samples import noise_samples
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.latency import target as _measured
 from edgeswap_compress.prune.latency import timing
@@ -29,7 +30,6 @@ from edgeswap_compress.prune.structure._families import tiny_unet
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
 from edgeswap_compress.prune.structure.candidates import depth_candidates, goes_with
 from edgeswap_compress.prune.structure.costs import cost_model
-from edgeswap_compress.prune.structure.inputs import example_inputs
 
 TOKENS = 5
 
@@ -46,16 +46,16 @@ def known() -> PrunableStructure:
 
 @cache
 def calibration() -> CalibrationSamples:
-    return noise_calibration(unet().config, tokens=TOKENS, samples=4, seed=0)
+    return noise_samples(unet().config, tokens=TOKENS, samples=4, seed=0)
 
 
 @cache
 def plan_inputs() -> PlanInputs:
-    return PlanInputs(tokens=TOKENS, calibration=calibration())
+    return PlanInputs(tokens=TOKENS, samples=calibration())
 
 
 def plan_for(**settings: Any) -> PruningPlan:
-    return build_plan(unet(), PruneConfig(**settings), known(), plan_inputs=plan_inputs())
+    return build_plan(unet(), PruneConfig(**settings), known(), inputs=plan_inputs())
 
 
 def loss_of(plan: PruningPlan) -> float:
@@ -111,7 +111,7 @@ def test_dropping_takes_its_own_layers_off_the_bill_and_no_others() -> None:
     }  # fmt: skip
     for entry in candidates[::3] + candidates[-1:]:
         left = known().costs.without(goes_with(entry.dropped))
-        exact = cost_model(without(known().meta, entry.dropped), inputs, ())
+        exact = cost_model(without(known().meta_copy, entry.dropped), inputs, ())
         sizes = known().costs.sizes
         assert int(left.macs(sizes)) == int(exact.macs([])), entry.name
         assert int(left.parameters(sizes)) == int(exact.parameters([])), entry.name
@@ -119,7 +119,7 @@ def test_dropping_takes_its_own_layers_off_the_bill_and_no_others() -> None:
 
 def test_protected_modules_stay_bit_for_bit() -> None:
     config = PruneConfig(macs_ratio=0.7, mode="both", protect=("mid_block", "up_blocks.*.attn2"))
-    plan = build_plan(unet(), config, plan_inputs=plan_inputs())
+    plan = build_plan(unet(), config, inputs=plan_inputs())
     named = (*plan.layers, *plan.dropped, *plan.heads)
     assert named
     for name in named:
@@ -164,11 +164,11 @@ def test_expanding_puts_pruned_weights_back_where_they_were() -> None:
 @pytest.mark.parametrize("importance", ["magnitude", "random", "taylor"])
 def test_a_second_round_removes_more_and_brings_nothing_back(importance: str) -> None:
     config = PruneConfig(macs_ratio=0.7, importance=importance)
-    first = build_plan(unet(), config, known(), plan_inputs=plan_inputs())
+    first = build_plan(unet(), config, known(), inputs=plan_inputs())
     once = pruned_copy(unet(), first)
     earlier = Earlier(plan=first, original=unet())
     second = build_plan(
-        once, replace(config, macs_ratio=0.4), known(), plan_inputs=plan_inputs(), earlier=earlier
+        once, replace(config, macs_ratio=0.4), known(), inputs=plan_inputs(), earlier=earlier
     )
     assert second.stats is not None and second.layers.keys() >= first.layers.keys()
     assert second.stats.macs_after / second.stats.macs_before == pytest.approx(0.4, rel=0.05)
@@ -199,11 +199,11 @@ def test_a_latency_table_knows_the_whole_and_falls_with_every_width() -> None:
     cost = latencies().cost(known().costs)
     sizes = known().costs.sizes
     assert float(cost(sizes)) == pytest.approx(latencies().whole_ms)
-    for position, chosen in enumerate(known().sets):
+    for position, chosen in enumerate(known().groups):
         smaller = sizes.copy()
         smaller[position] = chosen.widths(round_to=8, keep_groups=False)[-1]
         assert float(cost(smaller)) <= float(cost(sizes))
-    assert float(cost([chosen.unit for chosen in known().sets])) < 0.3 * latencies().whole_ms
+    assert float(cost([chosen.unit for chosen in known().groups])) < 0.3 * latencies().whole_ms
 
 
 def test_a_latency_table_survives_its_file_and_refuses_another_unet(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_latency_target_is_corrected_until_the_clock_agrees() -> None:
         unet(),
         config,
         known(),
-        plan_inputs=replace(plan_inputs(), latencies=latencies()),
+        inputs=replace(plan_inputs(), latencies=latencies()),
         timer=timer,
     )
     assert plan.stats is not None and plan.stats.latency_ratio in timed
@@ -251,7 +251,7 @@ def test_a_latency_target_that_the_clock_never_grants_is_refused() -> None:
             unet(),
             PruneConfig(latency_ratio=0.6),
             known(),
-            plan_inputs=replace(plan_inputs(), latencies=latencies()),
+            inputs=replace(plan_inputs(), latencies=latencies()),
             timer=lambda whole, pruned: MeasuredRatio(ratio=0.95),
         )
 
@@ -273,7 +273,7 @@ def test_a_machine_too_noisy_for_a_latency_target_is_told() -> None:
             unet(),
             PruneConfig(latency_ratio=0.6),
             known(),
-            plan_inputs=replace(plan_inputs(), latencies=latencies()),
+            inputs=replace(plan_inputs(), latencies=latencies()),
             timer=timer,
         )
     assert len(timed) == 1  # another try could not be told from this one
@@ -291,7 +291,7 @@ def test_the_search_for_a_latency_ends_when_its_time_is_up() -> None:
             unet(),
             PruneConfig(latency_ratio=0.6),
             known(),
-            plan_inputs=replace(plan_inputs(), latencies=latencies()),
+            inputs=replace(plan_inputs(), latencies=latencies()),
             timer=timer,
             clock=lambda: 100.0 * len(timed),
         )
@@ -334,7 +334,7 @@ def test_timing_is_bounded_in_rounds_and_in_time(
 
 def test_a_latency_target_needs_a_table() -> None:
     with pytest.raises(PruningError, match="a latency target needs a table of latencies"):
-        build_plan(unet(), PruneConfig(latency_ratio=0.5), known(), plan_inputs=plan_inputs())
+        build_plan(unet(), PruneConfig(latency_ratio=0.5), known(), inputs=plan_inputs())
 
 
 def test_what_is_timed_are_both_unets_on_the_same_inputs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,14 +20,16 @@ from edgeswap_compress._pruning_errors import (
     UnreachableTarget,
 )
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.folder import UNetFolder
+from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune import PruneConfig, _samples, prune
 from edgeswap_compress.prune._config import BEST
 from edgeswap_compress.prune._samples import default_choice
 from edgeswap_compress.prune.latency import table as _block_latency
 from edgeswap_compress.prune.latency import target
-from edgeswap_compress.prune.stage import read_plan, replay, token_count
-from edgeswap_compress.prune.structure.inputs import example_inputs
+from edgeswap_compress.prune.model import token_count
+from edgeswap_compress.prune.stage import replay
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import OutputExists
 

@@ -2,74 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edgeswap_compress._checks import (
-    LEARNING_RATE,
-    MINUTES,
-    OPTIMIZERS,
-    SAMPLES,
-    WEIGHT,
-    check_choice,
-    check_ranges,
-    check_samples,
-    check_seed,
-)
+from edgeswap_compress._checks import WEIGHT, check_ranges
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit.dtype import AUTO, check_dtype
+from edgeswap_compress.fit.config import FitBudget, FitOptions, FittedConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SmallAutoencoderConfig:
-    """Size and training of the small autoencoder.
+class AutoencoderSize:
+    """How large the small autoencoder is.
 
     Attributes:
-        patch_size: space-to-depth factor; the side over it is the latents' size times a power of 2.
+        patch_size: space-to-depth factor, pixels; the crop's side over it is the latents' size
+            times a power of 2.
         width: channels of every layer.
-        encoder_blocks, decoder_blocks: residual blocks at the latents' size.
-        minutes: wall time of the fitting; the number of samples is fixed from a short timing.
-        samples: that number itself, a budget of work; ``minutes`` is then of no use.
-        latent_noise: largest deviation of the noise on the latents that are decoded, in theirs.
-        latent_weight: of the distance to the large encoder's latents.
-        fine_weight: of the energy of the finest scale, which keeps skin and hair crisp.
-        dtype: of the computation, one of ``DTYPES``; a continued run may take another.
+        encoder_blocks: residual blocks of the encoder at the latents' size.
+        decoder_blocks: residual blocks of the decoder at the latents' size.
     """
 
     patch_size: int = 6
     width: int = 64
     encoder_blocks: int = 4
     decoder_blocks: int = 5
-    minutes: float = 5.0
-    samples: int | None = None
-    batch_size: int = 24
-    learning_rate: float = 2e-3
-    optimizer: str = "muon"
-    latent_noise: float = 0.15
-    latent_weight: float = 0.2
-    fine_weight: float = 0.5
-    dtype: str = AUTO
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        check_dtype(self.dtype)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_seed(self.seed)
         check_ranges(
             self,
             patch_size=(1, 1024),
             width=(1, 4096),
             encoder_blocks=(1, 64),
             decoder_blocks=(1, 64),
-            batch_size=(1, 65536),
-            minutes=MINUTES,
-            samples=SAMPLES,
-            learning_rate=LEARNING_RATE,
-            latent_noise=WEIGHT,
-            latent_weight=WEIGHT,
-            fine_weight=WEIGHT,
         )
-        check_samples(self.samples, self.batch_size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderLosses:
+    """What the small autoencoder is trained on.
+
+    Attributes:
+        latent_noise: largest deviation of the noise on the latents that are decoded.
+        latent_weight: weight of the distance to the large encoder's latents.
+        fine_weight: weight of the energy of the finest scale, which keeps skin and hair crisp.
+    """
+
+    latent_noise: float = 0.15
+    latent_weight: float = 0.2
+    fine_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_ranges(self, latent_noise=WEIGHT, latent_weight=WEIGHT, fine_weight=WEIGHT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallAutoencoderConfig(FittedConfig):
+    """Size and training of the small autoencoder.
+
+    Attributes:
+        size: its layers.
+        losses: what it is trained on.
+        budget: how long.
+        fit: optimizer, batch size, dtype and seed.
+    """
+
+    size: AutoencoderSize = field(default_factory=AutoencoderSize)
+    losses: AutoencoderLosses = field(default_factory=AutoencoderLosses)
+    budget: FitBudget = field(default_factory=lambda: FitBudget(minutes=5.0))
+    fit: FitOptions = field(
+        default_factory=lambda: FitOptions(batch_size=24, learning_rate=2e-3, optimizer="muon")
+    )
 
 
 def patch_levels(config: SmallAutoencoderConfig, swap: SwapConfig) -> int:
@@ -78,16 +80,16 @@ def patch_levels(config: SmallAutoencoderConfig, swap: SwapConfig) -> int:
     Raises:
         InvalidSettings: patches of that size do not lead to the latents' size.
     """
-    side = swap.resolution_px // config.patch_size
+    side = swap.resolution_px // config.size.patch_size
     levels = (side // swap.latent_size).bit_length()
     if (
-        swap.resolution_px % config.patch_size
+        swap.resolution_px % config.size.patch_size
         or levels < 1
         or swap.latent_size << (levels - 1) != side
     ):
         raise InvalidSettings(
-            f"patches of {config.patch_size} px in a crop of {swap.resolution_px} px: expected "
-            f"{swap.latent_size} patches a side, or 2, 4, ... times as many; try --patch-size "
+            f"patches of {config.size.patch_size} px in a crop of {swap.resolution_px} px: "
+            f"expected {swap.latent_size} patches a side, or 2, 4, ... times as many; try --patch-size "
             f"{swap.resolution_px // swap.latent_size}"
         )
     return levels

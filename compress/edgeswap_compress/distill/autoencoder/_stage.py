@@ -9,43 +9,43 @@ from typing import Any
 
 import torch
 
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress._progress import StageProgress, steady
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
-from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill._compatibility import check_shrinking
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     SmallAutoencoderConfig,
     SmallAutoencoderObjective,
     build_small_autoencoder,
 )
 from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.errors import InvalidCheckpoint
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import processes, taken_dtype
 from edgeswap_compress.fit.run_folder import (
+    budgeted_steps,
     claim,
     fingerprint,
     last_figures,
     reporter,
     settings_of,
-    steps_in,
 )
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json
 
 
 def shrink_autoencoder(
-    path: Path,
-    out: Path,
+    checkpoint: Path,
     config: SmallAutoencoderConfig,
+    out: Path,
     *,
-    data: Path,
-    run: Path,
+    data: Path | None = None,
+    run: Path | None = None,
     held_out: Path | None = None,
     cadence: Cadence | None = None,
     tracker: Tracker | None = None,
@@ -54,11 +54,14 @@ def shrink_autoencoder(
     """Distill a checkpoint's autoencoder into a small one that speaks the same latents.
 
     Args:
-        path: checkpoint with a large autoencoder; its other modules are kept.
+        checkpoint: folder of one with a large autoencoder; its other modules are kept.
+        config: size and training of the small one.
         out: new checkpoint folder.
-        data: rendered dataset of pictures.
-        run: folder with the state; the same call continues a stopped run.
+        data: rendered dataset of pictures; the packaged one when None.
+        run: folder with the state, which the same call continues; ``OUT.run`` when None.
         held_out: dataset for the figures; ``data`` when None.
+        cadence: how often to save and evaluate; when to stop early.
+        tracker: receives the losses and figures.
         progress: told at least every 5 s how much is done; also from another thread.
 
     Returns:
@@ -69,25 +72,26 @@ def shrink_autoencoder(
         InvalidCheckpoint: the autoencoder is a small one already.
         TrainingStopped: the run folder belongs to another call.
     """
-    if out.exists():
-        raise OutputExists(out)
-    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
-    checkpoint = Checkpoint.load(path)
-    if works_normalized(checkpoint.vae):
-        raise InvalidCheckpoint(
-            f"{path}: vae", expected="an AutoencoderKL to learn from", found="an AutoencoderTiny"
-        )
-    small = dataclasses.replace(checkpoint.swap, patch_size=config.patch_size)
-    module = build_small_autoencoder(config, checkpoint.swap)
+    run, data = run or usual_run(out), data or calibration_dataset()
+    check_shrinking(checkpoint, config, out, data=data, run=run, held_out=held_out)
+    config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
+    large = Checkpoint.load(checkpoint)
+    small = dataclasses.replace(large.swap, patch_size=config.size.patch_size)
+    module = build_small_autoencoder(config, large.swap)
     pictures = read_dataset(data)
     judged = pictures if held_out is None else read_dataset(held_out)
     with processes().main_first():
-        claim(run, _key(path, pictures, judged, config))
-        dtypes = note_dtype(run, config.dtype)
-    dtype = getattr(torch, config.dtype)
+        claim(
+            run,
+            _key(checkpoint, pictures, judged, config),
+            of="distillation",
+            same="checkpoint, data and settings",
+        )
+        dtypes = note_dtype(run, config.fit.dtype)
+    dtype = getattr(torch, config.fit.dtype)
     convert(module.train(), dtype)
     objective = SmallAutoencoderObjective(
-        module, config, convert(checkpoint.vae, dtype), checkpoint.swap, small, pictures, judged
+        module, config, convert(large.vae, dtype), large.swap, small, pictures, judged
     )
     with steady(progress) as told:
         report = reporter(told)
@@ -104,8 +108,9 @@ def shrink_autoencoder(
     with processes().main_first():
         if not processes().main:
             return out
-        asked = {**dataclasses.asdict(config), "dtype": dtypes}
-        return _shrunk(path, module, small, asked, run).save(out)
+        asked = dataclasses.asdict(config)
+        asked["fit"]["dtype"] = dtypes
+        return _shrunk(checkpoint, module, small, asked, run).save(out)
 
 
 def _shrunk(
@@ -138,20 +143,9 @@ def _key(path: Path, data: Any, held_out: Any, config: SmallAutoencoderConfig) -
 def _fit_config(
     objective: SmallAutoencoderObjective, config: SmallAutoencoderConfig, run: Path, progress: Any
 ) -> FitConfig:
-    steps = (config.samples or 0) // config.batch_size
-    if config.samples is None:
-        file = run / "fit.json"
-        steps = steps_in(objective, config.minutes, config.batch_size, config.seed, file, progress)
-    return FitConfig(
-        samples=steps * config.batch_size,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        optimizer=config.optimizer,
-        warmup_steps=min(100, max(1, steps // 10)),
-        hold=0.4,
-        weight_decay=1e-4,
-        ema_decay=0.995,
-        seed=config.seed,
+    steps = budgeted_steps(objective, config, run / "fit.json", progress=progress)
+    return config.fit.fit_config(
+        steps, warmup_steps=min(100, max(1, steps // 10)), weight_decay=1e-4
     )
 
 

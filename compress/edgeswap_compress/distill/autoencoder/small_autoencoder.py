@@ -35,16 +35,16 @@ def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) ->
         InvalidSettings: patches of that size do not lead to the latents' size.
     """
     levels = patch_levels(config, swap)
-    pixels, widths = 3 * config.patch_size**2, (config.width,) * levels
+    pixels, widths = 3 * config.size.patch_size**2, (config.size.width,) * levels
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.fit.seed)
         module = AutoencoderTiny(
             in_channels=pixels,
             out_channels=pixels,
             encoder_block_out_channels=widths,
             decoder_block_out_channels=widths,
-            num_encoder_blocks=(1,) * (levels - 1) + (config.encoder_blocks,),
-            num_decoder_blocks=(config.decoder_blocks,) + (1,) * (levels - 1),
+            num_encoder_blocks=(1,) * (levels - 1) + (config.size.encoder_blocks,),
+            num_decoder_blocks=(config.size.decoder_blocks,) + (1,) * (levels - 1),
             latent_channels=swap.latent_channels,
         )
     with torch.no_grad():
@@ -100,11 +100,16 @@ class SmallAutoencoderObjective:
         name, latents = "both", found
         if draw.step % 2 == 0:
             strength = torch.from_numpy(draw.rng.random((batch_size, 1, 1, 1))).float()
-            noise = config.latent_noise * strength * draw.normal(wanted)
+            noise = config.losses.latent_noise * strength * draw.normal(wanted)
             name, latents = "decoder", wanted + noise
-        loss, parts = reconstruction_loss(self._decode(latents), crops, mask, config.fine_weight)
+        loss, parts = reconstruction_loss(
+            self._decode(latents), crops, mask, config.losses.fine_weight
+        )
         terms = {f"{name}_{key}": value for key, value in parts.items()}
-        return config.latent_weight * apart + loss, {**terms, "latents": float(apart.detach())}
+        return config.losses.latent_weight * apart + loss, {
+            **terms,
+            "latents": float(apart.detach()),
+        }
 
     def evaluate(self) -> dict[str, float]:
         """The halves and the whole against held-out pictures; the large one's figures beside them.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from edgeswap_compress._pruning_errors import TooNoisy, UnreachableTarget
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.latency.sessions import open_session
@@ -18,7 +19,6 @@ from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.search.widths import TOLERANCE
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
-from edgeswap_compress.prune.structure.inputs import example_inputs
 
 TRIES = 6
 _CLOSE = 0.015  # of the asked ratio: no further try
@@ -81,9 +81,9 @@ def latency_ratio(whole: Any, pruned: Any, *, tokens: int, runs: int = RUNS) -> 
 def build_measured_plan(
     unet: Any,
     config: PruneConfig,
-    known: PrunableStructure,
+    structure: PrunableStructure,
     *,
-    plan_inputs: PlanInputs,
+    inputs: PlanInputs,
     earlier: Earlier | None = None,
     timer: RatioTimer | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -96,8 +96,8 @@ def build_measured_plan(
     that won at first.
 
     Args:
-        unet, config, plan_inputs, earlier: as for `build_plan`.
-        known: of the U-Net in its original shape.
+        unet, config, inputs, earlier: as for `build_plan`.
+        structure: of the U-Net in its original shape.
         timer: replaces the measuring, for tests.
         clock: seconds; replaces the machine's, for tests.
 
@@ -109,7 +109,7 @@ def build_measured_plan(
         TooNoisy: the nearest was measured on a machine too busy to tell.
     """
     whole = unet if earlier is None else earlier.original
-    measure = timer or (lambda a, b: latency_ratio(a, b, tokens=plan_inputs.tokens))
+    measure = timer or (lambda a, b: latency_ratio(a, b, tokens=inputs.tokens))
     wanted = asked = config.ratio
     tried: list[tuple[MeasuredRatio, PruningPlan]] = []
     begun = clock()
@@ -120,8 +120,8 @@ def build_measured_plan(
             plan = build_plan(
                 unet,
                 replace(config, latency_ratio=asked),
-                known,
-                plan_inputs=plan_inputs,
+                structure,
+                inputs=inputs,
                 earlier=earlier,
             )
         except UnreachableTarget:
@@ -137,8 +137,8 @@ def build_measured_plan(
             break  # no further try could be told from this one
         asked = min(0.99, max(0.01, asked * wanted / found.ratio))
         if earlier is None:  # its depth and allocation have won; only widths are corrected
-            known = analyze(
-                unet, tokens=plan_inputs.tokens, dropped=plan.dropped, protect=config.protect
+            structure = analyze(
+                unet, tokens=inputs.tokens, dropped=plan.dropped, protect=config.protect
             )
         config = _settled(config, plan)
     found, plan = min(tried, key=lambda entry: abs(entry[0].ratio - wanted))

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from edgeswap_compress.plan.layers import AxisName
 
 Scores: TypeAlias = NDArray[np.float64]
-"""(size,) importance of each channel of a set, non-negative."""
+"""(size,) importance of each channel of a group, non-negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One axis of one layer that a channel set runs through.
+    """One axis of one layer that a channel group runs through.
 
     Args:
         layer: module name.
         axis: which axis of it.
         length: of that axis, everything included.
-        offsets: channel i of the set is at `offset + i` on the axis, for each offset. A
+        offsets: channel i of the group is at `offset + i` on the axis, for each offset. A
             concatenation gives an offset above 0, a projection split in two gives two offsets.
     """
 
@@ -39,12 +39,12 @@ class ChannelGroup:
     """Channels that many layers share: removing one removes it from every member.
 
     Args:
-        name: of the layer that stands for the set.
+        name: of the layer that stands for the group.
         size: number of channels.
         unit: channels that stay or go as one: an attention head's, else 1.
         members: every axis the channels run through.
         norm_groups: of every GroupNorm among the members, its number of groups.
-        own_groups: common divisor of the groups of those GroupNorms that normalize this set
+        own_groups: common divisor of the groups of those GroupNorms that normalize this group
             alone, not concatenated with another; 1 where there is none.
         attention: name of the attention module whose heads these are, or None.
     """
@@ -64,7 +64,7 @@ class ChannelGroup:
         return len(readers) == 1 and readers[0].layer.endswith((".conv2", ".net.2"))
 
     def widths(self, *, round_to: int, keep_groups: bool) -> tuple[int, ...]:
-        """Widths the set may have, from `size` downwards, never 0.
+        """Widths the group may have, from `size` downwards, never 0.
 
         Args:
             round_to: every smaller width is a multiple of it (and of `unit`).
@@ -76,7 +76,7 @@ class ChannelGroup:
         return (self.size, *below)
 
     def losses(self, scores: Scores, widths: Sequence[int]) -> list[float]:
-        """Share of the set's importance, in [0, 1], that is gone at each of some widths.
+        """Share of the group's importance, in [0, 1], that is gone at each of some widths.
 
         Args:
             scores: (size,) non-negative. If all are 0, every channel counts the same.

@@ -12,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.search._resample import overlaps, smooth_order
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
+from edgeswap_compress.prune.search.importance import scores_of
 from edgeswap_compress.prune.search.replay import prune_weights, pruned_copy
+from edgeswap_compress.prune.search.width_plan import width_plan
 from edgeswap_compress.prune.structure._families import tiny_unet
-from edgeswap_compress.prune.structure.analysis import analyze, scores_of, width_plan
-from edgeswap_compress.prune.structure.inputs import example_inputs
+from edgeswap_compress.prune.structure.analysis import analyze
 
 TOKENS = 5
 
@@ -34,9 +36,9 @@ def run(unet: Any) -> Tensor:
 def pairing_of(unet: Any, config: PruneConfig) -> PruningPlan:
     """Only chains are cut, to half of their channels."""
     known = analyze(unet, tokens=TOKENS)
-    known = replace(known, sets=tuple(chosen for chosen in known.sets if chosen.is_chain))
-    known = replace(known, costs=survey_costs(unet, known.sets))
-    floor = float(known.costs.macs([chosen.size // 2 for chosen in known.sets]))
+    known = replace(known, groups=tuple(chosen for chosen in known.groups if chosen.is_chain))
+    known = replace(known, costs=survey_costs(unet, known.groups))
+    floor = float(known.costs.macs([chosen.size // 2 for chosen in known.groups]))
     goal = replace(PlanInputs().goal(known, config), ratio=floor / known.macs)
     scores = scores_of(unet, config, known)
     return width_plan(config, known, goal, scores, allocation="uniform")

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from edgeswap_compress._pruning_errors import BadPlan
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
+from edgeswap_compress.prune.search.width_plan import plan_from_kept
 from edgeswap_compress.prune.structure._families import FAMILIES
-from edgeswap_compress.prune.structure.analysis import analyze, plan_from_kept
-from edgeswap_compress.prune.structure.inputs import example_inputs
+from edgeswap_compress.prune.structure.analysis import analyze
 
 TOKENS = 5
 
@@ -34,9 +35,10 @@ def pairing_of(family: str) -> dict[str, Any]:
     """A plan that cuts every set of channels there is."""
     known = analyze(empty(family), tokens=TOKENS)
     kept = {
-        chosen.name: range(chosen.widths(round_to=1, keep_groups=False)[1]) for chosen in known.sets
+        chosen.name: range(chosen.widths(round_to=1, keep_groups=False)[1])
+        for chosen in known.groups
     }
-    plan: dict[str, Any] = plan_from_kept(known.meta, known.sets, kept).to_json()
+    plan: dict[str, Any] = plan_from_kept(known.meta_copy, known.groups, kept).to_json()
     return plan
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgeswap_compress._pruning_errors import UnsupportedModel
-from edgeswap_compress.prune.structure.inputs import example_inputs
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 
 CONFIG: dict[str, Any] = {
     "sample_size": 8,

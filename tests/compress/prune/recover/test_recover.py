@@ -17,19 +17,23 @@ from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.data.grid import Group, GroupSettings
 from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.fit.config import FitBudget, FitOptions, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
+from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune import PruneConfig, prune
 from edgeswap_compress.prune._config import RecoverConfig
-from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
+from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.prune.search.replay import pruned_copy
-from edgeswap_compress.prune.stage import PruneFiles, read_plan
+from edgeswap_compress.prune.stage import PruneFiles
 from edgeswap_compress.prune.structure._families import tiny_unet
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.files import sha256_file, write_json
 
 ROUNDS = PruneConfig(macs_ratio=0.6, importance="taylor", samples=8, rounds=2, round_to=4)
-RECOVER = RecoverConfig(samples=24, batch_size=4, dtype="float32")
+RECOVER = RecoverConfig(
+    budget=FitBudget(samples=24), fit=FitOptions(batch_size=4, dtype="float32")
+)
 
 
 def write_dataset(folder: Path, noise: Any) -> Path:
@@ -82,7 +86,7 @@ def objective(**settings: Any) -> RecoverObjective:
     teacher = tiny_checkpoint()
     data = RecoverData(train=latents(), held_out=latents())
     unet = tiny_checkpoint().unet
-    return RecoverObjective(teacher, unet, replace(RECOVER, **settings), data)
+    return RecoverObjective(teacher, unet, changed(RECOVER, settings), data)
 
 
 def test_the_unpruned_unet_is_at_no_distance_from_itself() -> None:
@@ -98,19 +102,20 @@ def test_the_unpruned_unet_is_at_no_distance_from_itself() -> None:
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("truth_weight", "v_loss"),
-        ("output_weight", "to_teacher"),
-        ("feature_weight", "features"),
-        ("identity_weight", "identity_loss"),
+        ("losses.truth_weight", "v_loss"),
+        ("losses.output_weight", "to_teacher"),
+        ("losses.feature_weight", "features"),
+        ("losses.identity.weight", "identity_loss"),
     ],
 )
 def test_the_loss_is_the_weighted_sum_of_its_terms(name: str, part: str) -> None:
-    alone = {f"{term}_weight": 0.0 for term in ("truth", "output", "feature", "identity")}
-    if name in ("feature_weight", "identity_weight"):
-        alone["output_weight"] = 1.0  # which is nothing for the unpruned U-Net
+    terms = ("truth_weight", "output_weight", "feature_weight", "identity.weight")
+    alone = {f"losses.{term}": 0.0 for term in terms}
+    if name in ("losses.feature_weight", "losses.identity.weight"):
+        alone["losses.output_weight"] = 1.0  # which is nothing for the unpruned U-Net
     loss, parts = objective(**{**alone, name: 3.0}).loss(Draw.of(0, 0), 8, 0.0)
     assert float(loss.detach()) == pytest.approx(3 * parts[part], rel=1e-5, abs=1e-9)
-    assert name == "output_weight" or parts[part] > 0
+    assert part == "to_teacher" or parts[part] > 0
 
 
 def test_only_the_pruned_unet_and_its_regressors_learn() -> None:
@@ -139,7 +144,7 @@ def test_rounds_end_in_one_plan_with_weights_that_learned(whole: Path, data: Pat
         assert all(torch.equal(kept[n], t) for n, t in getattr(after, name).state_dict().items())
     stage = after.swap.history[-1]
     assert stage["stage"] == "prune" and stage["config"]["rounds"] == 2
-    assert stage["config"]["recover"]["samples"] == 24
+    assert stage["config"]["recover"]["budget"]["samples"] == 24
     rows = [
         json.loads(line) for line in (run / "round-2/fit/metrics.jsonl").read_text().splitlines()
     ]
@@ -150,7 +155,7 @@ def test_a_stopped_run_continues_as_if_it_never_had(whole: Path, data: Path) -> 
     straight, stopped = data.with_name("straight"), data.with_name("stopped")
     config, recover = (
         replace(ROUNDS, mode="both", allocation="global"),
-        replace(RECOVER, samples=16),
+        changed(RECOVER, {"budget.samples": 16}),
     )
 
     def go(out: Path, cadence: Cadence | None) -> Path | None:
@@ -171,11 +176,11 @@ def test_a_run_goes_on_in_another_dtype(whole: Path, data: Path) -> None:
     files, out = PruneFiles(data=data, run=data.with_name("run")), data.with_name("out")
     config = replace(ROUNDS, rounds=1, samples=4)
     for dtype, stop in (("bfloat16", 0.0), ("float32", None)):
-        done = prune(whole, config, out, files=files, recover=replace(RECOVER, dtype=dtype),
+        done = prune(whole, config, out, files=files, recover=changed(RECOVER, {"fit.dtype": dtype}),
                      cadence=Cadence(stop_after_s=stop))  # fmt: skip
     assert done == out
     stage = Checkpoint.load(out).swap.history[-1]
-    assert stage["config"]["recover"]["dtype"] == "bfloat16, float32"
+    assert stage["config"]["recover"]["fit"]["dtype"] == "bfloat16, float32"
 
 
 def test_a_run_folder_of_another_call_is_refused(whole: Path, data: Path) -> None:
@@ -225,15 +230,17 @@ def test_a_bare_unet_is_not_recovered(tmp_path: Path, data: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
-        ({"dtype": "float16"}, "dtype 'float16': expected one of auto, float32, bfloat16"),
-        ({"feature_weight": -1.0}, "feature_weight must be at least 0, found -1"),
-        ({"truth_weight": 0.0, "output_weight": 0.0}, "a truth_weight or an output_weight above"),
+        ({"budget.minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
+        ({"fit.dtype": "float16"}, "dtype 'float16': expected one of auto, float32, bfloat16"),
+        ({"losses.feature_weight": -1.0}, "feature_weight -1.0: expected 0 to 1000000"),
+        ({"losses.identity.weight": -1.0}, "weight -1.0: expected 0 to 1000000"),
+        ({"budget.patience": 2}, "recovery has no patience: expected 0"),
+        ({"losses.truth_weight": 0.0, "losses.output_weight": 0.0}, "a truth_weight or an output_weight above"),
     ],
 )
 def test_a_recovery_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises((PruningError, InvalidSettings), match=message):
-        RecoverConfig(**settings)
+        changed(RecoverConfig(), settings)
 
 
 def test_the_command_recovers_and_stops_and_continues(

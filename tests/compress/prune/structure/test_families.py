@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress._pruning_errors import UnsupportedModel
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._calibration import CalibrationSamples
-from edgeswap_compress.prune._calibration_samples import noise_calibration
+from edgeswap_compress.prune._calibration_samples import noise_samples
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.importance import IMPORTANCES
@@ -27,7 +28,6 @@ from edgeswap_compress.prune.structure._families import CONDITIONED, FAMILIES, P
 from edgeswap_compress.prune.structure._trace import dependency_graph
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
 from edgeswap_compress.prune.structure.channel_groups import ChannelGroup
-from edgeswap_compress.prune.structure.inputs import example_inputs
 
 TOKENS = 5
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -51,13 +51,13 @@ def pairing_of(family: str, macs_ratio: float, importance: str) -> PruningPlan:
         original(family),
         config,
         structure(family),
-        plan_inputs=PlanInputs(tokens=TOKENS, calibration=calibration_of(family)),
+        inputs=PlanInputs(tokens=TOKENS, samples=calibration_samples(family)),
     )
 
 
 @cache
-def calibration_of(family: str) -> CalibrationSamples:
-    return noise_calibration(original(family).config, tokens=TOKENS, samples=4, seed=0)
+def calibration_samples(family: str) -> CalibrationSamples:
+    return noise_samples(original(family).config, tokens=TOKENS, samples=4, seed=0)
 
 
 @cache
@@ -146,7 +146,7 @@ def prune_by_torch_pruning(family: str, plan: PruningPlan) -> nn.Module:
         if isinstance(module, Attention):
             module.set_processor(AttnProcessor())
     graph = dependency_graph(unet, inputs_of(family))
-    for chosen in structure(family).sets:
+    for chosen in structure(family).groups:
         layer, axis, lost = root_of(chosen, plan)
         module = unet.get_submodule(layer)
         pruner = graph.get_pruner_of_module(module)
@@ -243,7 +243,7 @@ def test_changed_widths_are_aligned(round_to: int) -> None:
     config = PruneConfig(macs_ratio=0.5, round_to=round_to)
     known = structure("sd1")
     plan = build_plan(original("sd1"), config, known)
-    for chosen in known.sets:
+    for chosen in known.groups:
         _, _, lost = root_of(chosen, plan)
         if lost:
             assert (chosen.size - len(lost)) % max(round_to, chosen.unit) == 0

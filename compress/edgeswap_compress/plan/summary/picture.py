@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from edgeswap_compress._pruning_errors import PruningError
-from edgeswap_compress.plan._view import LayerView, PlanView
+from edgeswap_compress.plan.summary.view import LayerView, PlanView
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.pictures.write import DIAGRAM, save_marked
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edgeswap_compress._pruning_errors import BadPlan, UnsupportedModel
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.layers import cut
 from edgeswap_compress.plan.plan import Axis, LayerCut, PruningPlan
-from edgeswap_compress.prune.structure.inputs import example_inputs
 
 RESNET = "down_blocks.0.resnets.0"  # 16 channels in 4 groups
 TRANSFORMER = "mid_block.attentions.0.transformer_blocks.0"

@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers.models.attention_processor import AttnProcessor
 
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.errors import TrainingStopped
-from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
-from edgeswap_compress.fit.loop import Cadence, fit
-from edgeswap_compress.fit.run_folder import settings_of, steps_in
+from edgeswap_compress.fit.loop import Cadence
+from edgeswap_compress.fit.run_folder import claim, settings_of
 from edgeswap_compress.plan.folder import unet_home
 from edgeswap_compress.plan.plan import PruningPlan
+from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
-from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
-from edgeswap_compress.prune._samples import Model
+from edgeswap_compress.prune.model import Model
+from edgeswap_compress.prune.planner import Planner, PruneFiles
+from edgeswap_compress.prune.recover.objective import RecoverData
+from edgeswap_compress.prune.recover.training import Recovery
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
-from edgeswap_compress.prune.stage import Planner, PruneFiles, read_plan
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
-from edgeswap_runtime.files import canonical_json, sha256_file, write_json
+from edgeswap_runtime.files import sha256_file, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounds:
-    """What is done in rounds.
+    """Prunes in rounds, each followed by training where that is asked for.
 
-    Args:
+    Attributes:
         checkpoint: folder that is pruned.
         config: with the number of rounds and the ratio after the last one.
         recover: how to train after each round, or None.
@@ -70,10 +67,15 @@ class Rounds:
         cadence: Cadence | None = None,
         progress: StageProgress | None = None,
     ) -> tuple[Any, PruningPlan] | None:
-        """The pruned U-Net, float32 where it was trained, and its plan; None if stopped early.
+        """Prune, and train after each round; continues where the run folder stopped.
 
         Args:
             whole: read from `checkpoint`; its U-Net stays as it is.
+            cadence: of the training: how often to save, when to stop early.
+            progress: of the stages, by name.
+
+        Returns:
+            The pruned U-Net, float32 where it was trained, and its plan; None if stopped early.
 
         Raises:
             TrainingStopped: the run folder belongs to another call.
@@ -81,9 +83,9 @@ class Rounds:
         home = self.files.run or Path()
         self._claim(home)
         if self.recover is not None:
-            note_dtype(home, self.recover.dtype)
+            note_dtype(home, self.recover.fit.dtype)
         plans = _Plans(rounds=self, whole=whole)
-        lessons = None if self.recover is None else self._lessons(whole, home, progress)
+        recovery = None if self.recover is None else self._recovery(whole, home, progress)
         unet, earlier = whole.unet, None
         for number in range(1, self.config.rounds + 1):
             folder = home / f"round-{number}"
@@ -94,14 +96,14 @@ class Rounds:
                 write_json(file, plan.to_json())
             plan = read_plan(file)
             unet = pruned_copy(unet, plan, earlier)
-            if lessons is not None:
+            if recovery is not None:
                 report = partial(_stage_of, progress, f"round {number}")
-                if not lessons.teach(unet, folder, cadence=cadence, report=report):
+                if not recovery.train(unet, folder, cadence=cadence, report=report):
                     return None
             earlier = Earlier(plan=plan, original=whole.unet)
         return unet, plan
 
-    def _lessons(self, whole: Model, home: Path, progress: StageProgress | None) -> Lessons:
+    def _recovery(self, whole: Model, home: Path, progress: StageProgress | None) -> Recovery:
         if not isinstance(whole, Checkpoint) or self.recover is None:
             raise PruningError(
                 f"{self.checkpoint} holds a bare U-Net, which nothing says how to train: expected "
@@ -129,7 +131,7 @@ class Rounds:
         )
         teacher = replace(whole, unet=deepcopy(whole.unet), conditioner=deepcopy(whole.conditioner))
         teacher.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
-        return Lessons(
+        return Recovery(
             teacher=teacher,
             data=data,
             config=self.recover,
@@ -147,16 +149,7 @@ class Rounds:
             "data": None if data is None else read_dataset(data).digest,
             "held_out": None if held_out is None else read_dataset(held_out).digest,
         }
-        found = {"run": hashlib.sha256(canonical_json(key)).hexdigest()}
-        file = home / "run.json"
-        if not file.exists():
-            home.mkdir(parents=True, exist_ok=True)
-            write_json(file, found)
-        elif json.loads(file.read_text(encoding="utf-8")) != found:
-            raise TrainingStopped(
-                f"{home} belongs to another pruning: expected the same checkpoint, data and "
-                "settings; name another --run folder"
-            )
+        claim(home, key, of="pruning", same="checkpoint, data and settings")
 
 
 class _Plans:
@@ -176,86 +169,27 @@ class _Plans:
         self._planner = planner
         if config.rounds == 1:
             return planner.plan(config)
-        known, left = self._depth or self._settle_depth(planner, earlier)
-        self._depth = known, left
+        structure, left = self._depth or self._settle_depth(planner, earlier)
+        self._depth = structure, left
         ratio = left * (config.ratio / left) ** (number / config.rounds)
         step = replace(config, mode="width", **{f"{config.target}_ratio": ratio})
         return planner.plan(
-            step, unet=None if earlier is None else unet, known=known, earlier=earlier
+            step, unet=None if earlier is None else unet, structure=structure, earlier=earlier
         )
 
     def _settle_depth(
         self, planner: Planner, earlier: Earlier | None
     ) -> tuple[PrunableStructure, float]:
         """What the first round drops, for the final ratio, and the share of the cost it leaves."""
-        config, plan_inputs = self._rounds.config, planner.plan_inputs
+        config, inputs = self._rounds.config, planner.inputs
         if config.mode == "width":
-            return planner.known, 1.0
+            return planner.structure, 1.0
         final = planner.plan(config) if earlier is None else earlier.plan
-        known = analyze(
-            planner.unet, tokens=plan_inputs.tokens, dropped=final.dropped, protect=config.protect
+        structure = analyze(
+            planner.unet, tokens=inputs.tokens, dropped=final.dropped, protect=config.protect
         )
-        goal = plan_inputs.goal(known, config)
-        return known, float(goal.cost(known.costs.sizes)) / goal.whole
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lessons:
-    """What every round's U-Net is taught by.
-
-    Args:
-        teacher: the unpruned checkpoint, for this alone.
-        data: latents.
-        config: of the recovery.
-        minutes: for one round.
-        seed: of the draws.
-    """
-
-    teacher: Checkpoint
-    data: RecoverData
-    config: RecoverConfig
-    minutes: float
-    seed: int
-
-    def teach(
-        self,
-        unet: Any,
-        folder: Path,
-        *,
-        cadence: Cadence | None,
-        report: Callable[[str], Any],
-    ) -> bool:
-        """Trains a U-Net in place, going on where the folder's run stopped.
-
-        Args:
-            report: what is appended to the stage's name -> its progress, None for none.
-
-        Returns:
-            Whether it is done; then it is float32 and in evaluation mode.
-        """
-        objective = RecoverObjective(self.teacher, unet, self.config, self.data)
-        settings = self._fit_config(objective, folder / "fit.json", report(" timing"))
-        done = fit(objective, settings, folder / "fit", cadence=cadence, progress=report(""))
-        if done:
-            torch.nn.Module.float(unet).eval()
-        return done
-
-    def _fit_config(self, objective: RecoverObjective, file: Path, progress: Any) -> FitConfig:
-        """The length is given, or fixed from the speed of a few steps, once per folder."""
-        config = self.config
-        steps = (config.samples or 0) // config.batch_size
-        if config.samples is None:
-            steps = steps_in(objective, self.minutes, config.batch_size, self.seed, file, progress)
-        return FitConfig(
-            samples=steps * config.batch_size,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            optimizer=config.optimizer,
-            warmup_steps=min(50, max(1, steps // 10)),
-            hold=0.4,
-            ema_decay=0.995,
-            seed=self.seed,
-        )
+        target = inputs.cost_target(structure, config)
+        return structure, float(target.cost(structure.costs.sizes)) / target.whole
 
 
 def _stage_of(progress: StageProgress | None, stage: str, part: str) -> Any:

@@ -12,17 +12,17 @@ from diffusers import UNet2DConditionModel, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress._pruning_errors import BadFolder, HasCompanion, UnsupportedModel
+from edgeswap_compress._pruning_errors import BadUNetFolder, HasCompanion, UnsupportedModel
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.diffusers_folder.companions import companion_of
 from edgeswap_compress.diffusers_folder.config import RULES, config_problem, token_widths
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.folder import empty_unet
 from edgeswap_compress.prune import PruneConfig, build_plan, load_unet
-from edgeswap_compress.prune._calibration_samples import noise_calibration
+from edgeswap_compress.prune._calibration_samples import noise_samples
 from edgeswap_compress.prune.structure._families import CONDITIONED, PLAIN
-from edgeswap_compress.prune.structure.inputs import example_inputs
 from edgeswap_runtime.cli import main
 
 C, P = "UNet2DConditionModel", "UNet2DModel"
@@ -107,7 +107,7 @@ def test_a_family_that_works_is_pruned_and_probed(case: str, tmp_path: Path) -> 
     kind, changes = WORKS[case]
     unet = load_unet(saved(tmp_path / "unet", kind, **changes))
     inputs = example_inputs(unet.config, tokens=3, device="cpu")
-    calibration = noise_calibration(unet.config, tokens=3, samples=2, seed=0)
+    calibration = noise_samples(unet.config, tokens=3, samples=2, seed=0)
     pruned = apply_plan(unet, build_plan(unet, PruneConfig(macs_ratio=0.6)))
     with torch.no_grad():
         assert pruned(**inputs).sample.isfinite().all()
@@ -117,7 +117,7 @@ def test_a_family_that_works_is_pruned_and_probed(case: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_family_that_does_not_work_is_refused_by_name(case: str, tmp_path: Path) -> None:
     kind, changes, message = REFUSED[case]
-    with pytest.raises((UnsupportedModel, BadFolder), match=message):
+    with pytest.raises((UnsupportedModel, BadUNetFolder), match=message):
         load_unet(config_only(tmp_path / "unet", kind, **changes))
 
 
@@ -144,7 +144,7 @@ BAD_VALUES: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), BAD_VALUES)
 def test_a_value_of_the_wrong_kind_or_size_is_told(name: str, value: Any, tmp_path: Path) -> None:
     folder = config_only(tmp_path / "unet", C, **{name: value})
-    with pytest.raises(BadFolder, match=rf"config\.json: {name} is .*, expected "):
+    with pytest.raises(BadUNetFolder, match=rf"config\.json: {name} is .*, expected "):
         empty_unet(folder / "config.json")
 
 
@@ -205,7 +205,9 @@ def test_weights_that_are_no_numbers_are_named(value: float, tmp_path: Path) -> 
     weights = load_file(file)
     weights["mid_block.resnets.0.conv1.bias"][3] = value
     save_file(weights, file, {"format": "pt"})
-    with pytest.raises(BadFolder, match=r"mid_block\.resnets\.0\.conv1\.bias holds NaN or infin"):
+    with pytest.raises(
+        BadUNetFolder, match=r"mid_block\.resnets\.0\.conv1\.bias holds NaN or infin"
+    ):
         load_unet(folder)
 
 

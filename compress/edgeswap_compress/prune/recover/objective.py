@@ -1,11 +1,10 @@
-"""Recovery: a pruned U-Net learns to answer like the unpruned one, block by block."""
+"""Train a pruned U-Net to imitate the unpruned one, its block outputs included."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
@@ -13,17 +12,15 @@ from torch import Tensor
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
 from edgeswap_compress.conditioning.source import Condition
+from edgeswap_compress.fit.config import CONDITION_DROPOUT, MASK_WEIGHT, TERMINAL_SHARE
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss, mask_weights
-from edgeswap_compress.fit.noise_levels import NoiseLevels
+from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.train.denoiser import Denoiser
 
-TERMINAL_SHARE = 0.35  # of the samples at t = T, as in the teacher's training
-DROPPED_SHARE = 0.1  # of the samples without a source, for guidance (2207.12598)
-MASK_WEIGHT, IDENTITY_NOISE = 3.0, 0.3  # as in training
 FITTED, RIDGE = 32, 1e-4  # samples that regressors begin with, and their regularization
 FIGURES = 128  # triplets that the figures are measured on
 
@@ -42,10 +39,10 @@ class RecoverData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Lesson:
-    """A batch: everything the U-Nets are told, and what they should say.
+class _TrainingBatch:
+    """The inputs of both U-Nets and the outputs they should have.
 
-    Args:
+    Attributes:
         noisy, target, truth, velocity: (N, C, S, S) float32.
         steps: (N,) timesteps.
         condition: of the sources, in the modules' dtype.
@@ -85,7 +82,7 @@ class RecoverObjective:
     def __init__(
         self, teacher: Checkpoint, unet: Any, config: RecoverConfig, data: RecoverData
     ) -> None:
-        self._dtype = getattr(torch, config.dtype)
+        self._dtype = getattr(torch, config.fit.dtype)
         self._levels = NoiseLevels(teacher.scheduler)
         for module in (teacher.unet, teacher.conditioner):
             convert(module, self._dtype).eval().requires_grad_(False)
@@ -96,53 +93,52 @@ class RecoverObjective:
         self._teacher, self._swap, self._config = teacher.unet, teacher.swap, config
         self._train, self._held_out = data.train, data.held_out
         self._identity = LatentIdentityLoss(teacher.conditioner)
-        if config.feature_weight > 0:
+        if config.losses.feature_weight > 0:
             self.module.add_module("features", self._feature_match())
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Loss of a batch of random triplets."""
-        lesson, weigh = self._lesson(self._train, draw, batch_size), self._config
+        batch, weigh = self._batch(self._train, draw, batch_size), self._config.losses
         with torch.no_grad(), block_outputs(self._teacher) as wanted:
-            theirs = self._answer(self._teacher, lesson)
+            theirs = self._predict(self._teacher, batch)
         with block_outputs(self.module.unet) as own:
-            output = self._answer(self.module.unet, lesson)
+            output = self._predict(self.module.unet, batch)
         terms = {
-            "v_loss": (weigh.truth_weight, lesson.apart(output, lesson.velocity)),
-            "to_teacher": (weigh.output_weight, lesson.apart(output, theirs)),
+            "v_loss": (weigh.truth_weight, batch.apart(output, batch.velocity)),
+            "to_teacher": (weigh.output_weight, batch.apart(output, theirs)),
         }
         if weigh.feature_weight > 0:
             match = self.module.get_submodule("features")
             terms["features"] = (weigh.feature_weight, match(own, wanted))
-        if weigh.identity_weight > 0:
-            identity = self._identity_loss(lesson, output, draw)
-            terms["identity_loss"] = (weigh.identity_weight, identity)
+        if weigh.identity.weight > 0:
+            identity = self._identity_loss(batch, output, draw)
+            terms["identity_loss"] = (weigh.identity.weight, identity)
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
         return loss, {name: float(term.detach()) for name, (_, term) in terms.items()}
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Distances to truth and teacher on fixed triplets, and the teacher's to the truth."""
-        lesson = self._lesson(self._held_out, Draw.of(0, 2**30), FIGURES)
-        output = self._answer(self.module.unet, lesson)
-        theirs = self._answer(self._teacher, lesson)
+        batch = self._batch(self._held_out, Draw.of(0, 2**30), FIGURES)
+        output = self._predict(self.module.unet, batch)
+        theirs = self._predict(self._teacher, batch)
         return {
-            "held_out_v_loss": float(lesson.apart(output, lesson.velocity)),
-            "held_out_teacher_v_loss": float(lesson.apart(theirs, lesson.velocity)),
-            "held_out_to_teacher": float(lesson.apart(output, theirs)),
+            "held_out_v_loss": float(batch.apart(output, batch.velocity)),
+            "held_out_teacher_v_loss": float(batch.apart(theirs, batch.velocity)),
+            "held_out_to_teacher": float(batch.apart(output, theirs)),
         }
 
     @torch.no_grad()
-    def _lesson(self, data: LatentGroups, draw: Draw, n: int) -> _Lesson:
+    def _batch(self, data: LatentGroups, draw: Draw, n: int) -> _TrainingBatch:
         t = draw_triplets(draw.rng, len(data), data.identities, n)
         target, truth, source = (
             data.latents[t.group, place].float() for place in (t.target, t.truth, t.source)
         )
         clean = latents_to_sample(self._swap, truth, target)
         noise, terminal = draw.normal(clean), self._levels.terminal
-        drawn = (draw.rng.random(n) ** 0.7 * terminal).astype(np.int64)
-        steps = torch.from_numpy(np.where(draw.rng.random(n) < TERMINAL_SHARE, terminal, drawn))
-        kept = torch.from_numpy(draw.rng.random(n) >= DROPPED_SHARE)
-        return _Lesson(
+        steps = draw_timesteps(draw.rng, n, terminal, TERMINAL_SHARE)
+        kept = torch.from_numpy(draw.rng.random(n) >= CONDITION_DROPOUT)
+        return _TrainingBatch(
             noisy=self._levels.add(clean, noise, steps),
             target=target,
             truth=truth,
@@ -163,16 +159,16 @@ class RecoverObjective:
             torch.where(grid[..., None], given.source_latents, null.source_latents),
         )
 
-    def _answer(self, unet: Any, lesson: _Lesson) -> Tensor:
-        noisy, target = self._cast(lesson.noisy), self._cast(lesson.target)
-        return predict(unet, self._swap, noisy, lesson.steps, target, lesson.condition).float()
+    def _predict(self, unet: Any, batch: _TrainingBatch) -> Tensor:
+        noisy, target = self._cast(batch.noisy), self._cast(batch.target)
+        return predict(unet, self._swap, noisy, batch.steps, target, batch.condition).float()
 
-    def _identity_loss(self, lesson: _Lesson, output: Tensor, draw: Draw) -> Tensor:
-        clean = self._levels.clean(lesson.noisy, output, lesson.steps)
-        predicted = sample_to_latents(self._swap, clean, lesson.target)
+    def _identity_loss(self, batch: _TrainingBatch, output: Tensor, draw: Draw) -> Tensor:
+        clean = self._levels.clean(batch.noisy, output, batch.steps)
+        predicted = sample_to_latents(self._swap, clean, batch.target)
         strength = torch.from_numpy(draw.rng.random((len(output), 1, 1, 1))).float()
-        spoil = IDENTITY_NOISE * strength * draw.normal(lesson.truth)
-        return self._identity(predicted, lesson.truth, lesson.kept, spoil)
+        spoil = self._config.losses.identity.noise * strength * draw.normal(batch.truth)
+        return self._identity(predicted, batch.truth, batch.kept, spoil)
 
     def _cast(self, x: Tensor) -> Tensor:
         """To the modules' dtype and memory order."""
@@ -185,10 +181,10 @@ class RecoverObjective:
         A pruned block's outputs are still nearly the teacher's, so the match tells at once what
         the pruning took away, where it would first have to learn which channel is which.
         """
-        lesson, found = self._lesson(self._train, Draw.of(0, 2**29), FITTED), []
+        batch, found = self._batch(self._train, Draw.of(0, 2**29), FITTED), []
         for unet in (self.module.unet, self._teacher):
             with block_outputs(unet) as seen:
-                self._answer(unet, lesson)
+                self._predict(unet, batch)
             found.append(seen)
         own, wanted = found
         widths = [(a.shape[1], b.shape[1]) for a, b in zip(own, wanted, strict=True)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgeswap_compress.plan.layers import WEIGHT_AXES, kind_of
 from edgeswap_compress.prune._calibration import CalibrationSamples
-from edgeswap_compress.prune._calibration_samples import noise_calibration
+from edgeswap_compress.prune._calibration_samples import noise_samples
 from edgeswap_compress.prune.search._saliency import first_order, grouped, squared_weights
 from edgeswap_compress.prune.search.importance import LOSS_THRESHOLD, score
 from edgeswap_compress.prune.structure._families import tiny_unet
@@ -30,12 +30,12 @@ def unet() -> Any:
 
 @cache
 def sets() -> tuple[ChannelGroup, ...]:
-    return analyze(unet(), tokens=TOKENS).sets
+    return analyze(unet(), tokens=TOKENS).groups
 
 
 @cache
 def calibration() -> CalibrationSamples:
-    return noise_calibration(unet().config, tokens=TOKENS, samples=4, seed=0)
+    return noise_samples(unet().config, tokens=TOKENS, samples=4, seed=0)
 
 
 def scaled(chosen: ChannelGroup, channel: int, factor: float) -> Any:
@@ -92,7 +92,7 @@ def test_taylor_is_the_root_mean_square_of_the_batches() -> None:
     for number, batch in enumerate(calibration().batches):
         changes = first_order(unet(), sets(), [(batch, calibration().steps(number))], calibration())
         rows.append({name: values[0] for name, values in grouped(changes, sets()).items()})
-    scores = score(unet(), sets(), "taylor", 0, calibration=calibration())
+    scores = score(unet(), sets(), "taylor", 0, samples=calibration())
     for chosen in sets():
         wanted = torch.stack([row[chosen.name] for row in rows]).square().mean(0).sqrt()
         wanted = wanted.reshape(-1, chosen.unit).mean(1).repeat_interleave(chosen.unit)
@@ -118,7 +118,7 @@ def test_diff_pruning_sums_before_it_looks_and_leaves_small_losses_out() -> None
         prediction=calibration().prediction,
         origin="noise",
     )
-    scores = score(unet(), sets(), "diff-pruning", 0, calibration=counted)
+    scores = score(unet(), sets(), "diff-pruning", 0, samples=counted)
     assert Counted.seen and min(Counted.seen) >= 500
     assert len(Counted.seen) == 16
     assert all((values >= 0).all() and values.any() for values in scores.values())

@@ -89,7 +89,7 @@ def view_plan(plan: PruningPlan, config: Path | None) -> PlanView:
         config: config.json of the U-Net; None shows what the plan alone says, the layers it cuts.
 
     Raises:
-        BadFolder, UnsupportedModel: the config is not that of a U-Net that can be pruned.
+        BadUNetFolder, UnsupportedModel: the config is not that of a U-Net that can be pruned.
         BadPlan: the plan does not fit it.
     """
     if config is None:

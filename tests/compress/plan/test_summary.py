@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from edgeswap_compress._pruning_errors import PruningError
-from edgeswap_compress.plan._picture import BAR_PX, DROPPED, GONE, KEPT, draw_plan
-from edgeswap_compress.plan._view import lines, view_plan
 from edgeswap_compress.plan.folder import load_unet
 from edgeswap_compress.plan.plan import PruningPlan
+from edgeswap_compress.plan.plan_file import read_plan
+from edgeswap_compress.plan.summary.picture import BAR_PX, DROPPED, GONE, KEPT, draw_plan
+from edgeswap_compress.plan.summary.view import lines, view_plan
 from edgeswap_compress.prune import PruneConfig, prune
-from edgeswap_compress.prune.stage import read_plan
 from edgeswap_compress.prune.structure._families import tiny_unet
 from edgeswap_runtime.cli import main
 
