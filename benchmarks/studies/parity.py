@@ -115,12 +115,15 @@ def kept(file: Path, make: Any) -> Any:
 
 def export_one(arguments: argparse.Namespace, precision: str) -> None:
     """The checkpoint's bundle of one precision, its default schedule alone."""
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_export import BundleInfo, ExportConfig, GraphsConfig, SchedulesConfig, export
 
     out = arguments.folder / precision
     if not out.is_dir():
         config = ExportConfig(
-            precision=precision, others=(), detector=not arguments.no_detector, name=precision
+            graphs=GraphsConfig(precision=precision),
+            schedules=SchedulesConfig(others=()),
+            info=BundleInfo(name=precision),
+            detector=not arguments.no_detector,
         )
         export(arguments.checkpoint, config, out, progress=lambda line: print(line, flush=True))
 

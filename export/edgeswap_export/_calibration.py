@@ -1,4 +1,4 @@
-"""Inputs as a bundle meets them: rendered faces, and what the sampler makes of them."""
+"""Collect realistic inputs of each graph, by swapping rendered faces."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from edgeswap_runtime.bundle.manifest import Schedule
 from edgeswap_runtime.sampler import sample_latents
 
 Feeds = dict[str, list[dict[str, NDArray[np.float32]]]]
-"""Graph name -> inputs it met."""
+"""Graph name -> the inputs that it was given."""
 
 ROWS_KEPT = 4
-"""Evaluations of the denoiser that are kept of one swap, evenly over its schedule."""
+"""Denoiser inputs that are kept of one swap, evenly over its schedule."""
 
 
 def rendered_examples(swap: SwapConfig, count: int, part: str, seed: int) -> list[SwapExample]:
-    """Swaps to try, of the people in the packaged dataset.
+    """Draw swaps of people in the packaged dataset.
 
     Args:
-        swap: gives the crops' size and the noise's shape; pictures are resized where need be.
-        count: how many.
+        swap: the checkpoint's settings: size of the crops, shape of the noise.
+        count: how many swaps.
         part: "calibration" or "parity": two halves of the dataset without a picture in common.
-        seed: of the choice and the noise.
+        seed: of the choice of people and of the noise.
     """
     dataset = read_dataset(calibration_dataset())
     generator = np.random.default_rng([seed, len(part)])
@@ -59,14 +59,14 @@ def feeds_of_swaps(
     schedules: Sequence[Schedule],
     guidance_scale: float,
 ) -> Feeds:
-    """What each graph is given when the examples are swapped by the runtime's own sampler.
+    """Record what each graph is given when the runtime's sampler swaps the examples.
 
     Args:
-        backend: has the bundle's graphs.
-        examples: swapped one after the other, each by the next of the schedules, so that together
-            they visit the timesteps of all.
+        backend: holds the bundle's graphs.
+        examples: each is swapped with the next of the schedules, so that together they visit the
+            timesteps of all.
         schedules: at least one.
-        guidance_scale: of the bundle.
+        guidance_scale: the bundle's.
     """
     feeds: Feeds = {"encode": [], "identity": [], "denoise": [], "decode": []}
     for index, example in enumerate(examples):

@@ -22,7 +22,7 @@ from edgeswap_compress.fit import FitBudget
 from edgeswap_compress.fit.dtype import dtype_line, resolve_dtype
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.prune import PruneConfig, PruneFiles, prune
-from edgeswap_export import ExportConfig, export
+from edgeswap_export import BundleInfo, ExportConfig, export
 from edgeswap_export.demo._facts import Measured, gather_facts, overview_of
 from edgeswap_export.demo._journey import Clock, Journey, Say, clock_time
 from edgeswap_export.demo._overview import closeup
@@ -194,7 +194,9 @@ def _make(teacher: Path, folder: Path, config: DemoConfig, journey: Journey) -> 
         assert made is not None  # noqa: S101 nothing cuts it short
         shutil.rmtree(run)
     with journey.step(EXPORT):
-        export(made, ExportConfig(name="made-student"), _bundle(folder), journey.doing)
+        export(
+            made, ExportConfig(info=BundleInfo(name="made-student")), _bundle(folder), journey.doing
+        )
     return made
 
 

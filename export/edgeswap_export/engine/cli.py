@@ -34,7 +34,7 @@ def command(argv: list[str]) -> int:
     arguments = build_parser().parse_args(argv)
     before = time.perf_counter()
     with _stdout_to_stderr():
-        out = engine(arguments.bundle, config_of(arguments), arguments.out, progress=_tell)
+        out = engine(arguments.bundle, _config(arguments), arguments.out, progress=_tell)
     spent_s = time.perf_counter() - before
     manifest = read_manifest(out)
     report = {"bundle": str(out), "seconds": spent_s, "engines": _summary(manifest)}
@@ -55,7 +55,7 @@ def _stdout_to_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def config_of(arguments: argparse.Namespace) -> EngineConfig:
+def _config(arguments: argparse.Namespace) -> EngineConfig:
     sizes = dict(_size(text) for text in arguments.size)
     if arguments.batch is not None:
         sizes["batch"] = _size(f"batch={arguments.batch}")[1]

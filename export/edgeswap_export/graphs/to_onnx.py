@@ -23,7 +23,7 @@ OPSET = 18
 
 PRODUCER = "edgeswap"
 
-FreeSizes = Mapping[str, Mapping[int, str]]
+DynamicAxes = Mapping[str, Mapping[int, str]]
 """Input name -> axis -> name of its dynamic axis; every other size is static."""
 
 
@@ -32,7 +32,7 @@ def to_onnx(
     module: nn.Module,
     inputs: dict[str, Tensor],
     outputs: tuple[str, ...],
-    free: FreeSizes | None = None,
+    free: DynamicAxes | None = None,
 ) -> onnx.ModelProto:
     """Write a module as an ONNX graph, through ``torch.export`` and onnxscript's optimizer.
 
@@ -54,7 +54,7 @@ def to_onnx(
     strip(model, name)
     check(model, name)
     if free is not None:
-        require_free(model, name, free)
+        require_dynamic_axes(model, name, free)
     return model
 
 
@@ -63,7 +63,7 @@ def torch_program(
     module: nn.Module,
     inputs: dict[str, Tensor],
     outputs: tuple[str, ...],
-    free: FreeSizes | None = None,
+    free: DynamicAxes | None = None,
 ) -> Any:
     """torch's own result of the export: the model, and the traced program it came from.
 
@@ -88,7 +88,7 @@ def torch_program(
         raise GraphNotExported(f"torch could not write graph '{name}': {first}") from error
 
 
-def require_free(model: onnx.ModelProto, name: str, free: FreeSizes) -> None:
+def require_dynamic_axes(model: onnx.ModelProto, name: str, free: DynamicAxes) -> None:
     """Hold a model's inputs against what was to stay free.
 
     torch fixes a size that its tracing compared with a number, and does not say so.
@@ -105,7 +105,7 @@ def require_free(model: onnx.ModelProto, name: str, free: FreeSizes) -> None:
 
 
 def _dimensions(
-    module: nn.Module, inputs: Mapping[str, Tensor], free: FreeSizes
+    module: nn.Module, inputs: Mapping[str, Tensor], free: DynamicAxes
 ) -> tuple[Any, ...]:
     """Per input, in order: axis -> torch's dimension of that name; one tuple for `*tensors`."""
     names = {name for axes in free.values() for name in axes.values()}

