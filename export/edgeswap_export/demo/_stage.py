@@ -194,9 +194,8 @@ def _make(teacher: Path, folder: Path, config: DemoConfig, journey: Journey) -> 
         assert made is not None  # noqa: S101 nothing cuts it short
         shutil.rmtree(run)
     with journey.step(EXPORT):
-        export(
-            made, ExportConfig(info=BundleInfo(name="made-student")), _bundle(folder), journey.doing
-        )
+        named = ExportConfig(info=BundleInfo(name="made-student"))
+        export(made, named, _bundle(folder), progress=journey.doing)
     return made
 
 

@@ -1,4 +1,4 @@
-"""The proofs that go into a manifest: float32 first, then the precision of the bundle."""
+"""Prove the exported graphs: first in float32, then in the bundle's precision."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ NOT_COMPARED = "not compared: diffusers has no such sampler"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is proven.
+    """A checkpoint and all that was made of it, to be compared.
 
     Attributes:
-        checkpoint: The reference, in float32.
-        graphs: Its modules, each with one example.
-        requests: The schedules, the default one first.
-        tables: Schedule name -> table.
+        checkpoint: the reference, in float32.
+        graphs: name -> its torch module with an example.
+        requests: the schedules, the default one first.
+        tables: name of a schedule -> its table.
     """
 
     checkpoint: Checkpoint
@@ -60,13 +60,19 @@ class Subject:
 def prove(
     folder: Path, subject: Subject, sample: SwapExample, progress: Progress
 ) -> dict[str, Any]:
-    """Compare the float32 graphs, then every whole swap that diffusers can also make, with torch.
+    """Compare the float32 graphs with torch, then whole swaps by every schedule diffusers has.
+
+    Args:
+        folder: holds the graphs.
+        subject: what they were made from.
+        sample: the swap to compare.
+        progress: called with one line for each thing begun.
 
     Returns:
-        The manifest's "parity": each difference with its tolerance, what was compared and how.
+        the manifest's "parity": each difference with its tolerance, what was compared and how.
 
     Raises:
-        ParityFailed: A difference is above its tolerance; the message names the first layer.
+        ParityFailed: a difference is above its tolerance; the message names the first layer.
     """
 
     def inspect(name: str) -> Divergence | None:
@@ -92,10 +98,19 @@ def prove(
 
 
 def prove_batch(folder: Path, subject: Subject, count: int, progress: Progress) -> dict[str, Any]:
-    """Compare the float32 graphs with torch once more, on the largest batch they were made for.
+    """Compare the float32 graphs with torch on a batch.
+
+    Args:
+        folder: holds the graphs.
+        subject: what they were made from.
+        count: size of the batch.
+        progress: called with one line.
+
+    Returns:
+        the size of the batch and the differences, for the manifest.
 
     Raises:
-        ParityFailed: A difference is above its tolerance.
+        ParityFailed: a difference is above its tolerance.
     """
     progress(f"comparing each graph with torch on a batch of {count}")
     graphs = {name: batched(graph, count) for name, graph in subject.graphs.items()}
@@ -108,13 +123,13 @@ def prove_batch(folder: Path, subject: Subject, count: int, progress: Progress) 
 
 @dataclass(frozen=True, slots=True)
 class ConvertedGraphs:
-    """Converted graphs to prove.
+    """Converted graphs that are to be proven.
 
     Attributes:
-        folder: Holds the converted files.
-        converted: Graph name -> what was written.
-        originals: Graph name -> the proven float32 graph, to find a diverging layer with.
-        budget: The loss they were quantized with.
+        folder: holds their files.
+        converted: name of a graph -> its conversion.
+        originals: name of a graph -> the proven float32 graph.
+        budget: the loss that quantization was allowed, of LOSS_BUDGETS.
     """
 
     folder: Path
@@ -130,17 +145,20 @@ def prove_precision(
     sample: SwapExample,
     progress: Progress,
 ) -> dict[str, Any]:
-    """The same of graphs in fewer bits, on rendered faces that they were not calibrated with.
+    """Compare converted graphs with torch, on faces that were not used for calibration.
 
     Args:
-        subject: The reference.
-        candidate: What is proven.
-        feeds: Of swaps of the dataset's other half.
-        sample: A swap of it.
-        progress: Called with one line per thing begun.
+        subject: the reference.
+        candidate: the converted graphs.
+        feeds: name of a graph -> inputs from swaps of other faces.
+        sample: one of these swaps.
+        progress: called with one line for each thing begun.
+
+    Returns:
+        the manifest's "parity".
 
     Raises:
-        ParityFailed: As `prove`.
+        ParityFailed: as `prove`.
     """
     converted = candidate.converted
     precision = next(iter(converted.values())).precision
@@ -204,5 +222,5 @@ def _torch_answers(graph: TorchGraph, feed: Feed) -> dict[str, NDArray[np.float3
 
 
 def _stacked(answers: list[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
-    """Output name -> all its answers in one array."""
+    """Join the outputs of several runs: name -> one array."""
     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}

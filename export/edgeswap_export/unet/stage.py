@@ -156,8 +156,8 @@ def _check_settings(config: ExportConfig) -> None:
             )
     if config.graphs.precision not in PRECISIONS:
         raise UnsupportedExport(
-            f"a bare U-Net in {config.graphs.precision} cannot be calibrated or proven here: expected"
-            f" {' or '.join(PRECISIONS)}"
+            f"a bare U-Net in {config.graphs.precision} cannot be calibrated or proven here:"
+            f" expected {' or '.join(PRECISIONS)}"
         )
 
 
