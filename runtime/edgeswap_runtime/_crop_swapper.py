@@ -1,4 +1,4 @@
-"""A bundle's graphs on aligned crops: what is left of a swap when faces are cut out already."""
+"""Run a bundle's graphs on aligned crops: identity, encode, denoise, decode."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Identity:
-    """All that the denoiser needs of a source face; made once, used for any number of swaps.
+    """What the denoiser needs of a source face; made once, used for any number of swaps.
 
     Attributes:
-        tokens: (1, T, D) float32, what cross-attention reads.
-        vector: (1, V) float32, what modulates every block.
-        source_latents: (1, C, S, S) float32, the aligned crop itself, encoded.
+        tokens: (1, T, D) float32, the tokens for cross-attention.
+        vector: (1, V) float32, the vector that modulates every block.
+        source_latents: (1, C, S, S) float32, the aligned crop encoded by the autoencoder.
     """
 
     tokens: NDArray[np.float32]
@@ -37,8 +37,8 @@ class Identity:
     source_latents: NDArray[np.float32]
 
 
-class Engine(Generic[BufferT]):
-    """Runs the graphs of one bundle on one backend.
+class CropSwapper(Generic[BufferT]):
+    """Swaps aligned crops with one bundle on one backend.
 
     Latents, tokens and crops stay in the backend's buffers from graph to graph; only the sample, a
     few kilobytes, comes back to numpy between evaluations of the denoiser.
@@ -63,14 +63,26 @@ class Engine(Generic[BufferT]):
         self.canvas = _canvas(manifest)
 
     def detector(self, tensor: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """The detector graph, arrays in and out."""
+        """Run the detector graph.
+
+        Args:
+            tensor: (1, 3, h, w) float32, BGR, 0..255.
+
+        Returns:
+            its 12 outputs by name.
+        """
         outputs = self._backend.run(DETECTOR, {"input": self._backend.upload(tensor)})
         return {name: self._backend.download(buffer) for name, buffer in outputs.items()}
 
     def identity(
         self, crops: Sequence[NDArray[np.uint8]], *, clock: StageClock | None = None
     ) -> Identity:
-        """The identity in one or several aligned crops (R, R, 3) uint8 RGB, averaged."""
+        """Read the identity from one or several aligned crops, averaged.
+
+        Args:
+            crops: each (R, R, 3) uint8, RGB.
+            clock: times the stage identity.
+        """
         parts: dict[str, list[NDArray[Any]]] = {"tokens": [], "vector": [], "source_latents": []}
         with timed(clock, "identity"):
             for crop in crops:
@@ -140,7 +152,7 @@ class Engine(Generic[BufferT]):
         )
 
     def _upload(self, identity: Identity) -> dict[str, BufferT]:
-        """The identity's buffers (and the guidance scale's), kept until another identity comes."""
+        """Upload the identity (and the guidance scale); kept until another identity comes."""
         if self._condition is None or self._condition[0] is not identity:
             upload = self._backend.upload
             names = ("tokens", "vector", "source_latents")
@@ -154,7 +166,7 @@ class Engine(Generic[BufferT]):
         return self._condition[1]
 
     def _check_part(self, name: str, part: object) -> None:
-        """An identity must be of this model, or of one with the same sizes."""
+        """Check that an identity is of this model, or of one with the same sizes."""
         stated = self.manifest.graphs["denoise"].input(name).shape
         found = part.shape if isinstance(part, np.ndarray) else None
         fits = found is not None and len(found) == len(stated)

@@ -1,4 +1,4 @@
-"""The public door: a bundle opened on a backend, ready to swap faces."""
+"""Swap faces: a bundle opened on a backend."""
 
 from __future__ import annotations
 
@@ -25,18 +25,16 @@ from edgeswap_runtime._arguments import (
     several_pictures,
 )
 from edgeswap_runtime._clock import timed
-from edgeswap_runtime._crop_swapper import Engine, Identity
-from edgeswap_runtime.backends import open_backend
-from edgeswap_runtime.backends.protocol import BackendRequest
+from edgeswap_runtime._crop_swapper import CropSwapper, Identity
+from edgeswap_runtime._opening import open_bundle, open_named_backend, require_options
 from edgeswap_runtime.backends.threads import require_threads
-from edgeswap_runtime.bundle.default import default_bundle
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import DETECTOR
-from edgeswap_runtime.errors import DetectorMissing, InvalidRequest
-from edgeswap_runtime.faces.align import similarity, to_uint8, warp
-from edgeswap_runtime.faces.detect import Face, as_choice, detect_faces, select_faces
+from edgeswap_runtime.errors import InvalidRequest
+from edgeswap_runtime.faces.align import to_uint8
+from edgeswap_runtime.faces.detect import Face, as_choice
+from edgeswap_runtime.faces.find import FaceFinder
 from edgeswap_runtime.faces.paste import paste
-from edgeswap_runtime.faces.refine import refine_face
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
 from edgeswap_runtime.pictures.write import write_picture
@@ -92,9 +90,14 @@ class Swapper:
         self._closed = False
         # The buffers are the backend's, so that swappers which share it share its lock.
         self._lock = getattr(backend, "lock", None) or threading.RLock()
-        self._engine = Engine(manifest, backend, schedule=self.schedule, seed=self.seed)
-        self._template = np.array(manifest.alignment.landmarks_px)
+        self._crops = CropSwapper(manifest, backend, schedule=self.schedule, seed=self.seed)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="edgeswap-warp")
+        self._faces = FaceFinder(
+            bundle,
+            self._crops.detector if DETECTOR in manifest.graphs else None,
+            canvas=self._crops.canvas,
+            each=self._pool.map,
+        )
 
     @classmethod
     def open(
@@ -131,22 +134,13 @@ class Swapper:
             InvalidRequest: no such schedule, seed or number of threads.
         """
         seed, threads = require_seed(seed), require_threads(threads)
-        for name, word in (("schedule", schedule), ("precision", precision), ("device", device)):
-            require_word(word, name)
-        if not isinstance(backend, str) and not hasattr(backend, "run"):
-            raise InvalidRequest(f"backend is {backend!r}, expected a name or a backend")
-        folder = default_bundle() if bundle is None else bundle
-        opened = folder if isinstance(folder, Bundle) else Bundle.open(as_path(folder, "bundle"))
+        require_options(backend, device=device, schedule=schedule, precision=precision)
+        opened = open_bundle(bundle)
         if not isinstance(backend, str):
             return cls(opened, backend, schedule=schedule, seed=seed)
-        request = BackendRequest(
-            graphs=opened.graph_paths(),
-            device=device,
-            threads=threads,
-            precision=precision,
-            bundle=opened,
+        running = open_named_backend(
+            backend, opened, device=device, threads=threads, precision=precision
         )
-        running = open_backend(backend, request)
         try:
             swapper = cls(opened, running, schedule=schedule, seed=seed)
         except BaseException:
@@ -175,7 +169,7 @@ class Swapper:
             if self._closed:
                 return
             self._closed = True
-            self._engine.forget()
+            self._crops.forget()
             self._pool.shutdown()
             if self._owns_backend:
                 self._backend.close()
@@ -210,7 +204,7 @@ class Swapper:
         """
         rgb = as_rgb(picture)
         with self._in_use():
-            return tuple(self._refine(rgb, face) for face in self._detect(rgb))
+            return self._faces.find_all(rgb)
 
     def choose(
         self, picture: PictureLike, faces: str | int = "largest", *, name: str | None = None
@@ -230,9 +224,7 @@ class Swapper:
         """
         choice, rgb = as_choice(faces), as_rgb(picture)
         with self._in_use():
-            found = self._detect(rgb)
-            chosen = select_faces(found, choice, name or name_of(picture))
-            return tuple(self._refine(rgb, face) for face in chosen), len(found)
+            return self._faces.choose(rgb, choice, name or name_of(picture))
 
     def identity(
         self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
@@ -259,7 +251,7 @@ class Swapper:
                 with timed(clock, "detect"):
                     (face,), _ = self.choose(rgb, name=name_of(picture))
                 with timed(clock, "align"):
-                    crops.append(self._align(rgb, face)[0])
+                    crops.append(self._faces.align(rgb, face)[0])
         return self.identity_of_crops(crops, clock=clock)
 
     def identity_of_crops(
@@ -273,7 +265,7 @@ class Swapper:
         """
         several = require_several(crops)
         with self._in_use():
-            return self._engine.identity(several, clock=clock)
+            return self._crops.identity(several, clock=clock)
 
     def swap(
         self,
@@ -316,8 +308,8 @@ class Swapper:
             swapped: NDArray[np.uint8] = picture.copy()
             for face in chosen:
                 with timed(clock, "align"):
-                    crop, matrix = self._align(picture, face)
-                result = self._engine.swap(crop, identity, clock=clock)
+                    crop, matrix = self._faces.align(picture, face)
+                result = self._crops.swap(crop, identity, clock=clock)
                 with timed(clock, "paste"):
                     paste(swapped, result, matrix, self.bundle.manifest.mask, each=self._pool.map)
         return with_extras(swapped, extras_of(given))
@@ -344,7 +336,7 @@ class Swapper:
         """
         identity = require_identity(identity)
         with self._in_use():
-            return to_uint8(self._engine.swap(target_crop, identity, noise=noise, clock=clock))
+            return to_uint8(self._crops.swap(target_crop, identity, noise=noise, clock=clock))
 
     def save(
         self,
@@ -387,17 +379,3 @@ class Swapper:
             if self._closed:
                 raise InvalidRequest("the swapper is closed: Swapper.open opens another")
             yield
-
-    def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
-        if DETECTOR not in self.bundle.manifest.graphs:
-            raise DetectorMissing(self.bundle.path)
-        return detect_faces(picture, self._engine.detector, canvas=self._engine.canvas)
-
-    def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:
-        return refine_face(picture, face, self._engine.detector, canvas=self._engine.canvas)
-
-    def _align(
-        self, picture: NDArray[np.uint8], face: Face
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        matrix = similarity(face.landmarks_px, self._template)
-        return warp(picture, matrix, self.resolution_px, each=self._pool.map), matrix

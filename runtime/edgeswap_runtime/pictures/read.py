@@ -71,7 +71,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Picture:
+class LoadedPicture:
     """A decoded picture.
 
     Attributes:
@@ -113,7 +113,7 @@ def read_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> NDArray[np.
     return with_extras(picture.rgb, picture.extras)
 
 
-def load_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> Picture:
+def load_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> LoadedPicture:
     """As `read_picture`, with what the file held besides the numbers."""
     path = Path(path)
     with _open_file(path) as file, warnings.catch_warnings():
@@ -152,7 +152,7 @@ def _open_file(path: Path) -> BinaryIO:
         raise PictureMissing(repr(str(path))) from error
 
 
-def _decode(path: Path, image: Image.Image, file: BinaryIO, limit_px: int) -> Picture:
+def _decode(path: Path, image: Image.Image, file: BinaryIO, limit_px: int) -> LoadedPicture:
     width, height = image.size
     if width * height > limit_px:
         raise PictureTooLarge(path, width_px=width, height_px=height, limit_px=limit_px)
@@ -162,9 +162,9 @@ def _decode(path: Path, image: Image.Image, file: BinaryIO, limit_px: int) -> Pi
     rgb, alpha = _to_rgb(_upright(loaded, image, path), path)
     if alpha is None:
         extras = PictureExtras(icc_profile=profile, exif=exif)
-        return Picture(rgb=rgb, extras=extras)
+        return LoadedPicture(rgb=rgb, extras=extras)
     extras = PictureExtras(icc_profile=profile, exif=exif, alpha=alpha, straight=rgb)
-    return Picture(rgb=lay_over_white(rgb, alpha), extras=extras)
+    return LoadedPicture(rgb=lay_over_white(rgb, alpha), extras=extras)
 
 
 def _open_header(path: Path, file: BinaryIO) -> Image.Image:

@@ -1,0 +1,106 @@
+"""Find the faces of a picture with a bundle's detector, and cut aligned crops of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeswap_runtime.errors import DetectorMissing
+from edgeswap_runtime.faces.align import similarity, warp
+from edgeswap_runtime.faces.detect import detect_faces, select_faces
+from edgeswap_runtime.faces.refine import refine_face
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgeswap_runtime.bundle.folder import Bundle
+    from edgeswap_runtime.faces.align import Each
+    from edgeswap_runtime.faces.detect import Face, RunDetector
+
+
+class FaceFinder:
+    """Detects faces, refines their landmarks, and cuts the aligned crops that a bundle takes.
+
+    Args:
+        bundle: states the crop's size and where the landmarks lie in it.
+        run: the detector graph, as `detect_faces` takes it; None where the bundle has none.
+        canvas: (height, width) the detector is fixed to; None when it takes any.
+        each: as for `resample`.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        run: RunDetector | None,
+        *,
+        canvas: tuple[int, int] | None,
+        each: Each = map,
+    ) -> None:
+        self._bundle = bundle
+        self._run = run
+        self._canvas = canvas
+        self._each = each
+        self._template = np.array(bundle.manifest.alignment.landmarks_px)
+
+    def find_all(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
+        """Find all faces of a picture, largest first, each with refined landmarks.
+
+        Args:
+            picture: (H, W, 3) uint8, RGB.
+
+        Raises:
+            DetectorMissing: the bundle is for aligned crops only.
+        """
+        return tuple(self._refine(picture, face) for face in self._detect(picture))
+
+    def choose(
+        self, picture: NDArray[np.uint8], faces: str | int, name: str
+    ) -> tuple[tuple[Face, ...], int]:
+        """Find some faces of a picture; only these are refined.
+
+        Args:
+            picture: (H, W, 3) uint8, RGB.
+            faces: "largest", "all", or how many, largest first.
+            name: how to call the picture in messages.
+
+        Returns:
+            the faces, and how many there are in all.
+
+        Raises:
+            DetectorMissing: the bundle is for aligned crops only.
+            NoFaceFound: there are fewer than asked for.
+        """
+        found = self._detect(picture)
+        chosen = select_faces(found, faces, name)
+        return tuple(self._refine(picture, face) for face in chosen), len(found)
+
+    def align(
+        self, picture: NDArray[np.uint8], face: Face
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Cut the aligned crop of a face.
+
+        Args:
+            picture: (H, W, 3) uint8, RGB.
+            face: its landmarks in the picture.
+
+        Returns:
+            the crop (R, R, 3) uint8 RGB, and the (2, 3) matrix from picture to crop.
+
+        Raises:
+            DegenerateLandmarks: no similarity transform follows from the landmarks.
+        """
+        matrix = similarity(face.landmarks_px, self._template)
+        side = self._bundle.manifest.resolution_px
+        return warp(picture, matrix, side, each=self._each), matrix
+
+    def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
+        return detect_faces(picture, self._detector(), canvas=self._canvas)
+
+    def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:
+        return refine_face(picture, face, self._detector(), canvas=self._canvas)
+
+    def _detector(self) -> RunDetector:
+        if self._run is None:
+            raise DetectorMissing(self._bundle.path)
+        return self._run
