@@ -12,8 +12,7 @@ import numpy as np
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_export import ExportConfig, GraphsConfig, SchedulesConfig, export
-from edgeswap_runtime import Swapper
-from edgeswap_runtime._clock import StageClock
+from edgeswap_runtime import StageClock, Swapper
 
 
 def bundle_of(checkpoint: Path, steps: int, folder: Path, precision: str = "fp32") -> Path:

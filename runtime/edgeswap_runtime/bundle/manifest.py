@@ -1,4 +1,4 @@
-"""The bundle's manifest: what every graph, table and file of it is, as frozen values."""
+"""Read and write a bundle's manifest: graphs, schedules, files, engines, what was measured."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ FILE_NAME = "manifest.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """All that a bundle states about itself; README.md has the table of fields.
+    """Everything that a bundle states about itself.
 
     Raises:
         _schema.SchemaError: on construction, when fields contradict one another.
@@ -110,7 +110,7 @@ class Manifest:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest as JSON, `manifest_sha256` computed afresh."""
+        """Return the manifest as JSON, with `manifest_sha256` computed again."""
         body: dict[str, Any] = _schema.encode(self)
         body["manifest_sha256"] = _self_hash(body)
         return body

@@ -1,4 +1,4 @@
-"""Contact sheets: a grid of pictures with titles and captions, drawn as one picture."""
+"""Draw contact sheets: a grid of pictures with titles and captions, as one picture."""
 
 from __future__ import annotations
 
