@@ -210,8 +210,8 @@ def quality(
 ) -> dict[str, dict[str, float]]:
     """Row -> the judges' figures of its swaps, all on the same triplets from the same noise."""
     from edgeswap_compress.data import read_dataset
+    from edgeswap_compress.evaluate import EvaluateConfig, Evaluation
     from edgeswap_compress.evaluate._models import Sampling, open_bundle
-    from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
     from edgeswap_runtime import Bundle
 
     evaluation: list[Evaluation] = []

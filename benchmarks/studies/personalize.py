@@ -38,6 +38,7 @@ from edgeswap_compress.evaluate import (
     open_model,
 )
 from edgeswap_compress.evaluate._pictures import pasted, people
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._stage import personalize
 from edgeswap_runtime.faces.align import similarity, warp
@@ -146,12 +147,13 @@ def study(args: argparse.Namespace) -> dict[str, Any]:
         save_marked(photos / f"{i}.png", photo, RENDERED, overwrite=True)
     out = args.out / "student"
     if not out.exists():
-        config = PersonalizeConfig(
-            consent=CONSENT, samples=args.samples, prior_weight=args.prior_weight
+        config = changed(
+            PersonalizeConfig(consent=CONSENT, prior_weight=args.prior_weight),
+            {"budget.samples": args.samples},
         )
         with stage_progress() as report:
             personalize(
-                args.student, photos, out, config, data=args.data, run=args.out / "run",
+                args.student, config, out, photos=photos, data=args.data, run=args.out / "run",
                 aligned=True, progress=report,
             )  # fmt: skip
     judge = DlibJudge(template(size_px))
@@ -210,7 +212,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--person", type=int, default=1000, help="number of the portrait person")
     parser.add_argument("--pairs", type=int, default=32, help="judged swaps to the person")
     parser.add_argument("--limit", type=int, default=256, help="judged pairs of others")
-    parser.add_argument("--samples", type=int, default=usual.samples, help="training samples")
+    parser.add_argument(
+        "--samples", type=int, default=usual.budget.samples, help="training samples"
+    )
     parser.add_argument("--prior-weight", type=float, default=usual.prior_weight)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")

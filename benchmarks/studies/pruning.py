@@ -28,6 +28,7 @@ from edgeswap_compress._progress import stage_progress
 from edgeswap_compress._pruning_errors import UnreachableTarget
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
+from edgeswap_compress.fit.config import FitBudget, FitOptions
 from edgeswap_compress.prune._compare import compare
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig, RecoverLosses
 from edgeswap_compress.prune.stage import PruneFiles, prune

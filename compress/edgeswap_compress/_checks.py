@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.files import require_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -49,7 +50,7 @@ def _number(value: float) -> str:
 
 
 def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
-    """Do the same for fields of a config.
+    """Refuse fields of a config that are outside their ranges, see `check_range`.
 
     Raises:
         InvalidSettings: the first that is outside.
@@ -166,14 +167,11 @@ def check_checkpoint(path: Path, *, velocity: bool = True) -> SwapConfig:
         velocity: whether its U-Net has to predict v.
 
     Raises:
-        InvalidCheckpoint: it is no checkpoint, or one of a kind that is not understood.
+        BadFolder: it is no checkpoint.
+        InvalidCheckpoint: it is one of a kind that is not understood.
     """
     file = path / "swap.json"
-    if not file.is_file():
-        found = "a folder without one" if path.is_dir() else "no such folder"
-        raise InvalidCheckpoint(
-            str(path), expected="a checkpoint folder, which holds swap.json", found=found
-        )
+    require_folder(path, what="checkpoint", holds="swap.json", make="edgeswap train")
     raw = _read_json(file)
     raw.pop("files", None)
     swap = SwapConfig.from_json(raw, file)

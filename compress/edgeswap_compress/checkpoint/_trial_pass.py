@@ -18,7 +18,7 @@ BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticEr
 
 
 def build(kind: Callable[[Any], Any], config: dict[str, Any], where: Path) -> Any:
-    """What a config describes, after its values were held to their bounds.
+    """Build what a config describes, after checking its values.
 
     Args:
         kind: makes the module or scheduler from the config.
@@ -86,5 +86,5 @@ def require_pass(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> Non
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its name."""
+    """Take the first line of an error's message, or its name."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

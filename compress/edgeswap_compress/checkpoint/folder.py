@@ -1,4 +1,4 @@
-"""The checkpoint folder: diffusers' layout plus ``swap.json``, loaded with every tensor checked."""
+"""Load and save checkpoint folders: diffusers' layout plus ``swap.json``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from edgeswap_compress.diffusers_folder.weights import is_finite
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_runtime.files import new_folder, sha256_file, write_bytes, write_json
+from edgeswap_runtime.files import new_folder, require_folder, sha256_file, write_bytes, write_json
 from edgeswap_runtime.strict_json import JsonError, read_json
 
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 PLAN_NAME = "pruning.json"
+SWAP_NAME = "swap.json"
 MODULES: dict[str, type[Any]] = {
     "unet": UNet2DConditionModel,
     "vae": AutoencoderKL,
@@ -67,6 +68,7 @@ class Checkpoint:
             dtype: floating dtype of the modules in memory.
 
         Raises:
+            BadFolder: it is no checkpoint folder.
             InvalidCheckpoint: the folder is missing a file, a tensor, holds another shape or
                 NaN, or its parts do not fit together.
             HasCompanion: a ControlNet, an adapter or LoRA weights would be lost.
@@ -123,7 +125,7 @@ class Checkpoint:
         write_json(folder / "model_index.json", index)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-        write_json(folder / "swap.json", {**self.swap.to_json(), "files": hashes})
+        write_json(folder / SWAP_NAME, {**self.swap.to_json(), "files": hashes})
 
     def to(self, dtype: torch.dtype) -> Checkpoint:
         """Convert the modules in place, channels last in memory (fastest on a CPU)."""
@@ -140,7 +142,7 @@ def verify_checkpoint(path: Path) -> int:
     """
     _, hashes = _read_swap(path)
     found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
-    if stray := sorted(found - set(hashes) - {"swap.json"}):
+    if stray := sorted(found - set(hashes) - {SWAP_NAME}):
         raise InvalidCheckpoint(str(path / stray[0]), expected="a listed file", found="a stray one")
     for name, expected in hashes.items():
         digest = sha256_file(path / name) if (path / name).is_file() else "no file"
@@ -151,16 +153,17 @@ def verify_checkpoint(path: Path) -> int:
 
 def _read_swap(folder: Path) -> tuple[SwapConfig, dict[str, str]]:
     """The swap config and the hashes of the checkpoint's other files."""
-    raw = _read_json(folder / "swap.json")
+    require_folder(folder, what="checkpoint", holds=SWAP_NAME, make="edgeswap train")
+    raw = _read_json(folder / SWAP_NAME)
     hashes = raw.pop("files", None)
     if not isinstance(hashes, dict):
         found = type(hashes).__name__
-        raise InvalidCheckpoint(f"{folder / 'swap.json'}: files", expected="hashes", found=found)
-    return SwapConfig.from_json(raw, folder / "swap.json"), hashes
+        raise InvalidCheckpoint(f"{folder / SWAP_NAME}: files", expected="hashes", found=found)
+    return SwapConfig.from_json(raw, folder / SWAP_NAME), hashes
 
 
 def convert(module: Any, dtype: torch.dtype) -> Any:
-    """A module's floating dtype changed in place, 4-D weights channels last; returns it.
+    """Change a module's floating dtype in place, 4-D weights channels last, and return it.
 
     Goes past diffusers' own ``to``, which warns at every call.
     """

@@ -1,4 +1,4 @@
-"""What training reads: rendered synthetic adults, and a user's own pictures."""
+"""Data: rendered synthetic adults, and a user's own pictures."""
 
 from __future__ import annotations
 

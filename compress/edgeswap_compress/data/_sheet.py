@@ -1,4 +1,4 @@
-"""Contact sheets: what a dataset looks like at a glance."""
+"""Contact sheets of datasets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LANDMARK_RGB = (0, 255, 80)
 
 
 def contact_sheet(dataset: Dataset, groups: Sequence[int], *, rows: int = 8) -> NDArray[np.uint8]:
-    """Triplets side by side: source, target, truth, truth's mask, landmarks of the truth.
+    """Draw triplets side by side: source, target, truth, the truth's mask and landmarks.
 
     Args:
         dataset: at least one group.
@@ -50,7 +50,7 @@ def contact_sheet(dataset: Dataset, groups: Sequence[int], *, rows: int = 8) -> 
 
 
 def mark_points(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A copy of an image (H, W, 3) with each of (N, 2) points marked by one pixel."""
+    """Copy an image (H, W, 3) and mark each of (N, 2) points by one pixel."""
     marked = np.array(image)
     for x, y in np.round(points).astype(int):
         marked[np.clip(y, 0, len(image) - 1), np.clip(x, 0, image.shape[1] - 1)] = _LANDMARK_RGB

@@ -21,7 +21,7 @@ def check_dataset(path: Path, swap: SwapConfig | None = None) -> Dataset:
         swap: of the checkpoint; its crops must have the dataset's size.
 
     Raises:
-        DatasetMissing, DatasetDamaged: there is none.
+        BadFolder, DatasetDamaged: there is none.
         DatasetMismatch: its crops have another size.
         InvalidSettings: it is too small for triplets.
     """

@@ -1,4 +1,4 @@
-"""Rendering a dataset with several processes: resumable, extendable, never half-written."""
+"""Rendering of datasets in several processes: resumable, extendable, never half-written."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def render_dataset(
 
 
 def _start(out: Path, settings: GroupSettings) -> dict[str, Any]:
-    """The folder's manifest, checked against the settings, or a new one."""
+    """Give the folder's manifest, checked against the settings, or a new one."""
     fixed = {
         "settings": asdict(settings),
         "groups_per_shard": GROUPS_PER_SHARD,
@@ -136,7 +136,7 @@ def _plan(groups: int) -> list[_Shard]:
 
 
 def _is_done(out: Path, manifest: dict[str, Any], shard: _Shard) -> bool:
-    """Whether the manifest lists this shard with this many groups and the file is there."""
+    """Tell whether the manifest lists this shard with this many groups and the file is there."""
     listed = {entry["file"]: entry for entry in manifest["shards"]}
     entry = listed.get(shard_name(shard.index))
     path = out / shard_name(shard.index)
@@ -225,7 +225,7 @@ def _collect(processes: Sequence[BaseProcess], results: Any, shards: int) -> Ite
 
 
 def _work(out: Path, settings: GroupSettings, tasks: Any, results: Any) -> None:
-    """A rendering process: shards from the queue until None."""
+    """Render shards from the queue until None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     parent = multiprocessing.parent_process()
     try:
@@ -255,7 +255,7 @@ def _render_here(
 
 @contextlib.contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Processes started within inherit an environment that keeps libraries to one thread."""
+    """Keep libraries to one thread in the processes that are started within."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     try:

@@ -1,4 +1,4 @@
-"""What pictures a group holds: identities × scenes, so that few renders give many triplets.
+"""Groups of pictures: identities × scenes, so that few renders give many triplets.
 
 With K people a group has K · (K + 1) pictures:
 - `0 .. K-1`: source views; picture a shows person a, frontal, with a mild expression;
@@ -64,7 +64,7 @@ class GroupSettings:
 
     @property
     def pictures(self) -> int:
-        """Pictures per group."""
+        """Count the pictures of a group."""
         return self.identities * (self.identities + 1)
 
 
@@ -84,12 +84,12 @@ class Group:
 
 
 def picture_index(identities: int, scene: int, inner: int) -> int:
-    """Position in a group of scene b's person wearing inner face a."""
+    """Give the position in a group of scene b's person wearing inner face a."""
     return identities + scene * identities + inner
 
 
 def triplets(identities: int) -> NDArray[np.int64]:
-    """All (source, target, truth) positions of a group whose source is a source view: (T, 3).
+    """List all (source, target, truth) positions of a group whose source is a source view: (T, 3).
 
     The target is a scene's person wearing any inner face but the source's, so T = K·K·(K-1). Any
     other picture that wears the same inner face would do as a source too.
@@ -113,7 +113,7 @@ class _Place:
     group: int
 
     def stream(self, purpose: int, slot: int, attempt: int = 0) -> Generator:
-        """An independent generator for each purpose, slot and attempt."""
+        """Make an independent generator for each purpose, slot and attempt."""
         # The split's name is hashed in, so that no split repeats another's people.
         split = int.from_bytes(hashlib.sha256(self.settings.split.encode()).digest()[:4], "big")
         words = [self.settings.seed, split, self.group, purpose, slot, attempt]
@@ -177,7 +177,7 @@ def _shoot(
 
 
 def shows_whole_face(picture: Picture) -> bool:
-    """Whether all landmarks are in the picture, uncovered, and the exposure is sane."""
+    """Tell whether all landmarks are in the picture, uncovered, and the exposure is usable."""
     size = len(picture.image)
     at = np.round(picture.landmarks).astype(int)
     if at.min() < 2 or at.max() > size - 3:

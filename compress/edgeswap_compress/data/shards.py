@@ -20,8 +20,8 @@ import numpy as np
 
 from edgeswap_compress.data._dataset_manifest import check_manifest
 from edgeswap_compress.data.grid import Group, GroupSettings, picture_index, triplets
-from edgeswap_compress.errors import DatasetDamaged, DatasetMismatch, DatasetMissing
-from edgeswap_runtime.files import canonical_json, sha256_file, write_bytes
+from edgeswap_compress.errors import DatasetDamaged, DatasetMismatch
+from edgeswap_runtime.files import canonical_json, require_folder, sha256_file, write_bytes
 from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _MAX_HEADER_BYTES = 1 << 20
 
 
 def shard_name(index: int) -> str:
-    """File name of a shard."""
+    """Name the file of a shard."""
     return f"shard-{index:05d}.safetensors"
 
 
@@ -62,7 +62,7 @@ def write_shard(path: Path, groups: Sequence[Group]) -> None:
 
 
 def map_shard(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a shard as read-only views of the file.
+    """Map the tensors of a shard as read-only views of the file.
 
     Raises:
         DatasetDamaged: the file is missing, or its header does not describe its bytes.
@@ -118,44 +118,44 @@ class Dataset:
 
     @property
     def identities(self) -> int:
-        """K, the identities of a group."""
+        """Count the identities of a group, K."""
         return self.settings.identities
 
     @property
     def pictures(self) -> int:
-        """P = K (K + 1), the pictures of a group."""
+        """Count the pictures of a group, P = K (K + 1)."""
         return self.identities * (self.identities + 1)
 
     @property
     def digest(self) -> str:
-        """sha256 over the settings and the shards' own hashes: the same pixels, the same digest."""
+        """Hash the settings and the shards' own hashes: the same pixels, the same digest."""
         pixels = {"settings": self.manifest["settings"], "shards": self.manifest["shards"]}
         return hashlib.sha256(canonical_json(pixels)).hexdigest()
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What decided every pixel but for the machine, as JSON values."""
+        """Give what decided every pixel but for the machine, as JSON values."""
         names = ("settings", "groups", "renderer_version", "assets")
         return {name: self.manifest[name] for name in names}
 
     def images(self, group: int) -> NDArray[np.uint8]:
-        """(P, S, S, 3) RGB of a group, a read-only view of the file."""
+        """Read the pictures of a group: (P, S, S, 3) RGB, a read-only view of the file."""
         return self._tensor("images", group)
 
     def masks(self, group: int) -> NDArray[np.uint8]:
-        """(P, S, S) inner-face weights of a group, a read-only view of the file."""
+        """Read the inner-face masks of a group: (P, S, S), a read-only view of the file."""
         return self._tensor("masks", group)
 
     def landmarks(self, group: int) -> NDArray[np.float32]:
-        """(P, 5, 2) landmarks of a group in pixels, a read-only view of the file."""
+        """Read the landmarks of a group: (P, 5, 2), pixels, a read-only view of the file."""
         return self._tensor("landmarks", group)
 
     def triplets(self) -> NDArray[np.int64]:
-        """(T, 3) positions of source, target and truth within any group."""
+        """Give the positions (T, 3) of source, target and truth within any group."""
         return triplets(self.settings.identities)
 
     def picture(self, scene: int, inner: int) -> int:
-        """Position within a group of scene b's person wearing inner face a."""
+        """Give the position within a group of scene b's person wearing inner face a."""
         return picture_index(self.settings.identities, scene, inner)
 
     def verify(self) -> None:
@@ -189,7 +189,7 @@ class Dataset:
         return self._mapped[shard][name][row]
 
     def _map(self, shard: int) -> dict[str, NDArray[Any]]:
-        """The tensors of a shard, which must be of the manifest's sizes."""
+        """Map the tensors of a shard, which must be of the manifest's sizes."""
         path = self.path / shard_name(shard)
         tensors = map_shard(path)
         groups = min(self._per_shard, len(self.groups) - shard * self._per_shard)
@@ -204,7 +204,7 @@ class Dataset:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest of a dataset folder, or None where there is none.
+    """Read the manifest of a dataset folder; None where there is none.
 
     Raises:
         DatasetDamaged: it is not a dataset's manifest.
@@ -228,13 +228,13 @@ def read_dataset(path: Path | str) -> Dataset:
     """Open a dataset; its shards' sizes and headers are checked, their contents on `verify()`.
 
     Raises:
-        DatasetMissing: there is no manifest.
+        BadFolder: there is no manifest.
         DatasetDamaged: the manifest or a shard's size is wrong.
     """
     folder = Path(path)
     manifest = read_manifest(folder)
     if manifest is None:
-        raise DatasetMissing(folder)
+        require_folder(folder, what="dataset", holds=MANIFEST, make="edgeswap data render")
     check_manifest(manifest, folder / MANIFEST)
     for shard in manifest["shards"]:
         file = folder / shard["file"]

@@ -1,4 +1,4 @@
-"""What a pipeline folder holds beside its U-Net and would lose if the U-Net went on alone."""
+"""Find what a pipeline folder holds beside its U-Net, and would lose without it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS = {"_ip.": "an IP-Adapter", "image_projection": "an IP-Adapter", "lora_": "
 
 
 def companion_of(folder: Path) -> tuple[str, str] | None:
-    """The first thing in a pipeline folder that changes what its U-Net does.
+    """Find the first thing in a pipeline folder that changes what its U-Net does.
 
     Returns:
         (file or folder or entry, what it is), or None where the U-Net is alone.
@@ -52,7 +52,7 @@ def _index(folder: Path) -> dict[str, object]:
 
 
 def companion_message(folder: Path, found: str, what: str) -> str:
-    """One line: what was found, what would be lost, what to type instead."""
+    """Say in one line what was found, what would be lost, and what to type instead."""
     return (
         f"{folder} holds {what} ({found}), which would be lost: the U-Net alone is read, pruned "
         f"and exported; if that is what you want, name {folder / 'unet'} instead"
@@ -60,5 +60,5 @@ def companion_message(folder: Path, found: str, what: str) -> str:
 
 
 def tensor_owner(name: str) -> str | None:
-    """Whose tensor this is, where it is not the U-Net's own."""
+    """Tell what a tensor belongs to, where it is not the U-Net's own."""
     return next((what for part, what in KEYS.items() if part in name), None)

@@ -1,4 +1,4 @@
-"""Inputs that run any supported U-Net once, derived from its config."""
+"""Make example inputs for any supported U-Net from its config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def example_inputs(
     batch: int = 1,
     device: torch.device | str = "meta",
 ) -> dict[str, Any]:
-    """Keyword arguments for one forward pass of a U-Net.
+    """Make the keyword arguments for one forward pass of a U-Net.
 
     Args:
         config: of a `UNet2DConditionModel` or `UNet2DModel`. Where it states no sample size, 64.
@@ -96,6 +96,6 @@ def _added_conditions(config: Mapping[str, Any], batch: int) -> dict[str, torch.
 
 
 def timestep_dtype(config: Mapping[str, Any]) -> torch.dtype:
-    """Of the timesteps: a learned embedding is a table, which has rows and nothing between them."""
+    """Choose the dtype of timesteps: integers for a learned embedding, which is a table of rows."""
     learned = config.get("time_embedding_type") == "learned"
     return torch.int64 if learned else torch.float32

@@ -1,4 +1,4 @@
-"""Where a U-Net lies in a folder and what its config.json says, read without torch."""
+"""Find a U-Net in a folder and read its config.json, without torch."""
 
 from __future__ import annotations
 
@@ -9,34 +9,42 @@ from edgeswap_compress._pruning_errors import BadUNetFolder, HasCompanion, Unsup
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
 from edgeswap_compress.diffusers_folder.config import config_problem
 from edgeswap_compress.diffusers_folder.unet_kinds import unsupported_family
+from edgeswap_runtime.files import require_folder
 from edgeswap_runtime.strict_json import JsonError, read_json
 
 CONFIG_NAME = "config.json"
 PLAN_NAME = "pruning.json"
 CLASS_NAMES = ("UNet2DConditionModel", "UNet2DModel")
-_REMEDY = "name a diffusers U-Net or pipeline folder, or a swap checkpoint"
 
 
 def unet_home(folder: Path) -> Path:
-    """Where a U-Net's config.json lies: the folder itself, or its `unet/`.
+    """Find the folder of a U-Net's config.json: the folder itself, or its `unet/`.
+
+    Args:
+        folder: of a U-Net, a diffusers pipeline or a swap checkpoint.
 
     Raises:
-        BadUNetFolder: in neither.
+        BadFolder: it lies in neither.
         HasCompanion: a pipeline has a ControlNet, an adapter or LoRA weights beside its U-Net.
     """
+    require_folder(
+        folder,
+        what="checkpoint and no diffusers U-Net",
+        holds=(CONFIG_NAME, f"unet/{CONFIG_NAME}"),
+        make="edgeswap train, or with diffusers' save_pretrained",
+    )
     if (folder / CONFIG_NAME).is_file():
         return folder
-    if (folder / "unet" / CONFIG_NAME).is_file():
-        if (found := companion_of(folder)) is not None:
-            raise HasCompanion(companion_message(folder, *found))
-        return folder / "unet"
-    if not folder.is_dir():
-        raise BadUNetFolder(folder, "there is no such folder", _REMEDY)
-    raise BadUNetFolder(folder, "there is no config.json in it or in its unet/", _REMEDY)
+    if (found := companion_of(folder)) is not None:
+        raise HasCompanion(companion_message(folder, *found))
+    return folder / "unet"
 
 
 def read_unet_config(path: Path) -> dict[str, Any]:
-    """A U-Net's config.json, with every value within its bounds.
+    """Read a U-Net's config.json, and check that every value is within its bounds.
+
+    Args:
+        path: of the config.json.
 
     Raises:
         BadUNetFolder: it is missing, is not JSON, or holds a value of the wrong kind or size.
@@ -62,7 +70,7 @@ def read_unet_config(path: Path) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Read a file that holds a JSON object.
 
     Raises:
         BadUNetFolder: the file is not one.

@@ -14,7 +14,7 @@ PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The plain file or index where there is one, else the only variant."""
+    """List a folder's weights files: the plain ones if there are some, else the one variant."""
     if (folder / WEIGHTS_NAME).is_file():
         return [folder / WEIGHTS_NAME]
     if (folder / INDEX_NAME).is_file():

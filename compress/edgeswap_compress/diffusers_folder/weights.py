@@ -1,4 +1,4 @@
-"""Weights files of a diffusers folder: found, opened without being read, every tensor checked."""
+"""Open the weights files of a diffusers folder, and check every tensor's name and shape."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_ou
 
 
 def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors of a module, mapped from disk: the bytes are read when they are used.
+    """Open the tensors of a module, mapped from disk: the bytes are read when they are used.
 
     Args:
         folder: holds one weights file, or several and an index, or one variant of either.
@@ -55,7 +55,7 @@ def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether no value is NaN or infinite, in one pass without a copy."""
+    """Tell whether no value is NaN or infinite, in one pass without a copy."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return True
     least, most = torch.aminmax(tensor.detach())

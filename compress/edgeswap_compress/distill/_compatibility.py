@@ -108,6 +108,7 @@ def check_autoencoder(path: Path, other: SwapConfig, student: SwapConfig) -> Non
     Args:
         path: checkpoint that lends it.
         other: its config.
+        student: config of the student.
 
     Raises:
         InvalidCheckpoint: it is so.

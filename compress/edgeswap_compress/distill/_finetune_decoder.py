@@ -1,4 +1,4 @@
-"""The last phase of a student: its decoder learns to show its swaps as sharp as the truths."""
+"""Last phase of a distillation: finetune the decoder on the student's own swaps."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class DecoderObjective:
         self._swap, self._dtype = task.swap_config, next(vae.parameters()).dtype
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of random triplets."""
+        """Compute the loss of random triplets."""
         batch = self._task.draw(draw, batch_size)
         with torch.no_grad():
             noise = draw.normal(batch.truth)
@@ -86,7 +86,7 @@ class DecoderObjective:
     def _adversarial_loss(
         self, output: Tensor, crops: Tensor, mask: Tensor, parts: dict[str, float]
     ) -> Tensor:
-        """Losses of decoder and discriminator: the gradient of each reaches that one alone."""
+        """Compute the adversarial losses; the gradient of each reaches that network alone."""
         judge = self._discriminator
         if judge is None:
             return torch.zeros(())
@@ -100,7 +100,7 @@ class DecoderObjective:
         return found - self._adversarial_weight * real_looking
 
     def evaluate(self) -> dict[str, float]:
-        """Of the fixed triplets, against the truths' own pixels, see ``reconstruction_figures``."""
+        """Measure the fixed triplets against the truths, see ``reconstruction_figures``."""
         batch, _, _ = self._task.fixed()
         crops, mask = truths(self._held_out, batch.triplets)
         return reconstruction_figures(self._decode(self._task.swap_fixed()[0], batch), crops, mask)
@@ -111,7 +111,7 @@ class DecoderObjective:
 
 
 def truths(pictures: Pictures, triplets: TripletDraw) -> tuple[Tensor, Tensor]:
-    """The truths of triplets (N, 3, R, R) in [-1, 1], and their masks (N, 1, R, R) in [0, 1].
+    """Read the truths of triplets (N, 3, R, R) in [-1, 1], and their masks (N, 1, R, R).
 
     Groups beyond the dataset's are its mirrored ones.
     """

@@ -1,4 +1,4 @@
-"""A sheet of the student's swaps so far, beside the truth and the teacher's."""
+"""Preview of a distillation: the student's swaps beside the truth and the teacher's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = 8
 
 
 class WithPreview:
-    """An objective that also draws when it is evaluated.
+    """Objective that also draws a preview when it is evaluated.
 
     Args:
         task: what is fitted.
@@ -32,11 +32,11 @@ class WithPreview:
         self.module = task.module
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """The task's."""
+        """Compute the task's loss."""
         return self._task.loss(draw, batch_size, done)
 
     def evaluate(self) -> dict[str, float]:
-        """The task's figures, and the sheet."""
+        """Measure the task's figures, and draw the preview."""
         figures = self._task.evaluate()
         self._write(self._task.swap_fixed())
         return figures

@@ -1,4 +1,4 @@
-"""The teacher's answers: DDIM trajectories from noise to sample, computed once and kept on disk."""
+"""Trajectories of the teacher: DDIM from noise to sample, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Trajectories:
 
 
 def trajectory_triplets(data: LatentGroups, config: DistillConfig) -> TripletDraw:
-    """The triplets that the trajectories belong to, in order."""
+    """Draw the triplets that the trajectories belong to, in order."""
     rng = Draw.of(config.fit.seed, 2**31).rng
     return draw_triplets(rng, len(data), data.identities, config.teacher.targets)
 
@@ -62,8 +62,10 @@ def teacher_trajectories(
     Args:
         teacher: in its compute dtype.
         data: latents in the teacher's space.
+        config: number of trajectories and steps.
         folder: cache, one file a part of 64 trajectories.
         key: hash of teacher, data and settings; parts with another key are computed again.
+        progress: told of evaluations done and in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     triplets = trajectory_triplets(data, config)
@@ -93,7 +95,7 @@ def _report_step(
 
 
 def student_timesteps(teacher: Checkpoint, config: DistillConfig) -> Tensor:
-    """Every (teacher_steps / steps)-th timestep of the teacher's trailing schedule."""
+    """Give every (teacher_steps / steps)-th timestep of the teacher's trailing schedule."""
     teacher.scheduler.set_timesteps(config.teacher_steps)
     timesteps: Tensor = teacher.scheduler.timesteps
     return timesteps[:: config.teacher_steps // config.steps].clone()
@@ -116,7 +118,7 @@ def _sample(
     config: DistillConfig,
     report: Callable[[int], None],
 ) -> dict[str, Tensor]:
-    """A part's trajectories; ``report`` is told how many evaluations are done."""
+    """Sample a part's trajectories; ``report`` is told how many evaluations are done."""
     shape = (part.stop - part.start, *data.latents.shape[2:])
     noise = Draw.of(config.fit.seed + 1, part.start).normal(torch.empty(shape))
     states, results = [], []
@@ -144,7 +146,7 @@ def _sample_chunk(
     config: DistillConfig,
     report: Callable[[int], None],
 ) -> tuple[Tensor, Tensor]:
-    """States (N, steps, C, S, S) and results (N, C, S, S) from the noise x."""
+    """Sample states (N, steps, C, S, S) and results (N, C, S, S) from the noise x."""
     dtype = next(teacher.unet.parameters()).dtype
     swap, scheduler = teacher.swap, teacher.scheduler
     scale = swap.guidance_scale if config.teacher.guidance is None else config.teacher.guidance

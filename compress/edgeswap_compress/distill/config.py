@@ -103,7 +103,7 @@ class Dmd2Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderPhase:
-    """The last phase: the student's decoder learns to show its swaps as sharp as the truths.
+    """The last phase of a distillation, which finetunes the student's decoder.
 
     Attributes:
         share: share of the budget; 0 leaves the decoder as it is, 1 trains nothing else.
@@ -148,12 +148,12 @@ class DistillConfig(FittedConfig):
 
     @property
     def teacher_steps(self) -> int:
-        """DDIM steps of the teacher: as asked for, or the method's own."""
+        """Count the teacher's DDIM steps: as asked for, or the method's own."""
         return self.teacher.steps or max(METHODS[self.method], self.steps)
 
     @property
     def method_shares(self) -> list[float]:
-        """Shares of the budget of the method's phases; the rest is the decoder's."""
+        """Give the shares of the budget of the method's phases; the rest is the decoder's."""
         halvings = (self.teacher_steps // self.steps).bit_length() - 1
         phases = halvings if self.method == "progressive" else 1
         return [(1.0 - self.decoder.share) / phases] * phases

@@ -54,7 +54,7 @@ class DistillPhases:
         self._cadence, self._tracker, self._report = cadence, tracker, report
 
     def fit(self, tasks: Iterable[tuple[str, StudentTask]]) -> Fitted | None:
-        """All tasks in turn; None if the cadence stopped one."""
+        """Fit all tasks in turn; return None if the cadence stopped one."""
         samples, last = 0, None
         for name, task in tasks:
             task.module.train()
@@ -70,9 +70,11 @@ class DistillPhases:
     def finetune_decoder(
         self, task: Student, student: Checkpoint, pictures: tuple[Pictures, Pictures]
     ) -> bool:
-        """Let the decoder learn from the fitted student's swaps; False if the cadence stopped it.
+        """Finetune the decoder on the fitted student's swaps; False if the cadence stopped it.
 
         Args:
+            task: the fitted student.
+            student: its checkpoint, whose decoder learns.
             pictures: of the training data and of the held-out data.
         """
         config = self._config
@@ -104,7 +106,7 @@ class DistillPhases:
         return self._config.fit.fit_config(steps)
 
     def _steps(self, objective: Any, name: str, share: float) -> int:
-        """Steps of a phase, for its share of the budget."""
+        """Give the steps of a phase, for its share of the budget."""
         return budgeted_steps(
             objective,
             self._config,
@@ -120,7 +122,7 @@ class DistillPhases:
 
 
 def trained(student: Checkpoint, run: Path) -> Checkpoint:
-    """A float32 student with the weights of a fit; what did not learn is as it was."""
+    """Give a float32 student the weights of a fit; what did not learn is as it was."""
     for name in ("unet", "conditioner"):
         trained_module(getattr(student, name), run, f"{name}.")
     return student
@@ -128,7 +130,7 @@ def trained(student: Checkpoint, run: Path) -> Checkpoint:
 
 @torch.no_grad()
 def trained_module(module: Any, run: Path, prefix: str = "") -> Any:
-    """A float32 module with the averaged weights of a fit, which are float32 too; returns it."""
+    """Give a float32 module the averaged weights of a fit, and return it."""
     with safe_open(run / "state.safetensors", framework="pt") as file:
         learned = set(file.keys())
         for name, parameter in module.named_parameters():

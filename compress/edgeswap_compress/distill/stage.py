@@ -95,7 +95,7 @@ def distill(
 
     Raises:
         OutputExists: ``out`` exists.
-        BadFolder, DatasetMissing, DatasetMismatch: an input is missing, or of another kind.
+        BadFolder, DatasetMismatch: an input is missing, or of another kind.
         InvalidCheckpoint: the student does not work in the teacher's latent space.
         TrainingStopped: the run folder belongs to another call.
     """
@@ -113,7 +113,7 @@ def distill(
 
 
 def _key(files: DistillFiles, config: DistillConfig) -> dict[str, str]:
-    """What the run folder belongs to."""
+    """Give what the run folder belongs to."""
     student = (files.student, files.autoencoder)
     inputs = {
         "teacher": fingerprint(files.teacher),
@@ -172,7 +172,7 @@ def _fitted(
     key: dict[str, str],
     report: Callable[[str], Any],
 ) -> Fitted | None:
-    """The student after its method's phases, or as it is where the decoder's phase is all."""
+    """Fit the student by its method, or leave it where the decoder's phase is all."""
     if inputs.config.decoder.share == 1.0:
         return Fitted(Student(inputs), None, 0)
     return phases.fit(_tasks(inputs, run, key, report))
@@ -181,10 +181,13 @@ def _fitted(
 def _taught(
     start: Checkpoint, asked: dict[str, Any], fitted: Fitted, run: Path, teacher: str
 ) -> Checkpoint:
-    """The student as it began, with what it has learned, and how.
+    """Assemble the student: as it began, with what it has learned, and how.
 
     Args:
+        start: the student before.
         asked: the config, as the history keeps it.
+        fitted: what was fitted.
+        run: folder of the run.
         teacher: its fingerprint.
     """
     student, figures = start, dict[str, float]()
@@ -254,7 +257,7 @@ def _encode(
 def _tasks(
     inputs: DistillInputs, run: Path, key: dict[str, str], report: Callable[[str], Any]
 ) -> Iterator[tuple[str, StudentTask]]:
-    """What is fitted one after the other, each from where the one before it has led."""
+    """List what is fitted one after the other, each from where the one before it has led."""
     config = inputs.config
     if config.method == "trajectory":
         with processes().main_first():
@@ -285,7 +288,7 @@ def _tasks(
 def _with_fresh_judge(
     inputs: DistillInputs, run: Path, cadence: Cadence, progress: Any
 ) -> DistillInputs:
-    """An identity encoder that nothing was trained against yet."""
+    """Train an identity encoder that nothing was trained against yet."""
     settings: Any = inputs.teacher.conditioner.config
     config = inputs.config
     with torch.random.fork_rng(devices=[]):
@@ -313,7 +316,7 @@ def _with_fresh_judge(
 
 
 def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
-    """A student as it begins: as it is on disk, or with another checkpoint's small autoencoder.
+    """Load a student as it begins: as on disk, or with another checkpoint's small autoencoder.
 
     Raises:
         InvalidCheckpoint: that one's autoencoder is not small, or has latents of another shape.
@@ -331,7 +334,7 @@ def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
 
 
 def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoint, Checkpoint]:
-    """Teacher and student in their compute dtype, checked to work in one latent space.
+    """Load teacher and student in their compute dtype, checked to work in one latent space.
 
     Raises:
         InvalidCheckpoint: they do not, or one is damaged.

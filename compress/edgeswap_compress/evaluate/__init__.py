@@ -1,4 +1,4 @@
-"""Judging swaps: against the exact truth, and by a recognizer that no model has seen."""
+"""Evaluation of swaps: against the exact truth, and by a recognizer that no model has seen."""
 
 from __future__ import annotations
 

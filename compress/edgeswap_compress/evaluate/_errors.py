@@ -1,4 +1,4 @@
-"""What evaluation raises on purpose.
+"""Errors of the evaluation.
 
 CompressError                  (edgeswap_compress)
 └── EvaluateError

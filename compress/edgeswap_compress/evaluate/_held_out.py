@@ -30,7 +30,7 @@ _FOLDER = Path(__file__).parent / "sets"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOutSet:
-    """A set that figures are quoted on.
+    """A published held-out set.
 
     Attributes:
         name: what `--set` calls it.
@@ -46,7 +46,7 @@ class HeldOutSet:
 
     @classmethod
     def of(cls, name: str, dataset: Dataset) -> HeldOutSet:
-        """The set that a rendered dataset makes."""
+        """Describe a rendered dataset as a set."""
         return cls(
             name=name,
             recipe=dataset.recipe,
@@ -55,18 +55,18 @@ class HeldOutSet:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What `sets/NAME.json` holds."""
+        """Convert to what `sets/NAME.json` holds."""
         hashes = {"dataset_digest": self.dataset_digest, "pairs_sha256": self.pairs_sha256}
         return {"recipe": self.recipe, **hashes}
 
     @property
     def folder(self) -> Path:
-        """Where its pictures lie once they are rendered; another recipe lies elsewhere."""
+        """Name the folder of the rendered pictures; another recipe has another folder."""
         key = hashlib.sha256(canonical_json(self.recipe)).hexdigest()[:16]
         return cache_folder() / f"{self.name}-{key}"
 
     def open(self, progress: Callable[[int, bool], None] | None = None) -> Dataset:
-        """The set from the cache; what is missing there is rendered first.
+        """Open the set from the cache; what is missing there is rendered first.
 
         Args:
             progress: as for `edgeswap_compress.data.render_dataset`.
@@ -106,12 +106,12 @@ class HeldOutSet:
 
 
 def set_names() -> list[str]:
-    """Names of the published sets."""
+    """List the names of the published sets."""
     return sorted(path.stem for path in _FOLDER.glob("*.json"))
 
 
 def held_out_set(name: str) -> HeldOutSet:
-    """A published set by its name.
+    """Find a published set by its name.
 
     Raises:
         InvalidEvaluation: there is none of that name.
@@ -122,12 +122,12 @@ def held_out_set(name: str) -> HeldOutSet:
 
 
 def is_published(dataset_digest: str) -> bool:
-    """Whether these are, bit for bit, the pictures of a published set."""
+    """Tell whether these are, bit for bit, the pictures of a published set."""
     return any(held_out_set(name).dataset_digest == dataset_digest for name in set_names())
 
 
 def deviation(dataset: Dataset) -> str | None:
-    """What to tell of a published set whose pictures came out otherwise; None of any other."""
+    """Describe how the pictures of a published set differ from the published ones, or None."""
     for published in map(held_out_set, set_names()):
         if published.recipe == dataset.recipe and published.dataset_digest != dataset.digest:
             return (

@@ -1,4 +1,4 @@
-"""What is measured of one kind of picture, pair by pair, before anything is averaged."""
+"""Measures of one kind of picture, pair by pair, before anything is averaged."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Row:
 
     @classmethod
     def joined(cls, parts: Sequence[Row]) -> Row:
-        """One row of several batches."""
+        """Join the rows of several batches."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
 
 def means(values: Values, n: int | None = None) -> Ratio:
-    """The mean of one value a pair; of n pairs those beyond the values are left out of it."""
+    """Average one value for each pair; of n pairs those beyond the values are left out."""
     missing = (n or len(values)) - len(values)
     return np.pad(values, (0, missing)), np.pad(np.ones(len(values)), (0, missing))
 
@@ -58,7 +58,7 @@ def measures(
     gallery: NDArray[np.floating],
     pairs: PairList,
 ) -> dict[str, Ratio]:
-    """Every metric of a row that is a ratio of sums over pairs: see `_report.METRICS`.
+    """Compute every metric of a row that is a ratio of sums over pairs, see `METRICS`.
 
     Args:
         row: whose.

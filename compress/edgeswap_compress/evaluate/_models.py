@@ -1,4 +1,4 @@
-"""Checkpoints and bundles behind one face: crops and noise in, swapped crops out."""
+"""Checkpoints and bundles behind one interface: crops and noise in, swapped crops out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What a report says of the model it judges.
+    """Facts about a judged model, for the report.
 
     Attributes:
         kind: "checkpoint" or "bundle".
@@ -88,22 +88,23 @@ class Sampling:
 
 
 class SwapModel(Protocol):
-    """A swap model, ready to run."""
+    """Swap model, opened and ready to run."""
 
     @property
     def facts(self) -> ModelFacts:
-        """What it is."""
+        """Give its facts."""
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
-        """Each target with the inner face of its source, not pasted.
+        """Swap the inner face of each source into its target, not pasted.
 
         Args:
-            targets, sources: (N, R, R, 3) uint8, RGB, aligned.
+            targets: (N, R, R, 3) uint8, RGB, aligned.
+            sources: of the same shape.
             noise: (N, C, S, S) standard normal.
         """
 
     def reconstruct(self, crops: Crops) -> Crops | None:
-        """Crops through the model's autoencoder alone; None where that cannot be told apart."""
+        """Encode and decode crops by the autoencoder; None where that cannot be told apart."""
 
 
 @contextmanager
@@ -124,7 +125,7 @@ def open_model(path: Path | str, sampling: Sampling) -> Iterator[SwapModel]:
 
 
 def model_kind(folder: Path) -> str:
-    """What a folder holds, "checkpoint" or "bundle".
+    """Tell what a folder holds, "checkpoint" or "bundle".
 
     Raises:
         NotAModel: neither.
@@ -181,7 +182,7 @@ class CheckpointModel:
         )
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
-        """As `SwapModel.swap`, in one batch."""
+        """Swap as `SwapModel.swap`, in one batch."""
         import torch
 
         from edgeswap_compress.fit.latent_cache import to_tensor
@@ -196,7 +197,7 @@ class CheckpointModel:
         return _to_crops(output.crops)
 
     def reconstruct(self, crops: Crops) -> Crops:
-        """As `SwapModel.reconstruct`."""
+        """Encode and decode crops, see `SwapModel.reconstruct`."""
         import torch
 
         from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
@@ -260,7 +261,7 @@ class BundleModel:
         )
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
-        """As `SwapModel.swap`."""
+        """Swap as `SwapModel.swap`, crop by crop."""
         swapped = [
             self._swapper.swap_crop(
                 target, self._swapper.identity_of_crops([source]), noise=start[None]
@@ -270,7 +271,7 @@ class BundleModel:
         return np.stack(swapped)
 
     def reconstruct(self, crops: Crops) -> Crops | None:
-        """None: a bundle's decoder only knows samples; its checkpoint tells."""
+        """Give None: a bundle's decoder takes samples, not latents."""
         return None
 
 
@@ -279,7 +280,7 @@ def _sampler_name(scheduler: Any) -> str:
 
 
 def _folder_sha256(folder: Path) -> str:
-    """Hash over the names and contents of all files of a folder."""
+    """Hash the names and contents of all files of a folder."""
     files = {
         path.relative_to(folder).as_posix(): sha256_file(path)
         for path in sorted(folder.rglob("*"))
@@ -289,5 +290,5 @@ def _folder_sha256(folder: Path) -> str:
 
 
 def _to_crops(tensor: Any) -> Crops:
-    """(N, 3, R, R) in [-1, 1] to (N, R, R, 3) uint8, rounded as the runtime does."""
+    """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does."""
     return to_uint8((tensor.permute(0, 2, 3, 1).numpy() + 1) * np.float32(127.5))

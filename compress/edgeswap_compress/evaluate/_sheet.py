@@ -1,4 +1,4 @@
-"""The contact sheet of an evaluation: best, median and worst swaps beside source and truth."""
+"""Contact sheet of an evaluation: best, median and worst swaps beside source and truth."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def require_new_png(path: Path) -> None:
 
 
 def chosen_cases(psnr_db: NDArray[np.float64], rows: int) -> dict[str, NDArray[np.int64]]:
-    """Which pairs to show, by PSNR inside the face.
+    """Choose the pairs to show, by PSNR inside the face.
 
     Args:
         psnr_db: (n,).
@@ -62,7 +62,7 @@ def chosen_cases(psnr_db: NDArray[np.float64], rows: int) -> dict[str, NDArray[n
 
 
 def contact_sheet(dataset: HeldOut, report: EvaluationReport, *, rows: int = 6) -> Image.Image:
-    """Best, median and worst swaps side by side, a block of four columns each.
+    """Draw best, median and worst swaps side by side, a block of four columns each.
 
     Args:
         dataset: the one that was judged.

@@ -141,7 +141,7 @@ def _check_model(path: Path, sampling: Sampling, size_px: int) -> None:
 
 
 def _check_data(args: argparse.Namespace) -> tuple[int, tuple[str, ...]]:
-    """Side of the crops to be judged on, and the assets that must be there to render them."""
+    """Find the side of the crops to be judged on, and the assets needed to render them."""
     from edgeswap_compress.data.grid import GroupSettings
     from edgeswap_compress.data.shards import read_dataset, read_manifest
     from edgeswap_compress.evaluate._held_out import held_out_set
@@ -180,7 +180,7 @@ def _teacher_sampling(args: argparse.Namespace) -> Sampling:
 
 
 def _dataset(args: argparse.Namespace, report_progress: StageProgress) -> Dataset:
-    """The dataset that was named, checked; a published set is rendered if it is not there yet."""
+    """Open the dataset that was named; a published set is rendered if it is not there yet."""
     from edgeswap_compress.data import read_dataset
     from edgeswap_compress.evaluate._held_out import held_out_set
 
@@ -216,7 +216,7 @@ def _print(reports: list[EvaluationReport], *, as_json: bool) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between; argparse tells what is none."""
+    """Read whole numbers with commas between."""
     return tuple(int(part) for part in text.split(","))
 
 

@@ -12,7 +12,7 @@ SPREAD_PAIRS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateConfig:
-    """On what to judge, and how closely.
+    """Settings of an evaluation: on what to judge, and how closely.
 
     Attributes:
         limit: only the first so many pairs of the list.

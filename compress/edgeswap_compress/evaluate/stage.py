@@ -1,4 +1,4 @@
-"""Judging swap models on held-out triplets whose exact truth is known."""
+"""Evaluation of swap models on held-out triplets whose exact truth is known."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TEMPLATE_TOLERANCE_PX = 0.5  # at 96 px: a shift that no measure below would no
 
 
 class Evaluation:
-    """The pairs of a held-out set before their judges; any number of models are judged on them.
+    """Evaluation of any number of models on the pairs of one held-out set.
 
     Every model starts a pair from the same noise, so that two reports differ by their models alone.
 
@@ -126,7 +126,7 @@ class Evaluation:
 
     @cached_property
     def _gallery(self) -> NDArray[np.floating]:
-        """(groups * K, D) everybody's embedding, in the order of `PairList.source_person`."""
+        """Embed everybody: (groups * K, D), in the order of `PairList.source_person`."""
         found: NDArray[np.floating] = self._each(
             "looking at the gallery", self._judge.embed, people(self.dataset)
         )
@@ -141,12 +141,12 @@ class Evaluation:
 
     @cached_property
     def _bounds(self) -> dict[str, Row]:
-        """The ceiling and the floor that are the same for all models."""
+        """Measure the ceiling and the floor that are the same for all models."""
         shown = {"truth": self._shown.truth, "target": self._shown.target}
         return {name: self._row(name, pictures) for name, pictures in shown.items()}
 
     def _bounds_of(self, model: SwapModel) -> dict[str, Row]:
-        """Ceilings and floors that depend on the model's mask and autoencoder."""
+        """Measure ceilings and floors that depend on the model's mask and autoencoder."""
         key = model.facts.sha256, model.facts.precision
         if key not in self._of_models:
             mask, target = model.facts.mask, self._shown.target
@@ -164,7 +164,7 @@ class Evaluation:
     def _scores(
         self, rows: dict[str, Row], ratios: dict[str, dict[str, Ratio]]
     ) -> dict[str, dict[str, Score]]:
-        """Every row's scores, with intervals from resampled groups."""
+        """Compute every row's scores, with intervals from resampled groups."""
         groups, clusters = np.unique(self.pairs.group, return_inverse=True)
         rng = np.random.default_rng(self.config.seed)
         counts = resample_counts(len(groups), self.config.resamples, rng)
@@ -181,7 +181,7 @@ class Evaluation:
         }
 
     def _diversity(self, model: SwapModel, swaps: Crops) -> dict[str, Ratio]:
-        """How the first pairs' swaps differ from noise to noise."""
+        """Measure how the first pairs' swaps differ from noise to noise."""
         if self.config.seeds == 1:
             return {}
         n, total = min(SPREAD_PAIRS, len(self.pairs)), len(self.pairs)
@@ -198,7 +198,7 @@ class Evaluation:
         }
 
     def _likeness(self, swaps: Crops, swap: Row, teacher: EvaluationReport) -> dict[str, Ratio]:
-        """How near the swaps are to a teacher's."""
+        """Measure how near the swaps are to a teacher's."""
 
         def compare(which: NDArray[np.int64]) -> NDArray[np.float64]:
             inside = self._shown[which].inside
@@ -211,7 +211,7 @@ class Evaluation:
         }
 
     def _swaps(self, model: SwapModel, pairs: PairList, seed: int) -> Crops:
-        """(n, R, R, 3) the first pairs' swaps, not pasted."""
+        """Swap the pairs, not pasted: (n, R, R, 3)."""
         shape = model.facts.latent_shape
 
         def swap(which: NDArray[np.int64]) -> Crops:
@@ -243,7 +243,7 @@ class Evaluation:
         return np.concatenate(self._parts(text, function, items))
 
     def _parts(self, text: str, function: Callable[[Any], Any], items: Any) -> list[Any]:
-        """The function of each batch of the items, told to whoever watches."""
+        """Apply a function to each batch of the items, and report the progress."""
         parts = []
         for start in range(0, len(items), self.config.batch_size):
             self._progress(start, len(items), text)
@@ -263,7 +263,7 @@ class Evaluation:
 
     @property
     def _template(self) -> NDArray[np.float64]:
-        """(5, 2) where datasets are rendered to have their landmarks."""
+        """Give the landmarks (5, 2) that datasets are rendered to have."""
         return TEMPLATE_96 * self._size / 96
 
     def _check(self, facts: ModelFacts, teacher: EvaluationReport | None) -> None:

@@ -80,7 +80,7 @@ class FitConfig:
 
     @property
     def steps(self) -> int:
-        """Number of optimizer steps."""
+        """Count the optimizer steps."""
         return self.samples // self.batch_size
 
 

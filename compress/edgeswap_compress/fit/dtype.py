@@ -225,7 +225,7 @@ class _Step:
             self._x = torch.randn(2, 128, 16, 16).to(**settings, memory_format=torch.channels_last)
 
     def time_ms(self) -> tuple[float, float]:
-        """Milliseconds of a forward pass, and of a forward and a backward pass together."""
+        """Time a forward pass, and a forward and a backward pass together, in milliseconds."""
         import torch
 
         with torch.no_grad():

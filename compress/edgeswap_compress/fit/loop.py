@@ -1,4 +1,4 @@
-"""The one training loop: an objective gives losses, the loop steps, saves, resumes and reports."""
+"""The training loop: an objective gives losses, the loop steps, saves, resumes and reports."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Draw:
 
     @classmethod
     def of(cls, seed: int, step: int, rank: int = 0) -> Draw:
-        """Generators of a step; processes of other ranks draw other samples."""
+        """Make the generators of a step; processes of other ranks draw other samples."""
         sequence = np.random.SeedSequence([seed, step, *([rank] if rank else [])])
         generator = torch.Generator().manual_seed(
             int(sequence.generate_state(1, np.uint64)[0] >> 1)
@@ -47,24 +47,30 @@ class Draw:
         return cls(np.random.default_rng(sequence), generator, step)
 
     def normal(self, like: Tensor) -> Tensor:
-        """Unit normal noise of the shape of ``like``, float32."""
+        """Draw unit normal noise of the shape of ``like``, float32."""
         return torch.randn(like.shape, generator=self.torch_rng)
 
 
 class Objective(Protocol):
-    """What is fitted."""
+    """What the training loop fits: a module, its loss and its figures."""
 
     @property
     def module(self) -> nn.Module:
-        """The module whose parameters learn."""
+        """Give the module whose parameters learn."""
         ...
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of one batch and its parts; ``done`` is the share of the training behind us."""
+        """Compute the loss of one batch and its parts.
+
+        Args:
+            draw: the randomness of this step.
+            batch_size: samples in the batch.
+            done: share of the training that is done, 0 to 1.
+        """
         ...
 
     def evaluate(self) -> dict[str, float]:
-        """Held-out figures of the module as it is."""
+        """Measure held-out figures of the module as it is."""
         ...
 
 
@@ -105,6 +111,9 @@ def fit(
     Args:
         objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
         config: length, batch, optimizer.
+        cadence: how often to save and evaluate; when to stop early.
+        tracker: receives losses and figures.
+        progress: told of steps done and in all.
         folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
             evaluation without what depends on speed or interruptions).
 
@@ -208,7 +217,7 @@ class _Log:
         self._rows = [] if not path.exists() else [json.loads(line) for line in kept]
 
     def stalled(self, cadence: Cadence) -> bool:
-        """Whether the last ``patience`` evaluations brought nothing better."""
+        """Tell whether the last ``patience`` evaluations brought nothing better."""
         found = [row[cadence.watch] for row in self._rows] if cadence.patience else []
         return bool(found) and len(found) - 1 - found.index(min(found)) >= cadence.patience
 
@@ -222,7 +231,7 @@ class _Log:
         return self._n * self._config.batch_size / max(1e-9, time.monotonic() - self._since)
 
     def line(self) -> str:
-        """One line for the progress display."""
+        """Give one line for the progress display."""
         terms = " ".join(f"{name} {value:.4g}" for name, value in self._means().items())
         return f"{terms} {self._rate():.1f} img/s{self._last_evaluation}"
 

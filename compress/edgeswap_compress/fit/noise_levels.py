@@ -1,4 +1,4 @@
-"""The noise levels of a schedule, and what v-prediction says at each of them."""
+"""Noise levels of a diffusion schedule, and the arithmetic of v-prediction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ CLEAN = -1
 
 
 class NoiseLevels:
-    """x_t = a_t x_0 + s_t noise (2006.11239, eq. 4) for a variance-preserving schedule.
+    """Signal and noise of each timestep of a variance-preserving schedule.
+
+    A noisy sample is x_t = a_t x_0 + s_t noise (2006.11239, eq. 4).
 
     Args:
         scheduler: a checkpoint's, of v-prediction.
@@ -51,26 +53,26 @@ class NoiseLevels:
         self.terminal = len(alphas) - 2
 
     def at(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Signal and noise (N, 1, 1, 1) at timesteps (N,)."""
+        """Give signal and noise (N, 1, 1, 1) at timesteps (N,)."""
         return self._signal[steps].view(-1, 1, 1, 1), self._noise[steps].view(-1, 1, 1, 1)
 
     def add(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
-        """Clean samples with noise, at timesteps (N,)."""
+        """Add noise to clean samples, at timesteps (N,)."""
         a, s = self.at(steps)
         return a * clean + s * noise
 
     def velocity(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
-        """What v-prediction is trained to say (2202.00512, section 4)."""
+        """Give the velocity that v-prediction learns (2202.00512, section 4)."""
         a, s = self.at(steps)
         return a * noise - s * clean
 
     def clean(self, x: Tensor, velocity: Tensor, steps: Tensor) -> Tensor:
-        """The clean sample that a velocity means."""
+        """Recover the clean sample from a predicted velocity."""
         a, s = self.at(steps)
         return a * x - s * velocity
 
     def step(self, x: Tensor, velocity: Tensor, steps: Tensor, after: Tensor) -> Tensor:
-        """One DDIM step (2010.02502, eq. 12 with sigma = 0) from timesteps to earlier ones."""
+        """Take one DDIM step (2010.02502, eq. 12 with sigma = 0) from timesteps to earlier ones."""
         a, s = self.at(steps)
         noise = s * x + a * velocity
         return self.add(self.clean(x, velocity, steps), noise, after)
@@ -82,9 +84,10 @@ def sample(
     noise: Tensor,
     timesteps: Tensor,
 ) -> Tensor:
-    """DDIM from pure noise.
+    """Sample by DDIM from pure noise.
 
     Args:
+        levels: of the schedule.
         velocity: of x (N, C, S, S) at timesteps (N,).
         noise: (N, C, S, S).
         timesteps: (steps,), descending; the last one is followed by the clean sample.
@@ -100,7 +103,7 @@ def sample(
 
 
 def timesteps_of(scheduler: Any, steps: int) -> Tensor:
-    """The timesteps (steps,) that a checkpoint's scheduler visits, descending."""
+    """Give the timesteps (steps,) that a checkpoint's scheduler visits, descending."""
     scheduler.set_timesteps(steps)
     found: Tensor = scheduler.timesteps.clone()
     return found

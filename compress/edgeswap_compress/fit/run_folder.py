@@ -18,7 +18,7 @@ from edgeswap_runtime.files import canonical_json, sha256_file, write_json
 
 
 def reporter(progress: StageProgress | None) -> Callable[[str], Any]:
-    """Progress callbacks of named stages; silent ones for None."""
+    """Make progress callbacks of named stages; silent ones for None."""
     if progress is None:
         return lambda name: None
     return lambda name: lambda done, total, text: progress(name, done, total, text)
@@ -31,7 +31,7 @@ def say(progress: Progress | None, text: str) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash of a checkpoint: its swap.json lists the hash of every other file."""
+    """Hash a checkpoint by its swap.json, which lists the hash of every other file."""
     return sha256_file(path / "swap.json")
 
 
@@ -86,7 +86,7 @@ def _without_dtype(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def last_figures(run: Path) -> dict[str, float]:
-    """A fit's last evaluation, rounded, for the history: the same whatever cut the run short."""
+    """Read a fit's last evaluation, rounded, for the history."""
     figures: dict[str, float] = json.loads((run / FIGURES).read_text())
     return {name: round(value, 6) for name, value in figures.items()}
 
@@ -122,7 +122,7 @@ def steps_in(
     file: Path,
     progress: Progress | None = None,
 ) -> int:
-    """How many steps some minutes are enough for, measured once and kept in ``file``."""
+    """Measure how many steps some minutes are enough for, once; keep the answer in ``file``."""
     with processes().main_first():
         if not file.exists():
             steps = max(10, int(minutes * 60.0 / _step_s(objective, batch_size, seed, progress)))
@@ -131,7 +131,7 @@ def steps_in(
 
 
 def _step_s(objective: Objective, batch_size: int, seed: int, progress: Progress | None) -> float:
-    """Seconds of a step; the module ends as it was."""
+    """Time a step, in seconds; the module ends as it was."""
     before = {name: tensor.clone() for name, tensor in objective.module.named_buffers()}
     begun, timed = 0.0, 5  # one round of critic and student
     for i in range(2 + timed):

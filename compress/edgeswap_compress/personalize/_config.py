@@ -16,6 +16,9 @@ from edgeswap_compress.fit.config import (
     IdentityLossConfig,
 )
 
+PHOTOS = "about five photos of one person"
+"""What a folder of photos is made with, for messages."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalizeConfig(FittedConfig):

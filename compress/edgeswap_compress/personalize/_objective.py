@@ -1,4 +1,4 @@
-"""What personalization fits: the person's photos back, and everybody else as before."""
+"""Objective of a personalization: swaps of the person, and everybody else as before."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIXED = 32
 
 
 class PersonalizeObjective:
-    """Two halves of a batch (DreamBooth, 2208.12242, eq. 2).
+    """Swaps of the person and swaps of others, half a batch each (DreamBooth, 2208.12242, eq. 2).
 
     The person: photo i is the source, photo j in disguise the target, photo j the truth. The prior:
     synthetic triplets, on which the student's answer before is the truth.
@@ -55,7 +55,7 @@ class PersonalizeObjective:
         self._weight = weight / weight.mean()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of the person's swaps and, unless ``prior_weight`` is 0, of as many others."""
+        """Compute the loss of the person's swaps and, unless ``prior_weight`` is 0, of others."""
         config, parts = self._config, dict[str, float]()
         half = batch_size if config.prior_weight == 0 else (batch_size + 1) // 2
         target, source, truth = self._photos(draw, half)
@@ -76,7 +76,7 @@ class PersonalizeObjective:
         target: Tensor,
         parts: dict[str, float],
     ) -> Tensor:
-        """How far clean samples are from the wanted ones, and the faces that they make."""
+        """Measure how far clean samples are from the wanted ones, and so their identities."""
         config, (clean, wanted) = self._config, samples
         total = self._apart(clean, wanted)
         parts[name] = float(total.detach())
@@ -105,7 +105,7 @@ class PersonalizeObjective:
         return target, source, truth
 
     def _prior(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean samples of other people's swaps, what they were before, and the targets."""
+        """Predict clean samples of other people's swaps, now and before, and give the targets."""
         target, source, truth = self._triplets(draw, n)
         now, again = _twice(draw)
         with torch.no_grad():
@@ -120,7 +120,7 @@ class PersonalizeObjective:
         source: Tensor,
         truth: Tensor,
     ) -> Tensor:
-        """The clean samples that a U-Net says at random ones of the student's timesteps."""
+        """Predict clean samples at random ones of the student's timesteps."""
         level = torch.from_numpy(draw.rng.integers(len(self._timesteps), size=len(target)))
         steps = self._timesteps[level]
         clean = latents_to_sample(self._swap, truth, target)
@@ -137,7 +137,7 @@ class PersonalizeObjective:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Distances of fixed swaps: the person's to the photos, others' to what they were.
+        """Measure fixed swaps: the person's against the photos, others' against what they were.
 
         ``fixed_person_before`` is the same distance without the adapters.
         """
@@ -156,6 +156,6 @@ class PersonalizeObjective:
 
 
 def _twice(draw: Draw) -> tuple[Draw, Draw]:
-    """Two draws of the same randomness."""
+    """Make two draws of the same randomness."""
     seed = int(draw.rng.integers(2**31))
     return Draw.of(seed, 0), Draw.of(seed, 0)

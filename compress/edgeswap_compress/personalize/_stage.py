@@ -112,7 +112,7 @@ def _personal(
     photos: int,
     run: Path,
 ) -> Checkpoint:
-    """The student as it was on disk, with the adapters added to its U-Net, and the consent."""
+    """Assemble the student: as on disk, with the adapters added to its U-Net, and the consent."""
     kept = Checkpoint.load(path)
     adapters = trained_module(convert(student.unet, torch.float32), run / "fit")
     copy_originals(adapters, kept.unet, objective.adapted)

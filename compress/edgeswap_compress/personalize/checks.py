@@ -9,7 +9,7 @@ from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.checks import check_dataset
 from edgeswap_compress.data.folders import SUFFIXES
 from edgeswap_compress.errors import UnusablePictures
-from edgeswap_compress.personalize._config import require_student
+from edgeswap_compress.personalize._config import PHOTOS, require_student
 from edgeswap_runtime.files import require_folder
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def check_personalization(
     swap = check_checkpoint(student)
     require_student(student, swap)
     check_dataset(data, swap)
-    require_folder(
-        photos, what="folder of photos", holds=(), make="about five photos of one person"
-    )
+    require_folder(photos, what="folder of photos", holds=(), make=PHOTOS)
     if not any(file.suffix.lower() in SUFFIXES for file in photos.rglob("*")):
         raise UnusablePictures(f"{photos} holds no picture: expected about five of one person")
     if not aligned:

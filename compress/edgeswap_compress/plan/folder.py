@@ -1,4 +1,4 @@
-"""U-Net folders in diffusers' layout, whole or pruned: config.json, safetensors, pruning.json."""
+"""Read and write U-Net folders in diffusers' layout: config.json, safetensors, pruning.json."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticEr
 class UNetFolder:
     """A U-Net that was read from a folder.
 
-    Args:
+    Attributes:
         unet: in evaluation mode, pruned where there is a plan; its config is the original one.
         plan: what was pruned, or None.
     """
@@ -59,7 +59,7 @@ class UNetFolder:
 
 
 def load_unet(folder: Path | str, *, dtype: torch.dtype | None = torch.float32) -> Any:
-    """The U-Net of a folder, ready to run; pruned ones need nothing else than their folder.
+    """Load the U-Net of a folder, ready to run; a pruned one needs nothing but its folder.
 
     Args:
         folder: what `edgeswap prune` or diffusers wrote: a U-Net's own folder, or one that holds
@@ -78,7 +78,7 @@ def load_unet(folder: Path | str, *, dtype: torch.dtype | None = torch.float32) 
 
 
 def read_unet_folder(folder: Path | str, *, dtype: torch.dtype | None = None) -> UNetFolder:
-    """Like `load_unet`, with the plan."""
+    """Load the U-Net of a folder with its plan; see `load_unet`."""
     home = unet_home(Path(folder))
     unet = empty_unet(home / CONFIG_NAME)
     _require_runs(unet, home / CONFIG_NAME)
@@ -124,7 +124,7 @@ def write_unet_folder(folder: Path | str, unet: Any, plan: PruningPlan | None) -
 
 
 def empty_unet(path: Path) -> Any:
-    """The U-Net of a config.json, on the meta device.
+    """Build the U-Net of a config.json, on the meta device.
 
     Raises:
         BadUNetFolder, UnsupportedModel: see `load_unet`.

@@ -1,4 +1,4 @@
-"""A weightless double of a U-Net on the meta device, which tracing and counting work on."""
+"""Copy a U-Net without weights to the meta device, for tracing and counting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSED_PARTS = frozenset(
 
 
 def meta_copy(unet: nn.Module) -> nn.Module:
-    """A U-Net of the same config on the meta device, with plain attention processors.
+    """Copy a U-Net without weights to the meta device, with plain attention processors.
 
     Tracing needs plain ones: fused attention hides from autograd which channels meet. The meta
     spares the original: its processors stay, and no memory is needed whatever its size.
@@ -55,7 +55,7 @@ def meta_copy(unet: nn.Module) -> nn.Module:
 
 
 def empty_original(unet: nn.Module) -> Any:
-    """A U-Net of the same config on the meta device: the shape before any pruning."""
+    """Build a U-Net's original shape, before any pruning, on the meta device."""
     with torch.device("meta"):
         kind: Any = type(unet)
         return kind.from_config(_public(unet.config))

@@ -1,4 +1,4 @@
-"""Structured pruning of diffusers U-Nets: plans as data, and their replay."""
+"""Structured pruning of diffusers U-Nets: make a plan, apply it, train what is left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from edgeswap_runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from edgeswap_compress._pruning_errors import (
         BadPlan,
-        BadUNetFolder,
         PruningError,
         UnreachableTarget,
         UnsupportedModel,
@@ -25,7 +24,6 @@ else:
         __name__,
         {
             "edgeswap_compress._pruning_errors": (
-                "BadUNetFolder",
                 "BadPlan",
                 "PruningError",
                 "UnreachableTarget",
@@ -48,7 +46,6 @@ else:
 
 __all__ = [
     "BadPlan",
-    "BadUNetFolder",
     "PruneConfig",
     "PruneFiles",
     "PruningError",

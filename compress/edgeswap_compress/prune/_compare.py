@@ -135,7 +135,7 @@ def _predictions(
 
 
 def table(facts: dict[str, Any]) -> list[str]:
-    """The facts as lines of text."""
+    """Lay the facts out as lines of text."""
     rows = (
         ("parameters", "parameters", 1e6, "M"),
         ("macs", "MACs", 1e6, "M"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from edgeswap_compress._checks import WEIGHT, check_ranges
+from edgeswap_compress._checks import WEIGHT, check_ranges, check_seed
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.fit.config import FittedConfig, IdentityLossConfig
 
@@ -32,7 +32,7 @@ class PruneConfig:
     The defaults are the choice that needs no samples; `best` is the one that was measured to
     be best.
 
-    Args:
+    Attributes:
         macs_ratio: in (0, 1), the U-Net's multiply-accumulates after / before; met within 5 %.
         params_ratio: likewise of parameters.
         latency_ratio: likewise of latency on ONNX Runtime's CPU, as measured.
@@ -50,7 +50,7 @@ class PruneConfig:
             dataset, or 8 of noise for a bare U-Net; 0 for none at all.
         rounds: prune in so many steps, each of the same factor, with recovery between them where
             `RecoverConfig` says so.
-        seed: for everything that draws numbers.
+        seed: of everything that draws numbers while a plan is made.
 
     Where there are several plans to choose from, the one that changes the outputs least wins.
     """
@@ -90,7 +90,6 @@ class PruneConfig:
         for name, least, most in (
             ("samples", 0, 1 << 20),
             ("rounds", 1, 100),
-            ("seed", 0, (1 << 63) - 1),
             ("round_to", 1, 1 << 14),
         ):
             found = getattr(self, name)
@@ -98,6 +97,7 @@ class PruneConfig:
                 raise PruningError(f"{name} must be at least {least}, found {found}")
             if found is not None and found > most:
                 raise PruningError(f"{name} must be at most {most}, found {found}")
+        check_seed(self.seed)
         if self.resample and self.rounds > 1:
             raise PruningError(
                 f"resampling needs all of the original weights, so it cannot go in {self.rounds} "
@@ -106,7 +106,7 @@ class PruneConfig:
 
     @classmethod
     def best(cls, **settings: Any) -> PruneConfig:
-        """A config with `BEST`, where nothing else is said; its plans are judged on samples."""
+        """Make a config whose defaults are `BEST`; its plans are compared on samples."""
         return cls(**{**BEST, **settings})
 
     @property
@@ -123,7 +123,7 @@ class PruneConfig:
         return next(ratio for ratio in found if ratio is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that are given, for a history."""
+        """Give the fields that are not None, for a history."""
         found = asdict(self)
         found["protect"] = list(self.protect)
         return {name: value for name, value in found.items() if value is not None}
@@ -178,5 +178,5 @@ class RecoverConfig(FittedConfig):
             raise PruningError("recovery has no patience: expected 0, leave it out of the budget")
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, for a history."""
+        """Give the fields, for a history."""
         return asdict(self)

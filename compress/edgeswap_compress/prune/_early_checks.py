@@ -35,7 +35,7 @@ TOP = ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out")
 
 
 def check_folders(checkpoint: Path, out: Path) -> None:
-    """Raises unless a U-Net that has not been pruned can be read, and its copy written.
+    """Check that an unpruned U-Net can be read, and that its pruned copy can be written.
 
     Raises:
         OutputExists: `out` is taken.
@@ -85,17 +85,19 @@ def check_config(
     held_out: Path | None,
     table: Path | None,
 ) -> None:
-    """Raises where a config asks for what these files cannot give.
+    """Check that the files named can give what a config asks for.
 
     Args:
-        config, recover: what is asked for.
-        checkpoint: that `check_folders` has seen.
-        data, held_out: datasets that were named.
-        table: of latencies, that was named.
+        config: of the pruning.
+        recover: of the training after it, or None.
+        checkpoint: folder that `check_folders` has checked.
+        data: dataset to compare plans on and to learn from, or None.
+        held_out: dataset for the figures, or None.
+        table: file of block latencies, or None.
 
     Raises:
         PruningError: samples, data or modules are missing, or a bare U-Net shall learn.
-        DatasetMissing, DatasetDamaged: a dataset is not there.
+        BadFolder, DatasetDamaged: a dataset is not there.
     """
     for pattern in config.protect:
         if all(fnmatchcase(name, pattern) for name in TOP):
@@ -155,7 +157,7 @@ def _check_table(path: Path) -> None:
 
 
 def is_swap(checkpoint: Path) -> bool:
-    """Whether a folder is a swap checkpoint rather than a bare U-Net."""
+    """Tell whether a folder is a swap checkpoint rather than a bare U-Net."""
     return (checkpoint / "swap.json").exists()
 
 

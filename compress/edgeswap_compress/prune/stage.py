@@ -108,7 +108,7 @@ def prune(
 
 
 def replay(checkpoint: Path | str, plan: PruningPlan, out: Path | str) -> Path:
-    """Prune a checkpoint or a U-Net by a plan that exists already.
+    """Prune a checkpoint or a U-Net by an existing plan.
 
     Args:
         checkpoint: as for `prune`, of the architecture the plan was made for.

@@ -1,4 +1,4 @@
-"""What a batch is made of, wherever its pictures come from.
+"""Batches of training examples, from any kind of folder.
 
 Three kinds of folders meet here: rendered groups with exact truths, a user's triplets, and crops
 that say no more than who is in them. Each brings pictures (`data.Pictures`) and a `Pairing`: which
@@ -36,13 +36,13 @@ class Places:
     exact: NDArray[np.bool_]
 
     def first(self, n: int) -> Places:
-        """The first n examples."""
+        """Take the first n examples."""
         return Places(self.source[:n], self.target[:n], self.truth[:n], self.exact[:n])
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """A retrieval task: whose is each query's face?
+    """A retrieval task: find the person of each query in a gallery.
 
     Attributes:
         gallery, queries: positions.
@@ -61,21 +61,21 @@ class Pairing(Protocol):
     """
 
     def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
-        """A batch at random."""
+        """Draw a batch."""
         ...
 
     def held_out(self, groups: int) -> Places:
-        """The examples a held-out set is judged by, always the same."""
+        """Give the examples that a held-out set is judged by, always the same."""
         ...
 
     def same_person(
         self, rng: np.random.Generator, groups: int, n: int
     ) -> tuple[Positions, Positions]:
-        """About n pictures: pairs of one person, each pair of another."""
+        """Draw about n pictures: pairs of one person, each pair of another."""
         ...
 
     def likeness(self, groups: int) -> Likeness:
-        """The retrieval that the identity encoder is judged by on a held-out set."""
+        """Give the retrieval task that the identity encoder is judged by on a held-out set."""
         ...
 
 
@@ -99,23 +99,23 @@ class ExampleBatch:
         return len(self.target)
 
     def pick(self, which: Tensor | slice) -> ExampleBatch:
-        """Some of the examples."""
+        """Take some of the examples."""
         parts = (self.source, self.target, self.truth, self.mask, self.exact)
         return ExampleBatch(*(part[which] for part in parts))
 
     def weights(self, inside: float) -> Tensor:
-        """Loss weights (N, 1, S, S) of mean 1; of pairs with a truth see `face_weights`."""
+        """Give loss weights (N, 1, S, S) of mean 1; of pairs with a truth see `face_weights`."""
         known = face_weights(self.mask, inside)
         weight = torch.where(self.exact.view(-1, 1, 1, 1), known, unpaired_weights(self.mask))
         return weight / weight.mean()
 
     def wanted(self) -> Tensor:
-        """(N, C, S, S) latents whose identity a swap should have: the truth's, or the source's."""
+        """Give latents (N, C, S, S) of the wanted identity: the truth's, or the source's."""
         return torch.where(self.exact.view(-1, 1, 1, 1), self.truth, self.source)
 
 
 class Examples:
-    """Cached latents of a folder and the plan by which they make batches.
+    """Cached latents of a folder, and the pairing by which they make batches.
 
     Args:
         groups: latents and masks of all pictures.
@@ -130,7 +130,7 @@ class Examples:
         self._latents, self._masks = groups.latents.flatten(0, 1), groups.masks.flatten(0, 1)
 
     def batch(self, draw: Draw, n: int) -> ExampleBatch:
-        """n examples at random, a function of the draw alone."""
+        """Draw n examples, a function of the draw alone."""
         places, batch = self._drawn(draw, n)
         if self._online is not None:
             count = self._online.count(draw.rng, n)
@@ -141,24 +141,24 @@ class Examples:
         return batch
 
     def cached(self, draw: Draw, n: int) -> ExampleBatch:
-        """As `batch`, never augmented."""
+        """Draw n examples as `batch` does, but never augmented."""
         return self._drawn(draw, n)[1]
 
     def placed(self, draw: Draw, n: int) -> tuple[Places, ExampleBatch]:
-        """As `cached`, and where in the folder the examples are."""
+        """Draw n examples as `cached` does, and tell where in the folder they are."""
         return self._drawn(draw, n)
 
     def held_out(self, limit: int) -> ExampleBatch:
-        """The first examples of a held-out set."""
+        """Give the first examples of a held-out set."""
         return self.held_out_placed(limit)[1]
 
     def held_out_placed(self, limit: int) -> tuple[Places, ExampleBatch]:
-        """As `held_out`, and where in the folder they are."""
+        """Give the first examples of a held-out set, and where in the folder they are."""
         places = self._pairing.held_out(self._groups).first(limit)
         return places, self._at(places)
 
     def same_person(self, draw: Draw, n: int) -> tuple[Tensor, Tensor]:
-        """Latents of pairs of pictures of one person, each pair of another: (M, C, S, S) twice."""
+        """Draw latents (M, C, S, S) of pairs of pictures of one person, each of another."""
         pair = self._pairing.same_person(draw.rng, self._groups, n)
         first, second = (self._latents[where].float() for where in pair)
         if self._online is not None:
@@ -168,7 +168,7 @@ class Examples:
         return first, second
 
     def likeness(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents of gallery and queries of the held-out retrieval, and its answers."""
+        """Give the latents of gallery and queries of the held-out retrieval, and its answers."""
         task = self._pairing.likeness(self._groups)
         gallery, queries = self._latents[task.gallery], self._latents[task.queries]
         return gallery, queries, torch.from_numpy(task.answers)
@@ -188,7 +188,7 @@ class Examples:
 
 
 def residual_deviation(train: Examples, samples: int = 4096) -> tuple[float, ...]:
-    """Per-channel deviation of truth - target inside the face mask, over random examples.
+    """Measure the deviation of truth - target of each channel inside the face mask.
 
     Where no truth is known, the difference of two people's pictures gives the scale.
 

@@ -1,4 +1,4 @@
-"""A teacher from a dataset: the stages in order, each resumable, ending in a checkpoint folder."""
+"""A training run: its phases in order, each resumable, ending in a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ Run = Callable[[str, Objective, FitConfig], None]
 
 
 class _StoppedEarly(Exception):
-    """A stage was cut short by the cadence; nothing went wrong."""
+    """The cadence cut a phase short; nothing went wrong."""
 
 
 class TeacherRun:
-    """A run folder: what it was asked for, the state of each stage, and the latents cached.
+    """A training run and its folder: settings, the state of each phase, and cached latents.
 
     Args:
         train, held_out: folders, of any kind that `open_pictures` knows.
@@ -120,7 +120,7 @@ class TeacherRun:
         tracker: Tracker | None = None,
         progress: StageProgress | None = None,
     ) -> Path | None:
-        """Run every stage that is not finished; returns the checkpoint, or None if stopped early.
+        """Run every phase that is not finished; return the checkpoint, or None if stopped early.
 
         Raises:
             OutputExists: ``out`` exists.
@@ -149,7 +149,7 @@ class TeacherRun:
             return trained.save(out) if processes().main else out
 
     def _stages(self, run: Run, progress: StageProgress | None) -> Checkpoint:
-        """All stages in order; ``run`` goes on with each, and raises where it is stopped early."""
+        """Run all phases in order; ``run`` continues each, and raises where it is stopped early."""
         vae, swap = self._autoencoded(run)
         train, held_out = self._examples(vae, swap, progress)
         judge = self._prepare(lambda: self._encoder(swap), 1)
@@ -183,7 +183,7 @@ class TeacherRun:
         return start
 
     def _autoencoded(self, run: Run) -> tuple[Any, SwapConfig]:
-        """The trained autoencoder, frozen, and the settings of its latents."""
+        """Train the autoencoder, freeze it, and give the settings of its latents."""
         if self.init is not None and not self.config.widen_latents:
             vae, swap = convert(self.init.vae, self.dtype), self.init.swap
         else:
@@ -197,7 +197,7 @@ class TeacherRun:
         return vae, swap
 
     def _start(self, vae: Any, swap: SwapConfig, encoder: SourceConditioner) -> Checkpoint:
-        """Where the denoiser's training begins: the trained encoder is its conditioner at first."""
+        """Give what the denoiser's training begins with: the trained encoder is its conditioner."""
         if self.init is None:
             return Checkpoint(
                 unet=self._prepare(lambda: build_denoiser(self.config.denoiser, swap, encoder), 2),
@@ -221,7 +221,7 @@ class TeacherRun:
         denoiser: DenoiserObjective,
         examples: tuple[Examples, Examples] | None,
     ) -> None:
-        """The decoder's further stages; the second needs examples with truths."""
+        """Finetune the decoder; the second phase of it needs examples with truths."""
         config, vae = self.config, trained.vae
         if config.decoder is not None:
             finetuning = config.autoencoder.for_finetuning(config.decoder)
@@ -239,7 +239,7 @@ class TeacherRun:
         vae.eval()
 
     def _autoencoder(self) -> Any:
-        """The autoencoder to train: a new one, or what grew from the checkpoint's."""
+        """Build the autoencoder to train: a new one, or the checkpoint's with wider latents."""
         if self.init is not None:
             return convert(self.init.vae.train(), self.dtype)
         return self._prepare(
@@ -247,7 +247,7 @@ class TeacherRun:
         )
 
     def _curves(self) -> dict[str, list[dict[str, float]]]:
-        """Held-out figures of each stage over the samples it had seen, for the history."""
+        """Read the held-out figures of each phase over the samples it had seen, for the history."""
         curves = {}
         for name, figures in HELD_OUT_FIGURES.items():
             file = self.folder / name / "metrics.jsonl"
@@ -263,7 +263,7 @@ class TeacherRun:
         return int(self.train.images(0).shape[1])
 
     def _prepare(self, build: Callable[[], Any], salt: int) -> Any:
-        """Weights that depend on the seed alone, compute dtype, channels last."""
+        """Build a module whose weights depend on the seed alone, in the compute dtype."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed * 1000 + salt)
             module = build()

@@ -83,7 +83,7 @@ def _examples(args: argparse.Namespace) -> ExampleConfig:
 
 
 def _stages(args: argparse.Namespace) -> dict[str, Any]:
-    """The three stages' settings: what was found to work, with the lengths asked for."""
+    """Give the phases' settings: what was found to work, with the lengths asked for."""
     autoencoder = FitConfig(
         samples=args.autoencoder_samples,
         batch_size=24,

@@ -42,7 +42,7 @@ class AutoencoderConfig:
     fine_weight: float = 0.5
 
     def for_finetuning(self, fit: FitConfig) -> AutoencoderConfig:
-        """Settings for training the decoder on, on latents that stay as they are.
+        """Give the settings for finetuning the decoder on latents that stay as they are.
 
         What it decodes later comes from a sampler, so there is more noise; and texture counts
         four times as much.
@@ -54,7 +54,7 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityConfig:
-    """Contrastive source encoder, later the conditioner's start and the identity loss."""
+    """Contrastive source encoder: start of the conditioner, and judge of the identity loss."""
 
     fit: FitConfig
     widths: tuple[int, int] = (96, 192)
@@ -64,7 +64,7 @@ class IdentityConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenoiserConfig:
-    """Conditioned U-Net.
+    """Conditioned U-Net and its training.
 
     Attributes:
         one_step_share: share of the steps, at the start, trained at t = T alone (regression).
@@ -123,7 +123,7 @@ class ExampleConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherConfig:
-    """Settings of the three stages, and the arithmetic they run in.
+    """Settings of the phases of a training, and the dtype they compute in.
 
     Attributes:
         dtype: of the computation, one of ``DTYPES``; master weights are float32 always, and a
@@ -150,6 +150,6 @@ class TeacherConfig:
         check_seed(self.seed)
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """Convert to a JSON object."""
         raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return raw

@@ -23,7 +23,7 @@ from edgeswap_compress.train.config import DenoiserConfig
 
 
 def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: SourceConditioner) -> Any:
-    """An untrained U-Net whose conditioning fits the conditioner."""
+    """Build an untrained U-Net whose conditioning fits the conditioner."""
     widths, levels = config.block_out_channels, len(config.block_out_channels)
     settings: Any = conditioner.config
     unet = UNet2DConditionModel(
@@ -49,7 +49,7 @@ def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: Source
 
 
 class Denoiser(nn.Module):
-    """What learns together: the U-Net and the conditioner that feeds it."""
+    """U-Net and conditioner, which learn together."""
 
     def __init__(self, unet: Any, conditioner: SourceConditioner) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class DenoiserObjective:
         )
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of a batch of random examples."""
+        """Compute the loss of a batch of random examples."""
         swap, config = self._swap, self._config
         batch = self._train.batch(draw, batch_size)
         target, truth, exact = batch.target, batch.truth, batch.exact
@@ -160,9 +160,10 @@ class DenoiserObjective:
     def predicted(
         self, batch: ExampleBatch, draw: Draw | None, terminal_share: float = 1.0
     ) -> Tensor:
-        """Clean latents (N, C, S, S) that the denoiser predicts of a batch from one noise each.
+        """Predict clean latents (N, C, S, S) of a batch from one noise each.
 
         Args:
+            batch: examples with truths.
             draw: of noise and times; None draws the same noise for every call.
             terminal_share: of the batch predicted from pure noise, the rest at random times.
         """
@@ -185,7 +186,7 @@ class DenoiserObjective:
         return sample_to_latents(self._swap, found, batch.target)
 
     def evaluate(self) -> dict[str, float]:
-        """Held-out figures, of the examples with a truth and of those without."""
+        """Measure held-out figures, of the examples with a truth and of those without."""
         batch = self._held_out.held_out(384)
         figures: dict[str, float] = {}
         if bool(batch.exact.any()):
@@ -195,7 +196,7 @@ class DenoiserObjective:
         return figures
 
     def _evaluate_exact(self, batch: ExampleBatch) -> dict[str, float]:
-        """v-loss at fixed noise and times; one-step gain in dB over copying the target."""
+        """Measure the v-loss at fixed noise and times, and the gain over copying the target."""
         swap, n = self._swap, len(batch)
         generator = torch.Generator().manual_seed(1)
         error = copied = v_loss = 0.0
@@ -231,7 +232,7 @@ class DenoiserObjective:
         return figures
 
     def _evaluate_unpaired(self, batch: ExampleBatch) -> dict[str, float]:
-        """One-step swaps of pairs without truth, see `unpaired_figures`."""
+        """Measure one-step swaps of pairs without truth, see `unpaired_figures`."""
         generator = torch.Generator().manual_seed(1)
         noise = torch.randn(batch.target.shape, generator=generator)
         steps = torch.full((len(batch),), self._terminal)

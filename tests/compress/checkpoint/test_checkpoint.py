@@ -16,7 +16,7 @@ from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.folder import verify_checkpoint
 from edgeswap_compress.errors import CompressError, InvalidCheckpoint
 from edgeswap_runtime.cli import main
-from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.errors import BadFolder, OutputExists
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -140,7 +140,7 @@ def test_truncated_weights_are_named(folder: Path) -> None:
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidCheckpoint, match=r"swap\.json.*no file"):
+    with pytest.raises(BadFolder, match=r"is no checkpoint: expected a folder with swap\.json"):
         Checkpoint.load(tmp_path)
 
 

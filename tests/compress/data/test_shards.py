@@ -24,10 +24,9 @@ from edgeswap_compress.data.shards import (
 from edgeswap_compress.errors import (
     DatasetDamaged,
     DatasetMismatch,
-    DatasetMissing,
     InvalidSettings,
 )
-from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.errors import BadFolder, OutputExists
 from edgeswap_runtime.files import sha256_file
 
 SETTINGS = GroupSettings(identities=2, size_px=16)
@@ -120,7 +119,7 @@ def test_impossible_settings_are_refused(change: dict[str, object], message: str
 
 
 def test_a_missing_dataset_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(DatasetMissing, match="edgeswap data render"):
+    with pytest.raises(BadFolder, match="edgeswap data render"):
         read_dataset(tmp_path)
 
 

@@ -19,8 +19,9 @@ from edgeswap_compress.evaluate._errors import (
 )
 from edgeswap_compress.evaluate._models import ModelFacts
 from edgeswap_compress.evaluate._pairs import held_out_pairs
+from edgeswap_compress.evaluate.config import EvaluateConfig
 from edgeswap_compress.evaluate.report import METRICS, PROVENANCE, ROWS, EvaluationReport, table
-from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
+from edgeswap_compress.evaluate.stage import Evaluation
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.faces.align import TEMPLATE_96
 

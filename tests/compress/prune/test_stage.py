@@ -239,7 +239,10 @@ def test_the_command_aims_at_a_latency_and_keeps_the_table(
         (["--macs-ratio", "0.5", "--threads", "-1"], "--threads must lie between 1 and 1024"),
         (["--macs-ratio", "0.5", "--seed", str(2**64)], "seed must be at most 9223372036854775807"),
         (["--macs-ratio", "0.5", "--protect", "*"], "'*' protects the whole U-Net, so nothing is"),
-        (["--macs-ratio", "0.5", "--data", "no"], "no holds no dataset (no manifest.json)"),
+        (
+            ["--macs-ratio", "0.5", "--data", "no"],
+            "no is no dataset: expected a folder with manifest.json",
+        ),
         (["--plan", "no.json"], "no.json: there is no such file"),
         (["--plan", "p.json", "--mode", "both"], "--mode is of no use with --plan, which replays"),
         (

@@ -19,8 +19,13 @@ from edgeswap_compress.fit.latent_cache import draw_triplets, held_out_triplets,
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.fit.losses import decoder_metric
 from edgeswap_compress.train import _teacher
-from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
-from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
+from edgeswap_compress.train._teacher import TeacherRun
+from edgeswap_compress.train.config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    IdentityConfig,
+    TeacherConfig,
+)
 from edgeswap_runtime.errors import OutputExists
 
 

@@ -30,9 +30,14 @@ from edgeswap_compress.train._examples import (
     Examples,
     residual_deviation,
 )
-from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
+from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
-from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
+from edgeswap_compress.train.config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    IdentityConfig,
+    TeacherConfig,
+)
 from edgeswap_compress.train.pairing import LabeledPairing, TripletPairing, pairing_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -11,9 +11,9 @@ from PIL import Image
 
 from edgeswap_compress.data import open_pictures
 from edgeswap_compress.data.folders import LabeledCrops, TripletFolder, usual_mask
-from edgeswap_compress.errors import DatasetMissing, UnusablePictures
+from edgeswap_compress.errors import UnusablePictures
 from edgeswap_runtime.cli import main
-from edgeswap_runtime.errors import UnreadablePicture
+from edgeswap_runtime.errors import BadFolder, UnreadablePicture
 
 SIZE = 24
 
@@ -170,7 +170,7 @@ def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DatasetMissing, match="holds no dataset"):
+    with pytest.raises(BadFolder, match="is no dataset"):
         open_pictures(tmp_path / "nowhere")
 
 

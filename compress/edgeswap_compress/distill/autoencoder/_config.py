@@ -89,7 +89,7 @@ def patch_levels(config: SmallAutoencoderConfig, swap: SwapConfig) -> int:
     ):
         raise InvalidSettings(
             f"patches of {config.size.patch_size} px in a crop of {swap.resolution_px} px: "
-            f"expected {swap.latent_size} patches a side, or 2, 4, ... times as many; try --patch-size "
-            f"{swap.resolution_px // swap.latent_size}"
+            f"expected {swap.latent_size} patches a side, or 2, 4, ... times as many; try "
+            f"--patch-size {swap.resolution_px // swap.latent_size}"
         )
     return levels

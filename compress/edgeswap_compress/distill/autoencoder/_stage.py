@@ -1,4 +1,4 @@
-"""The stage that gives a checkpoint a small autoencoder in the place of its large one."""
+"""Stage that replaces a checkpoint's large autoencoder by a small one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def shrink_autoencoder(
     tracker: Tracker | None = None,
     progress: StageProgress | None = None,
 ) -> Path | None:
-    """Distill a checkpoint's autoencoder into a small one that speaks the same latents.
+    """Distill a checkpoint's autoencoder into a small one with the same latents.
 
     Args:
         checkpoint: folder of one with a large autoencoder; its other modules are kept.
@@ -116,7 +116,7 @@ def shrink_autoencoder(
 def _shrunk(
     path: Path, module: Any, small: SwapConfig, asked: dict[str, Any], run: Path
 ) -> Checkpoint:
-    """The checkpoint with the fitted autoencoder, its other modules untouched."""
+    """Give the checkpoint the fitted autoencoder, its other modules untouched."""
     convert(module.eval(), torch.float32)
     trained_module(module, run / "fit")
     figures = last_figures(run / "fit")
@@ -150,7 +150,7 @@ def _fit_config(
 
 
 def _macs(module: Any, swap: Any) -> dict[str, int]:
-    """Multiply-accumulates of each half, for one crop."""
+    """Count the multiply-accumulates of each half, for one crop."""
     side = swap.resolution_px // swap.patch_size
     patches = torch.zeros(1, module.config.in_channels, side, side)
     latents = torch.zeros(1, swap.latent_channels, swap.latent_size, swap.latent_size)

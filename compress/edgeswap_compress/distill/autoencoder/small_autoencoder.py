@@ -26,9 +26,10 @@ from edgeswap_compress.train.autoencoder import (
 
 
 def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) -> Any:
-    """An untrained AutoencoderTiny (TAESD's layers: convolutions and ReLU, no norms).
+    """Build an untrained AutoencoderTiny (TAESD's layers: convolutions and ReLU, no norms).
 
     Args:
+        config: size and seed.
         swap: of the checkpoint whose latents it shall have.
 
     Raises:
@@ -53,7 +54,7 @@ def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) ->
 
 
 class SmallAutoencoderObjective:
-    """Both halves learn at once, each from what it can know.
+    """Training of a small encoder and decoder together.
 
     The encoder: the large encoder's normalized latents, in every step. The decoder, in turns:
     pictures from the large encoder's latents with some noise, so that it tolerates what a denoiser
@@ -81,17 +82,17 @@ class SmallAutoencoderObjective:
         self._crops, self._mask = held_out_crops(held_out)
 
     def _decode(self, latents: Tensor) -> Tensor:
-        """Without the clamp of ``decode_latents``, which would stop gradients."""
+        """Decode without the clamp of ``decode_latents``, which would stop gradients."""
         patches = self.module.decode(latents.to(self._dtype)).sample
         return F.pixel_shuffle(patches.float(), self._small.patch_size)
 
     @torch.no_grad()
     def _large(self, crops: Tensor) -> Tensor:
-        """The large encoder's normalized latents."""
+        """Encode by the large encoder: normalized latents."""
         return encode_crop(self._vae, self._swap, crops.to(self._dtype)).float()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of random pictures."""
+        """Compute the loss of random pictures."""
         config = self._config
         crops, mask = draw_crops(self._data, draw, batch_size)
         wanted = self._large(crops)
@@ -112,7 +113,7 @@ class SmallAutoencoderObjective:
         }
 
     def evaluate(self) -> dict[str, float]:
-        """The halves and the whole against held-out pictures; the large one's figures beside them.
+        """Measure each half and the whole against held-out pictures, beside the large one.
 
         ``latents_gone`` is the share of the large encoder's variance that the small one misses.
         """

@@ -40,7 +40,7 @@ class Dmd2Objective(StudentTask):
             self.module.add_module("discriminator", self._discriminator)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of critic and discriminator and, every ``critic_updates`` steps, of the student."""
+        """Compute the loss of critic, discriminator and, in its turn, student."""
         batch, parts = self.draw(draw, batch_size), dict[str, float]()
         turn = draw.step % self._config.dmd2.critic_updates == 0
         x, steps = self._state(batch, draw)
@@ -55,7 +55,7 @@ class Dmd2Objective(StudentTask):
 
     @torch.no_grad()
     def _state(self, batch: TripletBatch, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Where the student is at one of its own steps, coming from noise, and that timestep."""
+        """Sample where the student is at one of its own steps, and that timestep."""
         x, last = draw.normal(batch.truth), int(draw.rng.integers(len(self.timesteps)))
         here = [torch.full((len(batch),), int(step)) for step in self.timesteps[: last + 1]]
         for now, after in pairwise(here):
@@ -63,7 +63,7 @@ class Dmd2Objective(StudentTask):
         return x, here[-1]
 
     def _noised(self, clean: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples at random noise levels, the noise, and the timesteps: 2 to 98 % of them (DMD)."""
+        """Noise samples at random levels, 2 to 98 % (DMD); give the noise and timesteps too."""
         top = self.levels.terminal
         steps = draw.rng.integers(top // 50, top - top // 50, size=len(clean))
         noise, at = draw.normal(clean), torch.from_numpy(steps)
@@ -123,7 +123,7 @@ class Dmd2Objective(StudentTask):
     def _verdicts(
         self, batch: TripletBatch, x: Tensor, noise: Tensor, steps: Tensor
     ) -> list[Tensor]:
-        """The heads' verdicts on noised samples; gradients reach ``x``."""
+        """Judge noised samples by the heads; gradients reach ``x``."""
         assert self._discriminator is not None  # noqa: S101 our callers look first
         with torch.set_grad_enabled(x.requires_grad):
             seen = self.teacher_blocks(batch, x, steps)

@@ -27,7 +27,7 @@ class TrajectoryObjective(StudentTask):
         self._triplets = trajectory_triplets(inputs.data, inputs.config)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of random trajectories and, unless ``truth_weight`` is 0, as many fresh truths."""
+        """Compute the loss of trajectories and, unless ``truth_weight`` is 0, as many truths."""
         config, weight = self._config, self._config.losses.truth_weight
         level = torch.from_numpy(draw.rng.integers(config.steps, size=batch_size))
         half = batch_size if weight == 0.0 else batch_size // 2
@@ -69,6 +69,6 @@ class TrajectoryObjective(StudentTask):
 
 
 def take(t: TripletDraw, pick: Tensor) -> TripletDraw:
-    """Some of the triplets, in the order of ``pick`` (N,)."""
+    """Take some of the triplets, in the order of ``pick`` (N,)."""
     i = pick.numpy()
     return TripletDraw(t.group[i], t.target[i], t.truth[i], t.source[i], t.identity[i])

@@ -1,1 +1,1 @@
-"""Plans as a person reads them: a table of blocks and a picture of layers."""
+"""Summaries of a plan: a table of its blocks and a picture of its layers."""

@@ -1,4 +1,4 @@
-"""A plan as a picture: a bar for each layer, how much of it is kept."""
+"""Draw a plan: a bar for each layer, as long as what is kept of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def require_picture_path(path: Path) -> None:
 
 
 def draw_plan(view: PlanView) -> Image.Image:
-    """An RGB picture: blocks as headings, layers as rows, blue what is kept, gray what is cut.
+    """Draw a plan in RGB: a heading for each block, a row for each layer; blue is kept, gray cut.
 
     Bars are as long as the layer's width over the widest layer's; a dropped layer is red.
 

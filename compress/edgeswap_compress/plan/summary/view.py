@@ -1,4 +1,4 @@
-"""A plan as a person reads it: what is left of each layer and of each block."""
+"""Summarize a plan: what is left of each layer and of each block."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LayerView:
 class BlockView:
     """What is left of one block.
 
-    Args:
+    Attributes:
         layers, whole: convolutions and linear layers, and how many of them keep every output.
         kept, of: output channels of them all.
         heads, heads_of: attention heads; of the attentions that lose some where no config is known.
@@ -60,7 +60,7 @@ class BlockView:
 class PlanView:
     """A plan's layers and blocks, in the order of the U-Net's modules.
 
-    Args:
+    Attributes:
         plan: that is shown.
         complete: whether layers that are not cut are shown too, because a config was known.
     """
@@ -71,7 +71,7 @@ class PlanView:
     complete: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON-ready data."""
+        """Give everything as JSON-ready data."""
         stats = self.plan.stats
         return {
             "complete": self.complete,
@@ -82,7 +82,7 @@ class PlanView:
 
 
 def view_plan(plan: PruningPlan, config: Path | None) -> PlanView:
-    """Read a plan beside the config of the U-Net it was made for.
+    """Summarize a plan, with the config of the U-Net it was made for.
 
     Args:
         plan: to show.
@@ -121,7 +121,7 @@ def _parameters(unet: nn.Module, block: str) -> int:
 
 
 def beside(path: Path) -> Path | None:
-    """The config.json in the folder of a plan's file, where there is one."""
+    """Find the config.json in the folder of a plan's file; None where there is none."""
     config = path.parent / CONFIG_NAME
     return config if config.is_file() else None
 
@@ -187,7 +187,7 @@ def _block(name: str) -> str:
 
 
 def lines(view: PlanView) -> Iterator[str]:
-    """The view as lines of text, a row for each block."""
+    """Yield the summary as lines of text, a row for each block."""
     stats = view.plan.stats
     if stats is not None:
         yield (

@@ -1,4 +1,4 @@
-"""A table of block latencies on ONNX Runtime's CPU, from which a search predicts whole U-Nets."""
+"""Measure a table of block latencies on ONNX Runtime's CPU, and predict U-Nets from it."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ Timer = Callable[[Mapping[Any, Session]], Mapping[Any, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyTable:
-    """What each block of a U-Net takes at some widths.
+    """Latency of each block of a U-Net at some widths.
 
-    Args:
+    Attributes:
         blocks: name -> (MACs, ms) at falling widths; a block that is dropped takes nothing.
         whole_ms: latency of the whole U-Net in its original shape.
     """
@@ -51,7 +51,7 @@ class LatencyTable:
     whole_ms: float
 
     def cost(self, costs: CostModel) -> Cost:
-        """Predicted latency in ms as a function of the widths of a cost model's groups.
+        """Give the predicted latency in ms as a function of the widths of a cost model's groups.
 
         A block's latency is read off between its measured points by its MACs. What the whole took
         beyond the sum of its blocks, or short of it, is scaled with the blocks.
@@ -78,7 +78,7 @@ class LatencyTable:
         return layer
 
     def check(self, structure: PrunableStructure) -> None:
-        """Raises unless the table is of a structure's U-Net.
+        """Check that the table is of a structure's U-Net.
 
         Raises:
             PruningError: a block is missing, or its MACs are others.
@@ -125,7 +125,7 @@ def _curve(points: tuple[tuple[int, float], ...]) -> tuple[NDArray[Any], NDArray
 
 
 def block_names(unet: nn.Module) -> tuple[str, ...]:
-    """The parts of a U-Net that are timed: resnets, attention, resamplers, the first and last."""
+    """List the parts of a U-Net that are timed: resnets, attention, resamplers, first and last."""
     names: list[str] = []
     for name, module in unet.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in names)

@@ -29,7 +29,7 @@ FIGURES = 128  # triplets that the figures are measured on
 class RecoverData:
     """Latents in the teacher's space.
 
-    Args:
+    Attributes:
         train: to learn from.
         held_out: for the figures; may be `train` again.
     """

@@ -15,6 +15,7 @@ from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence
@@ -131,13 +132,9 @@ class Rounds:
         )
         teacher = replace(whole, unet=deepcopy(whole.unet), conditioner=deepcopy(whole.conditioner))
         teacher.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
-        return Recovery(
-            teacher=teacher,
-            data=data,
-            config=self.recover,
-            minutes=self.recover.minutes / self.config.rounds,
-            seed=self.config.seed,
-        )
+        minutes = self.recover.budget.minutes / self.config.rounds
+        each = changed(self.recover, {"budget.minutes": minutes})
+        return Recovery(teacher=teacher, data=data, config=each)
 
     def _claim(self, home: Path) -> None:
         """Make the run folder this call's own."""

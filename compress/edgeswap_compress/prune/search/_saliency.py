@@ -67,7 +67,9 @@ def first_order(
 
     Args:
         unet: float32; its gradients are gone afterwards.
+        groups: of the original U-Net.
         tasks: batches and their timesteps; the gradients of all losses are summed first.
+        samples: that the batches are of.
     """
     unet.zero_grad(set_to_none=True)
     needed = [parameter.requires_grad for parameter in unet.parameters()]

@@ -1,4 +1,4 @@
-"""How much each channel matters: one function for each way of judging, listed in IMPORTANCES."""
+"""Score the importance of channels: one function for each way, listed in `IMPORTANCES`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TIMESTEPS = 32  # that Diff-Pruning looks at, evenly over the noise schedule
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImportanceInputs:
-    """What an importance may look at.
+    """What an importance is computed from.
 
-    Args:
+    Attributes:
         unet: with weights.
         generator: for importances that draw numbers.
         samples: samples with a diffusion loss, or None.
@@ -40,7 +40,7 @@ class ImportanceInputs:
     pruned: PruningPlan | None = None
 
     def require_samples(self, importance: str) -> CalibrationSamples:
-        """The samples.
+        """Give the samples.
 
         Raises:
             PruningError: there are none.
@@ -60,7 +60,7 @@ ImportanceFunction: TypeAlias = Callable[
 
 
 def magnitude(inputs: ImportanceInputs, groups: Sequence[ChannelGroup]) -> dict[str, Tensor]:
-    """L2 norm over every weight that a channel touches, in all layers it runs through.
+    """Score by the L2 norm over every weight that a channel touches, in all its layers.
 
     The group norm of Fang et al., DepGraph (arXiv 2301.12900), eq. 4, without the norms' own
     weights.
@@ -70,12 +70,12 @@ def magnitude(inputs: ImportanceInputs, groups: Sequence[ChannelGroup]) -> dict[
 
 
 def random(inputs: ImportanceInputs, groups: Sequence[ChannelGroup]) -> dict[str, Tensor]:
-    """Uniform in [0, 1): the control that any other importance has to beat."""
+    """Score uniformly in [0, 1): the control that any other importance has to beat."""
     return {group.name: torch.rand(group.size, generator=inputs.generator) for group in groups}
 
 
 def taylor(inputs: ImportanceInputs, groups: Sequence[ChannelGroup]) -> dict[str, Tensor]:
-    """Root mean square, over batches, of the loss change to first order when a channel goes.
+    """Score by the first-order change of the loss when a channel goes, RMS over batches.
 
     Molchanov et al. (arXiv 1906.10771), eq. 8, with the sum over all weights that go together in
     place of one layer's: (Σ_w w ∂L/∂w)². The loss is the diffusion loss at timesteps that cover
@@ -94,7 +94,7 @@ def taylor(inputs: ImportanceInputs, groups: Sequence[ChannelGroup]) -> dict[str
 
 
 def diff_pruning(inputs: ImportanceInputs, groups: Sequence[ChannelGroup]) -> dict[str, Tensor]:
-    """|Σ_w w Σ_t ∂L_t/∂w| over the timesteps whose loss is more than a twentieth of the greatest.
+    """Score by |Σ_w w Σ_t ∂L_t/∂w| over timesteps of more than a twentieth of the greatest loss.
 
     Fang et al., Diff-Pruning (arXiv 2305.10924), section 4: the gradients of all timesteps are
     summed before the weights are looked at, and timesteps of little loss, which say little about
@@ -135,7 +135,7 @@ def score(
     samples: CalibrationSamples | None = None,
     pruned: PruningPlan | None = None,
 ) -> dict[str, Scores]:
-    """Importance of every channel of every group.
+    """Score every channel of every group.
 
     Args:
         unet: with weights; in its original shape, or in what `pruned` left of it.
@@ -173,7 +173,7 @@ def _finished(scores: Tensor, group: ChannelGroup, pruned: PruningPlan | None) -
 
 
 def kept_of(group: ChannelGroup, plan: PruningPlan) -> tuple[int, ...] | None:
-    """The channels of a group that a plan keeps; None where it keeps all."""
+    """List the channels of a group that a plan keeps; None where it keeps all."""
     for member in group.members:
         cut = plan.layers.get(member.layer)
         axis = None if cut is None else (cut.out if member.axis == "out" else cut.inp)

@@ -1,4 +1,4 @@
-"""Which channels of a U-Net hang together, found by Torch-Pruning's dependency graph."""
+"""Find the channel groups of a U-Net with Torch-Pruning's dependency graph."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROTECTED = frozenset(
 
 
 def trace(meta: nn.Module, inputs: Mapping[str, Any]) -> tuple[ChannelGroup, ...]:
-    """The channel groups that may be pruned, in the order of the U-Net's modules.
+    """Find the channel groups that may be pruned, in the order of the U-Net's modules.
 
     Left out, and so protected, are the model's output, its conditioning embeddings, and channels
     that pass through anything other than ungrouped layers of `WEIGHT_AXES`.
@@ -72,7 +72,7 @@ def trace(meta: nn.Module, inputs: Mapping[str, Any]) -> tuple[ChannelGroup, ...
 
 
 def dependency_graph(unet: nn.Module, inputs: Mapping[str, Any]) -> Any:
-    """Torch-Pruning's graph of a U-Net with plain attention processors.
+    """Build Torch-Pruning's graph of a U-Net with plain attention processors.
 
     Every argument with a mutable default is passed, because those defaults leak between graphs.
     """

@@ -26,7 +26,7 @@ from edgeswap_compress.prune.structure.costs import CostModel, cost_model
 class PrunableStructure:
     """The prunable parts of a U-Net and what they cost; weights play no part.
 
-    Args:
+    Attributes:
         meta_copy: the U-Net without weights on the meta device: dropped modules are gone, widths
             are the original ones.
         groups: the channel groups of `meta_copy` that may be pruned.

@@ -1,4 +1,4 @@
-"""MACs and parameters of a pruned U-Net in closed form, so that a search can try many plans."""
+"""Compute MACs and parameters of a pruned U-Net in closed form, for many plans at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Integers: TypeAlias = NDArray[np.int64]
 class CostTerms:
     """A sum of entries, each a rate times the lengths of two axes (1 where there is no axis).
 
-    Args:
+    Attributes:
         layers: (entries,) name of the layer or attention that each entry is of.
         rates: (entries,).
         lengths: (2, entries) before pruning.
@@ -36,18 +36,18 @@ class CostTerms:
     losses: Integers
 
     def entries(self, lost: Integers) -> Integers:
-        """(..., entries) from the number of channels that each group loses, (..., groups)."""
+        """Compute the entries (..., entries) from the channels each group loses, (..., groups)."""
         after = self.lengths[:, None] - np.moveaxis(self.losses @ np.atleast_2d(lost).T, 2, 1)
         found: Integers = self.rates * after[0] * after[1]
         return found.reshape((*lost.shape[:-1], -1))
 
     def total(self, lost: Integers) -> Integers:
-        """(...) from the number of channels that each group loses, (..., groups)."""
+        """Compute the sum (...) from the number of channels each group loses, (..., groups)."""
         totals: Integers = self.entries(lost).sum(axis=-1)
         return totals
 
     def without(self, gone: Callable[[str], bool]) -> CostTerms:
-        """The entries of layers that are not gone."""
+        """Keep the entries of layers that are not gone."""
         stay = [not gone(layer) for layer in self.layers]
         return CostTerms(
             layers=tuple(name for name, stays in zip(self.layers, stay, strict=True) if stays),
@@ -66,15 +66,15 @@ class CostModel:
     parameters_terms: CostTerms
 
     def macs(self, widths: ArrayLike) -> Integers:
-        """MACs of one forward pass: (...) from the width of each group, (..., groups)."""
+        """Compute the MACs (...) of one forward pass from the groups' widths, (..., groups)."""
         return self.macs_terms.total(self.sizes - np.asarray(widths, dtype=np.int64))
 
     def parameters(self, widths: ArrayLike) -> Integers:
-        """Number of parameters: (...) from the width of each group, (..., groups)."""
+        """Compute the number of parameters (...) from the groups' widths, (..., groups)."""
         return self.parameters_terms.total(self.sizes - np.asarray(widths, dtype=np.int64))
 
     def without(self, gone: Callable[[str], bool]) -> CostModel:
-        """What is left when some layers are dropped, which changes no other layer's cost."""
+        """Drop some layers, which changes no other layer's cost."""
         return CostModel(
             sizes=self.sizes,
             macs_terms=self.macs_terms.without(gone),
@@ -85,7 +85,7 @@ class CostModel:
 def cost_model(
     meta: nn.Module, inputs: Mapping[str, Any], groups: Sequence[ChannelGroup]
 ) -> CostModel:
-    """Counts every layer of an unpruned U-Net once.
+    """Count the MACs and parameters of every layer of an unpruned U-Net.
 
     A layer's MACs and weights go with the length of both its axes, its bias with its output; the
     two products inside attention go with the heads' channels.
@@ -139,7 +139,7 @@ class _TermsBuilder:
         self._shrinks: list[list[Integers]] = []
 
     def add(self, layer: str, amount: int, axes: Sequence[tuple[str, str, int]]) -> None:
-        """Adds an amount that is proportional to each of at most two axes (layer, axis, length)."""
+        """Add an amount that is proportional to each of at most two axes (layer, axis, length)."""
         lengths = [length for _, _, length in axes]
         self._layers.append(layer)
         self._rates.append(amount // int(np.prod(lengths, dtype=np.int64)))

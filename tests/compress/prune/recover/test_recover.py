@@ -31,9 +31,7 @@ from edgeswap_runtime.cli import main
 from edgeswap_runtime.files import sha256_file, write_json
 
 ROUNDS = PruneConfig(macs_ratio=0.6, importance="taylor", samples=8, rounds=2, round_to=4)
-RECOVER = RecoverConfig(
-    budget=FitBudget(samples=24), fit=FitOptions(batch_size=4, dtype="float32")
-)
+RECOVER = RecoverConfig(budget=FitBudget(samples=24), fit=FitOptions(batch_size=4, dtype="float32"))
 
 
 def write_dataset(folder: Path, noise: Any) -> Path:
@@ -176,8 +174,8 @@ def test_a_run_goes_on_in_another_dtype(whole: Path, data: Path) -> None:
     files, out = PruneFiles(data=data, run=data.with_name("run")), data.with_name("out")
     config = replace(ROUNDS, rounds=1, samples=4)
     for dtype, stop in (("bfloat16", 0.0), ("float32", None)):
-        done = prune(whole, config, out, files=files, recover=changed(RECOVER, {"fit.dtype": dtype}),
-                     cadence=Cadence(stop_after_s=stop))  # fmt: skip
+        recover, cadence = changed(RECOVER, {"fit.dtype": dtype}), Cadence(stop_after_s=stop)
+        done = prune(whole, config, out, files=files, recover=recover, cadence=cadence)
     assert done == out
     stage = Checkpoint.load(out).swap.history[-1]
     assert stage["config"]["recover"]["fit"]["dtype"] == "bfloat16, float32"
@@ -235,7 +233,10 @@ def test_a_bare_unet_is_not_recovered(tmp_path: Path, data: Path) -> None:
         ({"losses.feature_weight": -1.0}, "feature_weight -1.0: expected 0 to 1000000"),
         ({"losses.identity.weight": -1.0}, "weight -1.0: expected 0 to 1000000"),
         ({"budget.patience": 2}, "recovery has no patience: expected 0"),
-        ({"losses.truth_weight": 0.0, "losses.output_weight": 0.0}, "a truth_weight or an output_weight above"),
+        (
+            {"losses.truth_weight": 0.0, "losses.output_weight": 0.0},
+            "a truth_weight or an output_weight above",
+        ),
     ],
 )
 def test_a_recovery_out_of_range_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -33,18 +33,18 @@ def run(unet: Any) -> Tensor:
     return output
 
 
-def pairing_of(unet: Any, config: PruneConfig) -> PruningPlan:
+def half_of_each_chain(unet: Any, config: PruneConfig) -> PruningPlan:
     """Only chains are cut, to half of their channels."""
     known = analyze(unet, tokens=TOKENS)
     known = replace(known, groups=tuple(chosen for chosen in known.groups if chosen.is_chain))
-    known = replace(known, costs=survey_costs(unet, known.groups))
+    known = replace(known, costs=costs_of(unet, known.groups))
     floor = float(known.costs.macs([chosen.size // 2 for chosen in known.groups]))
-    goal = replace(PlanInputs().goal(known, config), ratio=floor / known.macs)
+    target = replace(PlanInputs().cost_target(known, config), ratio=floor / known.macs)
     scores = scores_of(unet, config, known)
-    return width_plan(config, known, goal, scores, allocation="uniform")
+    return width_plan(config, known, target, scores, allocation="uniform")
 
 
-def survey_costs(unet: Any, sets: Any) -> Any:
+def costs_of(unet: Any, sets: Any) -> Any:
     from edgeswap_compress.plan.meta_copy import meta_copy
     from edgeswap_compress.prune.structure.costs import cost_model
 
@@ -52,7 +52,7 @@ def survey_costs(unet: Any, sets: Any) -> Any:
 
 
 @torch.no_grad()
-def with_references(unet: Any) -> Any:
+def with_duplicates(unet: Any) -> Any:
     """Every inner channel of resnets and feed-forwards beside one exactly like it."""
     copy = deepcopy(unet)
     for name, module in copy.named_modules():
@@ -72,10 +72,10 @@ def with_references(unet: Any) -> Any:
 
 
 @pytest.mark.parametrize("family", ["swap", "ddpm", "sd1"])
-def test_twins_are_merged_without_a_trace(family: str) -> None:
-    unet = with_references(tiny_unet(family))
+def test_duplicates_are_merged_without_a_trace(family: str) -> None:
+    unet = with_duplicates(tiny_unet(family))
     config = PruneConfig(macs_ratio=0.5, resample=True)
-    plan = pairing_of(unet, config)
+    plan = half_of_each_chain(unet, config)
     assert plan.stats is not None and plan.stats.resampled
     assert all(len(plan.layers[name].out.kept) * 2 == plan.layers[name].out.of  # type: ignore[union-attr]
                for name in plan.stats.resampled)  # fmt: skip

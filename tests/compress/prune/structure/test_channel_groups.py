@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeswap_compress.prune.structure.channel_groups import ChannelGroup
+from edgeswap_compress.prune.structure._families import tiny_unet
+from edgeswap_compress.prune.structure.analysis import analyze
+from edgeswap_compress.prune.structure.channel_groups import ChannelGroup, Member
 
 
 def channels(size: int, **settings: Any) -> ChannelGroup:
@@ -69,3 +71,21 @@ def test_selections_have_their_width_and_losses_match_them(
         if keep_groups and width < size:
             per_group = np.histogram(kept, bins=groups, range=(0, size))[0]
             assert set(per_group) == {width // groups}
+
+
+def test_the_worked_example_is_true() -> None:
+    """The example in the docstring of `ChannelGroup`."""
+    group = analyze(tiny_unet("swap")).groups[1]
+    resnet = "down_blocks.0.resnets.0"
+    assert group.name == f"{resnet}.conv1" and group.size == 32
+    assert group.norm_groups == (8,) and group.own_groups == 8
+    assert set(group.members) == {
+        Member(layer=f"{resnet}.conv1", axis="out", length=32, offsets=(0,)),
+        Member(layer=f"{resnet}.norm2", axis="out", length=32, offsets=(0,)),
+        Member(layer=f"{resnet}.conv2", axis="in", length=32, offsets=(0,)),
+        Member(layer=f"{resnet}.time_emb_proj", axis="out", length=64, offsets=(0, 32)),
+    }
+    channels = np.arange(32)
+    assert len(group.select(channels.astype(float), 24)) == 24
+    assert all(len({c for c in group.select(channels * 1.0, 24) if c // 4 == n}) == 3
+               for n in range(8))  # fmt: skip
