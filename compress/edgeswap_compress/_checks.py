@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -13,6 +12,7 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import require_folder
+from edgeswap_runtime.strict_json import JsonError, read_json_object
 
 if TYPE_CHECKING:
     import argparse
@@ -214,11 +214,8 @@ def check_scheduler(path: Path, *, velocity: bool) -> None:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        return read_json_object(file)
     except OSError as error:
         raise InvalidCheckpoint(str(file), expected="a JSON file", found=error.strerror) from error
-    except (ValueError, RecursionError) as error:
+    except JsonError as error:
         raise InvalidCheckpoint(str(file), expected="valid JSON", found=str(error)) from error
-    if not isinstance(raw, dict):
-        raise InvalidCheckpoint(str(file), expected="a JSON object", found=type(raw).__name__)
-    return raw

@@ -231,10 +231,8 @@ def read_dataset(path: Path | str) -> Dataset:
         BadFolder: there is no manifest.
         DatasetDamaged: the manifest or a shard's size is wrong.
     """
-    folder = Path(path)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        require_folder(folder, what="dataset", holds=MANIFEST, make="edgeswap data render")
+    folder = require_folder(Path(path), what="dataset", holds=MANIFEST, make="edgeswap data render")
+    manifest = read_manifest(folder) or {}
     check_manifest(manifest, folder / MANIFEST)
     for shard in manifest["shards"]:
         file = folder / shard["file"]

@@ -8,7 +8,6 @@ numpy, so a set rendered elsewhere may have another digest; its pair list may no
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from edgeswap_compress.data.shards import read_dataset, read_manifest
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, OutdatedSet
 from edgeswap_compress.evaluate._pairs import held_out_pairs
 from edgeswap_runtime.files import canonical_json
+from edgeswap_runtime.strict_json import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def held_out_set(name: str) -> HeldOutSet:
     """
     if name not in set_names():
         raise InvalidEvaluation(f"no held-out set '{name}': expected one of {set_names()}")
-    return HeldOutSet(name=name, **json.loads((_FOLDER / f"{name}.json").read_text("utf-8")))
+    return HeldOutSet(name=name, **read_json(_FOLDER / f"{name}.json"))
 
 
 def is_published(dataset_digest: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from edgeswap_compress.data.shards import KIND as DATASET
-from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
+from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.bundle.schedules import choose_schedule
+from edgeswap_runtime.errors import BadFolder
 from edgeswap_runtime.faces.align import to_uint8
-from edgeswap_runtime.files import canonical_json, sha256_file
+from edgeswap_runtime.files import canonical_json, require_folder, sha256_file
+from edgeswap_runtime.strict_json import JsonError, read_json
 from edgeswap_runtime.swapper import Swapper
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def open_model(path: Path | str, sampling: Sampling) -> Iterator[SwapModel]:
     """Open a checkpoint in torch or a bundle in the runtime.
 
     Raises:
-        NotAModel: the folder is neither.
+        BadFolder: the folder is neither.
         InvalidEvaluation, InvalidRequest: the model cannot be sampled as asked.
         InvalidCheckpoint, BadBundle: it is damaged.
     """
@@ -124,22 +125,26 @@ def open_model(path: Path | str, sampling: Sampling) -> Iterator[SwapModel]:
         yield CheckpointModel(folder, sampling)
 
 
+MAKE = "edgeswap train (a checkpoint) or edgeswap export (a bundle)"
+
+
 def model_kind(folder: Path) -> str:
     """Tell what a folder holds, "checkpoint" or "bundle".
 
     Raises:
-        NotAModel: neither.
+        BadFolder: neither.
     """
+    require_folder(folder, what="model", holds=("swap.json", "manifest.json"), make=MAKE)
     if (folder / "swap.json").is_file():
         return "checkpoint"
-    if not (folder / "manifest.json").is_file():
-        raise NotAModel(folder)
     try:
-        raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        raw = read_json(folder / "manifest.json")
+    except JsonError:
         return "bundle"  # a damaged one, as opening it will tell
     if isinstance(raw, dict) and raw.get("kind") == DATASET:
-        raise NotAModel(folder, "a dataset")
+        raise BadFolder(
+            folder, what="model", expected="a checkpoint or a bundle", found="a dataset", make=MAKE
+        )
     return "bundle"
 
 

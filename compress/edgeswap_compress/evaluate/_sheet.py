@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.pictures.sheet import draw_sheet, side_by_side
 from edgeswap_runtime.pictures.write import SWAPPED, save_marked
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from edgeswap_compress.evaluate.report import EvaluationReport
 
 COLUMNS = ("source", "target", "swap", "truth")
-_TILE_PX = 144
-_TEXT_PX = 16
-_GAP_PX = 12
 
 
 def require_new_png(path: Path) -> None:
@@ -61,7 +58,9 @@ def chosen_cases(psnr_db: NDArray[np.float64], rows: int) -> dict[str, NDArray[n
     return {"best": best, "median": between[start : start + rows], "worst": worst}
 
 
-def contact_sheet(dataset: HeldOut, report: EvaluationReport, *, rows: int = 6) -> Image.Image:
+def contact_sheet(
+    dataset: HeldOut, report: EvaluationReport, *, rows: int = 6
+) -> NDArray[np.uint8]:
     """Draw best, median and worst swaps side by side, a block of four columns each.
 
     Args:
@@ -70,28 +69,21 @@ def contact_sheet(dataset: HeldOut, report: EvaluationReport, *, rows: int = 6) 
         rows: swaps of each kind.
 
     Returns:
-        an RGB picture; every swap is labeled with its PSNR inside the face and the judge's
+        (H, W, 3) uint8 RGB; every swap is labeled with its PSNR inside the face and the judge's
         distance to the source person.
     """
     cases = chosen_cases(report.values["psnr_face_db"], rows)
-    pitch = _TILE_PX + _TEXT_PX
-    block = _TILE_PX * len(COLUMNS) + _GAP_PX
-    height = 2 * _TEXT_PX + pitch * max(len(which) for which in cases.values())
-    sheet = Image.new("RGB", (block * len(cases) - _GAP_PX, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(12)
-    for number, (kind, which) in enumerate(cases.items()):
-        left = number * block
-        draw.text((left + 4, 0), f"{kind} by PSNR inside the face", "black", font)
-        for column, title in enumerate(COLUMNS):
-            draw.text((left + column * _TILE_PX + 4, _TEXT_PX), title, "black", font)
-        for row, case in enumerate(which):
-            top = 2 * _TEXT_PX + row * pitch
-            for column, tile in enumerate(_tiles(dataset, report, int(case))):
-                sheet.paste(tile, (left + column * _TILE_PX, top))
-            label = _label(report, int(case))
-            draw.text((left + 4, top + _TILE_PX), label, "black", font)
-    return sheet
+    blocks = [
+        draw_sheet(
+            [_tiles(dataset, report, int(case)) for case in which],
+            titles=COLUMNS,
+            captions=[_label(report, int(case)) for case in which],
+            heading=f"{kind} by PSNR inside the face",
+        )
+        for kind, which in cases.items()
+        if len(which)
+    ]
+    return side_by_side(blocks)
 
 
 def write_sheet(path: Path, dataset: HeldOut, report: EvaluationReport, *, rows: int = 6) -> None:
@@ -104,20 +96,14 @@ def write_sheet(path: Path, dataset: HeldOut, report: EvaluationReport, *, rows:
     save_marked(path, contact_sheet(dataset, report, rows=rows), SWAPPED)
 
 
-def _tiles(dataset: HeldOut, report: EvaluationReport, case: int) -> list[Image.Image]:
+def _tiles(dataset: HeldOut, report: EvaluationReport, case: int) -> list[NDArray[np.uint8]]:
     pairs: PairList = report.pairs
     images = dataset.images(int(pairs.group[case]))
-    pictures = (
+    return [
         images[pairs.source[case]],
         images[pairs.target[case]],
         report.swaps[case],
         images[pairs.truth[case]],
-    )
-    return [
-        Image.fromarray(np.ascontiguousarray(picture)).resize(
-            (_TILE_PX, _TILE_PX), Image.Resampling.BICUBIC
-        )
-        for picture in pictures
     ]
 
 

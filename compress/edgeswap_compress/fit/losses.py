@@ -53,9 +53,9 @@ def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) ->
 
     The pull-back of the pixel metric through the decoder, JᵀJ (cf. 1710.11379), averaged over
     places: channel i of some latents is disturbed by one smooth random field, which changes the
-    pixels by d_i; the entry (i, j) is the mean of d_i d_j, in units of the sample's channels,
-    scaled to a mean trace of 1. A squared error e then costs eᵀ M e, where the plain loss counts all
-    directions alike.
+    pixels by d_i; the entry (i, j) is the mean of d_i d_j, in units of the sample's channels. It is
+    scaled to a mean trace of 1. A squared error e then costs eᵀ M e, where the plain loss counts
+    all directions alike.
 
     Args:
         vae: autoencoder, whose decoder shows the errors.

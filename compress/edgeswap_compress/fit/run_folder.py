@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from edgeswap_compress.fit.config import FittedConfig
 from edgeswap_compress.fit.loop import FIGURES, Draw, Objective, Progress
 from edgeswap_compress.fit.processes import processes
 from edgeswap_runtime.files import canonical_json, sha256_file, write_json
+from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
 
 
 def reporter(progress: StageProgress | None) -> Callable[[str], Any]:
@@ -48,7 +48,7 @@ def claim(run: Path, key: Mapping[str, Any], *, of: str, same: str) -> None:
         TrainingStopped: it is another's.
     """
     run.mkdir(parents=True, exist_ok=True)
-    file, wanted = run / "run.json", json.loads(canonical_json(key))
+    file, wanted = run / "run.json", parse_json(canonical_json(key))
     if not file.exists():
         write_json(file, wanted)
     elif _kept(file) != wanted:
@@ -65,8 +65,8 @@ def _kept(file: Path) -> Any:
         TrainingStopped: it is damaged.
     """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json(file)
+    except (OSError, JsonError) as error:
         raise TrainingStopped(
             f"{file} is damaged ({error}): name another run folder with --run"
         ) from error
@@ -87,7 +87,7 @@ def _without_dtype(settings: dict[str, Any]) -> dict[str, Any]:
 
 def last_figures(run: Path) -> dict[str, float]:
     """Read a fit's last evaluation, rounded, for the history."""
-    figures: dict[str, float] = json.loads((run / FIGURES).read_text())
+    figures: dict[str, float] = _kept(run / FIGURES)
     return {name: round(value, 6) for name, value in figures.items()}
 
 

@@ -148,7 +148,7 @@ def test_impossible_options(
 def test_no_model(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
     code, out, err = run(capsys, tmp_path / "nothing", "--data", data)
     assert (code, out) == (2, "")
-    assert "is no model: expected a checkpoint (swap.json) or a bundle" in err
+    assert "is no model: expected a folder with swap.json or manifest.json" in err
     assert err.count("\n") == 1
 
 

@@ -77,7 +77,7 @@ def test_cases_are_best_median_and_worst() -> None:
 def test_the_sheet_shows_the_swaps_beside_what_they_came_from(
     noise_dataset: Any, report: EvaluationReport
 ) -> None:
-    sheet = np.asarray(_sheet.contact_sheet(noise_dataset, report, rows=2))
+    sheet = _sheet.contact_sheet(noise_dataset, report, rows=2)
     best = 11
     tiles = {
         name: sheet[32 : 32 + 144, 144 * i : 144 * (i + 1)] for i, name in enumerate(_sheet.COLUMNS)
@@ -88,8 +88,8 @@ def test_the_sheet_shows_the_swaps_beside_what_they_came_from(
         position = getattr(report.pairs, name)[best]
         # the middle of the face, one color there
         assert np.abs(tiles[name][72, 72].astype(int) - images[position][12, 12]).max() <= 1
-    # the text under the first row is black on white
-    assert sheet[32 + 144 : 32 + 160].min() == 0
+    # the text under the first row is dark on white
+    assert sheet[32 + 144 : 32 + 160].min() < 60
 
 
 def test_the_label_states_figures(report: EvaluationReport) -> None:
@@ -116,7 +116,7 @@ def test_one_pair_is_enough(noise_dataset: Any, report: EvaluationReport) -> Non
         swaps=report.swaps[:1],
         values={name: values[:1] for name, values in report.values.items()},
     )
-    assert _sheet.contact_sheet(noise_dataset, one).size == (3 * 588 - 12, 32 + 160)
+    assert _sheet.contact_sheet(noise_dataset, one).shape == (32 + 160, 576, 3)
 
 
 @pytest.mark.parametrize(

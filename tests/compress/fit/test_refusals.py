@@ -128,7 +128,7 @@ def _places() -> list[tuple[str, list[str], str]]:
     return [
         *found,
         ("train none", ["train", "none", *FOLDERS["train"][2:]], "none is no dataset"),
-        ("evaluate none", ["evaluate", "none", "--data", "heldout"], "no such folder"),
+        ("evaluate none", ["evaluate", "none", "--data", "heldout"], "none is no model"),
         ("evaluate data", ["evaluate", "data", "--data", "heldout"], "found a dataset"),
         ("evaluate --data data", ["evaluate", "ok", "--data", "data"], "expected 'heldout'"),
         ("evaluate --set x", ["evaluate", "ok", "--set", "x"], "no held-out set 'x'"),
