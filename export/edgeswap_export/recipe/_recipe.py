@@ -15,7 +15,7 @@ from typing import Any
 from edgeswap_export.recipe._checks import check_options
 from edgeswap_export.recipe._errors import BadRecipe
 from edgeswap_export.recipe._request import StageRequest
-from edgeswap_export.recipe._stages import STAGES, home_of_stage, parser_of
+from edgeswap_export.recipe._stages import STAGES, parser_of
 from edgeswap_runtime.errors import EdgeswapError
 from edgeswap_runtime.files import read_regular
 
@@ -152,7 +152,7 @@ def _try(file: Path, start: Path, name: str, arguments: list[str]) -> None:
     try:
         with contextlib.redirect_stderr(said):
             parsed = parser.parse_args([*places, *arguments])
-            check_options(home_of_stage(name), parser, parsed)
+            check_options(name, parser, parsed)
     except EdgeswapError as error:
         raise BadRecipe(file, f"[{name}] {error}") from error
     except SystemExit as error:
