@@ -82,7 +82,7 @@ def test_one_step_model_gets_one_schedule(
         tmp_path / "student",
         ExportConfig(info=BundleInfo(name="quick")),
         tmp_path / "bundle",
-        lines.append,
+        progress=lines.append,
     )
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert set(manifest.schedules) == {"ddim-1"} == {manifest.default_schedule}
@@ -216,7 +216,7 @@ def test_json_is_one_object(plain: Any) -> None:
 
 def test_bad_arguments(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["export", str(tmp_path)]) == 2
-    assert "BUNDLE" in capsys.readouterr().err
+    assert "OUT" in capsys.readouterr().err
     assert main(["export", str(tmp_path), str(tmp_path / "b"), "--sampler", "heun"]) == 2
     assert "unknown sampler 'heun'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -146,7 +146,7 @@ def test_a_jetson_keeps_three_quarters_of_its_memory(
     engine(plain.bundle, config, tmp_path / "out")
     assert fakes.trt.built[0]["pools"] == {"WORKSPACE": 1859 << 20}
     assert 1859 == 7_800_000_000 // 4 // (1 << 20)
-    with pytest.raises(UnsupportedEngine, match="ampere-plus does not include sm87: it is for desktop"):
+    with pytest.raises(UnsupportedEngine, match="does not include sm87: it is for desktop"):
         engine(plain.bundle, replace(config, builder=AMPERE), tmp_path / "no")
 
 
