@@ -14,14 +14,9 @@ from typing import TYPE_CHECKING
 from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_export._config import (
-        BundleInfo,
-        ExportConfig,
-        GraphsConfig,
-        ScheduleRequest,
-        SchedulesConfig,
-    )
+    from edgeswap_export._config import BundleInfo, ExportConfig, GraphsConfig
     from edgeswap_export._errors import ExportError, GraphNotExported, ParityFailed
+    from edgeswap_export._schedules import ScheduleRequest, SchedulesConfig
     from edgeswap_export._stage import export
     from edgeswap_export.samplers.options import SamplerOptions
     from edgeswap_export.samplers.schedule import SAMPLERS, schedule_table
@@ -29,14 +24,9 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "edgeswap_export._config": (
-                "BundleInfo",
-                "ExportConfig",
-                "GraphsConfig",
-                "ScheduleRequest",
-                "SchedulesConfig",
-            ),
+            "edgeswap_export._config": ("BundleInfo", "ExportConfig", "GraphsConfig"),
             "edgeswap_export._errors": ("ExportError", "GraphNotExported", "ParityFailed"),
+            "edgeswap_export._schedules": ("ScheduleRequest", "SchedulesConfig"),
             "edgeswap_export._stage": ("export",),
             "edgeswap_export.samplers.options": ("SamplerOptions",),
             "edgeswap_export.samplers.schedule": ("SAMPLERS", "schedule_table"),

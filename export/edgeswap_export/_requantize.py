@@ -16,7 +16,7 @@ from edgeswap_export._errors import ParityFailed
 from edgeswap_export.graphs.example import SEED
 from edgeswap_export.graphs.to_onnx import check, write_onnx
 from edgeswap_export.parity.compare import open_graphs
-from edgeswap_export.parity.prove import ConvertedGraphs, Subject, prove_precision
+from edgeswap_export.parity.prove import ConvertedGraphs, ParitySubject, prove_precision
 from edgeswap_export.precision.convert import LOSS_BUDGETS, Converted, convert
 from edgeswap_export.precision.qdq import GRIDS
 
@@ -26,7 +26,7 @@ PARITY_SWAPS = 4
 
 def requantize(
     folder: Path,
-    subject: Subject,
+    subject: ParitySubject,
     config: GraphsConfig,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, Converted], dict[str, Any]]:

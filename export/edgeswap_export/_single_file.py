@@ -21,7 +21,7 @@ from edgeswap_export.parity.compare import (
     run_graph,
     swap_with_runtime,
 )
-from edgeswap_export.parity.prove import Subject
+from edgeswap_export.parity.prove import ParitySubject
 from edgeswap_runtime.sampler import noise_source
 
 TOLERANCE = 1e-4
@@ -40,7 +40,7 @@ are rounded. A quarter of the error that the precision may have adds 6 % to the 
 
 
 def write_single_file(
-    folder: Path, subject: Subject, sample: SwapExample, precision: str
+    folder: Path, subject: ParitySubject, sample: SwapExample, precision: str
 ) -> dict[str, Any]:
     """Write swap.onnx beside a bundle's graphs and compare it with them.
 

@@ -30,7 +30,7 @@ from edgeswap_export.graphs.finite import require_finite_answers, require_finite
 from edgeswap_export.graphs.fuse import SINGLE_FILE, require_few_steps
 from edgeswap_export.graphs.swap_graphs import AXES, TorchGraph, batched, torch_graphs
 from edgeswap_export.graphs.to_onnx import to_onnx, write_onnx
-from edgeswap_export.parity.prove import Subject, prove, prove_batch
+from edgeswap_export.parity.prove import ParitySubject, prove, prove_batch
 from edgeswap_export.precision.convert import Converted
 from edgeswap_export.precision.layers import layer_types
 from edgeswap_export.samplers.schedule import schedule_table
@@ -91,7 +91,7 @@ def export(
             write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
         sample = seeded_example(loaded.swap)
         graphs = _write_graphs(folder, loaded, sample, config.graphs, progress)
-        subject = Subject(checkpoint=loaded, graphs=graphs, requests=requests, tables=tables)
+        subject = ParitySubject(checkpoint=loaded, graphs=graphs, requests=requests, tables=tables)
         parity = prove(folder, subject, sample, progress)
         if config.graphs.batch is not None:
             parity["batch"] = prove_batch(folder, subject, config.graphs.batch[2], progress)
@@ -170,7 +170,7 @@ def write_graph(
 def _manifest(
     checkpoint: Path,
     config: ExportConfig,
-    subject: Subject,
+    subject: ParitySubject,
     converted: Mapping[str, Converted],
     layers: Mapping[str, dict[str, int]],
     parity: dict[str, Any],

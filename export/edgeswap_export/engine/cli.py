@@ -107,8 +107,8 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--gpu", metavar="GPU,...",
-        help="GPUs to build for, such as sm86,sm89; required for tensorrt_rtx, not allowed for "
-        f"tensorrt; one or more of {', '.join(RTX_GPUS)}",
+        help="GPUs to build for, such as sm86,sm89, required for tensorrt_rtx; of "
+        f"{', '.join(RTX_GPUS)} (default: none, for tensorrt, which takes this machine's)",
     )  # fmt: skip
     parser.add_argument(
         "--graph", metavar="NAME,...", help="graphs to build engines of (default: all)"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export._calibration import Feeds
-from edgeswap_export._config import ScheduleRequest
+from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export.graphs.example import SEED, SwapExample
 from edgeswap_export.graphs.swap_graphs import TorchGraph, batched
 from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
@@ -41,7 +41,7 @@ NOT_COMPARED = "not compared: diffusers has no such sampler"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class ParitySubject:
     """A checkpoint and all that was made of it, to be compared.
 
     Attributes:
@@ -58,7 +58,7 @@ class Subject:
 
 
 def prove(
-    folder: Path, subject: Subject, sample: SwapExample, progress: Progress
+    folder: Path, subject: ParitySubject, sample: SwapExample, progress: Progress
 ) -> dict[str, Any]:
     """Compare the float32 graphs with torch, then whole swaps by every schedule diffusers has.
 
@@ -97,7 +97,9 @@ def prove(
     }
 
 
-def prove_batch(folder: Path, subject: Subject, count: int, progress: Progress) -> dict[str, Any]:
+def prove_batch(
+    folder: Path, subject: ParitySubject, count: int, progress: Progress
+) -> dict[str, Any]:
     """Compare the float32 graphs with torch on a batch.
 
     Args:
@@ -139,7 +141,7 @@ class ConvertedGraphs:
 
 
 def prove_precision(
-    subject: Subject,
+    subject: ParitySubject,
     candidate: ConvertedGraphs,
     feeds: Feeds,
     sample: SwapExample,
@@ -197,7 +199,11 @@ def prove_precision(
 
 
 def _swaps(
-    backend: Backend[Any], subject: Subject, sample: SwapExample, precision: str, progress: Progress
+    backend: Backend[Any],
+    subject: ParitySubject,
+    sample: SwapExample,
+    precision: str,
+    progress: Progress,
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
     noise = read_noise_schedule(dict(subject.checkpoint.scheduler.config))

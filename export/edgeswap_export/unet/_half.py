@@ -28,7 +28,7 @@ class Peaks:
     made: float = 0.0
 
 
-class Watch:
+class PeakRecorder:
     """Record the largest magnitudes at each layer of a module, as a context manager.
 
     Args:
@@ -40,7 +40,7 @@ class Watch:
         self.peaks: dict[str, Peaks] = {}
         self._handles: list[Any] = []
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> PeakRecorder:
         for name, layer in self.module.named_modules():
             if next(layer.children(), None) is None:
                 self._handles.append(layer.register_forward_hook(self._hook(name)))
@@ -79,7 +79,7 @@ def float32_nodes(module: nn.Module, peaks: Mapping[str, Peaks]) -> list[str]:
 
     Args:
         module: the U-Net.
-        peaks: name of a layer -> its largest magnitudes, from `Watch`.
+        peaks: name of a layer -> its largest magnitudes, from `PeakRecorder`.
 
     Raises:
         UnsupportedExport: values between layers are too large for float16.

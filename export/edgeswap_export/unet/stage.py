@@ -28,7 +28,7 @@ from edgeswap_export.graphs.to_onnx import (
 from edgeswap_export.parity.compare import output_parity
 from edgeswap_export.precision.convert import allowed
 from edgeswap_export.precision.run import open_session
-from edgeswap_export.unet._half import Watch, float32_nodes, to_half
+from edgeswap_export.unet._half import PeakRecorder, float32_nodes, to_half
 from edgeswap_runtime.files import canonical_json, new_folder, sha256_file, write_json
 
 NAME = "denoise"
@@ -188,7 +188,7 @@ def _answers(
         the output, and the names of the layers that stay float32.
     """
     progress("asking torch")
-    with Watch(graph.unet) as watch:
+    with PeakRecorder(graph.unet) as watch:
         expected = graph(*example.values())[0]
     if precision == "fp32":
         return expected, []
