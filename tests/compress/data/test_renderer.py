@@ -15,7 +15,7 @@ from edgeswap_compress.data.people._face import expression_moves, identity_shape
 from edgeswap_compress.data.people.camera import template
 from edgeswap_compress.data.people.expression import neutral_expression
 from edgeswap_compress.data.people.head import Head, load_head
-from edgeswap_compress.data.people.identity import Identity, draw_identity
+from edgeswap_compress.data.people.identity import Adult, draw_identity
 from edgeswap_compress.data.people.scene import draw_scene
 from edgeswap_compress.data.people.stage import crop_stage, make_person
 from edgeswap_compress.data.render3.portrait import portrait_of
@@ -49,7 +49,7 @@ def group(renderer: Renderer) -> Group:
     return render_group(renderer, SETTINGS, 0)
 
 
-def person(head: Head, seed: int) -> Identity:
+def person(head: Head, seed: int) -> Adult:
     return draw_identity(np.random.default_rng(seed), head.sliders, len(head.asymmetries))
 
 

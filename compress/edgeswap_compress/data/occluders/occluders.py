@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_compress.data.people.head import Head
-    from edgeswap_compress.data.people.variety import DetailedIdentity
+    from edgeswap_compress.data.people.variety import DetailedAdult
 
 # How often each kind is before a target's face, and before a source's.
 TARGET_ODDS = {"glasses": 0.20, "sunglasses": 0.05, "hand": 0.17, "prop": 0.11, "strands": 0.18,
@@ -63,7 +63,7 @@ class Sitter:
     """
 
     head: Head
-    identity: DetailedIdentity
+    identity: DetailedAdult
     outer: NDArray[np.float32]
     faces: Sequence[NDArray[np.float32]]
     skin: Path

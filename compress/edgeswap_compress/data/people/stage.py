@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from edgeswap_compress.data.people.expression import Expression
     from edgeswap_compress.data.people.head import Head
-    from edgeswap_compress.data.people.identity import Identity
+    from edgeswap_compress.data.people.identity import Adult
     from edgeswap_compress.data.people.scene import Scene
 
 _LOOK_DM = np.array([0.0, -0.35, -0.25], np.float32)
@@ -35,11 +35,11 @@ _PORTRAIT_HALF_HEIGHT_DM = 2.15
 class Person:
     """An identity and its neutral shape (N, 3), computed once."""
 
-    identity: Identity
+    identity: Adult
     shape: NDArray[np.float32]
 
 
-def make_person(head: Head, identity: Identity) -> Person:
+def make_person(head: Head, identity: Adult) -> Person:
     """Compute an identity's shape."""
     return Person(identity=identity, shape=identity_shape(head, identity))
 

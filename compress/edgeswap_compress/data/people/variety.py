@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeswap_compress.data.people._face import identity_shape
-from edgeswap_compress.data.people.identity import Identity, draw_identity
+from edgeswap_compress.data.people.identity import Adult, draw_identity
 from edgeswap_compress.data.people.stage import Person
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Beard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetailedIdentity(Identity):
+class DetailedAdult(Adult):
     """One synthetic adult with what version 3 did not know.
 
     Attributes:
@@ -73,7 +73,7 @@ class DetailedIdentity(Identity):
     beard: Beard | None
 
 
-def draw_detailed(rng: Generator, head: Head, *, fringe: bool = False) -> DetailedIdentity:
+def draw_detailed(rng: Generator, head: Head, *, fringe: bool = False) -> DetailedAdult:
     """Draw one adult.
 
     Args:
@@ -101,8 +101,8 @@ def draw_detailed(rng: Generator, head: Head, *, fringe: bool = False) -> Detail
         stubble=min(1.0, plain.stubble * 1.15),
     )
     white, green = rng.uniform(0.42, 0.78), rng.uniform(0.86, 0.97)
-    return DetailedIdentity(
-        **{field.name: getattr(changed, field.name) for field in fields(Identity)},
+    return DetailedAdult(
+        **{field.name: getattr(changed, field.name) for field in fields(Adult)},
         lumps=_lumps(rng),
         teeth=TEETH[int(rng.integers(len(TEETH)))],
         enamel=_triple(white * np.array([1.0, green, green * rng.uniform(0.70, 0.93)])),
@@ -125,7 +125,7 @@ def _hair(rng: Generator, *, male: bool, fringe: bool, plain: str | None) -> str
     return styles[int(rng.integers(len(styles)))]
 
 
-def _beard(rng: Generator, plain: Identity) -> Beard | None:
+def _beard(rng: Generator, plain: Adult) -> Beard | None:
     """A third of the men: short boxed beards to long ones."""
     wears = rng.random() < 0.36
     values = rng.random(4)
@@ -167,7 +167,7 @@ def lump_moves(
     return moves
 
 
-def make_detailed(head: Head, identity: DetailedIdentity) -> Person:
+def make_detailed(head: Head, identity: DetailedAdult) -> Person:
     """Compute a detailed identity's shape."""
     shape = identity_shape(head, identity) + lump_moves(identity.lumps, head.base)
     return Person(identity=identity, shape=shape)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from edgeswap_compress.data.occluders.occluders import Occluders
     from edgeswap_compress.data.occluders.solids import Solid
     from edgeswap_compress.data.people.head import Head
-    from edgeswap_compress.data.people.identity import Identity
+    from edgeswap_compress.data.people.identity import Adult
     from edgeswap_compress.data.people.scene import Scene
     from edgeswap_compress.data.people.stage import Person, Stage
-    from edgeswap_compress.data.people.variety import DetailedIdentity
+    from edgeswap_compress.data.people.variety import DetailedAdult
     from edgeswap_compress.data.render.gpu import Mesh
 
     Uniforms = Mapping[str, Any]
@@ -41,7 +41,7 @@ class Wardrobe(Protocol):
 
     def texture(self, path: Path, *, gray: bool = False) -> moderngl.Texture: ...
 
-    def mean_skin(self, identity: Identity) -> NDArray[np.float64]: ...
+    def mean_skin(self, identity: Adult) -> NDArray[np.float64]: ...
 
 
 class Drawing:
@@ -171,9 +171,7 @@ class Drawing:
             self._skin.draw(self._programs["skin"])
         self._context.disable(self._context.CULL_FACE)
 
-    def draw_mouth(
-        self, stage: Stage, face: NDArray[np.float32], features: DetailedIdentity
-    ) -> None:
+    def draw_mouth(self, stage: Stage, face: NDArray[np.float32], features: DetailedAdult) -> None:
         """Tongue and teeth."""
         part = f"teeth/{features.teeth}"
         self._wardrobe.texture(self._picture(part)).use(0)
@@ -182,9 +180,7 @@ class Drawing:
         self._set("mouth", {"tongue": False})
         self._meshes.fitted(part, stage, face).draw(self._programs["mouth"])
 
-    def draw_eyes(
-        self, stage: Stage, face: NDArray[np.float32], features: DetailedIdentity
-    ) -> None:
+    def draw_eyes(self, stage: Stage, face: NDArray[np.float32], features: DetailedAdult) -> None:
         """The opaque part of both eyes."""
         known = self._pictures("eyes/HighPolyEyes")
         iris = [path for path in known if path.name.endswith("_eye.png")][features.eye_color]
@@ -203,7 +199,7 @@ class Drawing:
             self._set("eye", {"transparent": True})
             mesh.draw(self._programs["eye"])
 
-    def draw_cards(self, stage: Stage, face: NDArray[np.float32], features: Identity) -> None:
+    def draw_cards(self, stage: Stage, face: NDArray[np.float32], features: Adult) -> None:
         """Brows, lashes, moustache."""
         cards = [
             (f"brow/{features.brow}", features.brow_color, 0.95, features.brow_density),
@@ -226,7 +222,7 @@ class Drawing:
     def _set_skin(
         self,
         who: str,
-        identity: DetailedIdentity,
+        identity: DetailedAdult,
         tone: NDArray[np.float64],
         *,
         slots: tuple[int, int],
@@ -255,7 +251,7 @@ class Drawing:
         return self._found[folder]
 
     def _place_hair(
-        self, stage: Stage, identity: DetailedIdentity, *, slot: str = ""
+        self, stage: Stage, identity: DetailedAdult, *, slot: str = ""
     ) -> tuple[Mesh, moderngl.Texture] | None:
         """Hair follows the wearer's own head, so that a swap leaves it as it is."""
         if identity.hair is None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from edgeswap_compress.data.occluders.occluders import Occluders
     from edgeswap_compress.data.people.head import Head
-    from edgeswap_compress.data.people.identity import Identity
+    from edgeswap_compress.data.people.identity import Adult
     from edgeswap_compress.data.people.stage import Person, Stage
     from edgeswap_compress.data.render.conditions import Lamp
 
@@ -147,7 +147,7 @@ class Studio:
             self._textures[path] = load_texture(self._context, path, gray=gray)
         return self._textures[path]
 
-    def mean_skin(self, identity: Identity) -> NDArray[np.float64]:
+    def mean_skin(self, identity: Adult) -> NDArray[np.float64]:
         """Mean linear RGB (3,) of an inner face's skin."""
         a, b, share = skin_files(self.data, identity)
         mixed = (1 - share) * self.mean_of(a) + share * self.mean_of(b)

@@ -16,7 +16,7 @@ from edgeswap_compress.data.render3.renderer import Renderer
 if TYPE_CHECKING:
     from edgeswap_compress.data.people.expression import Expression
     from edgeswap_compress.data.people.head import Head
-    from edgeswap_compress.data.people.identity import Identity
+    from edgeswap_compress.data.people.identity import Adult
     from edgeswap_compress.data.people.scene import Scene
     from edgeswap_compress.data.render3.renderer import Picture
 
@@ -24,12 +24,12 @@ _SUPERSAMPLING = 2.0
 
 
 def render_portrait(
-    identity: Identity,
+    identity: Adult,
     expression: Expression,
     scene: Scene,
     size_px: int,
     *,
-    worn: Identity | None = None,
+    worn: Adult | None = None,
     head: Head | None = None,
 ) -> Picture:
     """Render a whole head with shoulders, not aligned to anything.
@@ -76,7 +76,7 @@ def portrait_of(
     )
 
 
-def portrait_identity(head: Head, person: int) -> Identity:
+def portrait_identity(head: Head, person: int) -> Adult:
     """The identity of a numbered portrait."""
     return draw_identity(_stream("person", person), head.sliders, len(head.asymmetries))
 
