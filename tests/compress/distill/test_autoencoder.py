@@ -148,7 +148,7 @@ def test_a_student_learns_behind_the_small_encoder(
 def test_a_bundle_swaps_with_the_small_autoencoder_as_torch_does(
     checkpoint: Path, tmp_path: Path, patch: int
 ) -> None:
-    from edgeswap_export import SchedulesConfig, ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Swapper
 
     small = shrink(

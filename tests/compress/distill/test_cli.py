@@ -137,7 +137,7 @@ def test_a_student_is_exported_unchanged_and_swaps(
 
     from edgeswap_compress.checkpoint.pipeline import SwapPipeline
     from edgeswap_compress.fit.latent_cache import to_tensor
-    from edgeswap_export import SchedulesConfig, ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Bundle, Swapper
 
     command = [*options(folder), "--steps", str(steps), "--method", method, "--samples", "8"]

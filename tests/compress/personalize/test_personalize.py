@@ -151,7 +151,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
 
 
 def test_the_bundle_tells_the_consent(student: Path, photos: Path, tmp_path: Path) -> None:
-    from edgeswap_export import SchedulesConfig, ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Bundle
 
     out = learn(student, photos, tmp_path, changed(CONFIG, {"budget.samples": 16}))
