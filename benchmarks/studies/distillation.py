@@ -27,8 +27,8 @@ from distillation_timing import Run, bundle_of, macs_per_swap, time_swaps
 
 from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
-from edgeswap_compress.distill.autoencoder.small_autoencoder import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
 from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model

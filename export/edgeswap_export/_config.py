@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from edgeswap_compress.checkpoint.swap_config import SwapConfig
 
 
+MOST_SWAPS = 100_000
+LONGEST_NAME = 200
+"""Characters of a bundle's name, as a manifest takes them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphsConfig:
     """How the graphs with weights are written.
@@ -49,9 +54,10 @@ class GraphsConfig:
                 f"compact stores float32 weights in fewer bytes, and {self.precision} has fewer"
                 " already: leave one of the two out"
             )
-        if self.calibration_swaps < 1:
+        if not 1 <= self.calibration_swaps <= MOST_SWAPS:
             raise UnsupportedExport(
-                f"{self.calibration_swaps} calibration swaps: expected at least 1"
+                f"{self.calibration_swaps} calibration swaps: expected at least 1 and at most "
+                f"{MOST_SWAPS}"
             )
 
 
@@ -68,6 +74,14 @@ class BundleInfo:
     name: str | None = None
     license: str | None = None
     origin: str | None = None
+
+    def __post_init__(self) -> None:
+        for field_name, most in (("name", LONGEST_NAME), ("license", 4000), ("origin", 4000)):
+            text = getattr(self, field_name)
+            if text is not None and not 1 <= len(text) <= most:
+                raise UnsupportedExport(
+                    f"{field_name} has {len(text)} characters: expected 1 to {most}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

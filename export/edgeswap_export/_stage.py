@@ -13,7 +13,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 
 from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
 from edgeswap_compress.data.assets import asset
-from edgeswap_export._config import ExportConfig, GraphsConfig, license_of
+from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
 from edgeswap_export._single_file import write_single_file
 from edgeswap_export.graphs.compact import store_in_float16
@@ -187,7 +187,7 @@ def _manifest(
         licenses.append(License(what="face detector", license=LICENSE, origin=ORIGIN))
     stage = {"stage": "export", "config": config.to_json()}
     return Manifest(
-        name=config.info.name or checkpoint.resolve().name,
+        name=config.info.name or checkpoint.resolve().name[:LONGEST_NAME],
         made_with={name: importlib.metadata.version(name) for name in PACKAGES},
         resolution_px=swap.resolution_px,
         alignment=Alignment(landmarks_px=swap.landmarks_px),

@@ -17,16 +17,16 @@ from edgeswap_compress.checkpoint._consistency import check_fit
 from edgeswap_compress.checkpoint._trial_pass import build, require_pass
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.diffusers_folder.building import public_config
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
-from edgeswap_compress.diffusers_folder.weights import is_finite
+from edgeswap_compress.diffusers_folder.unet_home import PLAN_NAME
+from edgeswap_compress.diffusers_folder.weights import WEIGHTS_NAME, is_finite
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_runtime.files import new_folder, require_folder, sha256_file, write_bytes, write_json
 from edgeswap_runtime.strict_json import JsonError, read_json
 
-WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
-PLAN_NAME = "pruning.json"
 SWAP_NAME = "swap.json"
 MODULES: dict[str, type[Any]] = {
     "unet": UNet2DConditionModel,
@@ -88,7 +88,7 @@ class Checkpoint:
         for name, module in modules.items():
             _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
         settings = folder / "scheduler" / "scheduler_config.json"
-        scheduler = build(DDIMScheduler.from_config, _public(_read_json(settings)), settings)
+        scheduler = build(DDIMScheduler.from_config, public_config(_read_json(settings)), settings)
         return cls(swap=swap, plan=plan, scheduler=scheduler, **modules)
 
     def save(self, path: Path | str) -> Path:
@@ -110,7 +110,7 @@ class Checkpoint:
             kind = type(module)
             target = folder / name
             target.mkdir()
-            config = {"_class_name": kind.__name__, **_public(dict(module.config))}
+            config = {"_class_name": kind.__name__, **public_config(dict(module.config))}
             write_json(target / "config.json", config)
             tensors = save(_tensors_for_disk(module, self.swap), {"format": "pt"})
             write_bytes(target / WEIGHTS_NAME, tensors)
@@ -119,7 +119,7 @@ class Checkpoint:
             write_json(folder / "unet" / PLAN_NAME, self.plan.to_json())
         (folder / "scheduler").mkdir()
         kind_name = type(self.scheduler).__name__
-        settings = {"_class_name": kind_name, **_public(dict(self.scheduler.config))}
+        settings = {"_class_name": kind_name, **public_config(dict(self.scheduler.config))}
         write_json(folder / "scheduler" / "scheduler_config.json", settings)
         index["scheduler"] = ["diffusers", kind_name]
         write_json(folder / "model_index.json", index)
@@ -170,11 +170,6 @@ def convert(module: Any, dtype: torch.dtype) -> Any:
     return nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _public(config: dict[str, Any]) -> dict[str, Any]:
-    """Config entries without diffusers' bookkeeping, which changes between load and save."""
-    return {key: value for key, value in config.items() if not key.startswith("_")}
-
-
 def _tensors_for_disk(module: nn.Module, swap: SwapConfig) -> dict[str, torch.Tensor]:
     dtype = getattr(torch, swap.weights_dtype)
     state = {}
@@ -202,7 +197,7 @@ def _empty_module(kind: type[Any], folder: Path, plan: PruningPlan | None) -> An
     """The module that a folder's config describes, on the meta device, pruned by the plan."""
     raw = _read_json(folder / "config.json")
     name = raw.get("_class_name")
-    config = _public(raw)
+    config = public_config(raw)
     if isinstance(name, str):
         kind = OTHER_KINDS.get((folder.name, name), kind)
     if kind is AutoencoderTiny:

@@ -23,7 +23,8 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         InvalidCheckpoint: the folder does not hold what its configs promise.
     """
-    from edgeswap_compress.checkpoint.folder import MODULES, WEIGHTS_NAME, Checkpoint
+    from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
+    from edgeswap_compress.diffusers_folder.weight_files import WEIGHTS_NAME
     from edgeswap_runtime.files import sha256_file
 
     checkpoint = Checkpoint.load(path)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_compress.distill.autoencoder._config import (
+    from edgeswap_compress.distill.autoencoder.config import (
         AutoencoderLosses,
         AutoencoderSize,
         SmallAutoencoderConfig,
     )
-    from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
+    from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
     from edgeswap_compress.distill.config import (
         DecoderPhase,
         DistillConfig,
@@ -25,12 +25,12 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "edgeswap_compress.distill.autoencoder._config": (
+            "edgeswap_compress.distill.autoencoder.config": (
                 "AutoencoderLosses",
                 "AutoencoderSize",
                 "SmallAutoencoderConfig",
             ),
-            "edgeswap_compress.distill.autoencoder._stage": ("shrink_autoencoder",),
+            "edgeswap_compress.distill.autoencoder.stage": ("shrink_autoencoder",),
             "edgeswap_compress.distill.config": (
                 "DecoderPhase",
                 "DistillConfig",

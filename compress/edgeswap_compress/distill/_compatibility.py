@@ -8,7 +8,6 @@ from pathlib import Path
 from edgeswap_compress._checks import RUN_BYTES, check_checkpoint, check_out, check_run, vae_kind
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data.checks import check_dataset
-from edgeswap_compress.distill.autoencoder._config import SmallAutoencoderConfig, patch_levels
 from edgeswap_compress.errors import InvalidCheckpoint
 
 
@@ -45,47 +44,9 @@ def check_distillation(files: DistillFiles, out: Path) -> None:
     check_one_latent_space(teacher, student)
     if files.autoencoder is not None:
         check_autoencoder(files.autoencoder, check_checkpoint(files.autoencoder), student)
-    _check_datasets((files.data, files.held_out), teacher)
-
-
-def check_shrinking(
-    checkpoint: Path,
-    config: SmallAutoencoderConfig,
-    out: Path,
-    *,
-    data: Path,
-    run: Path,
-    held_out: Path | None,
-) -> None:
-    """Check the folders of the distillation of an autoencoder, and its patch size.
-
-    Args:
-        checkpoint: folder of one with a large autoencoder.
-        config: size of the small one.
-        out: checkpoint folder to write.
-        data: rendered dataset.
-        run: folder of the run's state; it may exist.
-        held_out: dataset for the figures.
-
-    Raises:
-        EdgeswapError: what is missing or wrong, and what to type.
-    """
-    check_out(out, need_bytes=RUN_BYTES)
-    check_run(run)
-    swap = check_checkpoint(checkpoint, velocity=False)
-    kind = vae_kind(checkpoint)
-    if kind != "AutoencoderKL":
-        raise InvalidCheckpoint(
-            f"{checkpoint}: vae", expected="an AutoencoderKL to learn from", found=kind
-        )
-    patch_levels(config, swap)
-    _check_datasets((data, held_out), swap)
-
-
-def _check_datasets(paths: tuple[Path | None, ...], swap: SwapConfig) -> None:
-    for path in paths:
+    for path in (files.data, files.held_out):
         if path is not None:
-            check_dataset(path, swap)
+            check_dataset(path, teacher)
 
 
 def check_one_latent_space(teacher: SwapConfig, student: SwapConfig) -> None:

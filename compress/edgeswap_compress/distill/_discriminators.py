@@ -58,15 +58,17 @@ class PictureDiscriminator(nn.Module):
 
     Verdicts on patches of about 20 px a side (1611.07004, section 3.2.2), because what a blur lacks
     is local; the finest scale is shown besides, magnified. Every convolution is spectrally
-    normalized (1802.05957). Computes in bfloat16 on float32 weights.
+    normalized (1802.05957). Its weights are float32.
 
     Args:
         hidden: channels of the first layer, of which the next have half as many again.
         seed: of the weights.
+        dtype: that it computes in, float32 or bfloat16.
     """
 
-    def __init__(self, hidden: int = 64, seed: int = 0) -> None:
+    def __init__(self, hidden: int = 64, seed: int = 0, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
+        self._dtype = dtype
         wide = hidden + hidden // 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -91,7 +93,7 @@ class PictureDiscriminator(nn.Module):
         seen = torch.cat([crops, MAGNIFIED * fine_scale(crops)], 1)
         height, width = seen.shape[2:]
         seen = F.pad(seen, (0, width % 2, 0, height % 2), mode="replicate")
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._dtype == torch.bfloat16):
             found = self.layers(seen.contiguous(memory_format=torch.channels_last)).float()
         weight = F.adaptive_avg_pool2d(mask, found.shape[2:])
         total: Tensor = (GAIN * found * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) + 1e-6)

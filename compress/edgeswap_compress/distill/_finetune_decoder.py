@@ -53,17 +53,18 @@ class DecoderObjective:
         adversarial_weight: float,
         seed: int,
     ) -> None:
+        self._dtype = next(vae.parameters()).dtype
         vae.requires_grad_(False)
         vae.decoder.requires_grad_(True)
         self.module, self._vae = nn.ModuleDict({VAE: vae}), vae
         self._discriminator: PictureDiscriminator | None = None
         if adversarial_weight > 0:
-            self._discriminator = PictureDiscriminator(seed=seed)
+            self._discriminator = PictureDiscriminator(seed=seed, dtype=self._dtype)
             self.module["discriminator"] = self._discriminator
         self._task, self._fine_weight = task, fine_weight
         self._adversarial_weight = adversarial_weight
         self._pictures, self._held_out = pictures, held_out
-        self._swap, self._dtype = task.swap_config, next(vae.parameters()).dtype
+        self._swap = task.swap_config
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of random triplets."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Row:
+class PictureMeasures:
     """Measures of one kind of picture, one entry a pair.
 
     Attributes:
@@ -39,7 +39,7 @@ class Row:
     embeddings: NDArray[np.floating]
 
     @classmethod
-    def joined(cls, parts: Sequence[Row]) -> Row:
+    def joined(cls, parts: Sequence[PictureMeasures]) -> PictureMeasures:
         """Join the rows of several batches."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
@@ -52,9 +52,9 @@ def means(values: Values, n: int | None = None) -> Ratio:
 
 
 def measures(
-    row: Row,
-    truth: Row,
-    unchanged: Row,
+    row: PictureMeasures,
+    truth: PictureMeasures,
+    unchanged: PictureMeasures,
     gallery: NDArray[np.floating],
     pairs: PairList,
 ) -> dict[str, Ratio]:

@@ -10,7 +10,7 @@ import numpy as np
 from edgeswap_compress.evaluate import metrics
 from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation
 from edgeswap_compress.evaluate._held_out import is_published
-from edgeswap_compress.evaluate._measures import Row, means, measures
+from edgeswap_compress.evaluate._measures import PictureMeasures, means, measures
 from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
 from edgeswap_compress.evaluate._pictures import TripletPictures, pasted, people
 from edgeswap_compress.evaluate._statistics import frechet_score, resample_counts, score
@@ -72,7 +72,7 @@ class Evaluation:
         self._judge = judge or self._dlib()
         self._landmarker = landmarker or self._face_mesh()
         self._shown = TripletPictures.of(dataset, self.pairs)
-        self._of_models: dict[tuple[str, str], dict[str, Row]] = {}
+        self._of_models: dict[tuple[str, str], dict[str, PictureMeasures]] = {}
 
     def judge(
         self, model: SwapModel, *, teacher: EvaluationReport | None = None
@@ -140,12 +140,12 @@ class Evaluation:
         return found
 
     @cached_property
-    def _bounds(self) -> dict[str, Row]:
+    def _bounds(self) -> dict[str, PictureMeasures]:
         """Measure the ceiling and the floor that are the same for all models."""
         shown = {"truth": self._shown.truth, "target": self._shown.target}
         return {name: self._row(name, pictures) for name, pictures in shown.items()}
 
-    def _bounds_of(self, model: SwapModel) -> dict[str, Row]:
+    def _bounds_of(self, model: SwapModel) -> dict[str, PictureMeasures]:
         """Measure ceilings and floors that depend on the model's mask and autoencoder."""
         key = model.facts.sha256, model.facts.precision
         if key not in self._of_models:
@@ -162,7 +162,7 @@ class Evaluation:
         return self._of_models[key]
 
     def _scores(
-        self, rows: dict[str, Row], ratios: dict[str, dict[str, Ratio]]
+        self, rows: dict[str, PictureMeasures], ratios: dict[str, dict[str, Ratio]]
     ) -> dict[str, dict[str, Score]]:
         """Compute every row's scores, with intervals from resampled groups."""
         groups, clusters = np.unique(self.pairs.group, return_inverse=True)
@@ -197,7 +197,9 @@ class Evaluation:
             "diversity_identity": means(identities, total),
         }
 
-    def _likeness(self, swaps: Crops, swap: Row, teacher: EvaluationReport) -> dict[str, Ratio]:
+    def _likeness(
+        self, swaps: Crops, swap: PictureMeasures, teacher: EvaluationReport
+    ) -> dict[str, Ratio]:
         """Measure how near the swaps are to a teacher's."""
 
         def compare(which: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -220,11 +222,11 @@ class Evaluation:
 
         return self._each(f"swapping, seed {seed}", swap, np.arange(len(pairs)))
 
-    def _row(self, name: str, pictures: Crops) -> Row:
-        def measure(which: NDArray[np.int64]) -> Row:
+    def _row(self, name: str, pictures: Crops) -> PictureMeasures:
+        def measure(which: NDArray[np.int64]) -> PictureMeasures:
             shown, beside = pictures[which], self._shown[which]
             landmarks = self._truth_landmarks[which]
-            return Row(
+            return PictureMeasures(
                 psnr_face_db=metrics.psnr(shown, beside.truth, beside.inside),
                 ssim_face=metrics.ssim(shown, beside.truth, beside.inside),
                 psnr_outside_db=metrics.psnr(shown, beside.target, beside.outside),
@@ -237,7 +239,9 @@ class Evaluation:
                 embeddings=self._judge.embed(shown),
             )
 
-        return Row.joined(self._parts(f"judging {name}", measure, np.arange(len(pictures))))
+        return PictureMeasures.joined(
+            self._parts(f"judging {name}", measure, np.arange(len(pictures)))
+        )
 
     def _each(self, text: str, function: Callable[[Any], Any], items: Any) -> Any:
         return np.concatenate(self._parts(text, function, items))

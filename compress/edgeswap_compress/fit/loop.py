@@ -111,46 +111,41 @@ def fit(
     Args:
         objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
         config: length, batch, optimizer.
+        folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
+            evaluation without what depends on speed or interruptions).
         cadence: how often to save and evaluate; when to stop early.
         tracker: receives losses and figures.
         progress: told of steps done and in all.
-        folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
-            evaluation without what depends on speed or interruptions).
 
     Returns:
         True when complete or stalled, False when ``cadence.stop_after_s`` cut it short.
     """
     cadence, peers = cadence or Cadence(), processes()
-    share = _share(config.batch_size, peers.count)
+    share, report = _share(config.batch_size, peers.count), progress or _silent
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = MasterOptimizer(objective.module, config)
     step = _restore(optimizer, folder / "state.safetensors", config)
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
-    if log is not None and progress is not None:
-        progress(step, config.steps, "")
+    if log is not None:
+        report(step, config.steps, "")
     while step < config.steps and not stopped and not stalled:
-        draw = Draw.of(config.seed, step, peers.rank)
-        loss, parts = objective.loss(draw, share, step / config.steps)
-        loss.backward()
-        norm = optimizer.step(step, peers.average)
+        loss, parts, norm = _step(objective, optimizer, config, share, step)
         step += 1
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
         stalled = log is not None and log.stalled(cadence)
-        figures = torch.tensor([stopped, stalled, float(loss.detach()), *parts.values()])
+        figures = torch.tensor([stopped, stalled, loss, *parts.values()])
         peers.average([figures])
         stopped, stalled = (bool(end > 0) for end in figures[:2])  # all stop when one does
         if log is None:
             continue
         means = zip(("loss", *parts), figures[2:].tolist(), strict=True)
         log.add({"gradient_norm": norm, **dict(means)})
-        if progress is not None:
-            progress(step, config.steps, log.line())
+        report(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
-            if progress is not None:
-                progress(step, config.steps, f"{log.line()}, evaluating")
+            report(step, config.steps, f"{log.line()}, evaluating")
             log.write(step, _evaluate_ema(objective, optimizer))
             evaluated = time.monotonic()
         if now - saved > cadence.save_s or step == config.steps or stopped or stalled:
@@ -158,6 +153,22 @@ def fit(
             saved = time.monotonic()
     optimizer.use(optimizer.ema)
     return stalled or step >= config.steps
+
+
+def _silent(done: int, total: int, text: str) -> None:
+    """Report nothing."""
+
+
+def _step(
+    objective: Objective, optimizer: MasterOptimizer, config: FitConfig, share: int, step: int
+) -> tuple[float, dict[str, float], float]:
+    """Take a step on this process's share of the batch; give its loss, parts and gradient norm."""
+    peers = processes()
+    draw = Draw.of(config.seed, step, peers.rank)
+    loss, parts = objective.loss(draw, share, step / config.steps)
+    loss.backward()
+    norm = optimizer.step(step, peers.average)
+    return float(loss.detach()), parts, norm
 
 
 def _share(batch_size: int, count: int) -> int:

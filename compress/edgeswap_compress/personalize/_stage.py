@@ -16,7 +16,7 @@ from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.fit.config import changed
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
@@ -80,12 +80,8 @@ def personalize(
     report, dataset = reporter(progress), read_dataset(data)
     crops = read_crops(photos, model.swap.resolution_px, aligned, run)
     pixels = hashlib.sha256(crops.numpy().tobytes()).hexdigest()
-    claim(
-        run,
-        _key(student, dataset.digest, pixels, config),
-        of="personalization",
-        same="student, photos, data and settings",
-    )
+    key = _key(student, dataset.digest, pixels, config)
+    claim(run, key, of="personalization", same="student, photos, data and settings")
     asked = dataclasses.asdict(config)
     asked["fit"]["dtype"] = note_dtype(run, config.fit.dtype)
     file = run / "latents.safetensors"
@@ -94,14 +90,19 @@ def personalize(
     )
     person = disguise(model, crops, others, config.others, config.fit.seed)
     objective = PersonalizeObjective(model, config, person, others)
-    steps = budgeted_steps(objective, config, run / "fit.json", progress=report("timing"))
-    settings = config.fit.fit_config(
-        steps, warmup_steps=min(20, max(1, steps // 5)), weight_decay=0.0, ema_decay=0.99
-    )
-    done = fit(objective, settings, run / "fit", cadence=cadence, progress=report("fit"))
-    if not done:
+    settings = _fit_config(objective, config, run, report("timing"))
+    if not fit(objective, settings, run / "fit", cadence=cadence, progress=report("fit")):
         return None
     return _personal(student, model, objective, asked, len(crops), run).save(out)
+
+
+def _fit_config(
+    objective: PersonalizeObjective, config: PersonalizeConfig, run: Path, progress: Any
+) -> FitConfig:
+    steps = budgeted_steps(objective, config, run / "fit.json", progress=progress)
+    return config.fit.fit_config(
+        steps, warmup_steps=min(20, max(1, steps // 5)), weight_decay=0.0, ema_decay=0.99
+    )
 
 
 def _personal(

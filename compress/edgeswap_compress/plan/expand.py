@@ -33,9 +33,9 @@ def expanded(unet: Any, plan: PruningPlan) -> Any:
     for name, tensor in unet.state_dict().items():
         layer, _, parameter = name.rpartition(".")
         module = whole.get_submodule(layer)
-        goal = getattr(module, parameter)
-        places = _places(module, layer, goal, parameter, cuts.get(id(module)))
-        goal[torch.meshgrid(*places, indexing="ij")] = tensor
+        whole_tensor = getattr(module, parameter)
+        places = _places(module, layer, whole_tensor, parameter, cuts.get(id(module)))
+        whole_tensor[torch.meshgrid(*places, indexing="ij")] = tensor
     processors = getattr(unet, "attn_processors", {})
     for name, processor in processors.items():
         whole.get_submodule(name.removesuffix(".processor")).set_processor(processor)

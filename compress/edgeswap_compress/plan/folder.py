@@ -11,6 +11,7 @@ from diffusers import UNet2DConditionModel, UNet2DModel
 from safetensors.torch import save_file
 
 from edgeswap_compress._pruning_errors import BadUNetFolder, UnsupportedModel
+from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line, public_config
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.diffusers_folder.unet_home import (
     CONFIG_NAME,
@@ -40,9 +41,6 @@ CLASSES: dict[str, type[Any]] = {
     "UNet2DConditionModel": UNet2DConditionModel,
     "UNet2DModel": UNet2DModel,
 }
-
-BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
-"""What diffusers raises for values that do not go together (NotImplementedError is among them)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +109,7 @@ def write_unet_folder(folder: Path | str, unet: Any, plan: PruningPlan | None) -
     Raises:
         OutputExists: the folder exists.
     """
-    public = {key: value for key, value in unet.config.items() if not key.startswith("_")}
+    public = public_config(unet.config)
     tensors = {name: tensor.detach().contiguous() for name, tensor in unet.state_dict().items()}
     with new_folder(Path(folder)) as partial:
         write_json(partial / CONFIG_NAME, {"_class_name": type(unet).__name__, **public})
@@ -132,13 +130,12 @@ def empty_unet(path: Path) -> Any:
     config = read_unet_config(path)
     name = str(config["_class_name"])
     kind = CLASSES[name]
-    public = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
-            return kind.from_config(public)
+            return kind.from_config(public_config(config))
     except BUILD_ERRORS as error:
         raise BadUNetFolder(
-            path, f"diffusers cannot build a {name} from it: {_first_line(error)}"
+            path, f"diffusers cannot build a {name} from it: {first_line(error)}"
         ) from error
 
 
@@ -150,9 +147,5 @@ def _require_runs(unet: Any, path: Path) -> None:
     except BUILD_ERRORS as error:
         raise UnsupportedModel(
             f"{path}: diffusers builds this {type(unet).__name__} but cannot evaluate it: "
-            f"{_first_line(error)}; correct the config, or copy the folder again"
+            f"{first_line(error)}; correct the config, or copy the folder again"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

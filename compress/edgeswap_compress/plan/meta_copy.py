@@ -11,6 +11,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import nn
 
 from edgeswap_compress._pruning_errors import UnsupportedModel
+from edgeswap_compress.diffusers_folder.building import public_config
 from edgeswap_compress.diffusers_folder.unet_kinds import SUPPORTED_BLOCKS, block_message
 
 # Parts that an otherwise supported block may hold, where tracing would not see what meets what.
@@ -58,12 +59,8 @@ def empty_original(unet: nn.Module) -> Any:
     """Build a U-Net's original shape, before any pruning, on the meta device."""
     with torch.device("meta"):
         kind: Any = type(unet)
-        return kind.from_config(_public(unet.config))
-
-
-def _public(config: Any) -> dict[str, Any]:
-    """A config without the entries that diffusers keeps for itself."""
-    return {key: value for key, value in config.items() if not key.startswith("_")}
+        config: Any = unet.config
+        return kind.from_config(public_config(config))
 
 
 def _blocks(unet: Any) -> Iterator[tuple[str, nn.Module]]:

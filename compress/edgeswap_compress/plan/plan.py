@@ -58,8 +58,8 @@ class PlanStats:
         macs_ratio: asked for, or reached where something else was asked for.
         target: what was asked for, "params" or "latency"; None for MACs.
         allocation: how losses were compared between layers; None for equal shares.
-        resampled: names of channel sets whose weights are resampled before they are cut.
-        predicted_loss: mean square change of the output on the probe, before any training.
+        resampled: names of channel groups whose weights are resampled before they are cut.
+        predicted_loss: mean square change of the output on calibration samples, untrained.
         latency_ratio: after / before as measured on ONNX Runtime, for a latency target.
         latency_noise: how far apart the ratios of every other timed round were, relative.
     """

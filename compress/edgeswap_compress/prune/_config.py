@@ -46,7 +46,7 @@ class PruneConfig:
             functions of the channel (see `resample`), where otherwise the best ones are kept.
         round_to: widths become multiples of it, at least 1; hardware likes 8, 16 or 32.
         protect: patterns of modules that stay as they are, see `protected_layers`.
-        samples: that plans are judged on, and importances that measure a loss. None for 64 of a
+        samples: that plans are compared on, and importances that measure a loss. None for 64 of a
             dataset, or 8 of noise for a bare U-Net; 0 for none at all.
         rounds: prune in so many steps, each of the same factor, with recovery between them where
             `RecoverConfig` says so.

@@ -127,7 +127,7 @@ def check_config(
     if needs and data is None and config.samples != 0 and side != _packaged_side():
         raise PruningError(
             f"--importance {config.importance}, --mode {config.mode} and --allocation "
-            f"{config.allocation} judge plans on "
+            f"{config.allocation} compare plans on "
             "samples, and no packaged ones have the checkpoint's size: name a rendered "
             "dataset with --data, or use --importance magnitude --mode width --allocation share"
         )

@@ -35,10 +35,10 @@ def default_choice(model: Model, *, samples: int | None, data: Path | None) -> d
     if samples == 0:
         return {}
     if isinstance(model, Checkpoint):
-        judged = data is not None or _packaged(model) is not None
+        comparable = data is not None or _packaged(model) is not None
     else:
-        judged = samples is not None or not is_large(model)
-    return dict(BEST) if judged else {}
+        comparable = samples is not None or not is_large(model)
+    return dict(BEST) if comparable else {}
 
 
 def calibration_samples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def build(
     """
     read = read_recipe(recipe)
     require_assets(read.stages)
-    folder = Path(out).resolve()
+    folder = Path(os.path.realpath(out))  # which takes a link to itself, unlike `Path.resolve`
     with alone_in(folder, progress) as held:
         done = []
         for stage in _stages(read, folder / "stages", progress, held):

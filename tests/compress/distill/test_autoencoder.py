@@ -17,12 +17,11 @@ from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_compress.checkpoint.latents import encode_crop, works_normalized
 from edgeswap_compress.distill import _compatibility, stage
 from edgeswap_compress.distill._compatibility import check_autoencoder
-from edgeswap_compress.distill.autoencoder import _stage
-from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
-from edgeswap_compress.distill.autoencoder.small_autoencoder import (
-    SmallAutoencoderConfig,
-    build_small_autoencoder,
-)
+from edgeswap_compress.distill.autoencoder import checks
+from edgeswap_compress.distill.autoencoder import stage as shrinking
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder.small_autoencoder import build_small_autoencoder
+from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.stage import distill, load_student
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
@@ -47,9 +46,10 @@ CONFIG = changed(
 
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (stage, _stage):
+    for module in (stage, shrinking):
         monkeypatch.setattr(module, "read_dataset", lambda path: noise_dataset)
-    monkeypatch.setattr(_compatibility, "check_dataset", lambda path, swap: noise_dataset)
+    for module in (_compatibility, checks):
+        monkeypatch.setattr(module, "check_dataset", lambda path, swap: noise_dataset)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def empty(family: str) -> Any:
 
 
 @cache
-def pairing_of(family: str) -> dict[str, Any]:
+def plan_of(family: str) -> dict[str, Any]:
     """A plan that cuts every set of channels there is."""
     known = analyze(empty(family), tokens=TOKENS)
     kept = {
@@ -91,12 +91,12 @@ MOST_EDITS = 120  # of one family, spread evenly; all of them take a minute
 @pytest.mark.parametrize("family", VARIED)
 def test_any_edit_of_a_plan_is_refused(family: str) -> None:
     unet = empty(family)
-    whole = PruningPlan.from_json(json.loads(json.dumps(pairing_of(family))))
+    whole = PruningPlan.from_json(json.loads(json.dumps(plan_of(family))))
     pruned = apply_plan(deepcopy(unet), whole)
     with torch.no_grad():
         pruned(**example_inputs(unet.config, tokens=TOKENS))
     shapes = {name: tensor.shape for name, tensor in unet.state_dict().items()}
-    every = list(edits(pairing_of(family)))
+    every = list(edits(plan_of(family)))
     for what, edited in every[:: -(-len(every) // MOST_EDITS)]:
         with pytest.raises(BadPlan):
             apply_plan(unet, PruningPlan.from_json(edited))
@@ -105,7 +105,7 @@ def test_any_edit_of_a_plan_is_refused(family: str) -> None:
 
 
 def test_a_forgotten_upsampler_is_named() -> None:
-    plan = deepcopy(pairing_of("sd1"))
+    plan = deepcopy(plan_of("sd1"))
     name = "up_blocks.0.upsamplers.0.conv"
     plan["layers"][name]["in"] = None
     with pytest.raises(BadPlan, match=rf"{name} \(in\): keeps \d+ indices that are not the \d+ of"):

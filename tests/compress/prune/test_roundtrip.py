@@ -129,7 +129,7 @@ def structure(family: str) -> PrunableStructure:
 
 
 @cache
-def calibration_samples(family: str) -> CalibrationSamples:
+def samples_of(family: str) -> CalibrationSamples:
     return noise_samples(original(family).config, tokens=TOKENS, samples=4, seed=0)
 
 
@@ -141,7 +141,7 @@ def inputs_of(family: str) -> dict[str, Any]:
 
 def make(case: Case, root: Path) -> Made:
     """Prune, run and save a case's U-Net, and the inputs beside it."""
-    plan_inputs = PlanInputs(tokens=TOKENS, samples=calibration_samples(case.family))
+    plan_inputs = PlanInputs(tokens=TOKENS, samples=samples_of(case.family))
     plan = build_plan(
         original(case.family), case.config, structure(case.family), inputs=plan_inputs
     )

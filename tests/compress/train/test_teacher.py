@@ -136,7 +136,7 @@ def test_a_run_goes_on_from_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
 def test_a_run_grows_the_latents_of_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
     first = train(tmp_path / "first")
     wider = dataclasses.replace(CONFIG.autoencoder, latent_channels=6)
-    config = dataclasses.replace(CONFIG, autoencoder=wider, grow=True)
+    config = dataclasses.replace(CONFIG, autoencoder=wider, widen_latents=True)
     second = Checkpoint.load(train(tmp_path / "second", config, init=first))
     assert second.swap.latent_channels == len(second.swap.residual_std) == 6
     assert (tmp_path / "second" / "run" / "autoencoder").exists()

@@ -26,7 +26,6 @@ from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
 from edgeswap_compress.train._examples import (
     ExampleBatch,
-    ExampleConfig,
     Examples,
     residual_deviation,
 )
@@ -35,6 +34,7 @@ from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import (
     AutoencoderConfig,
     DenoiserConfig,
+    ExampleConfig,
     IdentityConfig,
     TeacherConfig,
 )

@@ -283,6 +283,8 @@ def test_a_killed_build_leaves_no_stage_behind(place: Path) -> None:
         ('checkpoint = "tiny"\n[prune]\nby = "width"', "[prune] has no option by: edgeswap prune"),
         ('checkpoint = "tiny"\n[personalise]', "there is no stage [personalise]: expected [prune]"),
         ('checkpoint = "bare"', "expected a swap checkpoint, which has a swap.json, found none"),
+        ('checkpoint = "tiny"\n[prune]\nmode = "\\u0000"', "[prune] mode holds a NUL character"),
+        ("#" * 1_000_001, "is longer than 1000000 bytes"),
     ],
 )
 def test_bad_recipes_are_refused_before_any_work(

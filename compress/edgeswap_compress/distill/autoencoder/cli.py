@@ -9,8 +9,8 @@ from typing import Any
 
 from edgeswap_compress._checks import check_habits, usual_run
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
-from edgeswap_compress.distill._compatibility import check_shrinking
-from edgeswap_compress.distill.autoencoder._config import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder.checks import check_shrinking
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.fit.cli import (
     add_budget,
     add_dtype,
@@ -57,7 +57,7 @@ def command(argv: list[str]) -> int:
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
     check_habits(args)
     check_shrinking(args.checkpoint, config, args.out, data=data, run=run, held_out=args.held_out)
-    from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
+    from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
 
     start_torch(args)
     begun = time.monotonic()

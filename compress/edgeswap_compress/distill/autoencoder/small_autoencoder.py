@@ -12,10 +12,7 @@ from torch.nn import functional as F
 from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
-from edgeswap_compress.distill.autoencoder._config import (
-    SmallAutoencoderConfig as SmallAutoencoderConfig,
-)
-from edgeswap_compress.distill.autoencoder._config import patch_levels
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig, patch_levels
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.train.autoencoder import (
     draw_crops,

@@ -39,8 +39,8 @@ class BlockView:
     Attributes:
         layers, whole: convolutions and linear layers, and how many of them keep every output.
         kept, of: output channels of them all.
-        heads, heads_of: attention heads; of the attentions that lose some where no config is known.
-        parameters, parameters_of: None where no config is known.
+        heads, heads_of: attention heads; without a config, of those attentions that lose some.
+        parameters, parameters_of: None where there is no config.
         dropped: modules that are gone, with what stays of them.
     """
 
@@ -62,7 +62,7 @@ class PlanView:
 
     Attributes:
         plan: that is shown.
-        complete: whether layers that are not cut are shown too, because a config was known.
+        complete: whether layers that are not cut are shown too, because there was a config.
     """
 
     plan: PruningPlan

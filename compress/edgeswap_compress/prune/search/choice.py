@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ALLOCATIONS = ("share", "uniform", "global")
 MOST_DEPTHS = 6  # depths that "both" completes to whole plans
-FINALISTS = 4  # plans that are judged on all samples; the others have lost on a quarter of them
+FINALISTS = 4  # plans that are compared on all samples; the others lost on a quarter of them
 
 
 class LatencyPredictor(Protocol):

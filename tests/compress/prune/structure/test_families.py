@@ -33,6 +33,12 @@ TOKENS = 5
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
+@pytest.fixture(autouse=True)
+def few_timesteps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four timesteps show as well as 32 whether diff-pruning runs on a family."""
+    monkeypatch.setattr("edgeswap_compress.prune.search.importance.TIMESTEPS", 4)
+
+
 @cache
 def original(family: str) -> Any:
     """Callers copy before they cut."""
@@ -45,18 +51,18 @@ def structure(family: str) -> PrunableStructure:
 
 
 @cache
-def pairing_of(family: str, macs_ratio: float, importance: str) -> PruningPlan:
+def plan_of(family: str, macs_ratio: float, importance: str) -> PruningPlan:
     config = PruneConfig(macs_ratio=macs_ratio, importance=importance)
     return build_plan(
         original(family),
         config,
         structure(family),
-        inputs=PlanInputs(tokens=TOKENS, samples=calibration_samples(family)),
+        inputs=PlanInputs(tokens=TOKENS, samples=samples_of(family)),
     )
 
 
 @cache
-def calibration_samples(family: str) -> CalibrationSamples:
+def samples_of(family: str) -> CalibrationSamples:
     return noise_samples(original(family).config, tokens=TOKENS, samples=4, seed=0)
 
 
@@ -92,7 +98,7 @@ GRID = [
 def test_the_ratio_is_met_and_the_pruned_unet_runs(
     family: str, macs_ratio: float, importance: str
 ) -> None:
-    plan = pairing_of(family, macs_ratio, importance)
+    plan = plan_of(family, macs_ratio, importance)
     assert plan.stats is not None
     reached = plan.stats.macs_after / plan.stats.macs_before
     assert reached == pytest.approx(macs_ratio, rel=0.05)
@@ -106,7 +112,7 @@ def test_the_ratio_is_met_and_the_pruned_unet_runs(
 
 @every_family
 def test_stated_counts_are_those_of_the_pruned_module(family: str) -> None:
-    plan = pairing_of(family, 0.5, "magnitude")
+    plan = plan_of(family, 0.5, "magnitude")
     inputs = example_inputs(original(family).config, tokens=TOKENS, device="cpu")
     pruned = apply_plan(deepcopy(original(family)), plan)
     assert plan.stats is not None
@@ -121,7 +127,7 @@ def test_a_plan_shapes_a_meta_module_like_a_real_one(family: str) -> None:
     kind, config = FAMILIES[family]
     with torch.device("meta"):
         empty = kind(**config)
-    plan = pairing_of(family, 0.5, "magnitude")
+    plan = plan_of(family, 0.5, "magnitude")
     shapes = [
         {name: tensor.shape for name, tensor in apply_plan(unet, plan).state_dict().items()}
         for unet in (empty, deepcopy(original(family)))
@@ -131,7 +137,7 @@ def test_a_plan_shapes_a_meta_module_like_a_real_one(family: str) -> None:
 
 @every_family
 def test_replay_equals_torch_pruning_bit_for_bit(family: str) -> None:
-    plan = pairing_of(family, 0.5, "magnitude")
+    plan = plan_of(family, 0.5, "magnitude")
     replayed = apply_plan(deepcopy(original(family)), plan).state_dict()
     cut = prune_by_torch_pruning(family, plan).state_dict()
     assert cut.keys() == replayed.keys()
@@ -177,7 +183,7 @@ def test_channels_that_nothing_reads_change_nothing(
     """
     monkeypatch.setattr(torch.nn.functional, "group_norm", scale_and_shift_channels)
     monkeypatch.setattr(torch.nn.functional, "layer_norm", scale_and_shift_last)
-    plan = pairing_of(family, 0.5, importance)
+    plan = plan_of(family, 0.5, importance)
     expected = run(blinded(original(family), plan), family)
     found = run(apply_plan(deepcopy(original(family)), plan), family)
     # float32 sums in another order: relative to the largest value, 1e-5 is a few hundred ulps
@@ -216,7 +222,7 @@ def scale_and_shift_last(
 @every_family
 def test_protected_widths_stay(family: str) -> None:
     unet = original(family)
-    plan = pairing_of(family, 0.3, "magnitude")
+    plan = plan_of(family, 0.3, "magnitude")
     embeddings = ("time_embedding", "class_embedding", "add_embedding", "encoder_hid_proj")
     assert not [name for name in plan.layers if name.split(".")[0] in embeddings]
     assert plan.layers["conv_in"].inp is None
@@ -228,7 +234,7 @@ def test_protected_widths_stay(family: str) -> None:
 
 
 def test_heads_go_whole_and_are_counted() -> None:
-    plan = pairing_of("swap", 0.3, "magnitude")
+    plan = plan_of("swap", 0.3, "magnitude")
     pruned = apply_plan(deepcopy(original("swap")), plan)
     assert plan.heads
     for name, heads in plan.heads.items():
@@ -250,10 +256,10 @@ def test_changed_widths_are_aligned(round_to: int) -> None:
 
 
 def test_norms_keep_their_groups_where_the_target_allows() -> None:
-    assert pairing_of("sd1", 0.5, "magnitude").groups == {}
-    merged = pairing_of("a group a channel", 0.3, "magnitude").groups
+    assert plan_of("sd1", 0.5, "magnitude").groups == {}
+    merged = plan_of("a group a channel", 0.3, "magnitude").groups
     pruned = apply_plan(
-        deepcopy(original("a group a channel")), pairing_of("a group a channel", 0.3, "magnitude")
+        deepcopy(original("a group a channel")), plan_of("a group a channel", 0.3, "magnitude")
     )
     assert merged
     for name, groups in merged.items():
@@ -323,6 +329,6 @@ def test_a_module_that_is_no_unet_is_refused() -> None:
 
 
 def test_a_pruned_unet_is_refused() -> None:
-    pruned = apply_plan(deepcopy(original("swap")), pairing_of("swap", 0.5, "magnitude"))
+    pruned = apply_plan(deepcopy(original("swap")), plan_of("swap", 0.5, "magnitude"))
     with pytest.raises(UnsupportedModel, match=r"conv_in.* expected a U-Net that has not been"):
         analyze(pruned)

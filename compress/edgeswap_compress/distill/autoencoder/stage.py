@@ -16,9 +16,9 @@ from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._compatibility import check_shrinking
+from edgeswap_compress.distill.autoencoder.checks import check_shrinking
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
-    SmallAutoencoderConfig,
     SmallAutoencoderObjective,
     build_small_autoencoder,
 )
@@ -75,24 +75,13 @@ def shrink_autoencoder(
     run, data = run or usual_run(out), data or calibration_dataset()
     check_shrinking(checkpoint, config, out, data=data, run=run, held_out=held_out)
     config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
-    large = Checkpoint.load(checkpoint)
-    small = dataclasses.replace(large.swap, patch_size=config.size.patch_size)
-    module = build_small_autoencoder(config, large.swap)
     pictures = read_dataset(data)
     judged = pictures if held_out is None else read_dataset(held_out)
+    objective, small = _objective(checkpoint, config, pictures, judged)
     with processes().main_first():
-        claim(
-            run,
-            _key(checkpoint, pictures, judged, config),
-            of="distillation",
-            same="checkpoint, data and settings",
-        )
+        key = _key(checkpoint, pictures, judged, config)
+        claim(run, key, of="distillation", same="checkpoint, data and settings")
         dtypes = note_dtype(run, config.fit.dtype)
-    dtype = getattr(torch, config.fit.dtype)
-    convert(module.train(), dtype)
-    objective = SmallAutoencoderObjective(
-        module, config, convert(large.vae, dtype), large.swap, small, pictures, judged
-    )
     with steady(progress) as told:
         report = reporter(told)
         done = fit(
@@ -110,7 +99,20 @@ def shrink_autoencoder(
             return out
         asked = dataclasses.asdict(config)
         asked["fit"]["dtype"] = dtypes
-        return _shrunk(checkpoint, module, small, asked, run).save(out)
+        return _shrunk(checkpoint, objective.module, small, asked, run).save(out)
+
+
+def _objective(
+    checkpoint: Path, config: SmallAutoencoderConfig, pictures: Any, judged: Any
+) -> tuple[SmallAutoencoderObjective, SwapConfig]:
+    """Build what is fitted, and the settings that the checkpoint will have."""
+    large = Checkpoint.load(checkpoint)
+    small = dataclasses.replace(large.swap, patch_size=config.size.patch_size)
+    module, dtype = build_small_autoencoder(config, large.swap), getattr(torch, config.fit.dtype)
+    convert(module.train(), dtype)
+    vae = convert(large.vae, dtype)
+    objective = SmallAutoencoderObjective(module, config, vae, large.swap, small, pictures, judged)
+    return objective, small
 
 
 def _shrunk(
