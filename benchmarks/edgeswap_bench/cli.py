@@ -1,78 +1,144 @@
-"""`edgeswap bench`: how long does a swap take here, and where does the time go?"""
+"""`edgeswap bench`: how long does a swap take here, where does the time go, can I trust it?"""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
+import contextlib
 import json
 import sys
-import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgeswap_bench._table import table
-from edgeswap_bench.measure import BenchConfig, Report, measure
-from edgeswap_bench.pictures import chosen_paths, parse_size
-from edgeswap_runtime import Swapper, read_picture
-from edgeswap_runtime.backends import BACKENDS
+from edgeswap_bench._arguments import compare_parser
+from edgeswap_bench._arguments import parser as _parser  # where recipes look for it
+from edgeswap_bench._extras import with_estimates, with_explanations
+from edgeswap_bench.acceptance.command import check_request, run_acceptance
+from edgeswap_bench.compare.against import open_against, tasks_for
+from edgeswap_bench.compare.reports import compare_reports, parse_percent
+from edgeswap_bench.explain.explain import require_profiler
+from edgeswap_bench.measure.bundle_subject import BundleSubject
+from edgeswap_bench.measure.config import BenchConfig, SwapOptions
+from edgeswap_bench.measure.load import read_report
+from edgeswap_bench.measure.pictures import chosen_paths, parse_size
+from edgeswap_bench.measure.run import bench
+from edgeswap_bench.predict.predict import parse_devices
+from edgeswap_bench.report.files import require_new_file
+from edgeswap_bench.report.page import page
+from edgeswap_bench.report.table import comparison_table, table
+from edgeswap_bench.trust.verdict import SETTLED
+from edgeswap_runtime import read_picture
+from edgeswap_runtime.files import write_bytes
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgeswap_bench.measure.subject import Subject
+
+UNMET = 3
+"""Exit code: everything was measured, and a condition that was asked for is not met."""
 
 
 def command(argv: list[str]) -> int:
-    """Time a bundle: p50, p90 and p99 of every stage and end to end, warm-up excluded.
+    """Time a bundle, or compare two stored reports.
 
-    A size that fails is a row that says so; the exit code is 1 when no size could be timed.
+    Returns:
+        0 fine, 1 nothing could be timed, 3 a condition (--require-settled, --fail-above) is not
+        met.
     """
-    options = _parser().parse_args(argv)
-    config = BenchConfig(
-        runs=options.runs,
-        warmup=options.warmup,
-        sizes=tuple(parse_size(text) for text in options.size),
-    )
+    if argv[:1] == ["compare"]:
+        return _compare(compare_parser().parse_args(argv[1:]))
+    return _bench(_parser().parse_args(argv))
+
+
+def _bench(options: argparse.Namespace) -> int:
+    config = _config(options)
+    if options.html is not None:
+        require_new_file(options.html, overwrite=options.overwrite)
+    if options.acceptance is not None:
+        check_request(options.acceptance, overwrite=options.overwrite)
+    devices = parse_devices(options.predict) if options.predict else ()
+    if options.explain:
+        require_profiler(options.backend, options.device)
     source_path, target_path = chosen_paths(options.source, options.target)
     source, target = read_picture(source_path), read_picture(target_path)
-    start_ns = time.perf_counter_ns()
-    with Swapper.open(
-        options.bundle,
+    if options.acceptance is not None:
+        found, text = run_acceptance(options.bundle, source, target, config, options.acceptance)
+        print(json.dumps(found.to_json()) if options.json else text)
+        return 0 if found.accepted else UNMET
+    with contextlib.ExitStack() as stack:
+        first = BundleSubject(options.bundle, source, target, _swap_options(options))
+        stack.callback(first.close)
+        others = open_against(options.against, first, source, target, stack)
+        report = bench(
+            [first, *others.subjects],
+            config,
+            failed=others.failed,
+            progress=_show if sys.stderr.isatty() else None,
+        )
+        if options.explain:
+            report = with_explanations(report, first)
+        if devices:
+            report = with_estimates(report, first, devices)
+        pictures = _pictures([first, *others.subjects])
+    report = others.with_reports(report)
+    if options.html is not None:
+        write_bytes(options.html, page(report, pictures).encode("utf-8"))
+    print(json.dumps(report.to_json()) if options.json else table(report))
+    return _exit_code(report.subjects[0].tasks, report.verdict.state, options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    limit = None if options.fail_above is None else parse_percent(options.fail_above)
+    found = compare_reports(read_report(options.first), read_report(options.second), limit)
+    print(json.dumps(found.to_json()) if options.json else comparison_table(found))
+    unsettled = options.require_settled and found.unsettled
+    return UNMET if found.slower or unsettled else 0
+
+
+def _config(options: argparse.Namespace) -> BenchConfig:
+    runs = options.runs
+    if runs is None:
+        runs = 6 if options.seconds else 50
+    return BenchConfig(
+        runs=runs,
+        seconds=options.seconds,
+        warmup=options.warmup,
+        sizes=tuple(parse_size(text) for text in options.size),
+        tasks=tuple(options.task or tasks_for(options.against)),
+        batches=tuple(options.batch),
+        starts=options.starts,
+    )
+
+
+def _swap_options(options: argparse.Namespace) -> SwapOptions:
+    return SwapOptions(
         backend=options.backend,
         device=options.device,
+        precision=options.precision,
+        threads=options.threads,
         schedule=options.schedule,
         seed=options.seed,
-        threads=options.threads,
-    ) as swapper:
-        open_ns = time.perf_counter_ns() - start_ns
-        report = measure(swapper, source, target, config, _show if sys.stderr.isatty() else None)
-    report = _with_settings(report, options, open_ns)
-    print(json.dumps(report.to_json()) if options.json else table(report))
-    return 1 if all(size.error for size in report.sizes) else 0
-
-
-def _with_settings(report: Report, options: argparse.Namespace, open_ns: int) -> Report:
-    """Add what only the command line knows."""
-    asked = {name: getattr(options, name) for name in ("backend", "device", "threads")}
-    settings = {**report.settings, **asked, "open_ms": open_ns / 1e6}
-    return dataclasses.replace(report, settings=settings)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edgeswap bench", description=command.__doc__)
-    parser.add_argument("bundle", type=Path, help="a bundle folder, from edgeswap export")
-    parser.add_argument("--runs", type=int, default=50, help="timed runs (default 50)")
-    parser.add_argument("--warmup", type=int, default=5, help="untimed runs before (default 5)")
-    parser.add_argument(
-        "--size",
-        nargs="+",
-        default=[],
-        metavar="HEIGHTxWIDTH",
-        help="picture sizes, such as 720x1280 (default: the target's own)",
     )
-    parser.add_argument("--source", type=Path, metavar="PHOTO", help="default: a packaged portrait")
-    parser.add_argument("--target", type=Path, metavar="PHOTO", help="default: a packaged portrait")
-    parser.add_argument("--schedule", metavar="NAME", help="one that edgeswap inspect lists")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
-    parser.add_argument("--backend", default="ort", help=f"{', '.join(BACKENDS)} (default ort)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or tensorrt")
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, unrounded")
-    return parser
+
+
+def _pictures(
+    subjects: Sequence[Subject],
+) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Label -> target and swapped, of the first picture that each bundle swapped."""
+    found: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+    for subject in subjects:
+        if isinstance(subject, BundleSubject):
+            for task, swapped in subject.swapped.items():
+                found.setdefault(subject.label, (subject.shown(task), swapped))
+    return found
+
+
+def _exit_code(tasks: tuple[object, ...], state: str, options: argparse.Namespace) -> int:
+    if all(getattr(task, "error", None) for task in tasks):
+        return 1
+    return UNMET if options.require_settled and state != SETTLED else 0
 
 
 def _show(done: int, total: int) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import ModuleType
 
     from numpy.typing import NDArray
 
-    from edgeswap_runtime import FakeBackend, Swapper
+    from edgeswap_bench import BundleSubject
+    from edgeswap_runtime import FakeBackend
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,19 @@ def tiny() -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session")
+def examined() -> dict[str, Any]:
+    """This machine's description: half a second, once."""
+    from edgeswap_bench.trust.environment import environment
+
+    return environment()
+
+
+@pytest.fixture(autouse=True)
+def _described_once(examined: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeswap_bench.measure.run.environment", lambda: dict(examined))
+
+
 @pytest.fixture
 def fake_backend(tiny: ModuleType) -> FakeBackend:
     """The tiny bundle's graphs as Python functions."""
@@ -41,13 +55,20 @@ def fake_backend(tiny: ModuleType) -> FakeBackend:
 
 
 @pytest.fixture
-def swapper(tiny: ModuleType, fake_backend: FakeBackend) -> Iterator[Swapper]:
-    """A swapper of the tiny bundle on the fake backend."""
-    from edgeswap_runtime import Bundle, Swapper
+def subject(
+    tiny: ModuleType, fake_backend: FakeBackend, photo: NDArray[np.uint8]
+) -> Callable[..., BundleSubject]:
+    """Makes a subject of the tiny bundle on the fake backend: subject(target=…, label=…)."""
+    from edgeswap_bench import BundleSubject
+    from edgeswap_runtime import Bundle
 
     bundle = Bundle(path=Path("tiny"), manifest=tiny.manifest(quality={"psnr_db": 30.5}))
-    with Swapper.open(bundle, backend=fake_backend) as opened:
-        yield opened
+
+    def make(**changes: Any) -> BundleSubject:
+        given: dict[str, Any] = {"source": photo, "target": photo, "backend": fake_backend}
+        return BundleSubject(bundle, **(given | changes))
+
+    return make
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def arguments(bundle_folder: Path, photo_file: Any) -> list[str]:
     photo = str(photo_file("a.png"))
     return [
         "bench", str(bundle_folder), "--source", photo, "--target", photo,
-        "--runs", "3", "--warmup", "1", "--threads", "1",
+        "--runs", "3", "--warmup", "1", "--threads", "1", "--starts", "0",
     ]  # fmt: skip
 
 
@@ -32,7 +32,8 @@ def test_a_table(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> No
     assert main(arguments) == 0
     shown = capsys.readouterr()
     assert "tiny, " in shown.out and "ort on cpu" in shown.out
-    assert "64 x 64" in shown.out and "end to end" in shown.out
+    assert "picture 64 x 64" in shown.out and "graph denoise" in shown.out
+    assert "few: 3 runs, p50 needs 6" in shown.out or "noisy: " in shown.out
     assert "peak memory" in shown.out
     assert shown.err == ""
 
@@ -40,12 +41,29 @@ def test_a_table(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> No
 def test_json_is_one_object(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*arguments, "--json", "--size", "64x96", "48x48", "--schedule", "two"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert [(s["height_px"], s["width_px"]) for s in report["sizes"]] == [(64, 96), (48, 48)]
-    assert report["settings"]["schedule"] == "two" and report["settings"]["evaluations"] == 2
-    assert report["settings"]["backend"] == "ort" and report["settings"]["threads"] == 1
-    assert report["settings"]["open_ms"] > 0
-    assert report["sizes"][0]["stages"]["denoise"]["n"] == 3
+    (bundle,) = report["subjects"]
+    _, *sizes = bundle["tasks"]
+    assert [(s["height_px"], s["width_px"]) for s in sizes] == [(64, 96), (48, 48)]
+    settings = bundle["settings"]
+    assert settings["schedule"] == "two" and settings["evaluations"] == 2
+    assert settings["backend"] == "ort" and settings["threads"] == 1
+    assert settings["open_ms"] > 0
+    assert sizes[0]["stages"]["denoise"]["n"] == 3
     assert report["peak_rss_bytes"] is None or report["peak_rss_bytes"] > 1e6
+
+
+def test_too_few_runs_are_not_settled(arguments: list[str]) -> None:
+    assert main([*arguments, "--require-settled"]) == 3
+
+
+def test_two_bundles_in_turns(
+    arguments: list[str], bundle_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = ["--against", f"{bundle_folder},schedule=two", "--batch", "1", "2", "--task", "crop"]
+    assert main([*arguments, *extra]) == 0
+    shown = capsys.readouterr().out
+    assert "bundle, crop" in shown and "times as long as tiny" in shown
+    assert "crops/s" in shown and "takes batches up to 1" in shown
 
 
 def test_no_size_could_be_timed(
@@ -53,8 +71,9 @@ def test_no_size_could_be_timed(
 ) -> None:
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "black.png")
     arguments[arguments.index("--target") + 1] = str(tmp_path / "black.png")
-    assert main(arguments) == 1
+    assert main([*arguments, "--task", "picture"]) == 1
     assert "failed: no face found" in capsys.readouterr().out
+    assert main(arguments) == 0  # the identity could be timed
 
 
 def test_a_bundle_without_a_detector(
@@ -76,6 +95,9 @@ def test_a_bundle_without_a_detector(
         (["--schedule", "ten"], "has no schedule 'ten'"),
         (["--source", "nowhere.png"], "nowhere.png cannot be read as a picture"),
         (["--backend", "magic"], "there is no backend 'magic'"),
+        (["--precision", "fp8"], "fp8"),
+        (["--batch", "0"], "batches are [0]"),
+        (["--against", "nowhere"], "--against nowhere does not exist"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -90,6 +112,7 @@ def test_names_are_complete_sorted_and_lazy() -> None:
     names = edgeswap_bench.__all__
     assert names == sorted(names)
     assert all(getattr(edgeswap_bench, name).__name__ == name for name in names)
+    assert len(names) <= 12
     assert not hasattr(edgeswap_bench, "nothing")
     assert set(names) <= set(dir(edgeswap_bench))
     code = "import edgeswap_bench, sys; sys.exit('numpy' in sys.modules)"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeswap_bench import pictures as _pictures
-from edgeswap_bench.pictures import chosen_paths, fit, parse_size
+from edgeswap_bench.measure import pictures
+from edgeswap_bench.measure.pictures import chosen_paths, fit, parse_size
 from edgeswap_runtime.errors import InvalidRequest
 
 
@@ -32,14 +32,14 @@ def test_a_picture_is_fitted_whole_and_centered() -> None:
 
 def test_given_pictures_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     portraits = [Path("one.png"), Path("other.png"), Path("two.png")]
-    monkeypatch.setattr(_pictures, "packaged_portraits", lambda: portraits)
+    monkeypatch.setattr(pictures, "packaged_portraits", lambda: portraits)
     assert chosen_paths(None, None) == (Path("one.png"), Path("two.png"))
     assert chosen_paths(Path("me.jpg"), None) == (Path("me.jpg"), Path("two.png"))
     assert chosen_paths(None, Path("you.jpg")) == (Path("one.png"), Path("you.jpg"))
 
 
 def test_without_portraits_pictures_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pictures, "packaged_portraits", lambda: [])
+    monkeypatch.setattr(pictures, "packaged_portraits", lambda: [])
     assert chosen_paths(Path("a"), Path("b")) == (Path("a"), Path("b"))
     with pytest.raises(InvalidRequest, match="no packaged portraits: give --source PHOTO and"):
         chosen_paths(Path("a"), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -123,17 +124,49 @@ def guided(tmp_path_factory: pytest.TempPathFactory, plain: Exported) -> Exporte
     """
     folder = tmp_path_factory.mktemp("guided")
     tiny_checkpoint(seed=1, guidance_scale=1.5).save(folder / "tiny")
+    with graphs_of(plain.bundle, but="denoise"):
+        export(folder / "tiny", ExportConfig(), folder / "bundle")
+    return Exported(folder / "tiny", folder / "bundle", 1.5)
+
+
+@contextlib.contextmanager
+def graphs_of(bundle: Path, but: str = "") -> Iterator[None]:
+    """Let exports take a bundle's graphs, all but one, which are the same, to save seconds."""
     write = _stage.to_onnx
 
     def reuse(name: str, *graph: Any) -> onnx.ModelProto:
-        if name == "denoise":
+        if name == but:
             return write(name, *graph)
-        return onnx.load(plain.bundle / f"{name}.onnx")
+        return onnx.load(bundle / f"{name}.onnx")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_stage, "to_onnx", reuse)
-        export(folder / "tiny", ExportConfig(), folder / "bundle")
-    return Exported(folder / "tiny", folder / "bundle", 1.5)
+        yield
+
+
+@pytest.fixture(scope="package")
+def free(guided: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guided checkpoint, its batch free: the hardest case, two evaluations in one batch."""
+    config = ExportConfig(batch=(1, 2, 3), others=(), detector=False)
+    return export(guided.checkpoint, config, tmp_path_factory.mktemp("free") / "bundle")
+
+
+@pytest.fixture(scope="package")
+def lowered(guided: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the guided checkpoint in two precisions, with a file of the whole swap."""
+    folder = tmp_path_factory.mktemp("lowered")
+    for precision in ("fp16", "int8"):
+        config = ExportConfig(
+            precision=precision,
+            calibration_swaps=2,
+            steps=2,
+            others=(),
+            detector=False,
+            single_file=True,
+        )
+        with graphs_of(guided.bundle):
+            export(guided.checkpoint, config, folder / precision)
+    return folder
 
 
 @pytest.fixture

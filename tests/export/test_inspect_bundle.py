@@ -38,19 +38,15 @@ def test_float32(guided: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "license     face detector: MIT, YuNet 2023mar" in out
 
 
-def test_int8_with_a_free_batch_and_a_single_file(
-    guided: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = ExportConfig(
-        precision="int8", calibration_swaps=2, steps=1, others=(), batch=(1, 2, 4),
-        single_file=True, detector=False,
-    )  # fmt: skip
-    export(guided.checkpoint, config, tmp_path / "bundle")
-    out = shown(tmp_path / "bundle", capsys)
-    layers = Bundle.open(tmp_path / "bundle").manifest.graphs["decode"].layers
-    assert layers["int8"] > 0
-    assert f"{layers['int8']} int8" in out and "batch: 1 to 4, usually 2" in out
-    assert "swap.onnx: " in out and "from the graphs, schedule ddim-1" in out
+def test_int8_and_a_single_file(lowered: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(lowered / "int8", capsys)
+    layers = Bundle.open(lowered / "int8").manifest.graphs["decode"].layers
+    assert layers["int8"] > 0 and f"{layers['int8']} int8" in out
+    assert "swap.onnx: " in out and "from the graphs, schedule ddim-2" in out
+
+
+def test_a_free_batch(free: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "batch: 1 to 3, usually 2" in shown(free, capsys)
 
 
 def test_engines_and_islands(

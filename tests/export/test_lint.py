@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from edgeswap_export import ExportConfig, export
-
 pytest.importorskip("polygraphy")
 
 COMMAND = "from polygraphy.tools import main; main()"
@@ -22,9 +20,9 @@ FOLDING = "can't constant fold"
 """ONNX Runtime would like to compute a step's timestep beforehand, and has no float16 kernel."""
 
 
-def lint(model: Path) -> dict[str, Any]:
-    """Run `polygraphy check lint`; it answers with its report."""
-    report = model.with_suffix(".lint.json")
+def lint(model: Path, folder: Path) -> dict[str, Any]:
+    """Run `polygraphy check lint`; it answers with its report, written to a folder of its own."""
+    report = folder / "lint.json"
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, "check", "lint", str(model), "-o", str(report)],
         capture_output=True,
@@ -35,23 +33,6 @@ def lint(model: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(report.read_text())
     return found
-
-
-@pytest.fixture(scope="module")
-def bundles(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The guided checkpoint in two precisions, with a file of the whole swap."""
-    folder = tmp_path_factory.mktemp("lint")
-    for precision in ("fp16", "int8"):
-        config = ExportConfig(
-            precision=precision,
-            calibration_swaps=2,
-            steps=2,
-            others=(),
-            detector=False,
-            single_file=True,
-        )
-        export(guided.checkpoint, config, folder / precision)
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -66,8 +47,8 @@ def bundles(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     ],
 )
-def test_graphs_pass(precision: str, graph: str, bundles: Path) -> None:
-    found = lint(bundles / precision / f"{graph}.onnx")
+def test_graphs_pass(precision: str, graph: str, lowered: Path, tmp_path: Path) -> None:
+    found = lint(lowered / precision / f"{graph}.onnx", tmp_path)
     assert [e for e in found["lint_entries"] if FOLDING not in e["message"]] == []
     assert found["summary"]["failing"] == [] and len(found["summary"]["passing"]) > 50
 
@@ -75,5 +56,5 @@ def test_graphs_pass(precision: str, graph: str, bundles: Path) -> None:
 def test_float32_denoiser_passes(guided: Any, tmp_path: Path) -> None:
     copy = tmp_path / "denoise.onnx"
     copy.write_bytes((guided.bundle / "denoise.onnx").read_bytes())
-    found = lint(copy)
+    found = lint(copy, tmp_path)
     assert found["lint_entries"] == [] and found["summary"]["failing"] == []

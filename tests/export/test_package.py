@@ -46,9 +46,3 @@ def test_error_tree_is_drawn() -> None:
 def test_modules_stay_small() -> None:
     for path in ROOM.rglob("_*.py"):
         assert len(path.read_text().splitlines()) <= 400, path.name
-
-
-def test_readme_names_every_sampler() -> None:
-    readme = (ROOM.parent / "README.md").read_text()
-    for name in edgeswap_export.SAMPLERS:
-        assert f"| `{name}` |" in readme

@@ -23,7 +23,7 @@ from edgeswap_export.samplers._ddim import DdimOptions
 from edgeswap_runtime import Bundle, Swapper
 from edgeswap_runtime.cli import main
 
-README = Path(__file__).parents[2] / "export" / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "one-file.md"
 
 
 def faces(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -64,9 +64,9 @@ def single(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_readme_script_equals_the_runtime(single: Path, tmp_path: Path) -> None:
-    """The script of the README, in a process that can import nothing of ours, nor torch."""
-    (script,) = re.findall(r"```python\n(# swap_crops.*?)```", README.read_text(), re.S)
+def test_the_script_of_the_page_equals_the_runtime(single: Path, tmp_path: Path) -> None:
+    """The script of the how-to, in a process that can import nothing of ours, nor torch."""
+    (script,) = re.findall(r"```python\n(# swap_crops.*?)```", PAGE.read_text(), re.S)
     assert len([line for line in script.splitlines() if line.strip()]) <= 15
     imports = re.findall(r"^(?:import|from) (\w+)", script, re.M)
     assert set(imports) == {"sys", "numpy", "onnxruntime"}

@@ -44,7 +44,7 @@ class PruneConfig:
         params_ratio: likewise of parameters.
         latency_ratio: likewise of latency on ONNX Runtime's CPU, as measured.
         importance: how channels are ranked, a key of `IMPORTANCES`.
-        by: "width" cuts channels, heads and units. "depth" drops modules until no more fit, and
+        mode: "width" cuts channels, heads and units. "depth" drops modules until no more fit, and
             cuts widths for the rest of the way. "both" tries every depth in between.
         allocation: how losses of different layers compare. "share": each loses the same share of
             its importance; "uniform": of its width; "global": the least importance for what is

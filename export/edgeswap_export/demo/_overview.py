@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 SIDE_PX, GAP_PX, CAPTION_PX = 256, 12, 34
-CLOSEUP = 2.2
+CLOSEUP = 1.5
 
 
 def overview(pictures: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:

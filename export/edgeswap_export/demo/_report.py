@@ -59,9 +59,9 @@ def write_report(
     )
     notes = "".join(
         f"<p>{html.escape(facts[key])}</p>"
-        for key in ("how_timed", "busy", "how_compared", "about_pictures")
-        if facts[key]
+        for key in ("how_timed", "how_compared", "about_pictures")
     )
+    busy = f"<p class='lead'>{html.escape(facts['busy'])}</p>\n" if facts["busy"] else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>edgeswap demo</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -71,7 +71,7 @@ def write_report(
 <p class="lead">From a guided {facts["teacher_steps"]}-step teacher in torch to one-step students
 in a runtime without torch, on this machine, in {clock_time(facts["seconds"])} minutes.</p></header>
 {_cards(facts)}
-<h2>Swaps</h2>
+{busy}<h2>Swaps</h2>
 {galleries}
 <h2>How the new student was made</h2>
 {_way(facts)}

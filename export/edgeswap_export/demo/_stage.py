@@ -49,7 +49,7 @@ PRUNE, DISTILL, EXPORT, SWAP, COMPARE, TIME = STEPS = (
 )
 WORK = {
     PRUNE: Work(swaps=165),
-    DISTILL: Work(training=480),
+    DISTILL: Work(training=445),
     EXPORT: Work(python=100),
     SWAP: Work(swaps=16),
     COMPARE: Work(swaps=58),

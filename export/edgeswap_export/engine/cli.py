@@ -58,7 +58,7 @@ def _config(arguments: argparse.Namespace) -> EngineConfig:
         sizes["batch"] = _size(f"batch={arguments.batch}")[1]
     return EngineConfig(
         backend=arguments.backend,
-        targets=tuple(part for part in (arguments.target or "").upper().split(",") if part),
+        targets=tuple(part for part in (arguments.gpu or "").upper().split(",") if part),
         graphs=tuple(part for part in (arguments.graph or "").split(",") if part),
         sizes=sizes,
         hardware_compatibility=arguments.hardware_compatibility,

@@ -86,8 +86,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from edgeswap_bench.measure import BenchConfig
-    from edgeswap_bench.pictures import parse_size
+    from edgeswap_bench.measure.config import BenchConfig
+    from edgeswap_bench.measure.pictures import parse_size
 
     BenchConfig(
         runs=arguments.runs,

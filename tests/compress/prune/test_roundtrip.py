@@ -61,7 +61,7 @@ class Case:
     family: str
     macs_ratio: float
     importance: str
-    by: str = "width"
+    mode: str = "width"
     allocation: str = "share"
     resample: bool = False
 

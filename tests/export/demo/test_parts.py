@@ -224,8 +224,8 @@ def test_the_overview_shows_each_picture_once() -> None:
 
 def test_a_closeup_is_a_square_around_the_face_inside_the_picture() -> None:
     picture = np.arange(60 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(60, 80, 3)
-    assert np.array_equal(closeup(picture, (30.0, 20.0, 40.0, 30.0)), picture[14:36, 24:46])
-    assert np.array_equal(closeup(picture, (70.0, 0.0, 80.0, 10.0)), picture[:22, 58:])
+    assert np.array_equal(closeup(picture, (30.0, 20.0, 40.0, 30.0)), picture[18:33, 28:43])
+    assert np.array_equal(closeup(picture, (70.0, 0.0, 80.0, 10.0)), picture[:15, 65:])
     assert closeup(picture, (0.0, 0.0, 80.0, 60.0)).shape == (60, 60, 3)
 
 

@@ -309,8 +309,8 @@ def test_options_become_what_one_would_type(place: Path) -> None:
     assert bench.arguments == ("--size", "100x200", "300x400", "--runs=3")
 
 
-def test_the_recipe_of_the_readme_is_one(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[3] / "export" / "README.md").read_text()
+def test_the_recipe_of_the_how_to_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "howto" / "recipe.md").read_text()
     (block,) = re.findall(r"```toml\n(.*?)```", text, re.S)
     tiny_checkpoint().save(tmp_path / "teacher")
     (tmp_path / "faces").mkdir()

@@ -9,20 +9,12 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeswap_export import ExportConfig, export
 from edgeswap_export._config import parse_sizes
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.parity.compare import open_graphs, run_graph
 from edgeswap_runtime import Bundle, Swapper
 
 GRAPHS = ("encode", "identity", "denoise", "decode")
-
-
-@pytest.fixture(scope="module")
-def free(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The guided checkpoint, its batch free: the hardest case, two evaluations in one batch."""
-    config = ExportConfig(batch=(1, 2, 3), others=(), detector=False)
-    return export(guided.checkpoint, config, tmp_path_factory.mktemp("free") / "bundle")
 
 
 def test_manifest_states_the_free_size(free: Path) -> None:

@@ -53,7 +53,7 @@ def open_context() -> moderngl.Context:
 
 def load_program(context: moderngl.Context, name: str) -> moderngl.Program:
     """Compile one of `PROGRAMS` and bind its scene block to slot 0."""
-    folder = files("edgeswap_compress.data") / "shaders"
+    folder = files("edgeswap_compress.data.render") / "shaders"
     vertex, fragment = (
         _HEADER + "\n".join((folder / part).read_text(encoding="utf-8") for part in parts)
         for parts in PROGRAMS[name]

@@ -1,0 +1,141 @@
+"""The options of `edgeswap bench`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgeswap_bench.measure.config import TASKS
+from edgeswap_bench.predict.devices import DEVICES
+from edgeswap_runtime.backends import BACKENDS
+
+DESCRIPTION = """\
+Time a bundle: stages, graphs and whole swaps, with intervals and a verdict on every figure.
+
+A figure is settled, noisy, throttled, or from too few runs. `edgeswap bench compare A.json B.json`
+compares two stored reports.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of `edgeswap bench BUNDLE`."""
+    made = argparse.ArgumentParser(
+        prog="edgeswap bench",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("bundle", type=Path, help="a bundle folder, from edgeswap export")
+    _add_amount(made)
+    _add_swapper(made)
+    _add_pictures(made)
+    _add_output(made)
+    return made
+
+
+def compare_parser() -> argparse.ArgumentParser:
+    """Make the parser of `edgeswap bench compare`."""
+    made = argparse.ArgumentParser(
+        prog="edgeswap bench compare",
+        description="Compare two stored reports, figure by figure: how many times as long the "
+        "second takes. Exit code 3 when --fail-above or --require-settled is not met.",
+    )
+    made.add_argument("first", type=Path, help="a report, from edgeswap bench --json > FILE")
+    made.add_argument("second", type=Path, help="the report to compare with it")
+    made.add_argument(
+        "--fail-above",
+        metavar="PERCENT",
+        help="exit with 3 where a whole task became slower by more, such as 5%%, and the "
+        "interval of the ratio lies above 1 (default: never)",
+    )
+    made.add_argument(
+        "--require-settled", action="store_true", help="exit with 3 where a figure is not settled"
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object, unrounded")
+    return made
+
+
+def _add_amount(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("how much")
+    group.add_argument(
+        "--runs", type=int, help="timed runs, at least (default 50, or 6 with --seconds)"
+    )
+    group.add_argument(
+        "--seconds", type=float, default=0.0, help="and at least so long in all (default 0)"
+    )
+    group.add_argument(
+        "--warmup", type=int,
+        help="untimed runs before (default: until the figures settle, 60 runs or 20 s at most)",
+    )  # fmt: skip
+    group.add_argument(
+        "--task", nargs="+", default=None, choices=TASKS,
+        help="what to time (default: identity and picture; crop too with a checkpoint)",
+    )  # fmt: skip
+    group.add_argument(
+        "--batch", nargs="+", type=int, default=[], metavar="N",
+        help="measure throughput at these batch sizes too (default: none)",
+    )  # fmt: skip
+    group.add_argument(
+        "--starts", type=int, default=3,
+        help="cold starts in fresh processes, with an empty and with a filled cache; memory is "
+        "measured in such processes too; 0 leaves both out (default 3)",
+    )  # fmt: skip
+    group.add_argument(
+        "--against", nargs="+", default=[], metavar="WHAT",
+        help="time these in turns with the bundle: bundle folders, checkpoint folders, or stored "
+        "reports; a bundle may say how it is run: DIR,backend=openvino,precision=bf16",
+    )  # fmt: skip
+
+
+def _add_swapper(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("how it is run")
+    group.add_argument("--backend", default="ort", help=f"{', '.join(BACKENDS)} (default ort)")
+    group.add_argument(
+        "--device", default="cpu", help="cpu (default), cuda, tensorrt, gpu or npu, by backend"
+    )
+    group.add_argument(
+        "--precision",
+        help="what to compute in, where the backend has a choice (default: the graphs' own)",
+    )
+    group.add_argument("--threads", type=int, help="CPU threads (default: the usable cores)")
+    group.add_argument(
+        "--schedule", metavar="NAME", help="one that edgeswap inspect lists (default: the bundle's)"
+    )
+    group.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
+
+
+def _add_pictures(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("pictures")
+    group.add_argument("--source", type=Path, metavar="PHOTO", help="default: a packaged portrait")
+    group.add_argument("--target", type=Path, metavar="PHOTO", help="default: a packaged portrait")
+    group.add_argument(
+        "--size", nargs="+", default=[], metavar="HEIGHTxWIDTH",
+        help="picture sizes in pixels, such as 720x1280 (default: the target's own)",
+    )  # fmt: skip
+
+
+def _add_output(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("what comes out")
+    group.add_argument(
+        "--explain", action="store_true",
+        help="profile every layer, measure this machine's ceilings, and say what the limit is "
+        "(backends ort on the CPU, and openvino)",
+    )  # fmt: skip
+    group.add_argument(
+        "--predict", metavar="DEVICES",
+        help=f"estimate latencies on devices that are not here, such as orin-nano,rtx4090; "
+        f"known: {', '.join(DEVICES)}",
+    )  # fmt: skip
+    group.add_argument("--json", action="store_true", help="print one JSON object, unrounded")
+    group.add_argument("--html", type=Path, metavar="FILE", help="write a page of charts")
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace the --html file if it exists"
+    )
+    group.add_argument(
+        "--acceptance", nargs="?", type=Path, const=Path("acceptance.json"), metavar="FILE",
+        help="on a machine with an NVIDIA GPU: build engines, check every backend against the CPU, "
+        "refit, time, and write one report (default: acceptance.json)",
+    )  # fmt: skip
+    group.add_argument(
+        "--require-settled", action="store_true",
+        help="exit with 3 where an end-to-end figure is not settled",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Compare bundles, checkpoints and reports: in turns in one run, or from two files."""

@@ -1,0 +1,1 @@
+"""Time a bundle: stages, graphs, whole swaps, cold starts, throughput, memory and energy."""

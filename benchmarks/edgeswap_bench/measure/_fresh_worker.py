@@ -1,0 +1,124 @@
+"""What a fresh process does to be timed or weighed; started by `measure.fresh`, never imported.
+
+    python -m edgeswap_bench.measure._fresh_worker start|weigh|swap REQUEST
+
+REQUEST is JSON: bundle, backend, device, precision, threads, schedule. The answer is one line of
+JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import time
+
+_AWAKE_NS = time.monotonic_ns()
+
+# What follows belongs to what is measured.
+import json  # noqa: E402
+import sys  # noqa: E402
+from typing import Any  # noqa: E402
+
+
+def start(request: dict[str, Any]) -> dict[str, Any]:
+    """Open a bundle and swap twice; when each step was done, by the monotonic clock."""
+    marks = {"interpreter": _AWAKE_NS}
+    from edgeswap_runtime.backends import BACKENDS
+
+    __import__(BACKENDS[request["backend"]][0].partition(":")[0])
+    marks["imported"] = time.monotonic_ns()
+    swapper = _open(request)
+    marks["opened"] = time.monotonic_ns()
+    for name in ("first", "second"):
+        _swap(swapper)
+        marks[name] = time.monotonic_ns()
+    swapper.close()
+    return marks
+
+
+def weigh(request: dict[str, Any]) -> dict[str, Any]:
+    """Open and run graph after graph; what each step added to the resident memory."""
+    from edgeswap_bench.trust.environment import peak_rss_bytes, rss_bytes
+
+    found: dict[str, int] = {}
+    last = 0
+
+    def note(step: str) -> None:
+        nonlocal last
+        now = rss_bytes() or 0
+        found[step], last = now - last, now
+
+    note("python")
+    from edgeswap_bench.measure.inputs import seeded_inputs
+    from edgeswap_runtime import Bundle, Swapper  # noqa: F401 (its modules are weighed)
+    from edgeswap_runtime.backends import BACKENDS, open_backend
+    from edgeswap_runtime.backends.protocol import BackendRequest
+
+    bundle = Bundle.open(request["bundle"])
+    note("runtime")
+    __import__(BACKENDS[request["backend"]][0].partition(":")[0])
+    note("backend library")
+    kept = []
+    for name, path in bundle.graph_paths().items():
+        backend = open_backend(
+            request["backend"],
+            BackendRequest(
+                graphs={name: path},
+                device=request["device"],
+                threads=request["threads"],
+                precision=request["precision"],
+                bundle=bundle,
+            ),
+        )
+        kept.append(backend)
+        note(f"open {name}")
+        arrays = seeded_inputs(bundle.manifest.graphs[name])
+        for _ in range(3):
+            backend.run(name, {k: backend.upload(v) for k, v in arrays.items()})
+        note(f"run {name}")
+    return {"steps": found, "peak_bytes": peak_rss_bytes() or 0}
+
+
+def swap(request: dict[str, Any]) -> dict[str, Any]:
+    """Open the whole bundle and swap; the resident memory of such a process."""
+    from edgeswap_bench.trust.environment import peak_rss_bytes, rss_bytes
+
+    swapper = _open(request)
+    for _ in range(3):
+        _swap(swapper)
+    return {"swapper_bytes": rss_bytes() or 0, "peak_bytes": peak_rss_bytes() or 0}
+
+
+def _open(request: dict[str, Any]) -> Any:
+    from edgeswap_runtime import Swapper
+
+    names = ("backend", "device", "precision", "threads", "schedule")
+    return Swapper.open(request["bundle"], **{name: request[name] for name in names})
+
+
+def _swap(swapper: Any) -> None:
+    """Swap a crop, and look for a face where the bundle can."""
+    import numpy as np
+
+    side = swapper.resolution_px
+    crop = np.full((side, side, 3), 128, np.uint8)
+    if "detector" in swapper.bundle.manifest.graphs:
+        swapper.detect(np.full((512, 512, 3), 128, np.uint8))
+    swapper.swap_crop(crop, swapper.identity_of_crops([crop]))
+
+
+def main() -> int:
+    """Do what is asked; an error is one line on standard error."""
+    from edgeswap_runtime import EdgeswapError
+    from edgeswap_runtime.errors import EdgeswapFailure
+
+    work = {"start": start, "weigh": weigh, "swap": swap}[sys.argv[1]]
+    try:
+        answer = work(json.loads(sys.argv[2]))
+    except (EdgeswapError, EdgeswapFailure) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Show a report: as JSON, as a table of text, as one HTML file."""

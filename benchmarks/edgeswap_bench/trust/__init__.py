@@ -1,0 +1,1 @@
+"""Say how far the figures can be trusted: the machine before and after, and a verdict on each."""

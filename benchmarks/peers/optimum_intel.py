@@ -1,0 +1,35 @@
+# /// script
+# dependencies = ["optimum-intel[openvino]>=2.2", "numpy"]
+# ///
+"""Hugging Face's optimum-intel: `OVModelForCustomTasks` around the same graph in OpenVINO."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import openvino as ov
+from _worker import arguments, inputs, serve, versions
+
+if __name__ == "__main__":
+    from optimum.intel import OVModelForCustomTasks
+    from transformers import PretrainedConfig
+
+    options = arguments(__doc__)
+    with tempfile.TemporaryDirectory() as folder:
+        ov.save_model(ov.convert_model(options.onnx), Path(folder) / "openvino_model.xml",
+                      compress_to_fp16=False)  # fmt: skip
+        PretrainedConfig().save_pretrained(folder)
+        model = OVModelForCustomTasks.from_pretrained(
+            folder,
+            config=PretrainedConfig(),
+            ov_config={
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": str(options.threads),
+                "INFERENCE_PRECISION_HINT": "f32",
+            },
+        )
+        model.compile()
+    feed = inputs(options)
+    settings = {"threads": options.threads, "versions": versions("optimum-intel", "openvino")}
+    raise SystemExit(serve({"unet": lambda: model(**feed)["output"]}, settings, options.answer))
