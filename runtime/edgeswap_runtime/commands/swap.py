@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--faces",
-        type=_face_choice,
+        type=face_choice,
         default="largest",
         metavar="largest|all|N",
         help="faces of the target to swap: the largest, all, or the N largest (default: largest)",
@@ -60,12 +60,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    _add_sampling(parser)
-    _add_backend(parser)
+    add_sampling(parser)
+    add_backend(parser)
     return parser
 
 
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """Add --schedule, --steps and --seed."""
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--schedule",
@@ -88,7 +89,8 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_backend(parser: argparse.ArgumentParser) -> None:
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add --backend, --device, --threads and --precision."""
     parser.add_argument(
         "--backend",
         default="ort",
@@ -182,7 +184,8 @@ def _swap(
     }
 
 
-def _face_choice(text: str) -> str | int:
+def face_choice(text: str) -> str | int:
+    """A number where the text is one, else the text, for `as_choice` to check."""
     return int(text) if text.lstrip("-").isdigit() else text
 
 

@@ -8,14 +8,14 @@ from threading import Event
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
 Item = TypeVar("Item")
 _END = object()
 _LOOK_UP_S = 0.1
 
 
-def ahead(items: Generator[Item, None, None], most: int) -> Iterator[Item]:
+def ahead(items: Generator[Item, None, None], most: int) -> Generator[Item, None, None]:
     """Let a generator run in a thread of its own, at most so many items ahead.
 
     Args:

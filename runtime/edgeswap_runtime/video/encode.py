@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.codec import Codec, CodecContext
@@ -98,7 +98,7 @@ def open_encoder(film: Film, config: EncoderConfig) -> VideoCodecContext:
             f"the film's pixels are {film.pixel_format}, it takes {', '.join(formats)}: "
             "name another encoder, such as libx264",
         )
-    context = CodecContext.create(codec, "w")
+    context = cast("VideoCodecContext", CodecContext.create(codec, "w"))
     configure(context, film, config)
     try:
         context.open()

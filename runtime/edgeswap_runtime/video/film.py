@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _FORMATS = tuple(
-    f"yuv{chroma}p{depth}" for depth in ("", "10le", "12le") for chroma in ("420", "422", "444")
-) + ("yuvj420p", "yuvj422p", "yuvj444p")
+    f"yuv{kind}"
+    for chroma in ("420p", "422p", "444p")
+    for kind in (chroma, f"j{chroma}", f"{chroma}10le", f"{chroma}12le")
+)
 """Pixel formats whose planes can be kept bit for bit where nothing is swapped."""
 _HDR = {16: "PQ (SMPTE 2084)", 18: "HLG (ARIB STD-B67)"}
 _UNSPECIFIED = 2
@@ -159,9 +161,7 @@ def require_supported(frame: VideoFrame, path: Path) -> None:
             "ffmpeg's filters zscale and tonemap",
         )
     if name not in _FORMATS:
-        raise UnsupportedFilm(
-            path, f"its pixels are {name}, expected one of {', '.join(_FORMATS)}"
-        )
+        raise UnsupportedFilm(path, f"its pixels are {name}, expected one of {', '.join(_FORMATS)}")
     if frame.interlaced_frame:
         raise UnsupportedFilm(
             path, "it is interlaced, expected whole frames: first run ffmpeg -vf bwdif"
@@ -169,7 +169,7 @@ def require_supported(frame: VideoFrame, path: Path) -> None:
 
 
 def _rotation(frame: VideoFrame, path: Path) -> int:
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 0
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64).tolist()

@@ -13,9 +13,9 @@ import numpy as np
 from av.packet import Packet
 from av.stream import Disposition
 
-from edgeswap_runtime.errors import EdgeswapFailure, InvalidRequest
-from edgeswap_runtime.files import new_file
-from edgeswap_runtime.video.encode import FORMATS, EncoderConfig, configure
+from edgeswap_runtime.errors import EdgeswapFailure, InvalidRequest, OutputExists
+from edgeswap_runtime.files import new_file, require_name
+from edgeswap_runtime.video.encode import FORMATS, EncoderConfig, configure, usual_encoder
 from edgeswap_runtime.video.film import Film, opened_film
 from edgeswap_runtime.video.mark import with_mark
 
@@ -50,6 +50,37 @@ class FilmTrim:
         """Tell whether a moment is kept."""
         after = self.start_s is None or time_s >= self.start_s
         return after and (self.end_s is None or time_s < self.end_s)
+
+    def require_within(self, film: Film) -> None:
+        """Raise InvalidRequest unless it holds some of a film."""
+        start = self.start_s or 0.0
+        if self.end_s is not None and self.end_s <= start:
+            raise InvalidRequest(f"--end {self.end_s} is not after --start {start}")
+        if film.duration_s is not None and start >= film.duration_s:
+            raise InvalidRequest(
+                f"--start {start} is after the end of {film.path}: it lasts {film.duration_s:.2f} s"
+            )
+
+
+def require_film_path(out: Path, *, overwrite: bool) -> str:
+    """Check where a film is to be written, before any work.
+
+    Returns:
+        the encoder that is usual for such a file.
+
+    Raises:
+        InvalidRequest: the suffix names no container that can be written, or there is no such
+            folder.
+        OutputExists: the path is taken and `overwrite` is False.
+    """
+    require_name(out)
+    if out.suffix.lower() not in FORMATS:
+        raise InvalidRequest(f"cannot write {out}: expected a name ending in {', '.join(FORMATS)}")
+    if not out.parent.is_dir():
+        raise InvalidRequest(f"cannot write {out}: there is no folder {out.parent}, make it first")
+    if out.is_dir() or (out.exists() and not overwrite):
+        raise OutputExists(out, "name another path, or add --overwrite")
+    return usual_encoder(FORMATS[out.suffix.lower()])
 
 
 def writable_time_base(out: Path, film: Film, config: EncoderConfig, mark: Mark) -> Fraction:

@@ -53,7 +53,9 @@ class FilmConfig:
 
     faces: str | int = "largest"
     trim: FilmTrim = dataclasses.field(default_factory=FilmTrim)
-    encoder: EncoderConfig = dataclasses.field(default_factory=lambda: EncoderConfig(name="libx264"))
+    encoder: EncoderConfig = dataclasses.field(
+        default_factory=lambda: EncoderConfig(name="libx264")
+    )
     part_frames: int = PART_FRAMES
 
 
@@ -185,11 +187,12 @@ def read_frames(film: Film, trim: FilmTrim) -> Generator[VideoFrame, None, None]
 
 def _require_same(frame: VideoFrame, film: Film) -> None:
     require_supported(frame, film.path)
+    seconds = float((frame.pts or 0) * film.time_base)
     found = (frame.width, frame.height, frame.format.name)
     if found != (film.width_px, film.height_px, film.pixel_format):
         raise UnreadableFilm(
             film.path,
-            f"at {float(frame.pts * film.time_base):.2f} s it changes to {found[0]} x {found[1]} "
+            f"at {seconds:.2f} s it changes to {found[0]} x {found[1]} "
             f"{found[2]}, expected one size and format: cut it there with --end",
         )
 
@@ -315,9 +318,7 @@ class _Meter:
         self._progress(FilmProgress(frames=done, expected=self._expected, fps=fps, left_s=left))
 
 
-def _job(
-    film: Film, swapper: Swapper, identity: Identity, config: FilmConfig
-) -> dict[str, Any]:
+def _job(film: Film, swapper: Swapper, identity: Identity, config: FilmConfig) -> dict[str, Any]:
     """Everything that the packets depend on."""
     who = hashlib.sha256()
     for part in (identity.tokens, identity.vector, identity.source_latents):

@@ -77,8 +77,10 @@ def with_picture(
 def _samples(plane: VideoPlane, frame: VideoFrame) -> NDArray[Any]:
     """A plane's numbers, (h, w) uint8 or uint16, without a copy."""
     kind = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
-    return rows.view(kind)[:, : plane.width]
+    buffer: Any = plane
+    rows = np.frombuffer(buffer, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+    samples: NDArray[Any] = rows.view(kind)[:, : plane.width]
+    return samples
 
 
 def _shrink(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from edgeswap_runtime.errors import InvalidRequest, NoFaceFound, UnreadableFilm
+from edgeswap_runtime.errors import InvalidRequest, NoFaceFound
 from edgeswap_runtime.pictures.sheet import SheetStyle, draw_sheet
 from edgeswap_runtime.video.mux import FilmTrim
 from edgeswap_runtime.video.pipeline import FilmConfig, read_frames
@@ -45,13 +45,12 @@ def preview_film(
         NoFaceFound: in none of the frames.
         InvalidRequest: the count is out of range, or the film does not tell its length.
     """
-    if not 1 <= count <= MOST:
-        raise InvalidRequest(f"--preview is {count}, expected 1 to {MOST} frames")
+    require_count(count)
     before, after, titles, captions = [], [], [], []
     for moment in _moments(film, config.trim, count):
         frame = next(read_frames(film, FilmTrim(start_s=moment)), None)
-        if frame is None:
-            raise UnreadableFilm(film.path, f"it holds no frame after {moment:.2f} s")
+        if frame is None:  # the last frame is shown until the end
+            continue
         picture = to_picture(frame, film)
         found = swapper.detect(picture)
         chosen = Tracker(config.faces).update(picture, found, moment)
@@ -61,13 +60,19 @@ def preview_film(
         titles.append(f"{moment:.1f} s")
         captions.append(f"{len(chosen)} of {len(found)} swapped")
     if all(words.startswith("0 of") for words in captions):
-        raise NoFaceFound(f"{count} frames of {film.path}")
+        raise NoFaceFound(f"{len(captions)} frames of {film.path}")
     return draw_sheet(
         [before, after],
         titles=titles,
-        captions=[["target"] * count, captions],
+        captions=[["target"] * len(captions), captions],
         style=SheetStyle(tile_px=None, gap_px=4),
     )
+
+
+def require_count(count: int) -> None:
+    """Raise InvalidRequest unless a sheet may show so many frames."""
+    if not 1 <= count <= MOST:
+        raise InvalidRequest(f"--preview is {count}, expected 1 to {MOST} frames")
 
 
 def _moments(film: Film, trim: FilmTrim, count: int) -> list[float]:

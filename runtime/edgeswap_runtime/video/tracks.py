@@ -127,21 +127,22 @@ class Tracker:
         if self._is_cut(picture):
             self._tracks = []
         self._tracks = [t for t in self._tracks if time_s - t.smoothed.time_s <= LOST_S]
-        looks = [_look(picture, face.landmarks_px) for face in faces]
-        matched = self._match(faces, looks, time_s)
+        looked = [(face, _look(picture, face.landmarks_px)) for face in faces]
+        seen = [(face, look) for face, look in looked if look is not None]
+        matched = self._match(seen, time_s)
         shown = []
-        for at, (face, look) in enumerate(zip(faces, looks, strict=True)):
-            if look is None:
-                continue
-            if at in matched:
-                _follow(matched[at], face, look, time_s)
-                track = matched[at]
-            else:
+        for at, (face, look) in enumerate(seen):
+            track = matched.get(at)
+            if track is None:
                 track = self._begin(face, look, time_s)
+            else:
+                _follow(track, face, look, time_s)
             shown.append(track)
         held = [t for t in self._tracks if t not in shown and _still_there(t, picture, time_s)]
-        seen = [_face(track, track.smoothed.points_px) for track in shown if track.chosen]
-        return (*seen, *(_face(t, t.expected_px(time_s)) for t in held if t.chosen))
+        return (
+            *(_face(t, t.smoothed.points_px) for t in shown if t.chosen),
+            *(_face(t, t.expected_px(time_s)) for t in held if t.chosen),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything the next frame depends on, as JSON values."""
@@ -165,12 +166,12 @@ class Tracker:
         return last is not None and float(np.abs(self._grid - last).mean()) > _CUT
 
     def _match(
-        self, faces: Sequence[Face], looks: Sequence[NDArray[np.float64] | None], time_s: float
+        self, seen: Sequence[tuple[Face, NDArray[np.float64]]], time_s: float
     ) -> dict[int, Track]:
         """Index of a face -> its track; the best pairs first."""
         pairs = []
-        for at, (face, look) in enumerate(zip(faces, looks, strict=True)):
-            for track in self._tracks if look is not None else ():
+        for at, (face, look) in enumerate(seen):
+            for track in self._tracks:
                 gap = time_s - track.smoothed.time_s
                 away = np.hypot(*(face.landmarks_px - track.expected_px(time_s)).T).mean()
                 away /= spread_px(track.smoothed.points_px)
@@ -199,11 +200,10 @@ class Tracker:
 
 def _follow(track: Track, face: Face, look: NDArray[np.float64], time_s: float) -> None:
     """Move a track to where its face is now."""
-    last = track.smoothed
-    step = time_s - last.time_s
-    if step > HOLD_S:  # smoothing across a gap would drag the face behind
-        last = None
-    track.smoothed, before = smooth(last, face.landmarks_px, time_s), track.smoothed
+    before = track.smoothed
+    step = time_s - before.time_s
+    # Smoothing across a gap would drag the face behind.
+    track.smoothed = smooth(before if step <= HOLD_S else None, face.landmarks_px, time_s)
     if step > 0:
         moved = (track.smoothed.points_px - before.points_px).mean(axis=0) / step
         track.velocity = (track.velocity + moved) / 2
@@ -223,9 +223,7 @@ def _still_there(track: Track, picture: NDArray[np.uint8], time_s: float) -> boo
     return look is not None and _difference(track.look, look) <= _SAME_LOOK
 
 
-def _look(
-    picture: NDArray[np.uint8], points: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
+def _look(picture: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """A tiny aligned crop, of mean 0 and length 1; None where landmarks define no crop."""
     try:
         matrix = similarity(points, _LOOK_TEMPLATE)
