@@ -30,9 +30,10 @@ _LOOK_PX = 16
 _LOOK_TEMPLATE = TEMPLATE_96 * (_LOOK_PX / 96)
 _SAME_LOOK = 0.3  # 1 - correlation, below which a face out of the detector's sight is still there
 _OTHER_LOOK = 0.8  # above which no face matches a track, wherever it is
-_NEAR = 1.0  # spreads of the face that a match may lie away from what is expected
+_NEAR = 2.0  # spreads of the face that a match may lie away from what is expected
 _NEAR_PER_S = 4.0  # and how much more for each second out of sight
-_LEARN = 0.1  # share of the newest look
+_LOOK_WEIGHT = 3.0  # spreads of the face that a wholly other look counts for
+_LEARN = 0.1  # share of the newest look, unless somebody covers it
 _CUT = 30.0  # gray levels that two frames differ by on average, across a cut
 _GRID_PX = 16
 
@@ -177,7 +178,7 @@ class Tracker:
                 away /= spread_px(track.smoothed.points_px)
                 unlike = _difference(track.look, look)
                 if away <= _NEAR + _NEAR_PER_S * gap and unlike <= _OTHER_LOOK:
-                    pairs.append((float(away) + unlike, at, track.number, track))
+                    pairs.append((float(away) + _LOOK_WEIGHT * unlike, at, track.number, track))
         matched: dict[int, Track] = {}
         for _, at, _, track in sorted(pairs, key=lambda pair: pair[:3]):
             if at not in matched and track not in matched.values():
@@ -207,7 +208,8 @@ def _follow(track: Track, face: Face, look: NDArray[np.float64], time_s: float) 
     if step > 0:
         moved = (track.smoothed.points_px - before.points_px).mean(axis=0) / step
         track.velocity = (track.velocity + moved) / 2
-    track.look = (1 - _LEARN) * track.look + _LEARN * look
+    if _difference(track.look, look) <= _SAME_LOOK:
+        track.look = (1 - _LEARN) * track.look + _LEARN * look
     track.score = face.score
 
 
