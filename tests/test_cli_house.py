@@ -22,7 +22,7 @@ MODULES = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.i
 }
 """Command -> the module that holds its parser."""
 
-MAKES_ONE_FILE = {"swap", "data sheet"}
+MAKES_ONE_FILE = {"swap", "video", "data sheet"}
 """Commands that write one file, not a folder."""
 
 HELP_S = 0.5
@@ -57,7 +57,7 @@ MEANINGS = {
     "--split": "split|part of",
     "--steps": "steps",
     "--stop-after": "minutes",
-    "--target": "photo",
+    "--target": "photo|film",
     "--teacher": "checkpoint|bundle",
     "--teacher-guidance": "guidance scale of the teacher",
     "--teacher-steps": "steps of the teacher",
@@ -169,6 +169,7 @@ def test_help_is_quick(name: str) -> None:
 PHOTOS = ["--source", "a.png", "--target", "b.png", "--out", "c.png"]
 GIVEN_A_FOLDER = {
     "swap": ["FOLDER", *PHOTOS],
+    "video": ["FOLDER", "--source", "a.png", "--target", "b.mp4", "--out", "c.mp4"],
     "inspect": ["FOLDER"],
     "verify": ["FOLDER"],
     "bench": ["FOLDER"],

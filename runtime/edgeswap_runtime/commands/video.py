@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
+import re
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,11 +255,11 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _seconds(text: str) -> float:
-    """Seconds, or hours, minutes and seconds with colons between."""
-    total = 0.0
-    for part in text.split(":"):
-        total = total * 60 + float(part)
-    if not (math.isfinite(total) and total >= 0 and text.count(":") <= 2):
+def _seconds(text: str) -> Fraction:
+    """Seconds, or hours, minutes and seconds with colons between, exactly."""
+    if not re.fullmatch(r"(\d{1,6}:){0,2}\d{1,9}(\.\d{1,9})?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no time: expected 12.5 or 0:01:30")
+    total = Fraction(0)
+    for part in text.split(":"):
+        total = total * 60 + Fraction(part)
     return total

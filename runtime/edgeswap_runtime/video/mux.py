@@ -43,22 +43,23 @@ class FilmTrim:
         end_s: seconds; None to the end.
     """
 
-    start_s: float | None = None
-    end_s: float | None = None
+    start_s: Fraction | None = None
+    end_s: Fraction | None = None
 
-    def holds(self, time_s: float | Fraction) -> bool:
+    def holds(self, time_s: Fraction) -> bool:
         """Tell whether a moment is kept."""
         after = self.start_s is None or time_s >= self.start_s
         return after and (self.end_s is None or time_s < self.end_s)
 
     def require_within(self, film: Film) -> None:
         """Raise InvalidRequest unless it holds some of a film."""
-        start = self.start_s or 0.0
+        start = self.start_s or Fraction(0)
         if self.end_s is not None and self.end_s <= start:
-            raise InvalidRequest(f"--end {self.end_s} is not after --start {start}")
+            raise InvalidRequest(f"--end {float(self.end_s)} is not after --start {float(start)}")
         if film.duration_s is not None and start >= film.duration_s:
             raise InvalidRequest(
-                f"--start {start} is after the end of {film.path}: it lasts {film.duration_s:.2f} s"
+                f"--start {float(start)} is after the end of {film.path}: "
+                f"it lasts {film.duration_s:.2f} s"
             )
 
 

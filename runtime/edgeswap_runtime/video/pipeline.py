@@ -299,10 +299,10 @@ class _Meter:
     def __init__(
         self, film: Film, trim: FilmTrim, done: int, progress: ShowProgress | None
     ) -> None:
-        end = film.duration_s if trim.end_s is None else trim.end_s
+        end = film.duration_s if trim.end_s is None else float(trim.end_s)
         if end is not None and film.duration_s is not None:
             end = min(end, film.duration_s)
-        length = None if end is None else max(0.0, end - (trim.start_s or 0.0))
+        length = None if end is None else max(0.0, end - float(trim.start_s or 0))
         self._expected = None if length is None else max(1, round(length * film.rate))
         self._before, self._new, self._progress = done, 0, progress
         self._start = time.perf_counter()
@@ -330,7 +330,7 @@ def _job(film: Film, swapper: Swapper, identity: Identity, config: FilmConfig) -
         "schedule": swapper.schedule_name,
         "seed": swapper.seed,
         "faces": str(config.faces),
-        "start and end": [config.trim.start_s, config.trim.end_s],
+        "start and end": [str(config.trim.start_s), str(config.trim.end_s)],
         "encoder": [config.encoder.name, config.encoder.quality, config.part_frames],
         "edgeswap version": swapper.mark.software,
     }

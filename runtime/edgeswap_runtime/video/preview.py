@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +49,7 @@ def preview_film(
     require_count(count)
     before, after, titles, captions = [], [], [], []
     for moment in _moments(film, config.trim, count):
-        frame = next(read_frames(film, FilmTrim(start_s=moment)), None)
+        frame = next(read_frames(film, FilmTrim(start_s=Fraction(moment))), None)
         if frame is None:  # the last frame is shown until the end
             continue
         picture = to_picture(frame, film)
@@ -77,12 +78,12 @@ def require_count(count: int) -> None:
 
 def _moments(film: Film, trim: FilmTrim, count: int) -> list[float]:
     """Seconds in the middle of equal parts."""
-    end = film.duration_s if trim.end_s is None else trim.end_s
+    end = film.duration_s if trim.end_s is None else float(trim.end_s)
     if end is None:
         raise InvalidRequest(f"{film.path} does not tell its length: add --end SECONDS")
     if film.duration_s is not None:
         end = min(end, film.duration_s)
-    start = trim.start_s or 0.0
+    start = float(trim.start_s or 0)
     return [start + (end - start) * (at + 0.5) / count for at in range(count)]
 
 

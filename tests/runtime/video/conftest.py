@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from edgeswap_runtime import Swapper
 
-av = pytest.importorskip("av")
 
 RATE = 10
 WIDTH, HEIGHT, FACE_PX = 160, 112, 80
@@ -39,9 +39,10 @@ def paint(places: Sequence[tuple[int, int, int]]) -> NDArray[np.uint8]:
     return np.asarray(frame)
 
 
-def walk(count: int) -> list[NDArray[np.uint8]]:
-    """One person who moves to the right, a little downwards."""
-    return [paint([(3, 10 + 4 * at, 8 + at)]) for at in range(count)]
+@pytest.fixture(scope="session")
+def walk() -> Callable[[int], list[NDArray[np.uint8]]]:
+    """Frames of one person who moves by 4 px to the right and 1 px downwards: walk(count)."""
+    return lambda count: [paint([(3, 10 + 4 * at, 8 + at)]) for at in range(count)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from edgeswap_runtime.errors import UnreadableFilm, UnsupportedFilm
-
-pytest.importorskip("av")
 from edgeswap_runtime.video.film import probe_film
 from edgeswap_runtime.video.mux import FilmTrim
 from edgeswap_runtime.video.pipeline import read_frames

@@ -19,7 +19,7 @@ RATE = 25.0
 
 
 def face(x: float, y: float, score: float = 0.9) -> Face:
-    points = SHAPE + [x, y]
+    points = SHAPE + np.array([x, y])
     (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
     return Face(box=(left, top, right, bottom), landmarks_px=points, score=score)
 
@@ -51,7 +51,7 @@ def test_a_still_face_stops_trembling() -> None:
 def test_a_moving_face_lags_little(speed_px_s: float) -> None:
     last = None
     for at in range(50):
-        truth = SHAPE + [speed_px_s * at / RATE, 0]
+        truth = SHAPE + np.array([speed_px_s * at / RATE, 0])
         last = smooth(last, truth, at / RATE)
     assert last is not None
     assert np.abs(last.points_px - truth).max() < 0.04 * spread_px(SHAPE)
