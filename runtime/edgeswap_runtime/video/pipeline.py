@@ -19,7 +19,7 @@ from edgeswap_runtime.video.film import opened_film, require_supported, video_st
 from edgeswap_runtime.video.mux import FilmTrim, writable_time_base, write_film
 from edgeswap_runtime.video.parts import EncodedFrame, FilmParts, open_parts
 from edgeswap_runtime.video.planes import to_picture, with_picture
-from edgeswap_runtime.video.tracks import Tracker
+from edgeswap_runtime.video.tracks import FaceTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -241,7 +241,7 @@ def _swap(
     before: dict[str, Any],
 ) -> Generator[_Frame, None, None]:
     """Detect, follow and swap; note what the next part depends on."""
-    tracker = Tracker(config.faces)
+    tracker = FaceTracker(config.faces)
     if "tracker" in before:
         tracker.restore(before["tracker"])
     frames, swapped = before["frames"], before["swapped"]

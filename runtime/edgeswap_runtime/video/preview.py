@@ -13,7 +13,7 @@ from edgeswap_runtime.pictures.sheet import SheetStyle, draw_sheet
 from edgeswap_runtime.video.mux import FilmTrim
 from edgeswap_runtime.video.pipeline import FilmConfig, read_frames
 from edgeswap_runtime.video.planes import to_picture
-from edgeswap_runtime.video.tracks import Tracker
+from edgeswap_runtime.video.tracks import FaceTracker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def preview_film(
             continue
         picture = to_picture(frame, film)
         found = swapper.detect(picture)
-        chosen = Tracker(config.faces).update(picture, found, moment)
+        chosen = FaceTracker(config.faces).update(picture, found, moment)
         swapped = swapper.swap(picture, identity, faces=chosen) if chosen else picture
         before.append(_small(picture))
         after.append(_small(swapped))

@@ -93,7 +93,7 @@ class Track:
         )
 
 
-class Tracker:
+class FaceTracker:
     """Keeps the tracks of a film.
 
     Args:

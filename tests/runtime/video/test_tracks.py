@@ -12,7 +12,7 @@ from edgeswap_runtime.faces.align import ARCFACE_112
 from edgeswap_runtime.faces.detect import Face
 from edgeswap_runtime.pictures.portraits import packaged_portraits
 from edgeswap_runtime.video.smooth import smooth, spread_px
-from edgeswap_runtime.video.tracks import Tracker
+from edgeswap_runtime.video.tracks import FaceTracker
 
 SHAPE = (ARCFACE_112 - ARCFACE_112.mean(0)) * 0.5
 RATE = 25.0
@@ -57,7 +57,7 @@ def test_a_moving_face_lags_little(speed_px_s: float) -> None:
     assert np.abs(last.points_px - truth).max() < 0.04 * spread_px(SHAPE)
 
 
-def walk_past(tracker: Tracker, *, covered_px: float, back_up: bool) -> list[list[float]]:
+def walk_past(tracker: FaceTracker, *, covered_px: float, back_up: bool) -> list[list[float]]:
     """Person 0 goes right, person 1 left; they pass each other. Returns chosen centers - truth."""
     errors = []
     for at in range(60):
@@ -76,7 +76,7 @@ def walk_past(tracker: Tracker, *, covered_px: float, back_up: bool) -> list[lis
 @pytest.mark.parametrize("back_up", [False, True])
 def test_people_who_pass_are_not_exchanged(covered_px: float, back_up: bool) -> None:
     """Crossing, or meeting and turning back; the detector sees one where they overlap."""
-    tracker = Tracker("largest")
+    tracker = FaceTracker("largest")
     errors = walk_past(tracker, covered_px=covered_px, back_up=back_up)
     assert all(len(error) <= 1 and abs(sum(error)) < 4 for error in errors)
     assert sum(map(len, errors)) >= 58
@@ -84,7 +84,7 @@ def test_people_who_pass_are_not_exchanged(covered_px: float, back_up: bool) -> 
 
 def test_the_person_behind_is_found_again() -> None:
     """Chosen at the far side: covered for a moment, never replaced by the one in front."""
-    tracker = Tracker("largest")
+    tracker = FaceTracker("largest")
     for at in range(60):
         x, other = 60.0 + 200 * at / 59, 260.0 - 200 * at / 59
         picture = scene([(5, x, 80.0), (3, other, 80.0)])
@@ -97,7 +97,7 @@ def test_the_person_behind_is_found_again() -> None:
 
 
 def test_a_missed_face_is_held_while_it_is_there_and_no_longer() -> None:
-    tracker, there = Tracker("all"), scene([(3, 100.0, 80.0)])
+    tracker, there = FaceTracker("all"), scene([(3, 100.0, 80.0)])
     gone = scene([])
     for at in range(10):
         assert len(tracker.update(there, [face(100.0, 80.0)], at / RATE)) == 1
@@ -109,7 +109,7 @@ def test_a_missed_face_is_held_while_it_is_there_and_no_longer() -> None:
 
 
 def test_a_cut_ends_all_tracks() -> None:
-    tracker = Tracker("largest")
+    tracker = FaceTracker("largest")
     tracker.update(scene([(3, 100.0, 80.0)]), [face(100.0, 80.0)], 0.0)
     bright = np.full((160, 320, 3), 250, np.uint8)
     bright[52:108, 72:128] = scene([(5, 100.0, 80.0)])[52:108, 72:128]
@@ -118,7 +118,7 @@ def test_a_cut_ends_all_tracks() -> None:
 
 
 def test_restored_tracks_go_on_the_same() -> None:
-    one, other = Tracker(1), Tracker(1)
+    one, other = FaceTracker(1), FaceTracker(1)
     generator = np.random.default_rng(1)
     for at in range(20):
         x = 60.0 + 3 * at + generator.normal()
@@ -127,5 +127,5 @@ def test_restored_tracks_go_on_the_same() -> None:
         second = other.update(picture, [face(x, 80.0)], at / RATE)
         assert (first[0].landmarks_px == second[0].landmarks_px).all()
         state = json.loads(json.dumps(other.to_json()))
-        other = Tracker(1)
+        other = FaceTracker(1)
         other.restore(state)
