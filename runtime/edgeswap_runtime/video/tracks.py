@@ -1,7 +1,8 @@
 """Follow faces from frame to frame, so that each person keeps what was decided for them.
 
 A face is matched to the track whose expected landmarks and look are nearest. A track that is out
-of sight (covered by somebody who passes) is kept for a second; at a cut all tracks end.
+of sight (covered by somebody who passes) is kept for two seconds, and takes its face back from a
+track that began meanwhile, by its look; at a cut all tracks end.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LOST_S = 1.0
+LOST_S = 2.0
 """How long a track out of sight is kept."""
 HOLD_S = 0.2
 """How long a face that the detector misses is still swapped, if it looks the same."""
 _LOOK_PX = 16
 _LOOK_TEMPLATE = TEMPLATE_96 * (_LOOK_PX / 96)
 _SAME_LOOK = 0.3  # 1 - correlation, below which a face out of the detector's sight is still there
+_SAME_PERSON = 0.15  # below which a face that appears is the one that was lost
 _OTHER_LOOK = 0.8  # above which no face matches a track, wherever it is
 _NEAR = 2.0  # spreads of the face that a match may lie away from what is expected
+_COAST_S = 1.0  # how long a lost face is expected to move on
 _NEAR_PER_S = 4.0  # and how much more for each second out of sight
 _LOOK_WEIGHT = 3.0  # spreads of the face that a wholly other look counts for
 _LEARN = 0.1  # share of the newest look, unless somebody covers it
@@ -49,6 +52,7 @@ class Track:
         velocity: (2,) float64, pixels a second, of its center.
         look: (16, 16, 3) float64, what it looks like, aligned.
         score: the detector's, when last seen.
+        born_s: when it appeared.
     """
 
     number: int
@@ -57,10 +61,11 @@ class Track:
     velocity: NDArray[np.float64]
     look: NDArray[np.float64]
     score: float
+    born_s: float
 
     def expected_px(self, time_s: float) -> NDArray[np.float64]:
         """Where its landmarks should be: (5, 2) float64, pixels."""
-        gap = min(time_s - self.smoothed.time_s, LOST_S)
+        gap = min(time_s - self.smoothed.time_s, _COAST_S)
         return self.smoothed.points_px + self.velocity * gap
 
     def to_json(self) -> dict[str, Any]:
@@ -74,6 +79,7 @@ class Track:
             "velocity": self.velocity.tolist(),
             "look": self.look.tolist(),
             "score": self.score,
+            "born_s": self.born_s,
         }
 
     @classmethod
@@ -90,6 +96,7 @@ class Track:
             velocity=np.array(state["velocity"]),
             look=np.array(state["look"]),
             score=state["score"],
+            born_s=state["born_s"],
         )
 
 
@@ -131,6 +138,7 @@ class FaceTracker:
         looked = [(face, _look(picture, face.landmarks_px)) for face in faces]
         seen = [(face, look) for face, look in looked if look is not None]
         matched = self._match(seen, time_s)
+        self._take_back(matched, seen, time_s)
         shown = []
         for at, (face, look) in enumerate(seen):
             track = matched.get(at)
@@ -173,17 +181,36 @@ class FaceTracker:
         pairs = []
         for at, (face, look) in enumerate(seen):
             for track in self._tracks:
-                gap = time_s - track.smoothed.time_s
-                away = np.hypot(*(face.landmarks_px - track.expected_px(time_s)).T).mean()
-                away /= spread_px(track.smoothed.points_px)
+                away = _away(track, face, time_s)
                 unlike = _difference(track.look, look)
-                if away <= _NEAR + _NEAR_PER_S * gap and unlike <= _OTHER_LOOK:
-                    pairs.append((float(away) + _LOOK_WEIGHT * unlike, at, track.number, track))
+                if away <= _reach(track, time_s) and unlike <= _OTHER_LOOK:
+                    pairs.append((away + _LOOK_WEIGHT * unlike, at, track.number, track))
         matched: dict[int, Track] = {}
         for _, at, _, track in sorted(pairs, key=lambda pair: pair[:3]):
             if at not in matched and track not in matched.values():
                 matched[at] = track
         return matched
+
+    def _take_back(
+        self,
+        matched: dict[int, Track],
+        seen: Sequence[tuple[Face, NDArray[np.float64]]],
+        time_s: float,
+    ) -> None:
+        """Give a face that came back half covered, as a new track, to the track it had before."""
+        for at, young in list(matched.items()):
+            face, look = seen[at]
+            lost = [
+                track
+                for track in self._tracks
+                if track not in matched.values()
+                and track.smoothed.time_s < young.born_s
+                and _difference(track.look, look) <= _SAME_PERSON
+                and _away(track, face, time_s) <= _reach(track, time_s)
+            ]
+            if lost:
+                matched[at] = min(lost, key=lambda track: _difference(track.look, look))
+                self._tracks.remove(young)
 
     def _begin(self, face: Face, look: NDArray[np.float64], time_s: float) -> Track:
         self._count += 1
@@ -194,9 +221,21 @@ class FaceTracker:
             velocity=np.zeros(2),
             look=look,
             score=face.score,
+            born_s=time_s,
         )
         self._tracks.append(track)
         return track
+
+
+def _away(track: Track, face: Face, time_s: float) -> float:
+    """How far a face lies from where a track expects it, in spreads of the face."""
+    apart = np.hypot(*(face.landmarks_px - track.expected_px(time_s)).T).mean()
+    return float(apart) / spread_px(track.smoothed.points_px)
+
+
+def _reach(track: Track, time_s: float) -> float:
+    """How far that may be."""
+    return _NEAR + _NEAR_PER_S * (time_s - track.smoothed.time_s)
 
 
 def _follow(track: Track, face: Face, look: NDArray[np.float64], time_s: float) -> None:
