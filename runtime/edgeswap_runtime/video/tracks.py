@@ -36,6 +36,7 @@ _NEAR = 2.0  # spreads of the face that a match may lie away from what is expect
 _COAST_S = 1.0  # how long a lost face is expected to move on
 _NEAR_PER_S = 4.0  # and how much more for each second out of sight
 _LOOK_WEIGHT = 3.0  # spreads of the face that a wholly other look counts for
+_STEER = 0.3  # share of the newest velocity
 _LEARN = 0.1  # share of the newest look, unless somebody covers it
 _CUT = 30.0  # gray levels that two frames differ by on average, across a cut
 _GRID_PX = 16
@@ -206,7 +207,7 @@ class FaceTracker:
                 if track not in matched.values()
                 and track.smoothed.time_s < young.born_s
                 and _difference(track.look, look) <= _SAME_PERSON
-                and _away(track, face, time_s) <= _reach(track, time_s)
+                and _away(track, face, time_s) <= 2 * _reach(track, time_s)
             ]
             if lost:
                 matched[at] = min(lost, key=lambda track: _difference(track.look, look))
@@ -244,10 +245,11 @@ def _follow(track: Track, face: Face, look: NDArray[np.float64], time_s: float) 
     step = time_s - before.time_s
     # Smoothing across a gap would drag the face behind.
     track.smoothed = smooth(before if step <= HOLD_S else None, face.landmarks_px, time_s)
-    if step > 0:
+    unlike = _difference(track.look, look)
+    if step > 0 and unlike <= _SAME_PERSON:  # landmarks of a half covered face are drawn aside
         moved = (track.smoothed.points_px - before.points_px).mean(axis=0) / step
-        track.velocity = (track.velocity + moved) / 2
-    if _difference(track.look, look) <= _SAME_LOOK:
+        track.velocity += _STEER * (moved - track.velocity)
+    if unlike <= _SAME_LOOK:
         track.look = (1 - _LEARN) * track.look + _LEARN * look
     track.score = face.score
 

@@ -82,13 +82,15 @@ def test_people_who_pass_are_not_exchanged(covered_px: float, back_up: bool) -> 
     assert sum(map(len, errors)) >= 58
 
 
-def test_the_person_behind_is_found_again() -> None:
+@pytest.mark.parametrize(("frames", "covered_px"), [(60, 30), (120, 60)])
+def test_the_person_behind_is_found_again(frames: int, covered_px: int) -> None:
     """Chosen at the far side: covered for a moment, never replaced by the one in front."""
     tracker = FaceTracker("largest")
-    for at in range(60):
-        x, other = 60.0 + 200 * at / 59, 260.0 - 200 * at / 59
+    for at in range(frames):
+        x = 60.0 + 200 * at / (frames - 1)
+        other = 320 - x
         picture = scene([(5, x, 80.0), (3, other, 80.0)])
-        covered = at > 0 and abs(x - other) < 30
+        covered = at > 0 and abs(x - other) < covered_px
         faces = [face(x, 80.0)] * (not covered) + [face(other, 80.0)] * (at > 0)
         chosen = tracker.update(picture, faces, at / RATE)
         assert len(chosen) == 1 or covered
