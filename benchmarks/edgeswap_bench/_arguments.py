@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeswap_bench.measure.config import TASKS
 from edgeswap_bench.predict.devices import DEVICES
-from edgeswap_runtime.backends import BACKENDS
+from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
 
 DESCRIPTION = """\
 Time a bundle: stages, graphs and whole swaps, with intervals and a verdict on every figure.
@@ -17,14 +17,16 @@ compares two stored reports.
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """Make the parser of `edgeswap bench BUNDLE`."""
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of `edgeswap bench BUNDLE`."""
     made = argparse.ArgumentParser(
         prog="edgeswap bench",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("bundle", type=Path, help="a bundle folder, from edgeswap export")
+    made.add_argument(
+        "bundle", type=Path, metavar="BUNDLE", help="folder of a bundle, made by edgeswap export"
+    )
     _add_amount(made)
     _add_swapper(made)
     _add_pictures(made)
@@ -57,13 +59,20 @@ def compare_parser() -> argparse.ArgumentParser:
 def _add_amount(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("how much")
     group.add_argument(
-        "--runs", type=int, help="timed runs, at least (default 50, or 6 with --seconds)"
+        "--runs",
+        type=int,
+        metavar="N",
+        help="least number of timed runs (default: 50, or 6 with --seconds)",
     )
     group.add_argument(
-        "--seconds", type=float, default=0.0, help="and at least so long in all (default 0)"
+        "--seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="least time of all timed runs, seconds (default: 0)",
     )
     group.add_argument(
-        "--warmup", type=int,
+        "--warmup", type=int, metavar="N",
         help="untimed runs before (default: until the figures settle, 60 runs or 20 s at most)",
     )  # fmt: skip
     group.add_argument(
@@ -75,38 +84,39 @@ def _add_amount(made: argparse.ArgumentParser) -> None:
         help="measure throughput at these batch sizes too (default: none)",
     )  # fmt: skip
     group.add_argument(
-        "--starts", type=int, default=3,
+        "--starts", type=int, default=3, metavar="N",
         help="cold starts in fresh processes, with an empty and with a filled cache; memory is "
-        "measured in such processes too; 0 leaves both out (default 3)",
+        "measured in such processes too; 0 leaves both out (default: 3)",
     )  # fmt: skip
     group.add_argument(
         "--against", nargs="+", default=[], metavar="WHAT",
         help="time these in turns with the bundle: bundle folders, checkpoint folders, or stored "
-        "reports; a bundle may say how it is run: DIR,backend=openvino,precision=bf16",
+        "reports; a bundle may say how it is run: DIR,backend=openvino,precision=bf16 (default: "
+        "nothing)",
     )  # fmt: skip
 
 
 def _add_swapper(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("how it is run")
-    group.add_argument("--backend", default="ort", help=f"{', '.join(BACKENDS)} (default ort)")
-    group.add_argument(
-        "--device", default="cpu", help="cpu (default), cuda, tensorrt, gpu or npu, by backend"
-    )
-    group.add_argument(
-        "--precision",
-        help="what to compute in, where the backend has a choice (default: the graphs' own)",
-    )
-    group.add_argument("--threads", type=int, help="CPU threads (default: the usable cores)")
-    group.add_argument(
-        "--schedule", metavar="NAME", help="one that edgeswap inspect lists (default: the bundle's)"
-    )
-    group.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
+    add_backend_options(group)
+    add_schedule(group)
+    add_seed(group)
 
 
 def _add_pictures(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("pictures")
-    group.add_argument("--source", type=Path, metavar="PHOTO", help="default: a packaged portrait")
-    group.add_argument("--target", type=Path, metavar="PHOTO", help="default: a packaged portrait")
+    group.add_argument(
+        "--source",
+        type=Path,
+        metavar="PHOTO",
+        help="photo of the face to put in (default: a packaged portrait)",
+    )
+    group.add_argument(
+        "--target",
+        type=Path,
+        metavar="PHOTO",
+        help="photo to put the face into (default: a packaged portrait)",
+    )
     group.add_argument(
         "--size", nargs="+", default=[], metavar="HEIGHTxWIDTH",
         help="picture sizes in pixels, such as 720x1280 (default: the target's own)",
@@ -123,17 +133,21 @@ def _add_output(made: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--predict", metavar="DEVICES",
         help=f"estimate latencies on devices that are not here, such as orin-nano,rtx4090; "
-        f"known: {', '.join(DEVICES)}",
+        f"known: {', '.join(DEVICES)} (default: none)",
     )  # fmt: skip
-    group.add_argument("--json", action="store_true", help="print one JSON object, unrounded")
-    group.add_argument("--html", type=Path, metavar="FILE", help="write a page of charts")
+    group.add_argument(
+        "--json", action="store_true", help="print one JSON object, unrounded (default: text)"
+    )
+    group.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page of charts, .html (default: none)"
+    )
     group.add_argument(
         "--overwrite", action="store_true", help="replace the --html file if it exists"
     )
     group.add_argument(
         "--acceptance", nargs="?", type=Path, const=Path("acceptance.json"), metavar="FILE",
         help="on a machine with an NVIDIA GPU: build engines, check every backend against the CPU, "
-        "refit, time, and write one report (default: acceptance.json)",
+        "refit, time, and write one report (default: do not; without FILE: acceptance.json)",
     )  # fmt: skip
     group.add_argument(
         "--require-settled", action="store_true",

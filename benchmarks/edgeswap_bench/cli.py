@@ -7,8 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from edgeswap_bench._arguments import compare_parser
-from edgeswap_bench._arguments import parser as _parser  # where recipes look for it
+from edgeswap_bench._arguments import build_parser, compare_parser
 from edgeswap_bench._extras import with_estimates, with_explanations
 from edgeswap_bench.acceptance.command import check_request, run_acceptance
 from edgeswap_bench.compare.against import open_against, tasks_for
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgeswap_bench.measure.subject import Subject
+    from edgeswap_bench.measure.subject import TimedSubject
 
 UNMET = 3
 """Exit code: everything was measured, and a condition that was asked for is not met."""
@@ -49,7 +48,7 @@ def command(argv: list[str]) -> int:
     """
     if argv[:1] == ["compare"]:
         return _compare(compare_parser().parse_args(argv[1:]))
-    return _bench(_parser().parse_args(argv))
+    return _bench(build_parser().parse_args(argv))
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -124,7 +123,7 @@ def _swap_options(options: argparse.Namespace) -> SwapOptions:
 
 
 def _pictures(
-    subjects: Sequence[Subject],
+    subjects: Sequence[TimedSubject],
 ) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Label -> target and swapped, of the first picture that each bundle swapped."""
     found: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}

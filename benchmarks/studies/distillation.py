@@ -27,20 +27,21 @@ from distillation_timing import Run, bundle_of, macs_per_swap, time_swaps
 
 from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
-from edgeswap_compress.distill.autoencoder.small_autoencoder import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
 from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
+from edgeswap_compress.fit.config import changed
 from edgeswap_runtime.files import write_json
 
 QUALITY = ("psnr_face_db", "id_top1", "id_margin", "fid_identity", "hf_ratio", "diversity")
 TEACHER = "teacher-25"
 TERMS: dict[str, dict[str, Any]] = {
-    "truth": {"truth_weight": 0.0},
-    "identity": {"identity_weight": 0.0},
-    "decoder": {"decoder_share": 0.0},
-    "metric": {"metric_share": 0.0},
+    "truth": {"losses.truth_weight": 0.0},
+    "identity": {"losses.identity.weight": 0.0},
+    "decoder": {"decoder.share": 0.0},
+    "metric": {"losses.metric_share": 0.0},
 }
 """Loss term -> what leaves it out."""
 
@@ -62,7 +63,7 @@ def plans() -> dict[str, Plan]:
         for method in METHODS:
             for steps in (1, 2, 4):
                 found[f"{start}-{method}-{steps}"] = Plan(start=start, steps=steps, method=method)
-    features = (("feature_weight", 0.1),)
+    features = (("losses.feature_weight", 0.1),)
     found["pruned-trajectory-features-1"] = Plan(start="pruned", steps=1, changes=features)
     found["small-trajectory-1"] = Plan(start="small", steps=1)
     for term, change in TERMS.items():
@@ -111,29 +112,33 @@ class Study:
         start = {"unpruned": teacher, "pruned": self.args.pruned}.get(plan.start)
         if start is None:
             start = self._small()
-        config = DistillConfig(
-            method=plan.method,
-            steps=plan.steps,
-            minutes=self.args.minutes,
-            samples=self.args.samples,
-            teacher_steps=max(METHODS[plan.method], 2 * plan.steps),
+        config = changed(
+            DistillConfig(method=plan.method, steps=plan.steps),
+            {
+                "budget.minutes": self.args.minutes,
+                "budget.samples": self.args.samples,
+                "teacher.steps": max(METHODS[plan.method], 2 * plan.steps),
+            },
         )
-        config = dataclasses.replace(config, **dict(plan.changes))
+        config = changed(config, dict(plan.changes))
         run = self.folder / name / "run"
         data = {"data": self.args.data, "held_out": self.args.held_out}
         with stage_progress() as report:
-            distill(teacher, start, out, config, run=run, progress=report, **data)
+            distill(teacher, config, out, student=start, run=run, progress=report, **data)
         return out
 
     def _small(self) -> Path:
         """The pruned checkpoint with a small autoencoder."""
         out = self.folder / "small"
         if not out.exists():
-            config = SmallAutoencoderConfig(minutes=self.args.minutes, samples=self.args.samples)
+            config = changed(
+                SmallAutoencoderConfig(),
+                {"budget.minutes": self.args.minutes, "budget.samples": self.args.samples},
+            )
             data = {"data": self.args.data, "held_out": self.args.held_out}
             with stage_progress() as report:
                 shrink_autoencoder(
-                    self.args.pruned, out, config, run=self.folder / "small.run", progress=report,
+                    self.args.pruned, config, out, run=self.folder / "small.run", progress=report,
                     **data,
                 )  # fmt: skip
         return out

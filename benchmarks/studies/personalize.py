@@ -26,18 +26,19 @@ from edgeswap_compress import default_checkpoint
 from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.data.render.camera import template
-from edgeswap_compress.data.render.portrait import portrait_of
+from edgeswap_compress.data.people.camera import template
+from edgeswap_compress.data.render3.portrait import portrait_of
 from edgeswap_compress.evaluate import (
     DlibJudge,
     EvaluateConfig,
     Evaluation,
-    Report,
+    EvaluationReport,
     Sampling,
     metrics,
     open_model,
 )
 from edgeswap_compress.evaluate._pictures import pasted, people
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._stage import personalize
 from edgeswap_runtime.faces.align import similarity, warp
@@ -129,7 +130,7 @@ def change(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str,
             "change": float(apart.mean()), "lo": float(lo), "hi": float(hi)}  # fmt: skip
 
 
-def judge_others(checkpoint: Path, evaluation: Evaluation) -> Report:
+def judge_others(checkpoint: Path, evaluation: Evaluation) -> EvaluationReport:
     """The held-out pairs."""
     with open_model(checkpoint, Sampling()) as model:
         return evaluation.judge(model)
@@ -146,12 +147,13 @@ def study(args: argparse.Namespace) -> dict[str, Any]:
         save_marked(photos / f"{i}.png", photo, RENDERED, overwrite=True)
     out = args.out / "student"
     if not out.exists():
-        config = PersonalizeConfig(
-            consent=CONSENT, samples=args.samples, prior_weight=args.prior_weight
+        config = changed(
+            PersonalizeConfig(consent=CONSENT, prior_weight=args.prior_weight),
+            {"budget.samples": args.samples},
         )
         with stage_progress() as report:
             personalize(
-                args.student, photos, out, config, data=args.data, run=args.out / "run",
+                args.student, config, out, photos=photos, data=args.data, run=args.out / "run",
                 aligned=True, progress=report,
             )  # fmt: skip
     judge = DlibJudge(template(size_px))
@@ -210,7 +212,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--person", type=int, default=1000, help="number of the portrait person")
     parser.add_argument("--pairs", type=int, default=32, help="judged swaps to the person")
     parser.add_argument("--limit", type=int, default=256, help="judged pairs of others")
-    parser.add_argument("--samples", type=int, default=usual.samples, help="training samples")
+    parser.add_argument(
+        "--samples", type=int, default=usual.budget.samples, help="training samples"
+    )
     parser.add_argument("--prior-weight", type=float, default=usual.prior_weight)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -10,18 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.errors import (
-    DatasetMismatch,
-    InvalidCheckpoint,
-    InvalidSettings,
-)
+from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.files import require_folder
+from edgeswap_runtime.strict_json import JsonError, read_json_object
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-    from edgeswap_compress.data import Dataset
 
 OPTIMIZERS = ("adamw", "muon")
 SEED_BITS = 32
@@ -55,7 +50,7 @@ def _number(value: float) -> str:
 
 
 def check_ranges(config: Any, **ranges: tuple[float, float]) -> None:
-    """Do the same for fields of a config.
+    """Refuse fields of a config that are outside their ranges, see `check_range`.
 
     Raises:
         InvalidSettings: the first that is outside.
@@ -152,6 +147,17 @@ def check_run(run: Path) -> None:
     check_out(run / "state", folder=False, need_bytes=RUN_BYTES)
 
 
+def usual_run(out: Path) -> Path:
+    """Name the run folder of an output where no other was asked for: beside it, OUT.run.
+
+    Raises:
+        InvalidSettings: OUT has no name, as "" and ".." have none.
+    """
+    if out.name in ("", ".."):
+        raise InvalidSettings(f"OUT is '{out}': expected the name of a folder to write")
+    return out.with_name(out.name + ".run")
+
+
 def nearest(path: Path) -> Path:
     """Go up to the nearest ancestor that exists, or the path itself."""
     while not path.exists() and path != path.parent:
@@ -167,14 +173,11 @@ def check_checkpoint(path: Path, *, velocity: bool = True) -> SwapConfig:
         velocity: whether its U-Net has to predict v.
 
     Raises:
-        InvalidCheckpoint: it is no checkpoint, or one of a kind that is not understood.
+        BadFolder: it is no checkpoint.
+        InvalidCheckpoint: it is one of a kind that is not understood.
     """
     file = path / "swap.json"
-    if not file.is_file():
-        found = "a folder without one" if path.is_dir() else "no such folder"
-        raise InvalidCheckpoint(
-            str(path), expected="a checkpoint folder, which holds swap.json", found=found
-        )
+    require_folder(path, what="checkpoint", holds="swap.json", make="edgeswap train")
     raw = _read_json(file)
     raw.pop("files", None)
     swap = SwapConfig.from_json(raw, file)
@@ -217,37 +220,8 @@ def check_scheduler(path: Path, *, velocity: bool) -> None:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        return read_json_object(file)
     except OSError as error:
         raise InvalidCheckpoint(str(file), expected="a JSON file", found=error.strerror) from error
-    except (ValueError, RecursionError) as error:
+    except JsonError as error:
         raise InvalidCheckpoint(str(file), expected="valid JSON", found=str(error)) from error
-    if not isinstance(raw, dict):
-        raise InvalidCheckpoint(str(file), expected="a JSON object", found=type(raw).__name__)
-    return raw
-
-
-def check_dataset(path: Path, swap: SwapConfig | None = None) -> Dataset:
-    """Open a rendered dataset that a checkpoint can learn from.
-
-    Args:
-        path: its folder.
-        swap: of the checkpoint; its crops must have the dataset's size.
-
-    Raises:
-        DatasetMissing, DatasetDamaged: there is none.
-        DatasetMismatch: its crops have another size.
-        InvalidSettings: it is too small for triplets.
-    """
-    from edgeswap_compress.data import read_dataset
-
-    dataset = read_dataset(path)
-    if len(dataset) < 1 or dataset.identities < 2:
-        raise InvalidSettings(
-            f"{path} holds {len(dataset)} groups of {dataset.identities} people: expected 1 group "
-            "or more of 2 people or more; render one with edgeswap data render"
-        )
-    if swap is not None and dataset.settings.size_px != swap.resolution_px:
-        found = dataset.settings.size_px
-        raise DatasetMismatch(path, "size_px", expected=swap.resolution_px, found=found)
-    return dataset

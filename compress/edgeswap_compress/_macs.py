@@ -12,12 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Number of parameters; one that is shared between layers counts once, buffers do not count."""
+    """Count the parameters; one that is shared between layers counts once, buffers do not."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def count_macs(module: nn.Module, inputs: Mapping[str, Any]) -> int:
-    """Multiply-accumulates of one forward pass.
+    """Count the multiply-accumulates of one forward pass.
 
     Counted are convolutions and matrix products, those inside attention included, whichever
     attention kernel the module would use. Norms, activations, additions, resampling and softmax
@@ -31,8 +31,9 @@ def count_macs(module: nn.Module, inputs: Mapping[str, Any]) -> int:
 
 
 def macs_by_module(module: nn.Module, inputs: Mapping[str, Any]) -> dict[str, int]:
-    """The same count per sub-module, its children's included; sub-modules that cost nothing are
-    left out.
+    """Count the multiply-accumulates of every sub-module, its children's included.
+
+    Sub-modules that cost nothing are left out.
 
     Args:
         module: as for `count_macs`.

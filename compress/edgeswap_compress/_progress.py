@@ -1,4 +1,4 @@
-"""Progress of long stages on stderr: bars in a terminal, a line every half minute elsewhere."""
+"""Show the progress of long stages on stderr: bars in a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-LINE_EVERY_S = 30.0
+LINE_EVERY_S = 5.0
+"""Where there is no terminal, a line follows the one before after so many seconds."""
 
 StageProgress = Callable[[str, int, int, str], None]
 """``report(stage, done, total, text)``"""
@@ -65,7 +66,10 @@ class _Beat:
 
 @contextmanager
 def stage_progress() -> Iterator[StageProgress]:
-    """A reporter that draws one bar a stage, with the time that is left."""
+    """Open a reporter that draws one bar for each stage, with the time that is left.
+
+    In a terminal these are bars of rich; elsewhere one line every `LINE_EVERY_S`.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""Everything the torch side raises on purpose.
+"""Errors of the torch side.
 
     EdgeswapError                  (edgeswap_runtime) the caller's mistake or bad input
     └── CompressError
@@ -11,12 +11,9 @@
         ├── NoOffscreenRendering   (RuntimeError)
         ├── InvalidSettings        (ValueError)
         ├── DatasetMismatch        (ValueError)
-        ├── DatasetMissing         (FileNotFoundError)
         ├── DatasetDamaged         (ValueError)
         ├── UnusablePictures       (ValueError)
-        ├── RenderWorkerDied       (RuntimeError)
-        ├── InvalidCheckpoint      (ValueError)
-        └── TrainingStopped        (RuntimeError)
+        └── RenderWorkerDied       (RuntimeError)
 
 Every message is one line: what happened, what was expected and found, what to type next.
 """
@@ -96,13 +93,6 @@ class DatasetMismatch(CompressError, ValueError):
             f"{path} holds a dataset with {field} {found!r}, expected {expected!r}: "
             "name another folder, or give the settings it was rendered with"
         )
-
-
-class DatasetMissing(CompressError, FileNotFoundError):
-    """There is no dataset at this path."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} holds no dataset (no manifest.json): edgeswap data render {path}")
 
 
 class DatasetDamaged(CompressError, ValueError):

@@ -1,4 +1,4 @@
-"""edgeswap: a face-swapping diffusion U-Net made small and fast, and run without torch.
+"""Make a face-swapping diffusion U-Net small and fast, and run it without torch.
 
     import edgeswap
 

@@ -1,4 +1,4 @@
-"""edgeswap's runtime: a bundle and pictures in, pictures out. numpy, Pillow and one backend.
+"""Run bundles: pictures in, pictures out, with numpy, Pillow and one backend.
 
     with Swapper.open("bundle") as swapper:
         picture = swapper.swap("target.jpg", swapper.identity("source.jpg"))

@@ -1,4 +1,4 @@
-"""`python -m edgeswap_runtime` is `edgeswap`."""
+"""Run the `edgeswap` command by `python -m edgeswap_runtime`."""
 
 from __future__ import annotations
 

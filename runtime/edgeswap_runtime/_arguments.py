@@ -1,4 +1,4 @@
-"""Checking what callers hand over: one line of ours instead of a traceback from within."""
+"""Check callers' arguments, so that a mistake is told in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SEED = 2**64 - 1
 
 
 def whole_number(value: object, name: str, least: int, most: int) -> int:
-    """A whole number, of Python or numpy, within bounds.
+    """Return a whole number of Python or numpy as an int, if it is within bounds.
 
     Raises:
         InvalidRequest: it is none, or out of bounds; `name` says which argument.
@@ -38,7 +38,7 @@ def whole_number(value: object, name: str, least: int, most: int) -> int:
 
 
 def require_seed(seed: object) -> int:
-    """A seed as a Python int, 0 to 2**64 - 1; InvalidRequest otherwise."""
+    """Return a seed, 0 to 2**64 - 1, as a Python int; raise InvalidRequest otherwise."""
     return whole_number(seed, "seed", 0, MAX_SEED)
 
 
@@ -49,19 +49,19 @@ def require_word(value: object, name: str) -> None:
 
 
 def as_path(value: object, name: str) -> Path:
-    """A str or path as a Path; InvalidRequest otherwise."""
+    """Return a str or path as a Path; raise InvalidRequest otherwise."""
     if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str):
         return Path(value)
     raise InvalidRequest(f"{name} is {_short(value)}, expected a path")
 
 
 def is_path(value: object) -> bool:
-    """True for what `as_path` takes."""
+    """Return whether a value is a str or path that `as_path` takes."""
     return isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
 
 
 def as_rgb(picture: object) -> NDArray[np.uint8]:
-    """A picture as an array, read if it is a path.
+    """Return a picture as an array; read it from its file if it is a path.
 
     Returns:
         (H, W, 3) uint8, RGB; of an array that was given, the array itself.
@@ -86,7 +86,7 @@ def as_rgb(picture: object) -> NDArray[np.uint8]:
 
 
 def several_pictures(source: object) -> list[object]:
-    """One picture or a sequence of them, as a list of at least one.
+    """Return one picture, or a sequence of them, as a list of at least one.
 
     Raises:
         InvalidRequest: it is an empty sequence.
@@ -100,7 +100,7 @@ def several_pictures(source: object) -> list[object]:
 
 
 def require_several(crops: object) -> list[NDArray[np.uint8]]:
-    """A sequence of at least one crop, as a list; InvalidRequest otherwise, or for a bare crop."""
+    """Return a sequence of at least one crop as a list; raise InvalidRequest otherwise."""
     stacked = isinstance(crops, np.ndarray) and crops.ndim == 4
     several = list(crops) if stacked or isinstance(crops, list | tuple) else []  # type: ignore[call-overload]
     if not several:
@@ -111,7 +111,7 @@ def require_several(crops: object) -> list[NDArray[np.uint8]]:
 
 
 def require_faces(faces: object, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
-    """Faces that a caller hands over.
+    """Check faces that a caller gives to `swap`, and return them as a tuple.
 
     Raises:
         InvalidRequest: not a sequence of `Face`, or one whose landmarks are not (5, 2) or lie
@@ -138,7 +138,7 @@ def require_faces(faces: object, picture: NDArray[np.uint8]) -> tuple[Face, ...]
 
 
 def require_identity(identity: object) -> Identity:
-    """What `Swapper.identity` made; InvalidRequest for anything else."""
+    """Return an `Identity` as it is; raise InvalidRequest for anything else."""
     if isinstance(identity, Identity):
         return identity
     raise InvalidRequest(
@@ -147,17 +147,17 @@ def require_identity(identity: object) -> Identity:
 
 
 def is_choice(faces: object) -> bool:
-    """True for a word or number that chooses faces, False for faces themselves."""
+    """Return whether a value is a word or number that chooses faces, not faces themselves."""
     return not isinstance(faces, Sequence) or isinstance(faces, str)
 
 
 def name_of(picture: object) -> str:
-    """How to call a picture in messages."""
+    """Return how to call a picture in messages."""
     return str(picture) if is_path(picture) else "the picture"
 
 
 def _short(value: object) -> str:
-    """A value, or its type where the value would be long."""
+    """Return a short value as text, a long one by its type."""
     if value is None or isinstance(value, str | int | float | np.generic):
         return repr(value)[:60]
     return f"of type {type(value).__module__}.{type(value).__qualname__}"

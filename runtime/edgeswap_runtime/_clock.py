@@ -1,4 +1,4 @@
-"""Timing of stages, for whoever wants it; nothing is measured when nobody does."""
+"""Time the stages of a swap, where the caller asks for it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class StageClock:
         self._spent_ns[name] = self._spent_ns.get(name, 0) + spent
 
     def lap(self) -> dict[str, int]:
-        """Stage -> nanoseconds since the last lap, in order of first use; starts a new lap."""
+        """Return stage -> nanoseconds since the last lap, by first use; begin a new lap."""
         spent, self._spent_ns = self._spent_ns, {}
         return spent
 
 
 def timed(clock: StageClock | None, name: str) -> contextlib.AbstractContextManager[None]:
-    """`clock.stage(name)`, or nothing at all without a clock."""
+    """Return `clock.stage(name)`, or a context that does nothing without a clock."""
     return _UNTIMED if clock is None else clock.stage(name)

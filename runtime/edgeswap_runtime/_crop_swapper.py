@@ -204,7 +204,7 @@ class CropSwapper(Generic[BufferT]):
 
 
 def _canvas(manifest: Manifest) -> tuple[int, int] | None:
-    """The detector's (height, width); None where it takes any, or where there is no detector."""
+    """Return the detector's fixed (height, width); None where it takes any, or is missing."""
     if DETECTOR not in manifest.graphs:
         return None
     sizes = _fixed(manifest.graphs[DETECTOR].input("input").shape[2:])
@@ -212,5 +212,5 @@ def _canvas(manifest: Manifest) -> tuple[int, int] | None:
 
 
 def _fixed(shape: tuple[int | str, ...]) -> tuple[int, ...]:
-    """The sizes of a shape that are numbers."""
+    """Return the sizes of a shape that are numbers."""
     return tuple(size for size in shape if isinstance(size, int))

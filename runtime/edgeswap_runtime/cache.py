@@ -1,4 +1,4 @@
-"""Where edgeswap keeps what can be made or fetched again."""
+"""Locate the cache folder, for files that can be made or downloaded again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """`$EDGESWAP_CACHE`, else the user's cache folder of this platform; it need not exist yet."""
+    """Return `$EDGESWAP_CACHE`, else this platform's cache folder; it need not exist yet."""
     if chosen := os.environ.get("EDGESWAP_CACHE"):
         return Path(chosen)
     if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""What this machine is and what of edgeswap it can run, as plain data. Nothing here may crash."""
+"""Report this machine and what of edgeswap it can run, as plain data; never crash."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _PROBE_TIMEOUT_S = 30
 
 
 def examine() -> dict[str, Any]:
-    """Look at the machine.
+    """Examine the machine.
 
     Returns:
         JSON-ready: edgeswap, python, system, cpu, memory_bytes, jetson, gpu, backends, extras, and
@@ -89,7 +89,7 @@ def examine() -> dict[str, Any]:
 
 
 def cpu(cpuinfo: Path) -> dict[str, Any]:
-    """Model, cores this process may use, and the instruction sets that matter to inference."""
+    """Return the processor's model, usable cores, and instruction sets that matter here."""
     fields: dict[str, str] = {}
     for line in _text(cpuinfo).splitlines():
         key, _, value = line.partition(":")
@@ -105,7 +105,7 @@ def cpu(cpuinfo: Path) -> dict[str, Any]:
 
 
 def memory_bytes(meminfo: Path) -> dict[str, int | None]:
-    """Total and available memory; None where the system does not tell."""
+    """Return total and available memory in bytes; None where the system does not tell."""
     found: dict[str, int] = {}
     for line in _text(meminfo).splitlines():
         key, _, value = line.partition(":")
@@ -116,12 +116,12 @@ def memory_bytes(meminfo: Path) -> dict[str, int | None]:
 
 
 def jetson(release: Path) -> str | None:
-    """The L4T release line of a Jetson; None elsewhere."""
+    """Return the L4T release line of a Jetson; None elsewhere."""
     return next(iter(_text(release).splitlines()), "").lstrip("# ") or None
 
 
 def gpu() -> dict[str, Any]:
-    """What CUDA says about its devices, through cuda-bindings, in a process of its own.
+    """Ask CUDA about its devices, through cuda-bindings, in a separate process.
 
     Returns:
         `driver`: the NVIDIA kernel driver's version or None; `status`: "cudaSuccess", CUDA's own
@@ -151,7 +151,7 @@ def gpu() -> dict[str, Any]:
 
 
 def backends() -> dict[str, dict[str, Any]]:
-    """Inference libraries: version or None; ONNX Runtime's providers, OpenVINO's devices.
+    """Return the inference libraries: versions, ONNX Runtime's providers, OpenVINO's devices.
 
     A provider in the list is not yet one that works: opening a bundle on a device reads back what
     was granted.
@@ -171,7 +171,7 @@ def backends() -> dict[str, dict[str, Any]]:
 
 
 def engines(backend: str, report: dict[str, Any]) -> str:
-    """What a TensorRT backend can do here, in a few words."""
+    """Say in a few words what a TensorRT backend can do here."""
     if report["backends"][backend]["version"] is None:
         return "none"
     if report["gpu"]["devices"]:
@@ -182,7 +182,7 @@ def engines(backend: str, report: dict[str, Any]) -> str:
 
 
 def missing_modules(names: tuple[str, ...]) -> list[str]:
-    """Those that cannot be imported, told without importing them."""
+    """Return the modules that are not installed, without importing any."""
     missing = []
     for name in names:
         try:
@@ -195,7 +195,7 @@ def missing_modules(names: tuple[str, ...]) -> list[str]:
 
 
 def advise(report: dict[str, Any]) -> list[dict[str, str]]:
-    """What is missing for what, and what to type."""
+    """List what is missing, and the command that installs it."""
     advice = []
     if report["backends"]["onnxruntime"]["version"] is None:
         advice.append(_tip("a backend that runs bundles", "python -m pip install 'edgeswap[ort]'"))
@@ -238,7 +238,7 @@ def _ort_providers() -> list[str]:
 
 
 def _openvino_facts() -> dict[str, Any]:
-    """Devices, and the precisions that the CPU computes in natively."""
+    """Return OpenVINO's devices, and the precisions that the CPU computes in natively."""
     try:
         import openvino as ov
 

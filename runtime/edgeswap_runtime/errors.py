@@ -1,4 +1,4 @@
-"""Everything the runtime raises on purpose.
+"""Define the errors that the runtime raises on purpose.
 
     EdgeswapError                  the caller's mistake or bad input; the command line exits with 2
     ├── OutputExists               (FileExistsError)
@@ -68,7 +68,7 @@ class OutputExists(EdgeswapError, FileExistsError):
 
 
 class InvalidRequest(EdgeswapError, ValueError):
-    """An argument is outside what is possible."""
+    """An argument has a value that is not possible."""
 
 
 class BadFolder(EdgeswapError, ValueError):
@@ -107,7 +107,7 @@ class NoFaceFound(EdgeswapError, LookupError):
 
 
 class DetectorMissing(EdgeswapError, LookupError):
-    """A face is to be found in a picture with a bundle for aligned crops only."""
+    """A bundle for aligned crops only is asked to find a face."""
 
     def __init__(self, bundle: Path | str) -> None:
         super().__init__(
@@ -160,7 +160,7 @@ class EncoderNotGranted(EdgeswapError, RuntimeError):
 
 
 class BadBundle(EdgeswapError, ValueError):
-    """A bundle folder does not hold what its manifest must state."""
+    """A bundle's manifest or files are damaged, or contradict themselves."""
 
     def __init__(self, path: Path | str, why: str) -> None:
         super().__init__(f"{path} is not a usable bundle: {why}")
@@ -211,7 +211,7 @@ class EngineMissing(EdgeswapError, LookupError):
 
 
 class GraphFailed(EdgeswapError, RuntimeError):
-    """A graph of a bundle fits its manifest but fails when it runs, or answers NaN."""
+    """A graph of a bundle fits its manifest but fails when it runs, or gives NaN."""
 
     def __init__(self, by: str, graph: str, words: str) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Writing that either happens whole or not at all, and the hashes that prove it."""
+"""Write files and folders whole or not at all, hash them, and check paths before work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini", ".
 
 
 def is_clutter(name: str) -> bool:
-    """True for the files that desktops leave in every folder they show: `.DS_Store` and its like.
+    """Return whether a file is one that desktops leave in folders, such as `.DS_Store`.
 
     Args:
         name: a file's name, without its folder.
@@ -86,7 +86,7 @@ def _kind_of(path: Path, most_names: int = 3) -> str:
 
 
 def canonical_json(obj: Any) -> bytes:
-    """The one byte string that stands for a JSON value, for hashing.
+    """Return the one byte string that stands for a JSON value, for hashing.
 
     Args:
         obj: what `json.dumps` takes; NaN and infinity raise ValueError.
@@ -101,7 +101,7 @@ def canonical_json(obj: Any) -> bytes:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes as 64 hex digits, read in chunks of 1 MiB."""
+    """Return the SHA-256 of a file's bytes as 64 hex digits; read in chunks of 1 MiB."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(_CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
@@ -111,7 +111,7 @@ def sha256_file(path: Path) -> str:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """Read the beginning of a file that must be a regular one: reading a pipe would wait for ever.
+    """Read the beginning of a regular file; refuse a pipe, which could be waited for without end.
 
     Args:
         path: the file.
@@ -182,7 +182,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, obj: Any) -> None:
-    """Write JSON through `write_bytes`, deterministically: sorted keys, indent 1, final newline."""
+    """Write JSON through `write_bytes`: sorted keys, indent 1, final newline."""
     text = json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode("utf-8"))
 
@@ -235,7 +235,7 @@ def _make_parents(folder: Path) -> list[Path]:
 
 
 def _temporary_sibling(path: Path) -> Path:
-    """A name beside `path` that is free and no longer than names may be."""
+    """Return a free name beside `path`, no longer than names may be."""
     ending = f".{secrets.token_hex(4)}.partial"
     room = MAX_NAME_BYTES - len(ending) - 1
     # Cut by bytes, but never within a character.

@@ -1,4 +1,4 @@
-"""Lazy public names: a package imports a module of its own when a name of it is first used."""
+"""Load a package's public names when they are first used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole sampler of the runtime: a table of scalars applied row by row."""
+"""Sample latents: apply a schedule's table of scalars row by row."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sample_latents(schedule: Schedule, denoise: Denoise, draw_noise: DrawNoise) 
 def noise_source(
     seed: int, shape: tuple[int, ...], first: NDArray[np.float32] | None = None
 ) -> DrawNoise:
-    """Standard normal noise from a seed.
+    """Make a source of standard normal noise from a seed.
 
     Args:
         seed: seeds numpy's default generator; the same seed gives the same noise everywhere.

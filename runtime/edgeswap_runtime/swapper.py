@@ -161,7 +161,7 @@ class Swapper:
         self.close()
 
     def close(self) -> None:
-        """Give the backend's memory back, if `open` took it; calling it again does nothing.
+        """Close the backend, if `open` opened it; calling it again does nothing.
 
         A swap that another thread has begun is finished first; later ones raise InvalidRequest.
         """
@@ -186,14 +186,14 @@ class Swapper:
 
     @property
     def mark(self) -> Mark:
-        """What pictures made by this swapper say of themselves."""
+        """The mark of pictures that this swapper makes."""
         return Mark(
             software=software(),
             bundle_sha256=self.bundle.manifest.manifest_sha256,
         )
 
     def detect(self, picture: PictureLike) -> tuple[Face, ...]:
-        """Find all faces of a picture, largest first, each looked at twice.
+        """Find all faces of a picture, largest first, with refined landmarks.
 
         Args:
             picture: a path, or (H, W, 3) uint8, RGB.
@@ -209,7 +209,7 @@ class Swapper:
     def choose(
         self, picture: PictureLike, faces: str | int = "largest", *, name: str | None = None
     ) -> tuple[tuple[Face, ...], int]:
-        """Find the faces of a picture that `swap` would swap; only these are looked at twice.
+        """Find the faces of a picture that `swap` would swap; only these are refined.
 
         Args:
             picture: a path, or (H, W, 3) uint8, RGB.
@@ -229,7 +229,7 @@ class Swapper:
     def identity(
         self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
     ) -> Identity:
-        """Read who is in the source, from the largest face of each picture.
+        """Read the identity of the source person from the largest face of each picture.
 
         Several pictures are averaged. That steadies `tokens` and `vector`, but averages
         `source_latents` position by position, which only makes sense for aligned crops of like pose
@@ -257,7 +257,7 @@ class Swapper:
     def identity_of_crops(
         self, crops: Sequence[NDArray[np.uint8]], *, clock: StageClock | None = None
     ) -> Identity:
-        """As `identity`, of crops that are aligned already.
+        """Read the identity as `identity` does, from crops that are aligned already.
 
         Args:
             crops: each (R, R, 3) uint8, RGB, R = `resolution_px`.
@@ -275,7 +275,7 @@ class Swapper:
         faces: FaceChoice = "largest",
         clock: StageClock | None = None,
     ) -> NDArray[np.uint8]:
-        """Give faces of a picture another identity.
+        """Swap the identity into faces of a picture.
 
         Args:
             target: a path, or (H, W, 3) uint8, RGB.
@@ -374,7 +374,7 @@ class Swapper:
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:
-        """Keep other threads from the backend's buffers, and callers from a closed swapper."""
+        """Hold the backend's lock; raise InvalidRequest where the swapper is closed."""
         with self._lock:
             if self._closed:
                 raise InvalidRequest("the swapper is closed: Swapper.open opens another")

@@ -71,7 +71,7 @@ def place(
     """Makes the folder that the commands run in: place("teacher", "source.png", bundle=...)."""
     import edgeswap_compress
     from edgeswap_compress.distill import stage as distill_stage
-    from edgeswap_compress.distill.autoencoder import _stage as autoencoder_stage
+    from edgeswap_compress.distill.autoencoder import stage as autoencoder_stage
     from edgeswap_compress.prune import stage as prune_stage
     from edgeswap_runtime.pictures.portraits import packaged_portraits
 

@@ -1,4 +1,4 @@
-"""Aligned crops from photographs, cut as the runtime cuts them, with every photo accounted for."""
+"""Alignment of photographs: cut crops as the runtime does, and account for every photo."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.folders import SUFFIXES
-from edgeswap_compress.data.render.camera import template
+from edgeswap_compress.data.people.camera import template
 from edgeswap_compress.errors import AssetDamaged, InvalidSettings, UnusablePictures
 from edgeswap_runtime.errors import DegenerateLandmarks, UnreadablePicture
 from edgeswap_runtime.faces.align import similarity, warp
 from edgeswap_runtime.faces.detect import detect_faces
 from edgeswap_runtime.faces.refine import refine_face
-from edgeswap_runtime.files import new_folder, sha256_file, write_json
+from edgeswap_runtime.files import new_folder, require_folder, sha256_file, write_json
 from edgeswap_runtime.pictures.read import read_picture
 from edgeswap_runtime.pictures.write import ALIGNED, save_marked
 
@@ -37,7 +37,7 @@ REPORT = "photos.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoOutcome:
-    """What became of a photo.
+    """Outcome of one photo: a crop, or why there is none.
 
     Attributes:
         photo: path below the folder of photos.
@@ -102,7 +102,7 @@ def align_photos(
 
 
 def yunet() -> RunDetector:
-    """The fetched YuNet in ONNX Runtime.
+    """Open the fetched face detector YuNet in ONNX Runtime.
 
     Raises:
         AssetMissing: it has not been fetched.
@@ -125,8 +125,7 @@ def yunet() -> RunDetector:
 
 
 def _pictures_below(photos: Path) -> list[Path]:
-    if not photos.is_dir():
-        raise UnusablePictures(f"{photos} is no folder: expected one that holds photos")
+    require_folder(photos, what="folder of photos", holds=(), make="photos of people")
     files = sorted(file for file in photos.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
         raise UnusablePictures(

@@ -1,4 +1,4 @@
-"""What a dataset's manifest.json may say, and the bounds of every number in it."""
+"""Schema of a dataset's manifest.json, with the bounds of every number in it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DatasetManifest:
 
 
 def check_manifest(raw: dict[str, Any], file: Path) -> DatasetManifest:
-    """The manifest as a value, every field within its bounds, no group without a shard.
+    """Check a manifest: every field within its bounds, no group without a shard.
 
     Raises:
         DatasetDamaged: saying which field, what was expected and what was found.

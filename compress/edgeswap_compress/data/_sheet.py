@@ -1,4 +1,4 @@
-"""Contact sheets: what a dataset looks like at a glance."""
+"""Contact sheets of datasets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeswap_runtime.pictures.sheet import SheetStyle, draw_sheet
 from edgeswap_runtime.pictures.write import RENDERED, require_writable, save_marked
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _LANDMARK_RGB = (0, 255, 80)
 
 
 def contact_sheet(dataset: Dataset, groups: Sequence[int], *, rows: int = 8) -> NDArray[np.uint8]:
-    """Triplets side by side: source, target, truth, truth's mask, landmarks of the truth.
+    """Draw triplets side by side: source, target, truth, the truth's mask and landmarks.
 
     Args:
         dataset: at least one group.
@@ -32,25 +33,25 @@ def contact_sheet(dataset: Dataset, groups: Sequence[int], *, rows: int = 8) -> 
     """
     chosen = dataset.triplets()
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(rows, len(chosen))).astype(int)]
-    blocks = []
-    for group in groups:
-        images, masks, points = (
-            dataset.images(group),
-            dataset.masks(group),
-            dataset.landmarks(group),
-        )
-        lines = []
-        for source, target, truth in chosen:
-            mask = np.repeat(masks[truth][:, :, None], 3, axis=2)
-            marked = mark_points(images[truth], points[truth])
-            row = [images[source], images[target], images[truth], mask, marked]
-            lines.append(np.concatenate(row, axis=1))
-        blocks.append(np.concatenate(lines, axis=0))
-    return np.concatenate(blocks, axis=1)
+    lines = [
+        [picture for group in groups for picture in _pictures(dataset, group, triplet)]
+        for triplet in chosen
+    ]
+    return draw_sheet(lines, style=SheetStyle(tile_px=None))
+
+
+def _pictures(
+    dataset: Dataset, group: int, triplet: NDArray[np.integer]
+) -> list[NDArray[np.uint8]]:
+    source, target, truth = triplet
+    images = dataset.images(group)
+    marked = mark_points(images[truth], dataset.landmarks(group)[truth])
+    shown = [images[source], images[target], images[truth], dataset.masks(group)[truth], marked]
+    return [np.asarray(picture) for picture in shown]
 
 
 def mark_points(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A copy of an image (H, W, 3) with each of (N, 2) points marked by one pixel."""
+    """Copy an image (H, W, 3) and mark each of (N, 2) points by one pixel."""
     marked = np.array(image)
     for x, y in np.round(points).astype(int):
         marked[np.clip(y, 0, len(image) - 1), np.clip(x, 0, image.shape[1] - 1)] = _LANDMARK_RGB

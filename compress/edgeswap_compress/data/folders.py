@@ -46,30 +46,30 @@ class Pictures(Protocol):
     """What training reads pixels from: groups of equally many aligned crops."""
 
     def __len__(self) -> int:
-        """Number of groups."""
+        """Count the groups."""
         ...
 
     @property
     def pictures(self) -> int:
-        """P, pictures of a group."""
+        """Count the pictures of a group, P."""
         ...
 
     @property
     def identities(self) -> int:
-        """People in a group."""
+        """Count the people of a group."""
         ...
 
     @property
     def digest(self) -> str:
-        """Hash of everything that decides the pixels."""
+        """Hash everything that decides the pixels."""
         ...
 
     def images(self, group: int) -> NDArray[np.uint8]:
-        """(P, S, S, 3) RGB."""
+        """Read the pictures of a group: (P, S, S, 3) RGB."""
         ...
 
     def masks(self, group: int) -> NDArray[np.uint8]:
-        """(P, S, S), where a swap may change the picture, 0 .. 255."""
+        """Read the masks of a group: (P, S, S), where a swap may change the picture, 0 .. 255."""
         ...
 
 
@@ -89,7 +89,7 @@ class Triplet:
     person: int
 
 
-class Triplets:
+class TripletFolder:
     """A user's triplets: a group is source, target, truth."""
 
     pictures = 3
@@ -107,12 +107,12 @@ class Triplets:
         return len(self.rows)
 
     def images(self, group: int) -> NDArray[np.uint8]:
-        """(3, S, S, 3) RGB: source, target, truth."""
+        """Read source, target and truth: (3, S, S, 3) RGB."""
         row = self.rows[group]
         return np.stack([read_picture(file) for file in (row.source, row.target, row.truth)])
 
     def masks(self, group: int) -> NDArray[np.uint8]:
-        """(3, S, S): the usual mask for the source, the triplet's own, if any, for the others."""
+        """Read the masks (3, S, S): the usual one for the source, else the triplet's own."""
         usual, file = usual_mask(self.size_px), self.rows[group].mask
         own = usual if file is None else read_picture(file)[..., 1]
         return np.stack([usual, own, own])
@@ -139,17 +139,17 @@ class LabeledCrops:
         return len(self.files)
 
     def images(self, group: int) -> NDArray[np.uint8]:
-        """(1, S, S, 3) RGB."""
+        """Read the one picture: (1, S, S, 3) RGB."""
         return read_picture(self.files[group])[None]
 
     def masks(self, group: int) -> NDArray[np.uint8]:
-        """(1, S, S), the usual mask."""
+        """Give the usual mask: (1, S, S)."""
         return usual_mask(self.size_px)[None]
 
 
 @functools.cache
 def usual_mask(size_px: int) -> NDArray[np.uint8]:
-    """(S, S) the mask by which a swap is pasted back, for pictures that bring none; read-only."""
+    """Draw the mask (S, S) by which a swap is pasted, for pictures that bring none; read-only."""
     face = FaceMask.of_size(size_px)
     mask = Mask(
         center_px=face.center_px,
@@ -169,22 +169,22 @@ def open_pictures(path: Path | str) -> Pictures:
     Raises:
         UnusablePictures: the folder is none of these, or a picture does not fit the others.
         UnreadablePicture: a picture cannot be decoded.
-        DatasetMissing, DatasetDamaged: as `read_dataset`.
+        BadFolder, DatasetDamaged: as `read_dataset`.
     """
     folder = Path(path)
     if folder.is_file() and folder.suffix == ".csv":
-        return Triplets(folder.parent, _read_table(folder))
+        return TripletFolder(folder.parent, _read_table(folder))
     if (folder / MANIFEST).exists() or not folder.is_dir():
         return read_dataset(folder)
     if (folder / TABLE).exists():
-        return Triplets(folder, _read_table(folder / TABLE))
+        return TripletFolder(folder, _read_table(folder / TABLE))
     if any((folder / role).is_dir() for role in ROLES):
-        return Triplets(folder, _match_names(folder))
+        return TripletFolder(folder, _match_names(folder))
     return _read_people(folder)
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures of a folder by name, judged by suffix; not those of its sub-folders."""
+    """List the pictures of a folder by name, judged by suffix; not those of its sub-folders."""
     return sorted(
         file
         for file in folder.iterdir()
@@ -280,7 +280,7 @@ def _read_people(folder: Path) -> LabeledCrops:
 
 
 def _check_pictures(files: Iterable[Path]) -> int:
-    """Decode every picture; the side they all share."""
+    """Decode every picture, and give the side that they all share."""
     size, first = 0, Path()
     for file in files:
         height, width = read_picture(file).shape[:2]

@@ -1,12 +1,52 @@
-"""Which checkpoints fit together, told by their configs alone."""
+"""Check what a distillation is given before anything slow, and before torch is imported."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from edgeswap_compress._checks import vae_kind
+from edgeswap_compress._checks import RUN_BYTES, check_checkpoint, check_out, check_run, vae_kind
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.data.checks import check_dataset
 from edgeswap_compress.errors import InvalidCheckpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillFiles:
+    """Folders that a distillation reads, and where it keeps its state.
+
+    Attributes:
+        teacher: checkpoint that answers.
+        student: checkpoint to start from.
+        autoencoder: checkpoint whose small autoencoder the student gets; its own when None.
+        data: rendered dataset.
+        held_out: dataset for the figures; a part of ``data`` when None.
+        run: caches and state.
+    """
+
+    teacher: Path
+    student: Path
+    autoencoder: Path | None
+    data: Path
+    held_out: Path | None
+    run: Path
+
+
+def check_distillation(files: DistillFiles, out: Path) -> None:
+    """Check the folders of a distillation: that they are there, and go together.
+
+    Raises:
+        EdgeswapError: what is missing or wrong, and what to type.
+    """
+    check_out(out, need_bytes=RUN_BYTES)
+    check_run(files.run)
+    teacher, student = check_checkpoint(files.teacher), check_checkpoint(files.student)
+    check_one_latent_space(teacher, student)
+    if files.autoencoder is not None:
+        check_autoencoder(files.autoencoder, check_checkpoint(files.autoencoder), student)
+    for path in (files.data, files.held_out):
+        if path is not None:
+            check_dataset(path, teacher)
 
 
 def check_one_latent_space(teacher: SwapConfig, student: SwapConfig) -> None:
@@ -29,6 +69,7 @@ def check_autoencoder(path: Path, other: SwapConfig, student: SwapConfig) -> Non
     Args:
         path: checkpoint that lends it.
         other: its config.
+        student: config of the student.
 
     Raises:
         InvalidCheckpoint: it is so.

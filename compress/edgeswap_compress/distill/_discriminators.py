@@ -1,4 +1,4 @@
-"""Discriminators: of noised samples through the frozen teacher's eyes, and of decoded pictures."""
+"""Discriminators of noised samples, on the teacher's features, and of decoded pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAIN = 4.0
 
 
 class Discriminator(nn.Module):
-    """One small head for each of the teacher's block outputs, as in ADD (2311.17042, section 3.2).
+    """Discriminator on the teacher's block outputs, one head each (ADD, 2311.17042, section 3.2).
 
     Features of the noised sample in the teacher itself stand for an image network, which latents
     have none of (2403.12015). Every convolution is spectrally normalized (1802.05957).
@@ -47,26 +47,28 @@ class Discriminator(nn.Module):
             )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Verdicts (N, 1, H, W) of each head; above 0 means real."""
+        """Judge samples: verdicts (N, 1, H, W) of each head; above 0 means real."""
         scaled = (f.float() / (f.float().square().mean((1, 2, 3), keepdim=True) + 1e-6).sqrt()
                   for f in features)  # fmt: skip
         return [head(feature) for head, feature in zip(self.heads, scaled, strict=True)]
 
 
 class PictureDiscriminator(nn.Module):
-    """Says of each place of a picture whether it is a truth's or was decoded.
+    """Discriminator of pictures: tells of each place whether it is a truth's or was decoded.
 
     Verdicts on patches of about 20 px a side (1611.07004, section 3.2.2), because what a blur lacks
     is local; the finest scale is shown besides, magnified. Every convolution is spectrally
-    normalized (1802.05957). Computes in bfloat16 on float32 weights.
+    normalized (1802.05957). Its weights are float32.
 
     Args:
         hidden: channels of the first layer, of which the next have half as many again.
         seed: of the weights.
+        dtype: that it computes in, float32 or bfloat16.
     """
 
-    def __init__(self, hidden: int = 64, seed: int = 0) -> None:
+    def __init__(self, hidden: int = 64, seed: int = 0, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
+        self._dtype = dtype
         wide = hidden + hidden // 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -82,7 +84,7 @@ class PictureDiscriminator(nn.Module):
             )
 
     def forward(self, crops: Tensor, mask: Tensor) -> Tensor:
-        """Verdicts (N,): above 0 means real.
+        """Judge pictures: verdicts (N,); above 0 means real.
 
         Args:
             crops: (N, 3, R, R) in [-1, 1].
@@ -91,7 +93,7 @@ class PictureDiscriminator(nn.Module):
         seen = torch.cat([crops, MAGNIFIED * fine_scale(crops)], 1)
         height, width = seen.shape[2:]
         seen = F.pad(seen, (0, width % 2, 0, height % 2), mode="replicate")
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._dtype == torch.bfloat16):
             found = self.layers(seen.contiguous(memory_format=torch.channels_last)).float()
         weight = F.adaptive_avg_pool2d(mask, found.shape[2:])
         total: Tensor = (GAIN * found * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) + 1e-6)
@@ -99,7 +101,7 @@ class PictureDiscriminator(nn.Module):
 
 
 def hinge(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """The discriminator's loss (1705.02894, eq. 3), mean over the heads."""
+    """Compute the discriminator's loss (1705.02894, eq. 3), mean over the heads."""
     terms = [
         F.relu(1.0 - r).mean() + F.relu(1.0 + f).mean() for r, f in zip(real, fake, strict=True)
     ]
@@ -107,13 +109,13 @@ def hinge(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 
 
 def verdict(logits: list[Tensor]) -> Tensor:
-    """Mean over the heads and places: how real."""
+    """Average the verdicts over the heads and places: how real."""
     return torch.stack([logit.mean() for logit in logits]).mean()
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Gradients pass through the module and leave its own parameters alone."""
+    """Let gradients pass through a module and leave its own parameters alone."""
     live = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in live:
         parameter.requires_grad_(False)

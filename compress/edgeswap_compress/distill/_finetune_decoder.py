@@ -1,4 +1,4 @@
-"""The last lesson of a student: its decoder learns to show its swaps as sharp as the truths."""
+"""Last phase of a distillation: finetune the decoder on the student's own swaps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_latents
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._discriminators import PictureDiscriminator, frozen, hinge
-from edgeswap_compress.distill._task import Batch, Student
+from edgeswap_compress.distill._task import Student, TripletBatch
 from edgeswap_compress.fit.latent_cache import TripletDraw, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import sample
@@ -53,20 +53,21 @@ class DecoderObjective:
         adversarial_weight: float,
         seed: int,
     ) -> None:
+        self._dtype = next(vae.parameters()).dtype
         vae.requires_grad_(False)
         vae.decoder.requires_grad_(True)
         self.module, self._vae = nn.ModuleDict({VAE: vae}), vae
         self._discriminator: PictureDiscriminator | None = None
         if adversarial_weight > 0:
-            self._discriminator = PictureDiscriminator(seed=seed)
+            self._discriminator = PictureDiscriminator(seed=seed, dtype=self._dtype)
             self.module["discriminator"] = self._discriminator
         self._task, self._fine_weight = task, fine_weight
         self._adversarial_weight = adversarial_weight
         self._pictures, self._held_out = pictures, held_out
-        self._swap, self._dtype = task.swap_config, next(vae.parameters()).dtype
+        self._swap = task.swap_config
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of random triplets."""
+        """Compute the loss of random triplets."""
         batch = self._task.draw(draw, batch_size)
         with torch.no_grad():
             noise = draw.normal(batch.truth)
@@ -86,32 +87,32 @@ class DecoderObjective:
     def _adversarial_loss(
         self, output: Tensor, crops: Tensor, mask: Tensor, parts: dict[str, float]
     ) -> Tensor:
-        """Losses of decoder and discriminator: the gradient of each reaches that one alone."""
+        """Compute the adversarial losses; the gradient of each reaches that network alone."""
         judge = self._discriminator
         if judge is None:
             return torch.zeros(())
         with frozen(judge):
             real_looking = judge(output, mask).mean()
         real, fake = judge(crops, mask), judge(output.detach(), mask)
-        lesson = hinge([real], [fake])
+        found = hinge([real], [fake])
         parts["adversarial"] = -float(real_looking.detach())
-        parts["discriminator"] = float(lesson.detach())
+        parts["discriminator"] = float(found.detach())
         parts["verdict_gap"] = float((real.mean() - fake.mean()).detach())
-        return lesson - self._adversarial_weight * real_looking
+        return found - self._adversarial_weight * real_looking
 
     def evaluate(self) -> dict[str, float]:
-        """Of the fixed triplets, against the truths' own pixels, see ``reconstruction_figures``."""
+        """Measure the fixed triplets against the truths, see ``reconstruction_figures``."""
         batch, _, _ = self._task.fixed()
         crops, mask = truths(self._held_out, batch.triplets)
         return reconstruction_figures(self._decode(self._task.swap_fixed()[0], batch), crops, mask)
 
-    def _decode(self, found: Tensor, batch: Batch) -> Tensor:
+    def _decode(self, found: Tensor, batch: TripletBatch) -> Tensor:
         latents = sample_to_latents(self._swap, found, batch.target).to(self._dtype)
         return decode_latents(self._vae, self._swap, latents, clamp=False).float()
 
 
 def truths(pictures: Pictures, triplets: TripletDraw) -> tuple[Tensor, Tensor]:
-    """The truths of triplets (N, 3, R, R) in [-1, 1], and their masks (N, 1, R, R) in [0, 1].
+    """Read the truths of triplets (N, 3, R, R) in [-1, 1], and their masks (N, 1, R, R).
 
     Groups beyond the dataset's are its mirrored ones.
     """

@@ -1,10 +1,9 @@
-"""A sheet of the student's swaps so far, beside the truth and the teacher's."""
+"""Preview of a distillation: the student's swaps beside the truth and the teacher's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,13 +12,16 @@ from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_laten
 from edgeswap_compress.distill._task import StudentTask
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_runtime.faces.align import to_uint8
+from edgeswap_runtime.pictures.sheet import SheetStyle, draw_sheet
 from edgeswap_runtime.pictures.write import SWAPPED, save_marked
 
 ROWS = 8
 
+COLUMNS = ("source", "target", "truth", "teacher", "student")
+
 
 class WithPreview:
-    """An objective that also draws when it is evaluated.
+    """Objective that also draws a preview when it is evaluated.
 
     Args:
         task: what is fitted.
@@ -32,11 +34,11 @@ class WithPreview:
         self.module = task.module
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """The task's."""
+        """Compute the task's loss."""
         return self._task.loss(draw, batch_size, done)
 
     def evaluate(self) -> dict[str, float]:
-        """The task's figures, and the sheet."""
+        """Measure the task's figures, and draw the preview."""
         figures = self._task.evaluate()
         self._write(self._task.swap_fixed())
         return figures
@@ -52,7 +54,8 @@ class WithPreview:
         dtype = next(self._teacher.vae.parameters()).dtype
         decoded = [decode_latents(self._teacher.vae, swap, x.to(dtype)) for x in known]
         decoded.append(self._task.decode(own))
-        crops = [column.float().permute(0, 2, 3, 1) for column in decoded]
-        sheet = np.concatenate([np.concatenate(list(column.numpy())) for column in crops], axis=1)
-        picture = to_uint8((sheet + 1) * np.float32(127.5))
-        save_marked(self._file, picture, SWAPPED, overwrite=True)
+        columns = [to_uint8((x.float().permute(0, 2, 3, 1).numpy() + 1) * 127.5) for x in decoded]
+        sheet = draw_sheet(
+            list(zip(*columns, strict=True)), titles=COLUMNS, style=SheetStyle(tile_px=None)
+        )
+        save_marked(self._file, sheet, SWAPPED, overwrite=True)

@@ -1,4 +1,4 @@
-"""What all methods share: batches, evaluations, the terms that may join, and the figures."""
+"""What all distillation methods share: batches, evaluations, loss terms and figures."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from edgeswap_compress.fit.losses import (
     decoder_metric,
     fine_energy_loss,
     mask_weights,
+    triplet_mask,
 )
 from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
 from edgeswap_compress.train.autoencoder import reconstruction_figures
@@ -42,7 +43,7 @@ METRIC_PICTURES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillInputs:
-    """Everything a method learns from.
+    """What a distillation method learns from.
 
     Attributes:
         student: learns; its modules end with the result.
@@ -65,7 +66,7 @@ class DistillInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TripletBatch:
     """Triplets of one draw.
 
     A student with a small autoencoder sees other latents of the target than its teacher, and so
@@ -97,7 +98,7 @@ class Batch:
 
 
 class Student:
-    """A student beside its teacher: what both answer, what that costs, and the figures."""
+    """Student and teacher: what both predict, the losses of that, and the figures."""
 
     def __init__(self, inputs: DistillInputs) -> None:
         student, self._teacher = inputs.student, inputs.teacher
@@ -113,23 +114,23 @@ class Student:
         self.timesteps = timesteps_of(inputs.student.scheduler, inputs.config.steps)
         self._identity = LatentIdentityLoss(inputs.judge)
         self._dtype = next(student.unet.parameters()).dtype
-        scale = inputs.config.teacher_guidance
+        scale = inputs.config.teacher.guidance
         self._scale = self._teacher.swap.guidance_scale if scale is None else scale
         self._teacher_steps = inputs.config.teacher_steps
-        self._fixed: tuple[Batch, Tensor, Tensor] | None = None
+        self._fixed: tuple[TripletBatch, Tensor, Tensor] | None = None
         self._metric = self._measure()
-        if inputs.config.feature_weight > 0:
+        if inputs.config.losses.feature_weight > 0:
             self.module.add_module("features", FeatureMatch(self._widths()))
 
     @property
     def swap_config(self) -> SwapConfig:
-        """The student's."""
+        """Give the student's settings."""
         return self._swap
 
     def batch(
         self, triplets: TripletDraw, data: tuple[LatentGroups, LatentGroups] | None = None
-    ) -> Batch:
-        """The latents of triplets of the training data, or of other data."""
+    ) -> TripletBatch:
+        """Read the latents of triplets of the training data, or of other data."""
         known, own = data or self._data
         t, swap = triplets, self._swap
         target, truth, source = (
@@ -137,7 +138,7 @@ class Student:
         )
         mine = [own.latents[t.group, place].float() for place in (t.target, t.source)]
         clean = latents_to_sample(swap, truth, mine[0])
-        return Batch(
+        return TripletBatch(
             triplets=t,
             target=mine[0],
             source=mine[1],
@@ -145,36 +146,34 @@ class Student:
             teacher_source=source,
             truth=clean,
             offset=clean - latents_to_sample(swap, truth, target),
-            weights=mask_weights(known, t, self._config.mask_weight),
-            mask=torch.maximum(
-                known.masks[t.group, t.target], known.masks[t.group, t.truth]
-            ).float()[:, None],
+            weights=mask_weights(known, t, self._config.losses.mask_weight),
+            mask=triplet_mask(known, t),
         )
 
-    def draw(self, draw: Draw, n: int) -> Batch:
-        """Random triplets of the training data."""
+    def draw(self, draw: Draw, n: int) -> TripletBatch:
+        """Draw triplets of the training data."""
         known = self._data[0]
         return self.batch(draw_triplets(draw.rng, len(known), known.identities, n))
 
     def cast(self, x: Tensor) -> Tensor:
-        """To the modules' dtype and memory order."""
+        """Convert to the modules' dtype and memory order."""
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
-    def student_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
-        """(N, C, S, S) float32, one evaluation of the student at timesteps (N,)."""
+    def student_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
+        """Evaluate the student once at timesteps (N,): (N, C, S, S) float32."""
         condition = self.module.conditioner.condition(self.cast(batch.source))
         output = predict(
             self.module.unet, self._swap, self.cast(x), steps, self.cast(batch.target), condition
         )
         return output.float()
 
-    def of_teacher(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
-        """The teacher's noisy samples where the student's are x: a_t x offset less."""
+    def of_teacher(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
+        """Convert noisy samples of the student to the teacher's: a_t x offset less."""
         signal, _ = self.levels.at(steps)
         return x - signal * batch.offset
 
-    def of_student(self, batch: Batch, velocity: Tensor, steps: Tensor) -> Tensor:
-        """The velocity for the student where it is this for the teacher: s_t x offset less.
+    def of_student(self, batch: TripletBatch, velocity: Tensor, steps: Tensor) -> Tensor:
+        """Convert a velocity of the teacher to the student's: s_t x offset less.
 
         v = (a_t x_t - x_0) / s_t, and x_t has a_t x offset more, x_0 has offset more.
         """
@@ -182,8 +181,8 @@ class Student:
         return velocity - noise * batch.offset
 
     @torch.no_grad()
-    def teacher_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
-        """(N, C, S, S) float32, the guided teacher at timesteps (N,)."""
+    def teacher_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
+        """Evaluate the guided teacher at timesteps (N,): (N, C, S, S) float32."""
         teacher = self._teacher
         condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
         output = guided(
@@ -198,8 +197,8 @@ class Student:
         )
         return self.of_student(batch, output.float(), steps)
 
-    def teacher_blocks(self, batch: Batch, x: Tensor, steps: Tensor) -> list[Tensor]:
-        """The teacher's block outputs at x, without guidance; gradients reach x."""
+    def teacher_blocks(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> list[Tensor]:
+        """Collect the teacher's block outputs at x, unguided; gradients reach x."""
         teacher = self._teacher
         with torch.no_grad():
             condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
@@ -209,10 +208,10 @@ class Student:
         return seen
 
     def student_clean(
-        self, batch: Batch, x: Tensor, steps: Tensor, parts: dict[str, float]
+        self, batch: TripletBatch, x: Tensor, steps: Tensor, parts: dict[str, float]
     ) -> tuple[Tensor, Tensor]:
-        """The student's clean samples, and its features' distance to the teacher's where asked."""
-        weight = self._config.feature_weight
+        """Predict clean samples, and measure the features' distance to the teacher's."""
+        weight = self._config.losses.feature_weight
         if weight == 0:
             velocity = self.student_velocity(batch, x, steps)
             return self.levels.clean(x, velocity, steps), torch.zeros(())
@@ -227,51 +226,56 @@ class Student:
 
     @torch.no_grad()
     def _measure(self) -> Tensor:
-        """(C, C), what errors of the sample cost: as they are, and as the decoder shows them."""
-        share = self._config.metric_share
+        """Measure what errors of the sample cost (C, C), a share of it as decoded."""
+        share = self._config.losses.metric_share
         plain = torch.eye(self._swap.latent_channels)
         if share == 0:
             return plain
-        batch = self.draw(Draw.of(self._config.seed, 2**29), METRIC_PICTURES)
+        batch = self.draw(Draw.of(self._config.fit.seed, 2**29), METRIC_PICTURES)
         return (1.0 - share) * plain + share * decoder_metric(
             self._vae, self._swap, batch.target, batch.mask
         )
 
-    def distance(self, found: Tensor, wanted: Tensor, batch: Batch) -> Tensor:
-        """Mean square distance, weighted towards the inner face."""
+    def distance(self, found: Tensor, wanted: Tensor, batch: TripletBatch) -> Tensor:
+        """Measure the mean square distance, weighted towards the inner face."""
         return ((found - wanted).square() * batch.weights).mean()
 
-    def regression(self, clean: Tensor, wanted: Tensor, batch: Batch) -> Tensor:
-        """The same of clean samples, a share of it as pixels would see it (``decoder_metric``)."""
+    def regression(self, clean: Tensor, wanted: Tensor, batch: TripletBatch) -> Tensor:
+        """Measure the distance of clean samples, a share of it as in pixels."""
         error = clean - wanted
         paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
         return (paid * batch.weights).mean()
 
     def look(
-        self, clean: Tensor, batch: Batch, draw: Draw, parts: dict[str, float], prefix: str = ""
+        self,
+        clean: Tensor,
+        batch: TripletBatch,
+        draw: Draw,
+        parts: dict[str, float],
+        prefix: str = "",
     ) -> Tensor:
-        """Weighted identity and fine-energy terms of clean samples, against the truth's."""
+        """Compute the identity and fine-energy terms of clean samples, against the truth's."""
         config, total = self._config, torch.zeros(())
         swapped, exact = (
             sample_to_latents(self._swap, x, batch.target) for x in (clean, batch.truth)
         )
-        if config.identity_weight > 0:
+        if config.losses.identity.weight > 0:
             strength = torch.from_numpy(draw.rng.random((len(batch), 1, 1, 1))).float()
-            spoil = config.identity_noise * strength * draw.normal(exact)
+            spoil = config.losses.identity.noise * strength * draw.normal(exact)
             identity = self._identity(swapped, exact, noise=spoil)
             parts[f"{prefix}identity"] = float(identity.detach())
-            total = total + config.identity_weight * identity
-        if config.fine_weight > 0:
+            total = total + config.losses.identity.weight * identity
+        if config.losses.fine_weight > 0:
             fine = self._fine(swapped, exact, batch)
             parts[f"{prefix}fine"] = float(fine.detach())
-            total = total + config.fine_weight * fine
+            total = total + config.losses.fine_weight * fine
         return total
 
     def joined(
-        self, own: Tensor, clean: Tensor, batch: Batch, draw: Draw, parts: dict[str, float]
+        self, own: Tensor, clean: Tensor, batch: TripletBatch, draw: Draw, parts: dict[str, float]
     ) -> Tensor:
-        """A method's own loss, mixed with the truth's and joined by what ``look`` adds."""
-        weight = self._config.truth_weight
+        """Mix a method's own loss with the truth's, and add the terms of ``look``."""
+        weight = self._config.losses.truth_weight
         total = (1.0 - weight) * own
         if weight > 0:
             truth = self.regression(clean, batch.truth, batch)
@@ -279,9 +283,9 @@ class Student:
             total = total + weight * truth
         return total + self.look(clean, batch, draw, parts)
 
-    def _fine(self, swapped: Tensor, exact: Tensor, batch: Batch) -> Tensor:
-        """``fine_energy_loss`` of a part of the batch, because decoding is expensive."""
-        n = min(len(batch), self._config.fine_samples)
+    def _fine(self, swapped: Tensor, exact: Tensor, batch: TripletBatch) -> Tensor:
+        """Compute ``fine_energy_loss`` of a part of the batch, because decoding is expensive."""
+        n = min(len(batch), self._config.losses.fine_samples)
         with torch.no_grad():
             wanted = self.decode(exact[:n])
         output = self.decode(swapped[:n])
@@ -289,12 +293,12 @@ class Student:
         return fine_energy_loss(output, wanted, weight)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Crops (N, 3, R, R) in [-1, 1], float32, by the student's decoder."""
+        """Decode by the student's decoder: crops (N, 3, R, R) in [-1, 1], float32."""
         return decode_latents(self._vae, self._swap, self.cast(latents)).float()
 
     @torch.no_grad()
     def _widths(self) -> list[tuple[int, int]]:
-        """Channels of each block's output, student's and teacher's."""
+        """Count the channels of each block's output, student's and teacher's."""
         batch = self.draw(Draw.of(0, 0), 1)
         steps, found = torch.tensor([self.levels.terminal]), []
         inputs = (self.cast(batch.truth), steps, self.cast(batch.teacher_target))
@@ -306,10 +310,10 @@ class Student:
         return list(zip(*found, strict=True))
 
     @torch.no_grad()
-    def fixed(self, progress: Progress | None = None) -> tuple[Batch, Tensor, Tensor]:
-        """Fixed triplets, two noises for each of them, and where those lead the teacher."""
+    def fixed(self, progress: Progress | None = None) -> tuple[TripletBatch, Tensor, Tensor]:
+        """Give fixed triplets, two noises for each of them, and where those lead the teacher."""
         if self._fixed is None:
-            data, draw = self._held_out[0], Draw.of(self._config.seed, 2**30)
+            data, draw = self._held_out[0], Draw.of(self._config.fit.seed, 2**30)
             t = draw_triplets(draw.rng, len(data), data.identities, FIXED_PAIRS)
             batch = self.batch(t, self._held_out)
             noise = torch.stack([draw.normal(batch.truth), draw.normal(batch.truth)])
@@ -330,7 +334,7 @@ class Student:
 
     @torch.no_grad()
     def swap_fixed(self) -> Tensor:
-        """(2, F, C, S, S) the student's samples of the fixed triplets."""
+        """Sample the fixed triplets by the student: (2, F, C, S, S)."""
         batch, noise, _ = self.fixed()
         led = [
             sample(
@@ -341,7 +345,7 @@ class Student:
         return torch.stack(led)
 
     def evaluate(self) -> dict[str, float]:
-        """Whole samplings of the fixed triplets: distances to teacher and truth, and diversity.
+        """Sample the fixed triplets: measure distances to teacher and truth, and diversity.
 
         ``fixed_diversity`` is the deviation from noise to noise inside the faces, over the
         teacher's; near 0 every noise leads to the same swap. ``fixed_hf_ratio`` is the energy of

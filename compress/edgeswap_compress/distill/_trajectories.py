@@ -1,4 +1,4 @@
-"""The teacher's answers: DDIM trajectories from noise to sample, computed once and kept on disk."""
+"""Trajectories of the teacher: DDIM from noise to sample, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Trajectories:
 
 
 def trajectory_triplets(data: LatentGroups, config: DistillConfig) -> TripletDraw:
-    """The triplets that the trajectories belong to, in order."""
-    rng = Draw.of(config.seed, 2**31).rng
-    return draw_triplets(rng, len(data), data.identities, config.targets)
+    """Draw the triplets that the trajectories belong to, in order."""
+    rng = Draw.of(config.fit.seed, 2**31).rng
+    return draw_triplets(rng, len(data), data.identities, config.teacher.targets)
 
 
 @torch.no_grad()
@@ -62,14 +62,16 @@ def teacher_trajectories(
     Args:
         teacher: in its compute dtype.
         data: latents in the teacher's space.
+        config: number of trajectories and steps.
         folder: cache, one file a part of 64 trajectories.
         key: hash of teacher, data and settings; parts with another key are computed again.
+        progress: told of evaluations done and in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     triplets = trajectory_triplets(data, config)
     states, results = [], []
-    for start in range(0, config.targets, PART):
-        part = slice(start, min(config.targets, start + PART))
+    for start in range(0, config.teacher.targets, PART):
+        part = slice(start, min(config.teacher.targets, start + PART))
         file = folder / f"part-{start // PART:05d}.safetensors"
         found = _read(file, key)
         if found is None:
@@ -89,11 +91,11 @@ def _report_step(
     """Report ``whole`` trajectories and some evaluations of others, counted in evaluations."""
     if progress is not None:
         each = config.teacher_steps
-        progress(whole * each + evaluations, config.targets * each, "teacher trajectories")
+        progress(whole * each + evaluations, config.teacher.targets * each, "teacher trajectories")
 
 
 def student_timesteps(teacher: Checkpoint, config: DistillConfig) -> Tensor:
-    """Every (teacher_steps / steps)-th timestep of the teacher's trailing schedule."""
+    """Give every (teacher_steps / steps)-th timestep of the teacher's trailing schedule."""
     teacher.scheduler.set_timesteps(config.teacher_steps)
     timesteps: Tensor = teacher.scheduler.timesteps
     return timesteps[:: config.teacher_steps // config.steps].clone()
@@ -116,9 +118,9 @@ def _sample(
     config: DistillConfig,
     report: Callable[[int], None],
 ) -> dict[str, Tensor]:
-    """A part's trajectories; ``report`` is told how many evaluations are done."""
+    """Sample a part's trajectories; ``report`` is told how many evaluations are done."""
     shape = (part.stop - part.start, *data.latents.shape[2:])
-    noise = Draw.of(config.seed + 1, part.start).normal(torch.empty(shape))
+    noise = Draw.of(config.fit.seed + 1, part.start).normal(torch.empty(shape))
     states, results = [], []
     for begin in range(0, len(noise), CHUNK):
         x = noise[begin : begin + CHUNK]
@@ -144,10 +146,10 @@ def _sample_chunk(
     config: DistillConfig,
     report: Callable[[int], None],
 ) -> tuple[Tensor, Tensor]:
-    """States (N, steps, C, S, S) and results (N, C, S, S) from the noise x."""
+    """Sample states (N, steps, C, S, S) and results (N, C, S, S) from the noise x."""
     dtype = next(teacher.unet.parameters()).dtype
     swap, scheduler = teacher.swap, teacher.scheduler
-    scale = swap.guidance_scale if config.teacher_guidance is None else config.teacher_guidance
+    scale = swap.guidance_scale if config.teacher.guidance is None else config.teacher.guidance
     target, source = target.to(dtype), source.to(dtype)
     condition = teacher.conditioner.condition(source)
     every = config.teacher_steps // config.steps

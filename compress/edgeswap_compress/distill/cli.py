@@ -3,237 +3,230 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from edgeswap_compress._checks import (
-    OPTIMIZERS,
-    RUN_BYTES,
-    check_checkpoint,
-    check_dataset,
-    check_habits,
-    check_out,
-    check_run,
-)
+from edgeswap_compress._checks import check_habits, usual_run
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
-from edgeswap_compress.distill._compatibility import check_autoencoder, check_one_latent_space
+from edgeswap_compress.distill._compatibility import DistillFiles, check_distillation
 from edgeswap_compress.distill.config import METHODS, DistillConfig
-from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
+from edgeswap_compress.fit.cli import (
+    add_budget,
+    add_dtype,
+    add_habits,
+    add_optimization,
+    add_run,
+    cadence_of,
+    finish,
+    start_torch,
+    watched,
+)
+from edgeswap_compress.fit.config import changed
 
 USUAL = DistillConfig()
 """Whose defaults the options have."""
 
+FIELDS = {
+    "method": "method",
+    "steps": "steps",
+    "minutes": "budget.minutes",
+    "samples": "budget.samples",
+    "patience": "budget.patience",
+    "teacher_steps": "teacher.steps",
+    "teacher_guidance": "teacher.guidance",
+    "targets": "teacher.targets",
+    "truth_weight": "losses.truth_weight",
+    "identity_weight": "losses.identity.weight",
+    "judge_samples": "losses.judge_samples",
+    "fine_weight": "losses.fine_weight",
+    "metric_share": "losses.metric_share",
+    "feature_weight": "losses.feature_weight",
+    "critic_updates": "dmd2.critic_updates",
+    "adversarial_weight": "dmd2.adversarial_weight",
+    "decoder_share": "decoder.share",
+    "decoder_fine_weight": "decoder.fine_weight",
+    "decoder_adversarial_weight": "decoder.adversarial_weight",
+    "batch_size": "fit.batch_size",
+    "learning_rate": "fit.learning_rate",
+    "optimizer": "fit.optimizer",
+    "dtype": "fit.dtype",
+    "seed": "fit.seed",
+}
+"""Option -> field of the config."""
+
 
 def command(argv: list[str]) -> int:
-    """Entry point; returns the exit code."""
+    """Run ``edgeswap distill``.
+
+    Args:
+        argv: arguments after the command's name.
+
+    Returns:
+        The exit code.
+    """
     if argv and argv[0] == "autoencoder":
         from edgeswap_compress.distill.autoencoder.cli import command as autoencoder
 
         return autoencoder(argv[1:])
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     config = _config(args)
-    run = args.run or args.out.with_name(args.out.name + ".run")
-    data = args.data or calibration_dataset()
-    _check(args, data, run)
-    import torch
-
-    from edgeswap_compress._progress import stage_progress
-    from edgeswap_compress.distill.stage import distill
-    from edgeswap_compress.fit.loop import Cadence
-    from edgeswap_compress.fit.processes import processes
-    from edgeswap_compress.fit.trackers import open_tracker
-
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    print(dtype_line(args.dtype), file=sys.stderr)
-    cadence = Cadence(
-        save_s=args.save_every,
-        evaluate_s=args.evaluate_every,
-        stop_after_s=None if args.stop_after is None else args.stop_after * 60.0,
+    run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
+    check_habits(args)
+    files = DistillFiles(
+        teacher=args.teacher,
+        student=args.student,
+        autoencoder=args.autoencoder,
+        data=data,
+        held_out=args.held_out,
+        run=run,
     )
-    where = {"data": data, "run": run, "held_out": args.held_out, "cadence": cadence,
-             "autoencoder": args.autoencoder}  # fmt: skip
-    inputs = (args.teacher, args.student, args.out)
-    if not processes().main:  # the first process tells
-        distill(*inputs, config, **where)
-        return 0
-    tracker = open_tracker(args.tracker, run / "tracker")
+    check_distillation(files, args.out)
+    from edgeswap_compress.distill.stage import distill
+
+    start_torch(args)
     begun = time.monotonic()
-    with stage_progress() as report:
-        out = distill(*inputs, config, **where, tracker=tracker, progress=report)
-    if tracker is not None:
-        tracker.close()
-    seconds = time.monotonic() - begun
-    if args.json:
-        path = None if out is None else str(out)
-        print(json.dumps({"checkpoint": path, "run": str(run), "seconds": seconds}))
-    elif out is None:
-        print(f"stopped early; the same command continues {run}")
-    else:
-        print(f"wrote {out} after {seconds / 60:.1f} minutes; {run} can be removed")
+    with watched(args, run) as (tracker, progress):
+        out = distill(
+            args.teacher,
+            config,
+            args.out,
+            student=args.student,
+            data=data,
+            run=run,
+            held_out=args.held_out,
+            autoencoder=args.autoencoder,
+            cadence=cadence_of(args),
+            tracker=tracker,
+            progress=progress,
+        )
+    finish(args, out, run, begun, f"edgeswap export {out} BUNDLE")
     return 0
 
 
-def _check(args: argparse.Namespace, data: Path, run: Path) -> None:
-    """Check everything that is known before the work begins."""
-    check_habits(args)
-    check_out(args.out, need_bytes=RUN_BYTES)
-    check_run(run)
-    teacher, student = check_checkpoint(args.teacher), check_checkpoint(args.student)
-    check_one_latent_space(teacher, student)
-    if args.autoencoder is not None:
-        check_autoencoder(args.autoencoder, check_checkpoint(args.autoencoder), student)
-    for path in (data, args.held_out):
-        if path is not None:
-            check_dataset(path, teacher)
-
-
 def _config(args: argparse.Namespace) -> DistillConfig:
-    return DistillConfig(
-        method=args.method,
-        steps=args.steps,
-        minutes=args.minutes,
-        samples=args.samples,
-        teacher_steps=max(METHODS[args.method], args.steps)
-        if args.teacher_steps is None
-        else args.teacher_steps,
-        teacher_guidance=args.teacher_guidance,
-        targets=args.targets,
-        truth_weight=args.truth_weight,
-        identity_weight=args.identity_weight,
-        judge_samples=args.judge_samples,
-        fine_weight=args.fine_weight,
-        metric_share=args.metric_share,
-        feature_weight=args.feature_weight,
-        critic_updates=args.critic_updates,
-        adversarial_weight=args.adversarial_weight,
-        decoder_share=args.decoder_share,
-        decoder_fine_weight=args.decoder_fine_weight,
-        decoder_adversarial_weight=args.decoder_adversarial_weight,
-        patience=args.patience,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        optimizer=args.optimizer,
-        dtype=args.dtype,
-        seed=args.seed,
-    )
+    return changed(DistillConfig(), {path: getattr(args, name) for name, path in FIELDS.items()})
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``edgeswap distill``."""
     parser = argparse.ArgumentParser(
         prog="edgeswap distill",
         description="Teach a student (the teacher itself or a pruned one) to swap in few steps "
         "without guidance. Stop it at any time; the same command goes on.",
         epilog="edgeswap distill autoencoder --help: a small encoder and decoder.",
     )
-    parser.add_argument("teacher", type=Path, help="checkpoint that answers")
-    parser.add_argument(
-        "student", type=Path, help="checkpoint to start from: the teacher again or a pruned one"
-    )
-    parser.add_argument("out", type=Path, help="checkpoint folder to write")
-    parser.add_argument(
-        "--autoencoder", type=Path, metavar="CHECKPOINT",
-        help="give the student this one's small autoencoder",
+    add = parser.add_argument
+    add("teacher", type=Path, metavar="TEACHER", help="checkpoint folder to learn from")
+    add(
+        "student", type=Path, metavar="STUDENT",
+        help="checkpoint folder to start from: the teacher again, or a pruned one",
     )  # fmt: skip
-    parser.add_argument("--method", choices=list(METHODS), default=USUAL.method)
-    parser.add_argument(
-        "--steps", type=int, default=USUAL.steps, help="sampling steps of the student"
-    )
-    parser.add_argument("--data", type=Path, help="dataset (default: the small packaged one)")
-    parser.add_argument("--held-out", type=Path, metavar="DATASET", help="for figures and preview")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument(
-        "--minutes", type=float, default=USUAL.minutes, help="wall time of all lessons"
-    )
-    length.add_argument("--samples", type=int, help="instead: images to learn from, in all lessons")
-    parser.add_argument("--run", type=Path, help="state folder (default: OUT.run)")
-    _add_teacher(parser)
-    _add_terms(parser)
-    _add_fitting(parser)
+    add("out", type=Path, metavar="OUT", help="checkpoint folder to make")
+    add(
+        "--autoencoder", type=Path, metavar="CHECKPOINT",
+        help="checkpoint whose small autoencoder the student gets (default: the student's own)",
+    )  # fmt: skip
+    add(
+        "--method", choices=list(METHODS), default=USUAL.method,
+        help="how the student learns (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--steps", type=int, default=USUAL.steps, metavar="N",
+        help="sampling steps of the student, 1 to 1000 (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--data", type=Path, metavar="DATASET",
+        help="rendered dataset to learn from (default: the small packaged one)",
+    )  # fmt: skip
+    add(
+        "--held-out", type=Path, metavar="DATASET",
+        help="rendered dataset for the figures and the preview (default: a part of --data)",
+    )  # fmt: skip
+    add_budget(parser, USUAL.budget)
+    add_run(add)
+    _add_teacher(parser.add_argument_group("teacher").add_argument)
+    _add_losses(parser.add_argument_group("loss terms").add_argument)
+    _add_decoder(parser.add_argument_group("last phase: the decoder").add_argument)
+    fitting = parser.add_argument_group("fitting").add_argument
+    add_optimization(fitting, USUAL.fit)
+    add_dtype(fitting)
+    fitting(
+        "--patience", type=int, default=USUAL.budget.patience, metavar="N",
+        help="end after N evaluations without a smaller distance to the truth (default 0: never)",
+    )  # fmt: skip
+    add_habits(fitting, cadence_s=(60.0, 60.0))
     return parser
 
 
-def _add_teacher(parser: argparse.ArgumentParser) -> None:
-    teacher = parser.add_argument_group("teacher")
+def _add_teacher(add: Any) -> None:
     defaults = ", ".join(f"{method} {steps}" for method, steps in METHODS.items())
-    teacher.add_argument("--teacher-steps", type=int, metavar="N", help=f"(default: {defaults})")
-    teacher.add_argument("--teacher-guidance", type=float, metavar="G", help="(default: its own)")
-    teacher.add_argument("--targets", type=int, default=USUAL.targets, help="trajectories to cache")
+    add(
+        "--teacher-steps", type=int, metavar="N",
+        help=f"sampling steps of the teacher, a multiple of --steps (default: {defaults})",
+    )  # fmt: skip
+    add(
+        "--teacher-guidance", type=float, metavar="SCALE",
+        help="guidance scale of the teacher, 1 to 100; 1 is none (default: its own)",
+    )  # fmt: skip
+    add(
+        "--targets", type=int, default=USUAL.teacher.targets, metavar="N",
+        help="trajectories of the teacher to compute and keep (default %(default)s)",
+    )  # fmt: skip
 
 
-def _add_terms(parser: argparse.ArgumentParser) -> None:
-    terms = parser.add_argument_group("loss terms")
-    terms.add_argument(
-        "--truth-weight", type=float, default=USUAL.truth_weight, help="0: teacher, 1: truth"
-    )
-    terms.add_argument("--identity-weight", type=float, default=USUAL.identity_weight)
-    terms.add_argument(
-        "--judge-samples", type=int, default=USUAL.judge_samples, metavar="N",
-        help="train a fresh identity encoder for that loss (default 0: the teacher's own)",
+def _add_losses(add: Any) -> None:
+    losses = USUAL.losses
+    add(
+        "--truth-weight", type=float, default=losses.truth_weight, metavar="SHARE",
+        help="0: learn from the teacher alone, 1: from the exact truth alone (default %(default)g)",
     )  # fmt: skip
-    terms.add_argument(
-        "--fine-weight",
-        type=float,
-        default=USUAL.fine_weight,
-        help="energy of the finest scale, decoded",
-    )
-    terms.add_argument(
-        "--metric-share",
-        type=float,
-        default=USUAL.metric_share,
-        help="0: errors of latents, 1: as pixels show",
-    )
-    terms.add_argument(
-        "--feature-weight",
-        type=float,
-        default=USUAL.feature_weight,
-        help="the teacher's block outputs",
-    )
-    terms.add_argument(
-        "--decoder-share", type=float, default=USUAL.decoder_share,
-        help="of the time, for the decoder to learn from the student's own swaps; 1: of a finished "
-        "student nothing but that",
+    add(
+        "--identity-weight", type=float, default=losses.identity.weight, metavar="WEIGHT",
+        help="weight of the identity loss on latents, 0: none (default %(default)g)",
     )  # fmt: skip
-    terms.add_argument(
-        "--decoder-fine-weight",
-        type=float,
-        default=USUAL.decoder_fine_weight,
-        help="energy of the finest scale, then",
-    )
-    terms.add_argument(
-        "--decoder-adversarial-weight", type=float, default=USUAL.decoder_adversarial_weight,
-        help="of a discriminator of pictures, then",
+    add(
+        "--judge-samples", type=int, default=losses.judge_samples, metavar="N",
+        help="images to train a fresh identity encoder on for that loss (default 0: take the "
+        "teacher's own)",
     )  # fmt: skip
-    terms.add_argument(
-        "--critic-updates",
-        type=int,
-        default=USUAL.critic_updates,
-        help="dmd2: for one of the student",
-    )
-    terms.add_argument(
-        "--adversarial-weight", type=float, default=USUAL.adversarial_weight, help="dmd2"
-    )
+    add(
+        "--fine-weight", type=float, default=losses.fine_weight, metavar="WEIGHT",
+        help="weight of the fine detail of decoded swaps, 0: none (default %(default)g)",
+    )  # fmt: skip
+    add(
+        "--metric-share", type=float, default=losses.metric_share, metavar="SHARE",
+        help="0: measure errors on latents, 1: as they show in pixels (default %(default)g)",
+    )  # fmt: skip
+    add(
+        "--feature-weight", type=float, default=losses.feature_weight, metavar="WEIGHT",
+        help="weight of matching the outputs of the teacher's blocks, 0: none "
+        "(default %(default)g)",
+    )  # fmt: skip
+    add(
+        "--critic-updates", type=int, default=USUAL.dmd2.critic_updates, metavar="N",
+        help="dmd2: steps of the critic for each step of the student (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--adversarial-weight", type=float, default=USUAL.dmd2.adversarial_weight,
+        metavar="WEIGHT",
+        help="dmd2: weight of the discriminator's verdict, 0: none (default %(default)g)",
+    )  # fmt: skip
 
 
-def _add_fitting(parser: argparse.ArgumentParser) -> None:
-    fitting = parser.add_argument_group("fitting")
-    fitting.add_argument("--batch-size", type=int, default=USUAL.batch_size)
-    fitting.add_argument("--learning-rate", type=float, default=USUAL.learning_rate)
-    fitting.add_argument("--optimizer", choices=OPTIMIZERS, default=USUAL.optimizer)
-    fitting.add_argument(
-        "--dtype", choices=DTYPES, default=AUTO,
-        help="that torch computes in (default auto: the faster one here)",
+def _add_decoder(add: Any) -> None:
+    usual = USUAL.decoder
+    add(
+        "--decoder-share", type=float, default=usual.share, metavar="SHARE",
+        help="share of the budget to finetune the decoder on the student's own swaps; 0: none, "
+        "1: a finished student's decoder alone (default %(default)g)",
     )  # fmt: skip
-    fitting.add_argument("--seed", type=int, default=USUAL.seed)
-    fitting.add_argument(
-        "--patience", type=int, default=USUAL.patience, metavar="N",
-        help="end after N evaluations without a better distance to the truth (default 0: never)",
+    add(
+        "--decoder-fine-weight", type=float, default=usual.fine_weight, metavar="WEIGHT",
+        help="weight of the fine detail in that phase (default %(default)g)",
     )  # fmt: skip
-    fitting.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    fitting.add_argument("--tracker", choices=("none", "tensorboard", "wandb"), default="none")
-    fitting.add_argument("--save-every", type=float, default=60.0, metavar="SECONDS")
-    fitting.add_argument("--evaluate-every", type=float, default=60.0, metavar="SECONDS")
-    fitting.add_argument("--stop-after", type=float, metavar="MINUTES")
-    fitting.add_argument("--json", action="store_true", help="print one JSON object")
+    add(
+        "--decoder-adversarial-weight", type=float, default=usual.adversarial_weight,
+        metavar="WEIGHT",
+        help="weight of a discriminator of pictures in that phase, 0: none (default %(default)g)",
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a student is taught, one lesson after the other, and what of it is kept."""
+"""Distillation phases: fit the tasks of a method, then finetune the decoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import processes
-from edgeswap_compress.fit.run_folder import steps_in
+from edgeswap_compress.fit.run_folder import budgeted_steps
 from edgeswap_compress.fit.trackers import Tracker
 
 
@@ -33,12 +33,12 @@ class Fitted:
     samples: int
 
 
-class Lessons:
-    """Fits the tasks of a method, then the decoder.
+class DistillPhases:
+    """Fits the tasks of a method in turn, and finetunes the decoder at the end.
 
     Args:
-        run: folder of all lessons' states.
-        report: name of a lesson -> its progress.
+        run: folder of all phases' states.
+        report: name of a phase -> its progress.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Lessons:
         self._cadence, self._tracker, self._report = cadence, tracker, report
 
     def fit(self, tasks: Iterable[tuple[str, StudentTask]]) -> Fitted | None:
-        """All tasks in turn; None if the cadence stopped one."""
+        """Fit all tasks in turn; return None if the cadence stopped one."""
         samples, last = 0, None
         for name, task in tasks:
             task.module.train()
@@ -67,30 +67,26 @@ class Lessons:
             last = Fitted(task, self._run / name, samples)
         return last
 
-    def sharpen(
+    def finetune_decoder(
         self, task: Student, student: Checkpoint, pictures: tuple[Pictures, Pictures]
     ) -> bool:
-        """Let the decoder learn from the fitted student's swaps; False if the cadence stopped it.
+        """Finetune the decoder on the fitted student's swaps; False if the cadence stopped it.
 
         Args:
+            task: the fitted student.
+            student: its checkpoint, whose decoder learns.
             pictures: of the training data and of the held-out data.
         """
         config = self._config
         task.module.eval()
         objective = DecoderObjective(
-            task, student.vae, *pictures, fine_weight=config.decoder_fine_weight,
-            adversarial_weight=config.decoder_adversarial_weight, seed=config.seed,
+            task, student.vae, *pictures, fine_weight=config.decoder.fine_weight,
+            adversarial_weight=config.decoder.adversarial_weight, seed=config.fit.seed,
         )  # fmt: skip
         self._prepare(task)
-        steps = self._steps(objective, "decoder", config.decoder_share)
-        settings = FitConfig(
-            samples=steps * config.batch_size,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            warmup_steps=min(50, max(1, steps // 10)),
-            weight_decay=1e-4,
-            ema_decay=0.99,
-            seed=config.seed,
+        steps = self._steps(objective, "decoder", config.decoder.share)
+        settings = config.fit.fit_config(
+            steps, optimizer="adamw", hold=0.2, weight_decay=1e-4, ema_decay=0.99
         )
         whole = dataclasses.replace(self._cadence, patience=0)
         return self._fit(objective, settings, "decoder", whole)
@@ -106,37 +102,27 @@ class Lessons:
         )
 
     def _settings(self, task: StudentTask, name: str) -> FitConfig:
-        config = self._config
-        steps = self._steps(task, name, config.method_shares[0])
-        return FitConfig(
-            samples=steps * config.batch_size,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            optimizer=config.optimizer,
-            warmup_steps=min(50, max(1, steps // 10)),
-            hold=0.4,
-            ema_decay=0.995,
-            seed=config.seed,
-        )
+        steps = self._steps(task, name, self._config.method_shares[0])
+        return self._config.fit.fit_config(steps)
 
     def _steps(self, objective: Any, name: str, share: float) -> int:
-        """A lesson's steps, for its share of the samples, or of the minutes by a short timing."""
-        config = self._config
-        if config.samples is not None:
-            return max(1, round(config.samples * share) // config.batch_size)
-        return steps_in(
-            objective, config.minutes * share, config.batch_size, config.seed,
-            self._run / f"{name}.json", self._report(f"{name}-timing"),
-        )  # fmt: skip
+        """Give the steps of a phase, for its share of the budget."""
+        return budgeted_steps(
+            objective,
+            self._config,
+            self._run / f"{name}.json",
+            share=share,
+            progress=self._report(f"{name}-timing"),
+        )
 
     def _prepare(self, task: Student) -> None:
-        """Sample the teacher for the figures, where they are made, before a lesson begins."""
+        """Sample the teacher for the figures, where they are made, before a phase begins."""
         if processes().main:
             task.fixed(self._report("figures"))
 
 
 def trained(student: Checkpoint, run: Path) -> Checkpoint:
-    """A float32 student with the weights of a fit; what did not learn is as it was."""
+    """Give a float32 student the weights of a fit; what did not learn is as it was."""
     for name in ("unet", "conditioner"):
         trained_module(getattr(student, name), run, f"{name}.")
     return student
@@ -144,7 +130,7 @@ def trained(student: Checkpoint, run: Path) -> Checkpoint:
 
 @torch.no_grad()
 def trained_module(module: Any, run: Path, prefix: str = "") -> Any:
-    """A float32 module with the averaged weights of a fit, which are float32 too; returns it."""
+    """Give a float32 module the averaged weights of a fit, and return it."""
     with safe_open(run / "state.safetensors", framework="pt") as file:
         learned = set(file.keys())
         for name, parameter in module.named_parameters():

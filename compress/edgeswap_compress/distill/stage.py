@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,19 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
-from edgeswap_compress._checks import check_scheduler
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress, steady
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._compatibility import check_autoencoder, check_one_latent_space
+from edgeswap_compress.distill._compatibility import (
+    DistillFiles,
+    check_autoencoder,
+    check_distillation,
+    check_one_latent_space,
+)
 from edgeswap_compress.distill._finetune_decoder import VAE
 from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
 from edgeswap_compress.distill._trajectories import teacher_trajectories
@@ -29,9 +34,9 @@ from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
-from edgeswap_compress.distill.phases import Fitted, Lessons, trained, trained_module
+from edgeswap_compress.distill.phases import DistillPhases, Fitted, trained, trained_module
 from edgeswap_compress.errors import InvalidCheckpoint
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
@@ -48,7 +53,6 @@ from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train.config import IdentityConfig
 from edgeswap_compress.train.identity import IdentityObjective
 from edgeswap_compress.train.pairing import rendered
-from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json
 
 WATCHED = "fixed_to_truth"
@@ -56,13 +60,13 @@ WATCHED = "fixed_to_truth"
 
 
 def distill(
-    teacher_path: Path,
-    student_path: Path,
-    out: Path,
+    teacher: Path,
     config: DistillConfig,
+    out: Path,
     *,
-    data: Path,
-    run: Path,
+    student: Path | None = None,
+    data: Path | None = None,
+    run: Path | None = None,
     held_out: Path | None = None,
     autoencoder: Path | None = None,
     cadence: Cadence | None = None,
@@ -72,14 +76,17 @@ def distill(
     """Teach a student to do in ``config.steps`` evaluations what the teacher does in many.
 
     Args:
-        teacher_path: checkpoint that answers.
-        student_path: checkpoint to start from: the teacher itself or a pruned one.
+        teacher: checkpoint folder that answers.
+        config: method, budget and losses.
         out: new checkpoint folder.
-        data: rendered dataset; its pictures make the inputs and, where wanted, the truths.
-        run: folder with caches and state; the same call continues a stopped run.
+        student: checkpoint folder to start from, such as a pruned one; the teacher when None.
+        data: rendered dataset, whose pictures make the inputs and, where wanted, the truths; the
+            packaged one when None.
+        run: folder with caches and state, which the same call continues; ``OUT.run`` when None.
         held_out: dataset for the figures and the preview; a part of ``data`` when None.
         autoencoder: checkpoint whose small autoencoder the student gets; its own when None.
         cadence: how often to save, evaluate and draw; when to stop early.
+        tracker: receives the losses and figures.
         progress: told at least every 5 s what is being done and how much of it is; also from
             another thread, never from two at once.
 
@@ -88,45 +95,39 @@ def distill(
 
     Raises:
         OutputExists: ``out`` exists.
+        BadFolder, DatasetMismatch: an input is missing, or of another kind.
         InvalidCheckpoint: the student does not work in the teacher's latent space.
         TrainingStopped: the run folder belongs to another call.
     """
-    if out.exists():
-        raise OutputExists(out)
-    for path in (teacher_path, student_path):
-        check_scheduler(path, velocity=True)  # before anything is sampled
-    files = _Files(teacher_path, student_path, autoencoder, data, held_out, run)
+    files = DistillFiles(
+        teacher=teacher,
+        student=student or teacher,
+        autoencoder=autoencoder,
+        data=data or calibration_dataset(),
+        held_out=held_out,
+        run=run or usual_run(out),
+    )
+    check_distillation(files, out)
     with steady(progress) as told:
         return _distill(files, out, config, cadence, tracker, reporter(told))
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """What a distillation reads, and where it keeps its state; see ``distill``."""
-
-    teacher: Path
-    student: Path
-    autoencoder: Path | None
-    data: Path
-    held_out: Path | None
-    run: Path
-
-    def key(self, config: DistillConfig) -> dict[str, str]:
-        """What the run folder belongs to."""
-        student = (self.student, self.autoencoder)
-        inputs = {
-            "teacher": fingerprint(self.teacher),
-            "student": [None if path is None else fingerprint(path) for path in student],
-            "dataset": read_dataset(self.data).digest,
-            "held_out": None if self.held_out is None else read_dataset(self.held_out).digest,
-            "config": settings_of(config),
-        }
-        run = hashlib.sha256(canonical_json(inputs)).hexdigest()
-        return {"teacher": fingerprint(self.teacher), "run": run}
+def _key(files: DistillFiles, config: DistillConfig) -> dict[str, str]:
+    """Give what the run folder belongs to."""
+    student = (files.student, files.autoencoder)
+    inputs = {
+        "teacher": fingerprint(files.teacher),
+        "student": [None if path is None else fingerprint(path) for path in student],
+        "dataset": read_dataset(files.data).digest,
+        "held_out": None if files.held_out is None else read_dataset(files.held_out).digest,
+        "config": settings_of(config),
+    }
+    run = hashlib.sha256(canonical_json(inputs)).hexdigest()
+    return {"teacher": fingerprint(files.teacher), "run": run}
 
 
 def _distill(
-    files: _Files,
+    files: DistillFiles,
     out: Path,
     config: DistillConfig,
     cadence: Cadence | None,
@@ -134,67 +135,71 @@ def _distill(
     report: Callable[[str], Any],
 ) -> Path | None:
     say(report("checkpoints"), "reading teacher and student")
-    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
+    config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
     start = partial(load_student, files.student, files.autoencoder)
-    teacher, student = load_pair(files.teacher, start(), config.dtype)
-    run, key = files.run, files.key(config)
+    teacher, student = load_pair(files.teacher, start(), config.fit.dtype)
+    run, key = files.run, _key(files, config)
     with processes().main_first():
-        claim(run, key)
-        dtypes = note_dtype(run, config.dtype)
+        claim(run, key, of="distillation", same="teacher, student, data and settings")
+        dtypes = note_dtype(run, config.fit.dtype)
     cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
-    if config.patience:
-        cadence = dataclasses.replace(cadence, patience=config.patience, watch=WATCHED)
+    if config.budget.patience:
+        cadence = dataclasses.replace(cadence, patience=config.budget.patience, watch=WATCHED)
     inputs = _inputs(teacher, student, config, files, report)
-    if config.judge_samples:
+    if config.losses.judge_samples:
         inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
-    lessons = Lessons(teacher, config, run, cadence, tracker, report)
-    fitted = _fitted(lessons, inputs, run, key, report)
+    phases = DistillPhases(teacher, config, run, cadence, tracker, report)
+    fitted = _fitted(phases, inputs, run, key, report)
     if fitted is None:
         return None
-    if config.decoder_share > 0:
+    if config.decoder.share > 0:
         pictures = read_dataset(files.data), read_dataset(files.held_out or files.data)
-        if not lessons.sharpen(fitted.task, student, pictures):
+        if not phases.finetune_decoder(fitted.task, student, pictures):
             return None
     say(report("checkpoint"), "writing the student")
     with processes().main_first():
         if not processes().main:
             return out
-        asked = {**dataclasses.asdict(config), "dtype": dtypes}
+        asked = dataclasses.asdict(config)
+        asked["fit"]["dtype"], asked["teacher"]["steps"] = dtypes, config.teacher_steps
         return _taught(start(), asked, fitted, run, key["teacher"]).save(out)
 
 
 def _fitted(
-    lessons: Lessons,
+    phases: DistillPhases,
     inputs: DistillInputs,
     run: Path,
     key: dict[str, str],
     report: Callable[[str], Any],
 ) -> Fitted | None:
-    """The student after its method's lessons, or as it is where the decoder's lesson is all."""
-    if inputs.config.decoder_share == 1.0:
+    """Fit the student by its method, or leave it where the decoder's phase is all."""
+    if inputs.config.decoder.share == 1.0:
         return Fitted(Student(inputs), None, 0)
-    return lessons.fit(_tasks(inputs, run, key, report))
+    return phases.fit(_tasks(inputs, run, key, report))
 
 
 def _taught(
     start: Checkpoint, asked: dict[str, Any], fitted: Fitted, run: Path, teacher: str
 ) -> Checkpoint:
-    """The student as it began, with what it has learned, and how.
+    """Assemble the student: as it began, with what it has learned, and how.
 
     Args:
+        start: the student before.
         asked: the config, as the history keeps it.
+        fitted: what was fitted.
+        run: folder of the run.
         teacher: its fingerprint.
     """
     student, figures = start, dict[str, float]()
     if fitted.folder is not None:
         student, figures = trained(start, fitted.folder), last_figures(fitted.folder)
-    if asked["decoder_share"] > 0:
+    if asked["decoder"]["share"] > 0:
         trained_module(student.vae, run / "decoder", f"{VAE}.")
         figures |= {f"decoder_{k}": v for k, v in last_figures(run / "decoder").items()}
     details = {
         **asked,
         "samples": fitted.samples,
-        "teacher": teacher,
+        "teacher_sha256": teacher,
         "figures": figures,
     }
     swap = student.swap.with_stage(
@@ -207,7 +212,7 @@ def _inputs(
     teacher: Checkpoint,
     student: Checkpoint,
     config: DistillConfig,
-    files: _Files,
+    files: DistillFiles,
     report: Callable[[str], Any],
 ) -> DistillInputs:
     """Encode the datasets, or read what was encoded, with each of the autoencoders."""
@@ -252,7 +257,7 @@ def _encode(
 def _tasks(
     inputs: DistillInputs, run: Path, key: dict[str, str], report: Callable[[str], Any]
 ) -> Iterator[tuple[str, StudentTask]]:
-    """What is fitted one after the other, each from where the one before it has led."""
+    """List what is fitted one after the other, each from where the one before it has led."""
     config = inputs.config
     if config.method == "trajectory":
         with processes().main_first():
@@ -283,21 +288,21 @@ def _tasks(
 def _with_fresh_judge(
     inputs: DistillInputs, run: Path, cadence: Cadence, progress: Any
 ) -> DistillInputs:
-    """An identity encoder that nothing was trained against yet."""
+    """Train an identity encoder that nothing was trained against yet."""
     settings: Any = inputs.teacher.conditioner.config
     config = inputs.config
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed + 1)
+        torch.manual_seed(config.fit.seed + 1)
         judge = SourceConditioner(**{k: v for k, v in settings.items() if not k.startswith("_")})
-    convert(judge.train(), getattr(torch, config.dtype))
+    convert(judge.train(), getattr(torch, config.fit.dtype))
     wanted = FitConfig(
-        samples=config.judge_samples,
-        batch_size=min(192, config.judge_samples),
+        samples=config.losses.judge_samples,
+        batch_size=min(192, config.losses.judge_samples),
         learning_rate=1e-3,
         warmup_steps=50,
         weight_decay=0.02,
         ema_decay=0.99,
-        seed=config.seed,
+        seed=config.fit.seed,
     )
     objective = IdentityObjective(
         judge,
@@ -311,7 +316,7 @@ def _with_fresh_judge(
 
 
 def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
-    """A student as it begins: as it is on disk, or with another checkpoint's small autoencoder.
+    """Load a student as it begins: as on disk, or with another checkpoint's small autoencoder.
 
     Raises:
         InvalidCheckpoint: that one's autoencoder is not small, or has latents of another shape.
@@ -329,7 +334,7 @@ def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
 
 
 def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoint, Checkpoint]:
-    """Teacher and student in their compute dtype, checked to work in one latent space.
+    """Load teacher and student in their compute dtype, checked to work in one latent space.
 
     Raises:
         InvalidCheckpoint: they do not, or one is damaged.

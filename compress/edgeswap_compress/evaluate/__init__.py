@@ -1,4 +1,4 @@
-"""Judging swaps: against the exact truth, and by a recognizer that no model has seen."""
+"""Evaluation of swaps: against the exact truth, and by a recognizer that no model has seen."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from edgeswap_compress.evaluate._models import Sampling, open_model
     from edgeswap_compress.evaluate._pairs import HeldOut
     from edgeswap_compress.evaluate._sheet import write_sheet
-    from edgeswap_compress.evaluate.judges.dlib import DlibJudge, Judge
+    from edgeswap_compress.evaluate.config import EvaluateConfig
+    from edgeswap_compress.evaluate.judges.dlib import DlibJudge
     from edgeswap_compress.evaluate.judges.landmarks import FaceMesh, Landmarker
-    from edgeswap_compress.evaluate.report import Report
-    from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
+    from edgeswap_compress.evaluate.report import EvaluationReport
+    from edgeswap_compress.evaluate.stage import Evaluation, evaluate
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -26,19 +27,14 @@ else:
             ),
             "edgeswap_compress.evaluate._pairs": ("HeldOut",),
             "edgeswap_compress.evaluate._sheet": ("write_sheet",),
-            "edgeswap_compress.evaluate.judges.dlib": (
-                "DlibJudge",
-                "Judge",
-            ),
+            "edgeswap_compress.evaluate.judges.dlib": ("DlibJudge",),
             "edgeswap_compress.evaluate.judges.landmarks": (
                 "FaceMesh",
                 "Landmarker",
             ),
-            "edgeswap_compress.evaluate.report": ("Report",),
-            "edgeswap_compress.evaluate.stage": (
-                "EvaluateConfig",
-                "Evaluation",
-            ),
+            "edgeswap_compress.evaluate.report": ("EvaluationReport",),
+            "edgeswap_compress.evaluate.config": ("EvaluateConfig",),
+            "edgeswap_compress.evaluate.stage": ("Evaluation", "evaluate"),
         },
     )
 
@@ -46,12 +42,12 @@ __all__ = [
     "DlibJudge",
     "EvaluateConfig",
     "Evaluation",
+    "EvaluationReport",
     "FaceMesh",
     "HeldOut",
-    "Judge",
     "Landmarker",
-    "Report",
     "Sampling",
+    "evaluate",
     "held_out_set",
     "open_model",
     "write_sheet",

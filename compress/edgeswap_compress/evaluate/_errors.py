@@ -1,8 +1,7 @@
-"""What evaluation raises on purpose.
+"""Errors of the evaluation.
 
 CompressError                  (edgeswap_compress)
 └── EvaluateError
-    ├── NotAModel              (ValueError)
     ├── CropMismatch           (ValueError)
     ├── InvalidEvaluation      (ValueError)
     ├── NotHeldOut             (ValueError)
@@ -23,17 +22,6 @@ if TYPE_CHECKING:
 
 class EvaluateError(CompressError):
     """An evaluation that cannot be made as asked."""
-
-
-class NotAModel(EvaluateError, ValueError):
-    """The path holds neither a checkpoint nor a bundle."""
-
-    def __init__(self, path: Path, found: str | None = None) -> None:
-        found = found or ("neither" if path.is_dir() else "no such folder")
-        super().__init__(
-            f"{path} is no model: expected a checkpoint (swap.json) or a bundle (manifest.json), "
-            f"found {found}; edgeswap train makes the one, edgeswap export the other"
-        )
 
 
 class CropMismatch(EvaluateError, ValueError):

@@ -8,17 +8,17 @@ numpy, so a set rendered elsewhere may have another digest; its pair list may no
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress.data.assets import PACKAGES, RENDERING, cache_folder
-from edgeswap_compress.data.grid import GroupSettings
+from edgeswap_compress.data.grid import RENDERERS, GroupSettings
 from edgeswap_compress.data.shards import read_dataset, read_manifest
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, OutdatedSet
 from edgeswap_compress.evaluate._pairs import held_out_pairs
 from edgeswap_runtime.files import canonical_json
+from edgeswap_runtime.strict_json import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ _FOLDER = Path(__file__).parent / "sets"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOutSet:
-    """A set that figures are quoted on.
+    """A published held-out set.
 
     Attributes:
         name: what `--set` calls it.
@@ -46,7 +46,7 @@ class HeldOutSet:
 
     @classmethod
     def of(cls, name: str, dataset: Dataset) -> HeldOutSet:
-        """The set that a rendered dataset makes."""
+        """Describe a rendered dataset as a set."""
         return cls(
             name=name,
             recipe=dataset.recipe,
@@ -55,18 +55,18 @@ class HeldOutSet:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What `sets/NAME.json` holds."""
+        """Convert to what `sets/NAME.json` holds."""
         hashes = {"dataset_digest": self.dataset_digest, "pairs_sha256": self.pairs_sha256}
         return {"recipe": self.recipe, **hashes}
 
     @property
     def folder(self) -> Path:
-        """Where its pictures lie once they are rendered; another recipe lies elsewhere."""
+        """Name the folder of the rendered pictures; another recipe has another folder."""
         key = hashlib.sha256(canonical_json(self.recipe)).hexdigest()[:16]
         return cache_folder() / f"{self.name}-{key}"
 
     def open(self, progress: Callable[[int, bool], None] | None = None) -> Dataset:
-        """The set from the cache; what is missing there is rendered first.
+        """Open the set from the cache; what is missing there is rendered first.
 
         Args:
             progress: as for `edgeswap_compress.data.render_dataset`.
@@ -88,46 +88,45 @@ class HeldOutSet:
     def _render(self, progress: Callable[[int, bool], None] | None) -> Dataset:
         try:
             from edgeswap_compress.data.dataset_rendering import render_dataset
-            from edgeswap_compress.data.render.renderer import RENDERER_VERSION
         except ModuleNotFoundError as error:
             raise InvalidEvaluation(
                 f"the held-out set '{self.name}' is not in the cache and rendering it needs "
                 f"{error.name}: python -m pip install 'edgeswap[data]'"
             ) from error
-        rendered_with = {
-            "renderer_version": RENDERER_VERSION,
-            "assets": {name: PACKAGES[name].sha256 for name in RENDERING},
-        }
-        for what, found in rendered_with.items():
-            if self.recipe[what] != found:
-                raise OutdatedSet(self.name, what, expected=self.recipe[what], found=found)
-        settings = GroupSettings(**self.recipe["settings"])
+        assets = {name: PACKAGES[name].sha256 for name in RENDERING}
+        if self.recipe["assets"] != assets:
+            raise OutdatedSet(self.name, "assets", expected=self.recipe["assets"], found=assets)
+        version = self.recipe["renderer_version"]
+        if version not in RENDERERS:
+            known = list(RENDERERS)
+            raise OutdatedSet(self.name, "renderer_version", expected=version, found=known)
+        settings = GroupSettings.recorded(self.recipe["settings"], version)
         return render_dataset(self.folder, settings, self.recipe["groups"], progress=progress)
 
 
 def set_names() -> list[str]:
-    """Names of the published sets."""
+    """List the names of the published sets."""
     return sorted(path.stem for path in _FOLDER.glob("*.json"))
 
 
 def held_out_set(name: str) -> HeldOutSet:
-    """A published set by its name.
+    """Find a published set by its name.
 
     Raises:
         InvalidEvaluation: there is none of that name.
     """
     if name not in set_names():
         raise InvalidEvaluation(f"no held-out set '{name}': expected one of {set_names()}")
-    return HeldOutSet(name=name, **json.loads((_FOLDER / f"{name}.json").read_text("utf-8")))
+    return HeldOutSet(name=name, **read_json(_FOLDER / f"{name}.json"))
 
 
 def is_published(dataset_digest: str) -> bool:
-    """Whether these are, bit for bit, the pictures of a published set."""
+    """Tell whether these are, bit for bit, the pictures of a published set."""
     return any(held_out_set(name).dataset_digest == dataset_digest for name in set_names())
 
 
 def deviation(dataset: Dataset) -> str | None:
-    """What to tell of a published set whose pictures came out otherwise; None of any other."""
+    """Describe how the pictures of a published set differ from the published ones, or None."""
     for published in map(held_out_set, set_names()):
         if published.recipe == dataset.recipe and published.dataset_digest != dataset.digest:
             return (

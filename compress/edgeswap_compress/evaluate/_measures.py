@@ -1,4 +1,4 @@
-"""What is measured of one kind of picture, pair by pair, before anything is averaged."""
+"""Measures of one kind of picture, pair by pair, before anything is averaged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Row:
+class PictureMeasures:
     """Measures of one kind of picture, one entry a pair.
 
     Attributes:
@@ -39,26 +39,26 @@ class Row:
     embeddings: NDArray[np.floating]
 
     @classmethod
-    def joined(cls, parts: Sequence[Row]) -> Row:
-        """One row of several batches."""
+    def joined(cls, parts: Sequence[PictureMeasures]) -> PictureMeasures:
+        """Join the rows of several batches."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
 
 def means(values: Values, n: int | None = None) -> Ratio:
-    """The mean of one value a pair; of n pairs those beyond the values are left out of it."""
+    """Average one value for each pair; of n pairs those beyond the values are left out."""
     missing = (n or len(values)) - len(values)
     return np.pad(values, (0, missing)), np.pad(np.ones(len(values)), (0, missing))
 
 
 def measures(
-    row: Row,
-    truth: Row,
-    unchanged: Row,
+    row: PictureMeasures,
+    truth: PictureMeasures,
+    unchanged: PictureMeasures,
     gallery: NDArray[np.floating],
     pairs: PairList,
 ) -> dict[str, Ratio]:
-    """Every metric of a row that is a ratio of sums over pairs: see `_report.METRICS`.
+    """Compute every metric of a row that is a ratio of sums over pairs, see `METRICS`.
 
     Args:
         row: whose.

@@ -1,10 +1,9 @@
-"""Checkpoints and bundles behind one face: crops and noise in, swapped crops out."""
+"""Checkpoints and bundles behind one interface: crops and noise in, swapped crops out."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from edgeswap_compress.data.shards import KIND as DATASET
-from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
+from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.bundle.schedules import choose_schedule
+from edgeswap_runtime.errors import BadFolder
 from edgeswap_runtime.faces.align import to_uint8
-from edgeswap_runtime.files import canonical_json, sha256_file
+from edgeswap_runtime.files import canonical_json, require_folder, sha256_file
+from edgeswap_runtime.strict_json import JsonError, read_json
 from edgeswap_runtime.swapper import Swapper
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What a report says of the model it judges.
+    """Facts about a judged model, for the report.
 
     Attributes:
         kind: "checkpoint" or "bundle".
@@ -88,22 +89,23 @@ class Sampling:
 
 
 class SwapModel(Protocol):
-    """A swap model, ready to run."""
+    """Swap model, opened and ready to run."""
 
     @property
     def facts(self) -> ModelFacts:
-        """What it is."""
+        """Give its facts."""
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
-        """Each target with the inner face of its source, not pasted.
+        """Swap the inner face of each source into its target, not pasted.
 
         Args:
-            targets, sources: (N, R, R, 3) uint8, RGB, aligned.
+            targets: (N, R, R, 3) uint8, RGB, aligned.
+            sources: of the same shape.
             noise: (N, C, S, S) standard normal.
         """
 
     def reconstruct(self, crops: Crops) -> Crops | None:
-        """Crops through the model's autoencoder alone; None where that cannot be told apart."""
+        """Encode and decode crops by the autoencoder; None where that cannot be told apart."""
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def open_model(path: Path | str, sampling: Sampling) -> Iterator[SwapModel]:
     """Open a checkpoint in torch or a bundle in the runtime.
 
     Raises:
-        NotAModel: the folder is neither.
+        BadFolder: the folder is neither.
         InvalidEvaluation, InvalidRequest: the model cannot be sampled as asked.
         InvalidCheckpoint, BadBundle: it is damaged.
     """
@@ -123,22 +125,26 @@ def open_model(path: Path | str, sampling: Sampling) -> Iterator[SwapModel]:
         yield CheckpointModel(folder, sampling)
 
 
+MAKE = "edgeswap train (a checkpoint) or edgeswap export (a bundle)"
+
+
 def model_kind(folder: Path) -> str:
-    """What a folder holds, "checkpoint" or "bundle".
+    """Tell what a folder holds, "checkpoint" or "bundle".
 
     Raises:
-        NotAModel: neither.
+        BadFolder: neither.
     """
+    require_folder(folder, what="model", holds=("swap.json", "manifest.json"), make=MAKE)
     if (folder / "swap.json").is_file():
         return "checkpoint"
-    if not (folder / "manifest.json").is_file():
-        raise NotAModel(folder)
     try:
-        raw = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        raw = read_json(folder / "manifest.json")
+    except JsonError:
         return "bundle"  # a damaged one, as opening it will tell
     if isinstance(raw, dict) and raw.get("kind") == DATASET:
-        raise NotAModel(folder, "a dataset")
+        raise BadFolder(
+            folder, what="model", expected="a checkpoint or a bundle", found="a dataset", make=MAKE
+        )
     return "bundle"
 
 
@@ -181,7 +187,7 @@ class CheckpointModel:
         )
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
-        """As `SwapModel.swap`, in one batch."""
+        """Swap as `SwapModel.swap`, in one batch."""
         import torch
 
         from edgeswap_compress.fit.latent_cache import to_tensor
@@ -196,7 +202,7 @@ class CheckpointModel:
         return _to_crops(output.crops)
 
     def reconstruct(self, crops: Crops) -> Crops:
-        """As `SwapModel.reconstruct`."""
+        """Encode and decode crops, see `SwapModel.reconstruct`."""
         import torch
 
         from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
@@ -260,7 +266,7 @@ class BundleModel:
         )
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
-        """As `SwapModel.swap`."""
+        """Swap as `SwapModel.swap`, crop by crop."""
         swapped = [
             self._swapper.swap_crop(
                 target, self._swapper.identity_of_crops([source]), noise=start[None]
@@ -270,7 +276,7 @@ class BundleModel:
         return np.stack(swapped)
 
     def reconstruct(self, crops: Crops) -> Crops | None:
-        """None: a bundle's decoder only knows samples; its checkpoint tells."""
+        """Give None: a bundle's decoder takes samples, not latents."""
         return None
 
 
@@ -279,7 +285,7 @@ def _sampler_name(scheduler: Any) -> str:
 
 
 def _folder_sha256(folder: Path) -> str:
-    """Hash over the names and contents of all files of a folder."""
+    """Hash the names and contents of all files of a folder."""
     files = {
         path.relative_to(folder).as_posix(): sha256_file(path)
         for path in sorted(folder.rglob("*"))
@@ -289,5 +295,5 @@ def _folder_sha256(folder: Path) -> str:
 
 
 def _to_crops(tensor: Any) -> Crops:
-    """(N, 3, R, R) in [-1, 1] to (N, R, R, 3) uint8, rounded as the runtime does."""
+    """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does."""
     return to_uint8((tensor.permute(0, 2, 3, 1).numpy() + 1) * np.float32(127.5))

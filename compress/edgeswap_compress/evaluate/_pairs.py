@@ -1,4 +1,4 @@
-"""Which held-out triplets are judged, in what order, and the hash that proves it."""
+"""List of the held-out pairs that are judged, in order, and its hash."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ class HeldOut(Protocol):
 
     @property
     def identities(self) -> int:
-        """K, the people of each group; no two groups share one."""
+        """Count the people of each group, K; no two groups share one."""
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """Everything that decides its pictures but the machine that renders them, as JSON."""
+        """Give everything that decides its pictures but the machine that renders them, as JSON."""
 
     @property
     def digest(self) -> str:
-        """Stands for every pixel of the dataset."""
+        """Hash every pixel of the dataset."""
 
     def __len__(self) -> int:
-        """Number of groups."""
+        """Count the groups."""
 
     def images(self, group: int, /) -> NDArray[np.uint8]:
-        """(K + K*K, R, R, 3) RGB."""
+        """Read the pictures of a group: (K + K*K, R, R, 3) RGB."""
 
     def masks(self, group: int, /) -> NDArray[np.uint8]:
-        """(K + K*K, R, R), inner face, 0..255."""
+        """Read the masks of a group: (K + K*K, R, R), inner face, 0..255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ class PairList:
 
     @property
     def sha256(self) -> str:
-        """Hash of the pairs, their order and the dataset's recipe.
+        """Hash the pairs, their order and the dataset's recipe.
 
         No pixel enters it: renders of one recipe share it though another machine's may differ in
         the last bit, which is what the dataset's digest tells.
@@ -80,17 +80,17 @@ class PairList:
 
     @property
     def source_person(self) -> NDArray[np.int64]:
-        """(n,) position of each pair's source person in the gallery, group * K + a."""
+        """Give the position (n,) of each pair's source person in the gallery, group * K + a."""
         return self.group * self.identities + self.source
 
     @property
     def target_person(self) -> NDArray[np.int64]:
-        """(n,) position of each pair's target person in the gallery, group * K + b."""
+        """Give the position (n,) of each pair's target person in the gallery, group * K + b."""
         scene = (self.target - self.identities) // self.identities
         return self.group * self.identities + scene
 
     def first(self, limit: int | None) -> PairList:
-        """The first pairs of the list, all of them when None.
+        """Take the first pairs of the list, all of them when None.
 
         Raises:
             InvalidEvaluation: there are fewer, or none is asked for.
@@ -101,12 +101,12 @@ class PairList:
         return self.pick(slice(limit))
 
     def pick(self, which: slice | NDArray[np.int64]) -> PairList:
-        """Some of the pairs, in the order given."""
+        """Take some of the pairs, in the order given."""
         chosen = {name: getattr(self, name)[which] for name in ("group", "target", "truth")}
         return dataclasses.replace(self, source=self.source[which], **chosen)
 
     def noise(self, seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Standard normal start of each pair's sampling, (n, *shape).
+        """Draw the standard normal start of each pair's sampling, (n, *shape).
 
         A function of the seed and the pair alone, so that any model of these latents, at any batch
         size and limit, starts each pair from the same noise.
@@ -144,7 +144,7 @@ def check_limit(limit: int | None, pairs: int) -> None:
 
 
 def held_out_pairs(dataset: HeldOut) -> PairList:
-    """Every triplet (untouched person b, source view of another person a) of a dataset.
+    """List every pair (untouched person b, source view of another person a) of a dataset.
 
     The order goes round the groups, and round the people within them, so that the first n pairs
     show as many different people as n pairs can.

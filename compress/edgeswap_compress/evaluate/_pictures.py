@@ -21,8 +21,8 @@ _WHOLE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # a crop pasted onto a cr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Triplets:
-    """What the pairs of a list show.
+class TripletPictures:
+    """Pictures of the pairs of a list.
 
     Attributes:
         target, truth, source: (n, R, R, 3) uint8 RGB.
@@ -35,8 +35,8 @@ class Triplets:
     masks: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, dataset: HeldOut, pairs: PairList) -> Triplets:
-        """The pictures of a dataset's pairs."""
+    def of(cls, dataset: HeldOut, pairs: PairList) -> TripletPictures:
+        """Read the pictures of a dataset's pairs."""
 
         def pictures(positions: NDArray[np.int64]) -> Crops:
             return np.stack(
@@ -54,9 +54,9 @@ class Triplets:
             masks=np.stack(masks),
         )
 
-    def __getitem__(self, which: NDArray[np.int64] | slice) -> Triplets:
-        """Some of them."""
-        return Triplets(
+    def __getitem__(self, which: NDArray[np.int64] | slice) -> TripletPictures:
+        """Take some of the pairs."""
+        return TripletPictures(
             target=self.target[which],
             truth=self.truth[which],
             source=self.source[which],
@@ -68,17 +68,17 @@ class Triplets:
 
     @property
     def inside(self) -> NDArray[np.float64]:
-        """(n, R, R), 1 in the inner face."""
+        """Give the inner face: (n, R, R), 1 inside."""
         return self.masks / 255.0
 
     @property
     def outside(self) -> NDArray[np.float64]:
-        """(n, R, R), 1 where target and truth are one."""
+        """Give where target and truth are the same: (n, R, R), 1 there."""
         return (self.masks == 0).astype(np.float64)
 
 
 def pasted(crops: Crops, targets: Crops, mask: Mask) -> Crops:
-    """Crops blended into their targets by a model's mask, as the runtime does it in a picture."""
+    """Paste crops into their targets by a model's mask, as the runtime does in a picture."""
     results = np.array(targets)
     for result, crop in zip(results, crops, strict=True):
         paste(result, crop.astype(np.float32), _WHOLE, mask)
@@ -86,6 +86,6 @@ def pasted(crops: Crops, targets: Crops, mask: Mask) -> Crops:
 
 
 def people(dataset: HeldOut) -> Crops:
-    """(groups * K, R, R, 3) source views of everybody, in the order of `PairList.source_person`."""
+    """Collect everybody's source view (groups * K, R, R, 3), as `PairList.source_person` counts."""
     k = dataset.identities
     return np.concatenate([dataset.images(group)[:k] for group in range(len(dataset))])

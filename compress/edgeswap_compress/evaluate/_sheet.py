@@ -1,14 +1,14 @@
-"""The contact sheet of an evaluation: best, median and worst swaps beside source and truth."""
+"""Contact sheet of an evaluation: best, median and worst swaps beside source and truth."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.pictures.sheet import draw_sheet, side_by_side
 from edgeswap_runtime.pictures.write import SWAPPED, save_marked
 
 if TYPE_CHECKING:
@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_compress.evaluate._pairs import HeldOut, PairList
-    from edgeswap_compress.evaluate.report import Report
+    from edgeswap_compress.evaluate.report import EvaluationReport
 
 COLUMNS = ("source", "target", "swap", "truth")
-_TILE_PX = 144
-_TEXT_PX = 16
-_GAP_PX = 12
 
 
 def require_new_png(path: Path) -> None:
@@ -43,7 +40,7 @@ def require_new_png(path: Path) -> None:
 
 
 def chosen_cases(psnr_db: NDArray[np.float64], rows: int) -> dict[str, NDArray[np.int64]]:
-    """Which pairs to show, by PSNR inside the face.
+    """Choose the pairs to show, by PSNR inside the face.
 
     Args:
         psnr_db: (n,).
@@ -61,8 +58,10 @@ def chosen_cases(psnr_db: NDArray[np.float64], rows: int) -> dict[str, NDArray[n
     return {"best": best, "median": between[start : start + rows], "worst": worst}
 
 
-def contact_sheet(dataset: HeldOut, report: Report, *, rows: int = 6) -> Image.Image:
-    """Best, median and worst swaps side by side, a block of four columns each.
+def contact_sheet(
+    dataset: HeldOut, report: EvaluationReport, *, rows: int = 6
+) -> NDArray[np.uint8]:
+    """Draw best, median and worst swaps side by side, a block of four columns each.
 
     Args:
         dataset: the one that was judged.
@@ -70,31 +69,24 @@ def contact_sheet(dataset: HeldOut, report: Report, *, rows: int = 6) -> Image.I
         rows: swaps of each kind.
 
     Returns:
-        an RGB picture; every swap is labeled with its PSNR inside the face and the judge's
+        (H, W, 3) uint8 RGB; every swap is labeled with its PSNR inside the face and the judge's
         distance to the source person.
     """
     cases = chosen_cases(report.values["psnr_face_db"], rows)
-    pitch = _TILE_PX + _TEXT_PX
-    block = _TILE_PX * len(COLUMNS) + _GAP_PX
-    height = 2 * _TEXT_PX + pitch * max(len(which) for which in cases.values())
-    sheet = Image.new("RGB", (block * len(cases) - _GAP_PX, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(12)
-    for number, (kind, which) in enumerate(cases.items()):
-        left = number * block
-        draw.text((left + 4, 0), f"{kind} by PSNR inside the face", "black", font)
-        for column, title in enumerate(COLUMNS):
-            draw.text((left + column * _TILE_PX + 4, _TEXT_PX), title, "black", font)
-        for row, case in enumerate(which):
-            top = 2 * _TEXT_PX + row * pitch
-            for column, tile in enumerate(_tiles(dataset, report, int(case))):
-                sheet.paste(tile, (left + column * _TILE_PX, top))
-            label = _label(report, int(case))
-            draw.text((left + 4, top + _TILE_PX), label, "black", font)
-    return sheet
+    blocks = [
+        draw_sheet(
+            [_tiles(dataset, report, int(case)) for case in which],
+            titles=COLUMNS,
+            captions=[_label(report, int(case)) for case in which],
+            heading=f"{kind} by PSNR inside the face",
+        )
+        for kind, which in cases.items()
+        if len(which)
+    ]
+    return side_by_side(blocks)
 
 
-def write_sheet(path: Path, dataset: HeldOut, report: Report, *, rows: int = 6) -> None:
+def write_sheet(path: Path, dataset: HeldOut, report: EvaluationReport, *, rows: int = 6) -> None:
     """Write `contact_sheet` as PNG, marked as generated.
 
     Raises:
@@ -104,24 +96,18 @@ def write_sheet(path: Path, dataset: HeldOut, report: Report, *, rows: int = 6) 
     save_marked(path, contact_sheet(dataset, report, rows=rows), SWAPPED)
 
 
-def _tiles(dataset: HeldOut, report: Report, case: int) -> list[Image.Image]:
+def _tiles(dataset: HeldOut, report: EvaluationReport, case: int) -> list[NDArray[np.uint8]]:
     pairs: PairList = report.pairs
     images = dataset.images(int(pairs.group[case]))
-    pictures = (
+    return [
         images[pairs.source[case]],
         images[pairs.target[case]],
         report.swaps[case],
         images[pairs.truth[case]],
-    )
-    return [
-        Image.fromarray(np.ascontiguousarray(picture)).resize(
-            (_TILE_PX, _TILE_PX), Image.Resampling.BICUBIC
-        )
-        for picture in pictures
     ]
 
 
-def _label(report: Report, case: int) -> str:
+def _label(report: EvaluationReport, case: int) -> str:
     values = report.values
     found = ", Top-1" if values["id_top1"][case] else ""
     return (

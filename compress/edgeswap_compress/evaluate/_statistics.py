@@ -1,4 +1,4 @@
-"""From measures of single pairs to figures of all of them, with 95 % intervals.
+"""Statistics: figures with 95 % intervals from the measures of single pairs.
 
 Pairs of one cluster share people and scenes and are no independent evidence, so the bootstrap draws
 whole clusters, not pairs. Source: Efron and Tibshirani, "An introduction to the bootstrap", 1993,
@@ -39,7 +39,7 @@ class Score:
 def resample_counts(
     clusters: int, resamples: int, rng: np.random.Generator
 ) -> NDArray[np.int64] | None:
-    """How often each cluster occurs in each bootstrap resample: (resamples, clusters).
+    """Draw how often each cluster occurs in each bootstrap resample: (resamples, clusters).
 
     None where there is one cluster only: nothing can be said of the spread then.
     """
@@ -54,7 +54,7 @@ def score(
     clusters: NDArray[np.int64],
     counts: NDArray[np.int64] | None,
 ) -> Score:
-    """A ratio of sums over pairs (a mean, where denominators are 1) with its 95 % interval.
+    """Compute a ratio of sums over pairs (a mean where denominators are 1) and its interval.
 
     Args:
         numerators: (n,) one a pair.
@@ -91,7 +91,7 @@ class Gaussians:
         clusters: NDArray[np.int64],
         counts: NDArray[np.int64],
     ) -> Gaussians:
-        """One for each row of counts.
+        """Fit one distribution for each row of counts.
 
         Args:
             features: (n, D).
@@ -113,7 +113,7 @@ class Gaussians:
 
 
 def frechet_distances(one: Gaussians, other: Gaussians) -> Values:
-    """Fréchet distance of normal distributions, squared as the FID is: (...,), at least 0.
+    """Compute the squared Fréchet distance of normal distributions: (...,), at least 0.
 
     |m1 - m2|² + tr(C1 + C2 - 2 (C1^½ C2 C1^½)^½), whose last term has the trace of (C1 C2)^½ but
     symmetric matrices all along, so that eigenvalues of symmetric matrices are enough.
@@ -136,7 +136,7 @@ def frechet_score(
     clusters: NDArray[np.int64],
     counts: NDArray[np.int64] | None,
 ) -> Score:
-    """Fréchet distance between features and references, each fitted by a normal distribution.
+    """Compute the Fréchet distance between features and references, fitted by normals.
 
     Fewer rows than twice the dimensions give a distance of sampling noise and thus no value. Above
     that it is still biased upwards, the more the fewer rows: compare only distances of one pair
@@ -144,7 +144,8 @@ def frechet_score(
     therefore the interval is that of the resamples, shifted so that their mean is the value.
 
     Args:
-        features, references: (n, D), row i of both from pair i, resampled together.
+        features: (n, D), row i from pair i.
+        references: (n, D), likewise; the rows of both are resampled together.
         clusters: (n,) each row's cluster, 0..C-1.
         counts: from `resample_counts`; at most `FRECHET_RESAMPLES` of it are used.
     """

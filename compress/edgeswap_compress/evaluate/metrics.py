@@ -1,4 +1,4 @@
-"""Measures of a swap, as pure numpy functions; nothing here knows of models or datasets.
+"""Metrics of swaps, as pure numpy functions.
 
 Pictures are (N, H, W, 3) uint8, RGB. Weights are (N, H, W) float, 0..1. Every measure gives one
 number a picture, so that intervals can be bootstrapped afterwards.
@@ -28,7 +28,7 @@ _BINOMIAL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 
 
 def psnr(pictures: Pictures, references: Pictures, weights: Weights) -> Values:
-    """Peak signal-to-noise ratio over the weighted pixels and all three channels.
+    """Compute the peak signal-to-noise ratio over the weighted pixels and all three channels.
 
     Returns:
         (N,) decibels of 255, at most `PSNR_LIMIT_DB`.
@@ -44,7 +44,7 @@ def psnr(pictures: Pictures, references: Pictures, weights: Weights) -> Values:
 
 
 def ssim(pictures: Pictures, references: Pictures, weights: Weights) -> Values:
-    """Structural similarity of the luma, its map averaged over the weighted pixels.
+    """Compute the structural similarity of the luma, averaged over the weighted pixels.
 
     Returns:
         (N,) in -1..1; 1 for identical pictures.
@@ -70,7 +70,7 @@ def ssim(pictures: Pictures, references: Pictures, weights: Weights) -> Values:
 
 
 def fine_energy(pictures: Pictures, weights: Weights) -> Values:
-    """Energy of the finest scale of the luma: what a 5-tap binomial blur takes away, squared.
+    """Compute the energy of the luma's finest scale, which a 5-tap binomial blur takes away.
 
     Returns:
         (N,) squared gray levels, averaged over the weighted pixels. Over the same of the truth it
@@ -87,7 +87,7 @@ def fine_energy(pictures: Pictures, weights: Weights) -> Values:
 
 
 def distances(embeddings: NDArray[np.floating], gallery: NDArray[np.floating]) -> Values:
-    """Euclidean distances (N, M) between (N, D) and (M, D).
+    """Compute Euclidean distances (N, M) between (N, D) and (M, D).
 
     Differences are taken before squaring, so that equal vectors are at exactly 0 and equal rows
     get equal distances: comparisons between them are strict.
@@ -98,14 +98,14 @@ def distances(embeddings: NDArray[np.floating], gallery: NDArray[np.floating]) -
 
 
 def cosines(embeddings: NDArray[np.floating], others: NDArray[np.floating]) -> Values:
-    """Cosine similarity of each row of (N, D) with the same row of (N, D): (N,), -1..1."""
+    """Compute the cosine similarity of each row of (N, D) with the same row of (N, D): (N,)."""
     a, b = np.asarray(embeddings, np.float64), np.asarray(others, np.float64)
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     return np.clip((a * b).sum(-1) / lengths, -1.0, 1.0)
 
 
 def ranks(to_gallery: Values, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many others of the gallery are as near as the wanted entry: 0 means it is the nearest.
+    """Count the others of the gallery that are as near as the wanted entry: 0 is the nearest.
 
     Args:
         to_gallery: (N, M) distances.
@@ -125,10 +125,11 @@ def landmark_error(
     references: NDArray[np.floating],
     eye_distances: NDArray[np.floating],
 ) -> Values:
-    """Mean distance of landmarks to those of a reference, in eye distances.
+    """Compute the mean distance of landmarks to those of a reference, in eye distances.
 
     Args:
-        landmarks, references: (N, P, 2), pixels.
+        landmarks: (N, P, 2), pixels.
+        references: (N, P, 2), pixels.
         eye_distances: (N,) between the eye centers of the reference, pixels.
 
     Returns:
@@ -142,7 +143,7 @@ def landmark_error(
 
 
 def pixel_spread(pictures: NDArray[np.uint8], weights: Weights) -> Values:
-    """How far pictures of one thing differ: standard deviation of each pixel, averaged.
+    """Compute how far pictures of one thing differ: the deviation of each pixel, averaged.
 
     Args:
         pictures: (S, N, H, W, 3), S of each.
@@ -159,7 +160,7 @@ def pixel_spread(pictures: NDArray[np.uint8], weights: Weights) -> Values:
 
 
 def embedding_spread(embeddings: NDArray[np.floating]) -> Values:
-    """Root of the mean squared distance of (S, N, D) embeddings to their mean over S: (N,).
+    """Compute the root mean squared distance of (S, N, D) embeddings to their mean over S: (N,).
 
     Of the sample, as `pixel_spread`.
     """
@@ -177,7 +178,7 @@ def _weighted_mean(maps: NDArray[np.float64], weights: Weights) -> Values:
 
 
 def _filtered(maps: NDArray[np.float64], taps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, H, W) convolved with a symmetric kernel along both axes, borders mirrored."""
+    """Convolve (N, H, W) with a symmetric kernel along both axes, borders mirrored."""
     reach = len(taps) // 2
     for axis in (1, 2):
         pad = [(0, 0)] * 3

@@ -1,4 +1,4 @@
-"""What an evaluation found: scores with intervals, as flat JSON and as a table.
+"""Report of an evaluation: scores with intervals, as flat JSON and as a table.
 
 The swap that is judged is the pasted one, because that is what a user gets; the row `unpasted`
 shows what the model itself makes of the whole crop.
@@ -72,8 +72,8 @@ dtype that was taken. Who quotes a score quotes these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Report:
-    """What an evaluation found of one model.
+class EvaluationReport:
+    """Scores of one model, and everything they depend on.
 
     Attributes:
         model: what was judged.
@@ -94,9 +94,11 @@ class Report:
     values: dict[str, NDArray[np.float64]]
 
     def to_json(self) -> dict[str, Any]:
-        """One flat object: the facts, then `metric`, `metric_lo`, `metric_hi` of the swap, and the
-        same of every other row after the row's name and an underscore. What cannot be told from so
-        few pairs is None."""
+        """Convert to one flat JSON object.
+
+        The facts, then `metric`, `metric_lo`, `metric_hi` of the swap, and the same of every other
+        row after the row's name and an underscore. What cannot be told from so few pairs is None.
+        """
         flat = dict(self.facts)
         for row, scores in self.rows.items():
             prefix = "" if row == JUDGED else f"{row}_"
@@ -107,9 +109,12 @@ class Report:
         return flat
 
 
-def table(reports: Sequence[Report]) -> str:
-    """Metrics down; across first the swaps of every report, with 95 % intervals, then the other
-    rows, which are the same in all of them."""
+def table(reports: Sequence[EvaluationReport]) -> str:
+    """Draw a table of reports, one metric a line.
+
+    The columns are the swaps of every report, with 95 % intervals, and then the other rows, which
+    are the same in all of them.
+    """
     first, several = reports[0], len(reports) > 1
     columns = [
         (f"{report.model.steps} steps" if several else JUDGED, report.rows[JUDGED])

@@ -1,8 +1,7 @@
-"""Judging swap models on held-out triplets whose exact truth is known."""
+"""Evaluation of swap models on held-out triplets whose exact truth is known."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +10,23 @@ import numpy as np
 from edgeswap_compress.evaluate import metrics
 from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation
 from edgeswap_compress.evaluate._held_out import is_published
-from edgeswap_compress.evaluate._measures import Row, means, measures
+from edgeswap_compress.evaluate._measures import PictureMeasures, means, measures
 from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
-from edgeswap_compress.evaluate._pictures import Triplets, pasted, people
+from edgeswap_compress.evaluate._pictures import TripletPictures, pasted, people
 from edgeswap_compress.evaluate._statistics import frechet_score, resample_counts, score
+from edgeswap_compress.evaluate.config import SPREAD_PAIRS, EvaluateConfig
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
-from edgeswap_compress.evaluate.report import JUDGED, Report
+from edgeswap_compress.evaluate.report import JUDGED, EvaluationReport
 from edgeswap_runtime.faces.align import TEMPLATE_96
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from edgeswap_compress.evaluate._measures import Ratio
-    from edgeswap_compress.evaluate._models import ModelFacts, SwapModel
+    from edgeswap_compress.evaluate._models import ModelFacts, Sampling, SwapModel
     from edgeswap_compress.evaluate._statistics import Score
     from edgeswap_compress.evaluate.judges.dlib import Judge
     from edgeswap_compress.evaluate.judges.landmarks import Landmarker
@@ -33,45 +34,11 @@ if TYPE_CHECKING:
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
     Progress = Callable[[int, int, str], None]
 
-SPREAD_PAIRS = 32
-"""On how many pairs the diversity over seeds is measured."""
-
 _TEMPLATE_TOLERANCE_PX = 0.5  # at 96 px: a shift that no measure below would notice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateConfig:
-    """On what to judge, and how closely.
-
-    Attributes:
-        limit: only the first so many pairs of the list.
-        batch_size: pairs at a time; changes no figure.
-        seed: of the noise and of the bootstrap.
-        seeds: noises for each of the first `SPREAD_PAIRS` pairs, for the diversity; 1 leaves that
-            out.
-        resamples: of the bootstrap.
-        pairs_sha256: refuse any other pair list.
-        threads: of the judges; their own choice when None.
-    """
-
-    limit: int | None = None
-    batch_size: int = 16
-    seed: int = 0
-    seeds: int = 4
-    resamples: int = 2000
-    pairs_sha256: str | None = None
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, low in (("batch_size", 1), ("seed", 0), ("seeds", 1), ("resamples", 100)):
-            if getattr(self, name) < low:
-                raise InvalidEvaluation(f"{name} {getattr(self, name)}: expected {low} or more")
-        if self.threads is not None and self.threads < 1:
-            raise InvalidEvaluation(f"threads {self.threads}: expected 1 or more")
-
-
 class Evaluation:
-    """The pairs of a held-out set before their judges; any number of models are judged on them.
+    """Evaluation of any number of models on the pairs of one held-out set.
 
     Every model starts a pair from the same noise, so that two reports differ by their models alone.
 
@@ -104,10 +71,12 @@ class Evaluation:
         self._size = dataset.images(0).shape[1]
         self._judge = judge or self._dlib()
         self._landmarker = landmarker or self._face_mesh()
-        self._shown = Triplets.of(dataset, self.pairs)
-        self._of_models: dict[tuple[str, str], dict[str, Row]] = {}
+        self._shown = TripletPictures.of(dataset, self.pairs)
+        self._of_models: dict[tuple[str, str], dict[str, PictureMeasures]] = {}
 
-    def judge(self, model: SwapModel, *, teacher: Report | None = None) -> Report:
+    def judge(
+        self, model: SwapModel, *, teacher: EvaluationReport | None = None
+    ) -> EvaluationReport:
         """Judge a model by what its swaps look like beside the exact truth.
 
         Args:
@@ -141,7 +110,7 @@ class Evaluation:
         scores = self._scores(rows, ratios)
         if teacher is not None:
             scores["teacher"] = teacher.rows[JUDGED]
-        return Report(
+        return EvaluationReport(
             model=model.facts,
             facts=self._facts(model.facts, teacher),
             rows=scores,
@@ -157,7 +126,7 @@ class Evaluation:
 
     @cached_property
     def _gallery(self) -> NDArray[np.floating]:
-        """(groups * K, D) everybody's embedding, in the order of `PairList.source_person`."""
+        """Embed everybody: (groups * K, D), in the order of `PairList.source_person`."""
         found: NDArray[np.floating] = self._each(
             "looking at the gallery", self._judge.embed, people(self.dataset)
         )
@@ -171,13 +140,13 @@ class Evaluation:
         return found
 
     @cached_property
-    def _bounds(self) -> dict[str, Row]:
-        """The ceiling and the floor that are the same for all models."""
+    def _bounds(self) -> dict[str, PictureMeasures]:
+        """Measure the ceiling and the floor that are the same for all models."""
         shown = {"truth": self._shown.truth, "target": self._shown.target}
         return {name: self._row(name, pictures) for name, pictures in shown.items()}
 
-    def _bounds_of(self, model: SwapModel) -> dict[str, Row]:
-        """Ceilings and floors that depend on the model's mask and autoencoder."""
+    def _bounds_of(self, model: SwapModel) -> dict[str, PictureMeasures]:
+        """Measure ceilings and floors that depend on the model's mask and autoencoder."""
         key = model.facts.sha256, model.facts.precision
         if key not in self._of_models:
             mask, target = model.facts.mask, self._shown.target
@@ -193,9 +162,9 @@ class Evaluation:
         return self._of_models[key]
 
     def _scores(
-        self, rows: dict[str, Row], ratios: dict[str, dict[str, Ratio]]
+        self, rows: dict[str, PictureMeasures], ratios: dict[str, dict[str, Ratio]]
     ) -> dict[str, dict[str, Score]]:
-        """Every row's scores, with intervals from resampled groups."""
+        """Compute every row's scores, with intervals from resampled groups."""
         groups, clusters = np.unique(self.pairs.group, return_inverse=True)
         rng = np.random.default_rng(self.config.seed)
         counts = resample_counts(len(groups), self.config.resamples, rng)
@@ -212,7 +181,7 @@ class Evaluation:
         }
 
     def _diversity(self, model: SwapModel, swaps: Crops) -> dict[str, Ratio]:
-        """How the first pairs' swaps differ from noise to noise."""
+        """Measure how the first pairs' swaps differ from noise to noise."""
         if self.config.seeds == 1:
             return {}
         n, total = min(SPREAD_PAIRS, len(self.pairs)), len(self.pairs)
@@ -228,8 +197,10 @@ class Evaluation:
             "diversity_identity": means(identities, total),
         }
 
-    def _likeness(self, swaps: Crops, swap: Row, teacher: Report) -> dict[str, Ratio]:
-        """How near the swaps are to a teacher's."""
+    def _likeness(
+        self, swaps: Crops, swap: PictureMeasures, teacher: EvaluationReport
+    ) -> dict[str, Ratio]:
+        """Measure how near the swaps are to a teacher's."""
 
         def compare(which: NDArray[np.int64]) -> NDArray[np.float64]:
             inside = self._shown[which].inside
@@ -242,7 +213,7 @@ class Evaluation:
         }
 
     def _swaps(self, model: SwapModel, pairs: PairList, seed: int) -> Crops:
-        """(n, R, R, 3) the first pairs' swaps, not pasted."""
+        """Swap the pairs, not pasted: (n, R, R, 3)."""
         shape = model.facts.latent_shape
 
         def swap(which: NDArray[np.int64]) -> Crops:
@@ -251,11 +222,11 @@ class Evaluation:
 
         return self._each(f"swapping, seed {seed}", swap, np.arange(len(pairs)))
 
-    def _row(self, name: str, pictures: Crops) -> Row:
-        def measure(which: NDArray[np.int64]) -> Row:
+    def _row(self, name: str, pictures: Crops) -> PictureMeasures:
+        def measure(which: NDArray[np.int64]) -> PictureMeasures:
             shown, beside = pictures[which], self._shown[which]
             landmarks = self._truth_landmarks[which]
-            return Row(
+            return PictureMeasures(
                 psnr_face_db=metrics.psnr(shown, beside.truth, beside.inside),
                 ssim_face=metrics.ssim(shown, beside.truth, beside.inside),
                 psnr_outside_db=metrics.psnr(shown, beside.target, beside.outside),
@@ -268,13 +239,15 @@ class Evaluation:
                 embeddings=self._judge.embed(shown),
             )
 
-        return Row.joined(self._parts(f"judging {name}", measure, np.arange(len(pictures))))
+        return PictureMeasures.joined(
+            self._parts(f"judging {name}", measure, np.arange(len(pictures)))
+        )
 
     def _each(self, text: str, function: Callable[[Any], Any], items: Any) -> Any:
         return np.concatenate(self._parts(text, function, items))
 
     def _parts(self, text: str, function: Callable[[Any], Any], items: Any) -> list[Any]:
-        """The function of each batch of the items, told to whoever watches."""
+        """Apply a function to each batch of the items, and report the progress."""
         parts = []
         for start in range(0, len(items), self.config.batch_size):
             self._progress(start, len(items), text)
@@ -294,10 +267,10 @@ class Evaluation:
 
     @property
     def _template(self) -> NDArray[np.float64]:
-        """(5, 2) where datasets are rendered to have their landmarks."""
+        """Give the landmarks (5, 2) that datasets are rendered to have."""
         return TEMPLATE_96 * self._size / 96
 
-    def _check(self, facts: ModelFacts, teacher: Report | None) -> None:
+    def _check(self, facts: ModelFacts, teacher: EvaluationReport | None) -> None:
         if self._size != facts.resolution_px:
             raise CropMismatch(
                 "resolution", expected=f"{facts.resolution_px} px", found=f"{self._size} px"
@@ -317,7 +290,7 @@ class Evaluation:
                 "noise; leave --teacher out"
             )
 
-    def _facts(self, facts: ModelFacts, teacher: Report | None) -> dict[str, Any]:
+    def _facts(self, facts: ModelFacts, teacher: EvaluationReport | None) -> dict[str, Any]:
         found = {
             "model": facts.kind,
             "model_sha256": facts.sha256,
@@ -344,3 +317,32 @@ class Evaluation:
             names = ("model_sha256", "steps", "guidance", "precision")
             found |= {f"teacher_{name}": teacher.facts[name] for name in names}
         return found
+
+
+def evaluate(
+    model: Path,
+    config: EvaluateConfig,
+    *,
+    dataset: HeldOut,
+    sampling: Sampling | None = None,
+    teacher: EvaluationReport | None = None,
+    progress: Progress | None = None,
+) -> EvaluationReport:
+    """Judge one model, with the judges that were fetched; see `Evaluation` for several.
+
+    Args:
+        model: folder of a checkpoint or of a bundle.
+        config: on what to judge.
+        dataset: rendered of people the model was not trained on.
+        sampling: steps, guidance and dtype; the model's own when None.
+        teacher: what was found of another model, to be compared with.
+        progress: called with pictures done, pictures in all, and what is being done.
+
+    Raises:
+        EdgeswapError: see `Evaluation` and `open_model`.
+    """
+    from edgeswap_compress.evaluate._models import Sampling, open_model
+
+    evaluation = Evaluation(dataset, config, progress=progress)
+    with open_model(model, sampling or Sampling()) as opened:
+        return evaluation.judge(opened, teacher=teacher)

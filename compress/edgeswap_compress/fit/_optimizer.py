@@ -49,7 +49,7 @@ class MasterOptimizer:
         return torch.optim.AdamW(views, rate, self.config.betas, weight_decay=decay)
 
     def learning_rate(self, step: int) -> float:
-        """Warm-up, hold, cosine to zero."""
+        """Give the learning rate of a step: warm-up, hold, then a cosine to zero."""
         config, done = self.config, step / self.config.steps
         warm = min(1.0, (step + 1) / config.warmup_steps)
         fall = max(0.0, (done - config.hold) / (1.0 - config.hold))
@@ -57,7 +57,7 @@ class MasterOptimizer:
 
     @torch.no_grad()
     def step(self, step: int, average: Callable[[list[Tensor]], None] | None = None) -> float:
-        """One update from the gradients in the module; returns their norm.
+        """Update the weights once from the gradients in the module; return the gradients' norm.
 
         Args:
             step: of the schedule.
@@ -93,7 +93,7 @@ class MasterOptimizer:
         torch._foreach_copy_(self.live, which)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything needed to go on, by name."""
+        """Give everything that is needed to continue, by name."""
         state = {f"buffer.{name}": tensor for name, tensor in self._buffers.items()}
         for i, name in enumerate(self.names):
             state[f"master.{name}"] = self.master[i].detach()
@@ -104,7 +104,7 @@ class MasterOptimizer:
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Inverse of ``tensors``."""
+        """Continue from what ``tensors`` gave."""
         for name, tensor in self._buffers.items():
             tensor.copy_(state[f"buffer.{name}"])
         for i, name in enumerate(self.names):
@@ -117,12 +117,12 @@ class MasterOptimizer:
 
 
 def _is_matrix(parameter: Tensor) -> bool:
-    """Whether a parameter maps many numbers to many: 64 or more each way."""
+    """Tell whether a parameter maps many numbers to many: 64 or more each way."""
     rows = parameter.shape[0] if parameter.ndim >= 2 else 0
     return rows >= 64 and parameter.numel() // rows >= 64
 
 
 def _as_matrix(tensor: Tensor, master: Tensor) -> Tensor:
-    """A tensor as (outputs, rest) in its master's order of memory, contiguous or channels last."""
+    """View a tensor as (outputs, rest) in its master's order of memory."""
     ordered = tensor if master.is_contiguous() else tensor.movedim(1, -1)
     return ordered.reshape(len(tensor), -1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import logging
 import os
 import platform
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_runtime.cache import cache_folder
 from edgeswap_runtime.files import canonical_json, write_json
+from edgeswap_runtime.strict_json import parse_json, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -121,13 +121,13 @@ def probe(device: str | torch.device = "cpu") -> Probed:
 @functools.cache
 def _probe(device: str, file: Path, machine: bytes) -> Probed:
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = read_json(file)
         return Probed(raw["training_ms"], raw["inference_ms"])
     except (OSError, ValueError, KeyError, TypeError):
         found = _measure(device)  # there is no such file, or it is damaged
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"machine": json.loads(machine), **asdict(found)})
+        write_json(file, {"machine": parse_json(machine), **asdict(found)})
     except OSError as error:
         _log.info("the dtype probe is not kept, %s cannot be written: %s", file, error)
     return found
@@ -225,7 +225,7 @@ class _Step:
             self._x = torch.randn(2, 128, 16, 16).to(**settings, memory_format=torch.channels_last)
 
     def time_ms(self) -> tuple[float, float]:
-        """Milliseconds of a forward pass, and of a forward and a backward pass together."""
+        """Time a forward pass, and a forward and a backward pass together, in milliseconds."""
         import torch
 
         with torch.no_grad():
@@ -274,7 +274,7 @@ def note_dtype(run: Path, taken: str) -> str:
         all that the run was computed in, in order, for a history: "bfloat16, float32".
     """
     file = run / "dtype.json"
-    before: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    before: list[str] = read_json(file) if file.exists() else []
     if before and before[-1] != taken:
         _log.warning("%s was computed in %s so far and goes on in %s", run, before[-1], taken)
     if not before or before[-1] != taken:

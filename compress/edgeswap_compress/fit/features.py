@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 
 def blocks(unet: Any) -> list[nn.Module]:
-    """The blocks on a U-Net's way down, its middle, and those on the way up."""
+    """List the blocks on a U-Net's way down, its middle, and those on the way up."""
     middle = [] if unet.mid_block is None else [unet.mid_block]
     return [*unet.down_blocks, *middle, *unet.up_blocks]
 
 
 @contextmanager
 def block_outputs(unet: Any) -> Iterator[list[Tensor]]:
-    """The output of every block, (N, C, H, W) each, of the evaluations inside the ``with``."""
+    """Collect the output (N, C, H, W) of every block that is evaluated inside the ``with``."""
     seen: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -50,7 +50,7 @@ class FeatureMatch(nn.Module):
             self.regressors = nn.ModuleList(nn.Conv2d(own, to, 1) for own, to in widths)
 
     def forward(self, own: list[Tensor], wanted: list[Tensor]) -> Tensor:
-        """Mean square distance, relative to each wanted output's mean square."""
+        """Measure the mean square distance, relative to each wanted output's mean square."""
         terms = []
         for regressor, mine, theirs in zip(self.regressors, own, wanted, strict=True):
             goal = theirs.detach().float()

@@ -25,7 +25,7 @@ Progress = Callable[[int, int, str], None]
 
 
 def to_tensor(pictures: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) uint8 RGB to (N, 3, H, W) float32 in [-1, 1], channels last in memory."""
+    """Turn (N, H, W, 3) uint8 RGB into (N, 3, H, W) float32 in [-1, 1], channels last in memory."""
     tensor = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
     return tensor.float() / 127.5 - 1.0
 
@@ -74,9 +74,12 @@ def encode_dataset(
 
     Args:
         vae: trained autoencoder with its latent statistics in its config.
+        swap: settings of its checkpoint.
+        dataset: pictures to encode.
         cache: file to keep the result in.
         key: hash of the autoencoder and the dataset; another key in the file means re-encoding.
         flips: mirrored groups follow the others, doubling G.
+        progress: told of pictures' groups done and in all.
     """
     if cache.exists():
         with safe_open(cache, framework="pt") as file:
@@ -134,7 +137,7 @@ class TripletDraw:
 
 
 def draw_triplets(rng: np.random.Generator, groups: int, identities: int, n: int) -> TripletDraw:
-    """Triplets at random: any face of a scene as target, any other as truth, any view as source.
+    """Draw triplets: any face of a scene as target, any other as truth, any view as source.
 
     The target is the untouched person half of the time; the source is a natural picture of the
     identity four times in five, else its inner face on another person. One triplet in twenty asks
@@ -157,7 +160,7 @@ def draw_triplets(rng: np.random.Generator, groups: int, identities: int, n: int
 
 
 def held_out_triplets(groups: int, identities: int) -> TripletDraw:
-    """Every (untouched target, other identity's source view) of a held-out set, in order."""
+    """List every (untouched target, other identity's source view) of a held-out set, in order."""
     k = identities
     rows = [
         (g, k + b * k + b, k + b * k + a, a, a)

@@ -1,4 +1,4 @@
-"""The one training loop: an objective gives losses, the loop steps, saves, resumes and reports."""
+"""The training loop: an objective gives losses, the loop steps, saves, resumes and reports."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Draw:
 
     @classmethod
     def of(cls, seed: int, step: int, rank: int = 0) -> Draw:
-        """Generators of a step; processes of other ranks draw other samples."""
+        """Make the generators of a step; processes of other ranks draw other samples."""
         sequence = np.random.SeedSequence([seed, step, *([rank] if rank else [])])
         generator = torch.Generator().manual_seed(
             int(sequence.generate_state(1, np.uint64)[0] >> 1)
@@ -47,24 +47,30 @@ class Draw:
         return cls(np.random.default_rng(sequence), generator, step)
 
     def normal(self, like: Tensor) -> Tensor:
-        """Unit normal noise of the shape of ``like``, float32."""
+        """Draw unit normal noise of the shape of ``like``, float32."""
         return torch.randn(like.shape, generator=self.torch_rng)
 
 
 class Objective(Protocol):
-    """What is fitted."""
+    """What the training loop fits: a module, its loss and its figures."""
 
     @property
     def module(self) -> nn.Module:
-        """The module whose parameters learn."""
+        """Give the module whose parameters learn."""
         ...
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of one batch and its parts; ``done`` is the share of the training behind us."""
+        """Compute the loss of one batch and its parts.
+
+        Args:
+            draw: the randomness of this step.
+            batch_size: samples in the batch.
+            done: share of the training that is done, 0 to 1.
+        """
         ...
 
     def evaluate(self) -> dict[str, float]:
-        """Held-out figures of the module as it is."""
+        """Measure held-out figures of the module as it is."""
         ...
 
 
@@ -107,41 +113,39 @@ def fit(
         config: length, batch, optimizer.
         folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
             evaluation without what depends on speed or interruptions).
+        cadence: how often to save and evaluate; when to stop early.
+        tracker: receives losses and figures.
+        progress: told of steps done and in all.
 
     Returns:
         True when complete or stalled, False when ``cadence.stop_after_s`` cut it short.
     """
     cadence, peers = cadence or Cadence(), processes()
-    share = _share(config.batch_size, peers.count)
+    share, report = _share(config.batch_size, peers.count), progress or _silent
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = MasterOptimizer(objective.module, config)
     step = _restore(optimizer, folder / "state.safetensors", config)
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
-    if log is not None and progress is not None:
-        progress(step, config.steps, "")
+    if log is not None:
+        report(step, config.steps, "")
     while step < config.steps and not stopped and not stalled:
-        draw = Draw.of(config.seed, step, peers.rank)
-        loss, parts = objective.loss(draw, share, step / config.steps)
-        loss.backward()
-        norm = optimizer.step(step, peers.average)
+        loss, parts, norm = _step(objective, optimizer, config, share, step)
         step += 1
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
         stalled = log is not None and log.stalled(cadence)
-        figures = torch.tensor([stopped, stalled, float(loss.detach()), *parts.values()])
+        figures = torch.tensor([stopped, stalled, loss, *parts.values()])
         peers.average([figures])
         stopped, stalled = (bool(end > 0) for end in figures[:2])  # all stop when one does
         if log is None:
             continue
         means = zip(("loss", *parts), figures[2:].tolist(), strict=True)
         log.add({"gradient_norm": norm, **dict(means)})
-        if progress is not None:
-            progress(step, config.steps, log.line())
+        report(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
-            if progress is not None:
-                progress(step, config.steps, f"{log.line()}, evaluating")
+            report(step, config.steps, f"{log.line()}, evaluating")
             log.write(step, _evaluate_ema(objective, optimizer))
             evaluated = time.monotonic()
         if now - saved > cadence.save_s or step == config.steps or stopped or stalled:
@@ -149,6 +153,22 @@ def fit(
             saved = time.monotonic()
     optimizer.use(optimizer.ema)
     return stalled or step >= config.steps
+
+
+def _silent(done: int, total: int, text: str) -> None:
+    """Report nothing."""
+
+
+def _step(
+    objective: Objective, optimizer: MasterOptimizer, config: FitConfig, share: int, step: int
+) -> tuple[float, dict[str, float], float]:
+    """Take a step on this process's share of the batch; give its loss, parts and gradient norm."""
+    peers = processes()
+    draw = Draw.of(config.seed, step, peers.rank)
+    loss, parts = objective.loss(draw, share, step / config.steps)
+    loss.backward()
+    norm = optimizer.step(step, peers.average)
+    return float(loss.detach()), parts, norm
 
 
 def _share(batch_size: int, count: int) -> int:
@@ -208,7 +228,7 @@ class _Log:
         self._rows = [] if not path.exists() else [json.loads(line) for line in kept]
 
     def stalled(self, cadence: Cadence) -> bool:
-        """Whether the last ``patience`` evaluations brought nothing better."""
+        """Tell whether the last ``patience`` evaluations brought nothing better."""
         found = [row[cadence.watch] for row in self._rows] if cadence.patience else []
         return bool(found) and len(found) - 1 - found.index(min(found)) >= cadence.patience
 
@@ -222,7 +242,7 @@ class _Log:
         return self._n * self._config.batch_size / max(1e-9, time.monotonic() - self._since)
 
     def line(self) -> str:
-        """One line for the progress display."""
+        """Give one line for the progress display."""
         terms = " ".join(f"{name} {value:.4g}" for name, value in self._means().items())
         return f"{terms} {self._rate():.1f} img/s{self._last_evaluation}"
 

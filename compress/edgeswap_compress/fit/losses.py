@@ -12,30 +12,54 @@ from torch.nn import functional as F
 from edgeswap_compress.checkpoint.latents import decode_latents
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.fit.config import OUTSIDE_WEIGHT
 from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw
 
 
-def mask_weights(data: LatentGroups, t: TripletDraw, inside: float) -> Tensor:
-    """Loss weights (N, 1, S, S) of mean 1: 0.25 outside the faces of target and truth, more inside.
+def face_weights(mask: Tensor, inside: float) -> Tensor:
+    """Weigh the places of a loss: `OUTSIDE_WEIGHT` outside the face, ``inside`` more within it.
 
     Args:
-        inside: added where the mask is 1.
+        mask: any shape, in [0, 1]; 1 inside the face.
+        inside: weight that is added where the mask is 1.
+
+    Returns:
+        Weights of the mask's shape, not yet of mean 1.
     """
-    mask = torch.maximum(data.masks[t.group, t.target], data.masks[t.group, t.truth]).float()
-    weight = 0.25 + inside * mask[:, None]
+    return OUTSIDE_WEIGHT + inside * mask
+
+
+def triplet_mask(data: LatentGroups, t: TripletDraw) -> Tensor:
+    """Give the faces of target and truth of each triplet: (N, 1, S, S) float32 in [0, 1]."""
+    mask = torch.maximum(data.masks[t.group, t.target], data.masks[t.group, t.truth])
+    return mask.float()[:, None]
+
+
+def mask_weights(data: LatentGroups, t: TripletDraw, inside: float) -> Tensor:
+    """Give the loss weights (N, 1, S, S) of triplets, of mean 1, see `face_weights`.
+
+    Args:
+        data: the latents and masks that the triplets are drawn from.
+        t: positions of the triplets.
+        inside: added inside the faces of target and truth.
+    """
+    weight = face_weights(triplet_mask(data, t), inside)
     return weight / weight.mean()
 
 
 @torch.no_grad()
 def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) -> Tensor:
-    """What errors of the diffusion sample cost in pixels inside the face: (C, C), of mean trace 1.
+    """Measure what errors of the diffusion sample cost in pixels inside the face: (C, C).
 
     The pull-back of the pixel metric through the decoder, JᵀJ (cf. 1710.11379), averaged over
     places: channel i of some latents is disturbed by one smooth random field, which changes the
-    pixels by d_i; the entry (i, j) is the mean of d_i d_j, in units of the sample's channels. A
-    squared error e is then worth eᵀ M e, where the plain loss counts all directions alike.
+    pixels by d_i; the entry (i, j) is the mean of d_i d_j, in units of the sample's channels. It is
+    scaled to a mean trace of 1. A squared error e then costs eᵀ M e, where the plain loss counts
+    all directions alike.
 
     Args:
+        vae: autoencoder, whose decoder shows the errors.
+        swap: settings of its checkpoint.
         latents: (N, C, S, S) of pictures, normalized; a dozen are enough.
         mask: (N, 1, S, S) in [0, 1], of their faces.
     """
@@ -58,7 +82,7 @@ def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) ->
 
 
 def fine_scale(crops: Tensor) -> Tensor:
-    """Finest scale of the luma (N, 1, H, W) of RGB crops (N, 3, H, W): what a blur takes away.
+    """Take the finest scale of the luma (N, 1, H, W) of RGB crops (N, 3, H, W).
 
     The first level of a Laplacian pyramid (Burt and Adelson 1983), as ``hf_ratio`` measures it.
     """
@@ -70,13 +94,14 @@ def fine_scale(crops: Tensor) -> Tensor:
 
 
 def fine_energy_loss(output: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """How much the local strength of the finest scale differs, whatever its exact pixels.
+    """Measure how much the local strength of the finest scale differs.
 
     A pixel loss prefers a blur to detail that it cannot place; this term asks for the detail's
     root mean square over windows of 6 px (a texture loss in the sense of 1505.07376).
 
     Args:
-        output, truth: (N, 3, H, W) in [-1, 1].
+        output: (N, 3, H, W) in [-1, 1].
+        truth: (N, 3, H, W) in [-1, 1].
         weight: (N, 1, H, W) of mean 1.
     """
 
@@ -88,7 +113,7 @@ def fine_energy_loss(output: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 
 class LatentIdentityLoss:
-    """Distance of two batches of latents in the eyes of a frozen copy of a source encoder.
+    """Identity loss: distance of two batches of latents as a frozen source encoder sees them.
 
     1 - cosine of the identity embeddings, plus 0.3 x the relative L1 distance of the feature maps
     (a perceptual loss, 1603.08155, on a network that knows faces). It is easily gamed, so it is a
@@ -107,10 +132,12 @@ class LatentIdentityLoss:
         noise: Tensor | None = None,
         aligned: Tensor | None = None,
     ) -> Tensor:
-        """Mean loss over the samples where ``kept`` (N,) bool holds.
+        """Compute the mean loss over the samples where ``kept`` holds.
 
         Args:
-            predicted, truth: (N, C, S, S) latents.
+            predicted: (N, C, S, S) latents.
+            truth: (N, C, S, S) latents.
+            kept: (N,) bool, samples that count; all when None.
             noise: (N, C, S, S) added to both, the same for both.
             aligned: (N,) bool, where the two have one pose, so that feature maps compare; all.
         """
@@ -130,7 +157,7 @@ class LatentIdentityLoss:
 
     @torch.no_grad()
     def cosine(self, one: Tensor, other: Tensor) -> Tensor:
-        """(N,) cosine of the identity embeddings of two batches of latents."""
+        """Compute the cosine (N,) of the identity embeddings of two batches of latents."""
         return (self._features(one)[1] * self._features(other)[1]).sum(1)
 
     def _features(self, latents: Tensor) -> tuple[Tensor, Tensor]:

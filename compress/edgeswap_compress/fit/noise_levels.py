@@ -1,10 +1,11 @@
-"""The noise levels of a schedule, and what v-prediction says at each of them."""
+"""Noise levels of a diffusion schedule, and the arithmetic of v-prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,9 @@ CLEAN = -1
 
 
 class NoiseLevels:
-    """x_t = a_t x_0 + s_t noise (2006.11239, eq. 4) for a variance-preserving schedule.
+    """Signal and noise of each timestep of a variance-preserving schedule.
+
+    A noisy sample is x_t = a_t x_0 + s_t noise (2006.11239, eq. 4).
 
     Args:
         scheduler: a checkpoint's, of v-prediction.
@@ -31,31 +34,45 @@ class NoiseLevels:
                 expected="v_prediction",
                 found=scheduler.config.prediction_type,
             )
-        alphas = torch.cat([scheduler.alphas_cumprod.float(), torch.ones(1)])
+        self._set_alphas(scheduler.alphas_cumprod)
+
+    @classmethod
+    def of_alphas(cls, alphas: Tensor) -> NoiseLevels:
+        """Make the levels of a schedule, whatever its U-Net predicts.
+
+        Args:
+            alphas: (T,) cumulative products of 1 - beta, a scheduler's ``alphas_cumprod``.
+        """
+        levels = cls.__new__(cls)
+        levels._set_alphas(alphas)
+        return levels
+
+    def _set_alphas(self, given: Tensor) -> None:
+        alphas = torch.cat([given.float(), torch.ones(1)])
         self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
         self.terminal = len(alphas) - 2
 
     def at(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Signal and noise (N, 1, 1, 1) at timesteps (N,)."""
+        """Give signal and noise (N, 1, 1, 1) at timesteps (N,)."""
         return self._signal[steps].view(-1, 1, 1, 1), self._noise[steps].view(-1, 1, 1, 1)
 
     def add(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
-        """Clean samples with noise, at timesteps (N,)."""
+        """Add noise to clean samples, at timesteps (N,)."""
         a, s = self.at(steps)
         return a * clean + s * noise
 
     def velocity(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
-        """What v-prediction is trained to say (2202.00512, section 4)."""
+        """Give the velocity that v-prediction learns (2202.00512, section 4)."""
         a, s = self.at(steps)
         return a * noise - s * clean
 
     def clean(self, x: Tensor, velocity: Tensor, steps: Tensor) -> Tensor:
-        """The clean sample that a velocity means."""
+        """Recover the clean sample from a predicted velocity."""
         a, s = self.at(steps)
         return a * x - s * velocity
 
     def step(self, x: Tensor, velocity: Tensor, steps: Tensor, after: Tensor) -> Tensor:
-        """One DDIM step (2010.02502, eq. 12 with sigma = 0) from timesteps to earlier ones."""
+        """Take one DDIM step (2010.02502, eq. 12 with sigma = 0) from timesteps to earlier ones."""
         a, s = self.at(steps)
         noise = s * x + a * velocity
         return self.add(self.clean(x, velocity, steps), noise, after)
@@ -67,9 +84,10 @@ def sample(
     noise: Tensor,
     timesteps: Tensor,
 ) -> Tensor:
-    """DDIM from pure noise.
+    """Sample by DDIM from pure noise.
 
     Args:
+        levels: of the schedule.
         velocity: of x (N, C, S, S) at timesteps (N,).
         noise: (N, C, S, S).
         timesteps: (steps,), descending; the last one is followed by the clean sample.
@@ -85,7 +103,22 @@ def sample(
 
 
 def timesteps_of(scheduler: Any, steps: int) -> Tensor:
-    """The timesteps (steps,) that a checkpoint's scheduler visits, descending."""
+    """Give the timesteps (steps,) that a checkpoint's scheduler visits, descending."""
     scheduler.set_timesteps(steps)
     found: Tensor = scheduler.timesteps.clone()
     return found
+
+
+def draw_timesteps(
+    rng: np.random.Generator, n: int, terminal: int, terminal_share: float
+) -> Tensor:
+    """Draw timesteps (N,) to train at: more noisy ones than clean ones, and many of pure noise.
+
+    Args:
+        rng: source of the randomness.
+        n: how many.
+        terminal: the last timestep, of pure noise.
+        terminal_share: share of them at the last timestep, 0 to 1.
+    """
+    steps = (rng.random(n) ** 0.7 * terminal).astype(np.int64)
+    return torch.from_numpy(np.where(rng.random(n) < terminal_share, terminal, steps))

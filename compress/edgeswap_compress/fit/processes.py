@@ -1,4 +1,4 @@
-"""Several processes that train as one, through Hugging Face Accelerate; alone, nothing changes."""
+"""Training in several processes, through Hugging Face Accelerate."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes."""
+        """Tell whether this process writes files."""
         return self.rank == 0
 
     @torch.no_grad()
@@ -53,14 +53,14 @@ class Processes:
             tensor.copy_(part.view(tensor.shape))
 
     def any(self, holds: bool) -> bool:
-        """Whether something holds in one of the processes."""
+        """Tell whether something holds in one of the processes."""
         found = torch.tensor([float(holds)])
         self.average([found])
         return bool(found > 0)
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main process goes through the block, then the others: they find what it wrote."""
+        """Let the main process go through the block first; the others find what it wrote."""
         if self._state is None:
             yield
         else:
@@ -69,7 +69,7 @@ class Processes:
 
 
 def taken_dtype(name: str) -> str:
-    """The dtype that all processes compute in: "float32" or "bfloat16".
+    """Agree on the dtype that all processes compute in: "float32" or "bfloat16".
 
     Args:
         name: one of ``DTYPES``; "auto" is decided by ``probe``, by the main process first.
@@ -81,5 +81,5 @@ def taken_dtype(name: str) -> str:
 
 @functools.cache
 def processes() -> Processes:
-    """The processes this one was launched with."""
+    """Give the processes that this one was launched with."""
     return Processes()

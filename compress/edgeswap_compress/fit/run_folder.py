@@ -1,23 +1,24 @@
-"""The run folder of a distillation: whose it is, and how long its fitting lasts."""
+"""Run folders: whose a folder is, how long its fitting lasts, and what that found."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.errors import TrainingStopped
+from edgeswap_compress.fit.config import FittedConfig
 from edgeswap_compress.fit.loop import FIGURES, Draw, Objective, Progress
 from edgeswap_compress.fit.processes import processes
-from edgeswap_runtime.files import sha256_file, write_json
+from edgeswap_runtime.files import canonical_json, sha256_file, write_json
+from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
 
 
 def reporter(progress: StageProgress | None) -> Callable[[str], Any]:
-    """Progress callbacks of named stages; silent ones for None."""
+    """Make progress callbacks of named stages; silent ones for None."""
     if progress is None:
         return lambda name: None
     return lambda name: lambda done, total, text: progress(name, done, total, text)
@@ -30,36 +31,87 @@ def say(progress: Progress | None, text: str) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash of a checkpoint: its swap.json lists the hash of every other file."""
+    """Hash a checkpoint by its swap.json, which lists the hash of every other file."""
     return sha256_file(path / "swap.json")
 
 
-def claim(run: Path, key: dict[str, str]) -> None:
-    """Make a run folder this call's own.
+def claim(run: Path, key: Mapping[str, Any], *, of: str, same: str) -> None:
+    """Make a run folder this call's own, or make sure that it was so before.
+
+    Args:
+        run: folder, made if missing.
+        key: what the run belongs to, as JSON; kept in ``run.json``.
+        of: what is run, for the message: "distillation".
+        same: what a continued run must have in common, for the message: "teacher and settings".
 
     Raises:
         TrainingStopped: it is another's.
     """
     run.mkdir(parents=True, exist_ok=True)
-    file = run / "run.json"
+    file, wanted = run / "run.json", parse_json(canonical_json(key))
     if not file.exists():
-        write_json(file, key)
-    elif json.loads(file.read_text()) != key:
+        write_json(file, wanted)
+    elif _kept(file) != wanted:
         raise TrainingStopped(
-            f"{run} belongs to another distillation: expected the same teacher, student, data and "
-            "settings; name another --run folder"
+            f"{run} belongs to another {of}: expected the same {same}; name another run folder "
+            "with --run"
         )
 
 
+def _kept(file: Path) -> Any:
+    """Read a file that an earlier call of the same run wrote.
+
+    Raises:
+        TrainingStopped: it is damaged.
+    """
+    try:
+        return read_json(file)
+    except (OSError, JsonError) as error:
+        raise TrainingStopped(
+            f"{file} is damaged ({error}): name another run folder with --run"
+        ) from error
+
+
 def settings_of(config: Any) -> dict[str, Any]:
-    """What of a config a run folder belongs to: all but the dtype, which may differ by machine."""
-    return {name: value for name, value in asdict(config).items() if name != "dtype"}
+    """Give what of a config a run belongs to: all but the dtype, which may differ by machine."""
+    return _without_dtype(asdict(config))
+
+
+def _without_dtype(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_dtype(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if name != "dtype"
+    }
 
 
 def last_figures(run: Path) -> dict[str, float]:
-    """A fit's last evaluation, rounded, for the history: the same whatever cut the run short."""
-    figures: dict[str, float] = json.loads((run / FIGURES).read_text())
+    """Read a fit's last evaluation, rounded, for the history."""
+    figures: dict[str, float] = _kept(run / FIGURES)
     return {name: round(value, 6) for name, value in figures.items()}
+
+
+def budgeted_steps(
+    objective: Objective,
+    config: FittedConfig,
+    file: Path,
+    *,
+    share: float = 1.0,
+    progress: Progress | None = None,
+) -> int:
+    """Give the steps that a budget, or a share of it, is enough for.
+
+    Args:
+        objective: is timed where the budget is in minutes.
+        config: with the budget and the batch size.
+        file: keeps what the timing found, so that a continued run has as many steps.
+        share: of the budget, 0 to 1.
+        progress: of the timing.
+    """
+    budget, fit = config.budget, config.fit
+    if budget.samples is not None:
+        return max(1, round(budget.samples * share) // fit.batch_size)
+    return steps_in(objective, budget.minutes * share, fit.batch_size, fit.seed, file, progress)
 
 
 def steps_in(
@@ -70,16 +122,16 @@ def steps_in(
     file: Path,
     progress: Progress | None = None,
 ) -> int:
-    """How many steps some minutes are enough for, measured once and kept in ``file``."""
+    """Measure how many steps some minutes are enough for, once; keep the answer in ``file``."""
     with processes().main_first():
         if not file.exists():
             steps = max(10, int(minutes * 60.0 / _step_s(objective, batch_size, seed, progress)))
             write_json(file, {"steps": steps})
-    return int(json.loads(file.read_text())["steps"])
+    return int(_kept(file)["steps"])
 
 
 def _step_s(objective: Objective, batch_size: int, seed: int, progress: Progress | None) -> float:
-    """Seconds of a step; the module ends as it was."""
+    """Time a step, in seconds; the module ends as it was."""
     before = {name: tensor.clone() for name, tensor in objective.module.named_buffers()}
     begun, timed = 0.0, 5  # one round of critic and student
     for i in range(2 + timed):

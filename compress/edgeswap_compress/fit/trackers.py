@@ -1,4 +1,4 @@
-"""Where metrics go besides the run folder: nowhere, TensorBoard or wandb (offline)."""
+"""Trackers of metrics besides the run folder: none, TensorBoard or wandb (offline)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeswap_compress.errors import InvalidSettings
 
 
 class Tracker(Protocol):
-    """Receives scalars."""
+    """What receives the metrics of a training."""
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Record values of a step."""
@@ -52,7 +52,7 @@ TRACKERS: dict[str, Callable[[Path], Tracker]] = {"tensorboard": _TensorBoard, "
 
 
 def open_tracker(name: str, folder: Path) -> Tracker | None:
-    """A tracker by name, or None for ``"none"``.
+    """Open a tracker by name; None for ``"none"``.
 
     Raises:
         InvalidSettings: an unknown name, or a tracker that is not installed.

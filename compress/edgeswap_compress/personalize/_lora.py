@@ -11,7 +11,9 @@ SMALLEST = 16
 
 
 class LowRank(nn.Module):
-    """W + B A, of B (outputs, rank) and A (rank, the rest); B starts at 0, so nothing changes.
+    """Adapter of a weight W: W + B A, of B (outputs, rank) and A (rank, the rest).
+
+    B starts at 0, so that nothing changes at first.
 
     A convolution's weight counts as a matrix of outputs x (inputs x height x width).
     """
@@ -24,7 +26,7 @@ class LowRank(nn.Module):
         self.up = nn.Parameter(torch.zeros(rows, rank, dtype=weight.dtype))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The adapted weight."""
+        """Give the adapted weight."""
         return weight + (self.up @ self.down).view_as(weight)
 
 

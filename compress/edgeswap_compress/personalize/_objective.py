@@ -1,4 +1,4 @@
-"""What personalization fits: the person's photos back, and everybody else as before."""
+"""Objective of a personalization: swaps of the person, and everybody else as before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.losses import LatentIdentityLoss
+from edgeswap_compress.fit.losses import LatentIdentityLoss, face_weights
 from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import adapt
@@ -23,7 +23,7 @@ FIXED = 32
 
 
 class PersonalizeObjective:
-    """Two halves of a batch (DreamBooth, 2208.12242, eq. 2).
+    """Swaps of the person and swaps of others, half a batch each (DreamBooth, 2208.12242, eq. 2).
 
     The person: photo i is the source, photo j in disguise the target, photo j the truth. The prior:
     synthetic triplets, on which the student's answer before is the truth.
@@ -43,7 +43,7 @@ class PersonalizeObjective:
     ) -> None:
         self._before = copy.deepcopy(student.unet).requires_grad_(False).eval()
         student.conditioner.requires_grad_(False)
-        self.adapted = adapt(student.unet, config.rank, config.seed)
+        self.adapted = adapt(student.unet, config.rank, config.fit.seed)
         self.module: nn.Module = student.unet
         self._conditioner, self._swap, self._config = student.conditioner, student.swap, config
         self._person, self._others = person, others
@@ -51,11 +51,11 @@ class PersonalizeObjective:
         self._timesteps = timesteps_of(student.scheduler, student.swap.default_steps)
         self._identity = LatentIdentityLoss(student.conditioner)
         self._dtype = next(student.unet.parameters()).dtype
-        weight = 0.25 + config.mask_weight * person.mask
+        weight = face_weights(person.mask, config.mask_weight)
         self._weight = weight / weight.mean()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of the person's swaps and, unless ``prior_weight`` is 0, of as many others."""
+        """Compute the loss of the person's swaps and, unless ``prior_weight`` is 0, of others."""
         config, parts = self._config, dict[str, float]()
         half = batch_size if config.prior_weight == 0 else (batch_size + 1) // 2
         target, source, truth = self._photos(draw, half)
@@ -76,17 +76,17 @@ class PersonalizeObjective:
         target: Tensor,
         parts: dict[str, float],
     ) -> Tensor:
-        """How far clean samples are from the wanted ones, and the faces that they make."""
+        """Measure how far clean samples are from the wanted ones, and so their identities."""
         config, (clean, wanted) = self._config, samples
         total = self._apart(clean, wanted)
         parts[name] = float(total.detach())
-        if config.identity_weight > 0:
+        if config.identity.weight > 0:
             found, right = (sample_to_latents(self._swap, x, target) for x in samples)
             strength = torch.from_numpy(draw.rng.random((len(clean), 1, 1, 1))).float()
-            spoil = config.identity_noise * strength * draw.normal(right)
+            spoil = config.identity.noise * strength * draw.normal(right)
             identity = self._identity(found, right, noise=spoil)
             parts[f"{name}_identity"] = float(identity.detach())
-            total = total + config.identity_weight * identity
+            total = total + config.identity.weight * identity
         return total
 
     def _photos(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,7 +105,7 @@ class PersonalizeObjective:
         return target, source, truth
 
     def _prior(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean samples of other people's swaps, what they were before, and the targets."""
+        """Predict clean samples of other people's swaps, now and before, and give the targets."""
         target, source, truth = self._triplets(draw, n)
         now, again = _twice(draw)
         with torch.no_grad():
@@ -120,7 +120,7 @@ class PersonalizeObjective:
         source: Tensor,
         truth: Tensor,
     ) -> Tensor:
-        """The clean samples that a U-Net says at random ones of the student's timesteps."""
+        """Predict clean samples at random ones of the student's timesteps."""
         level = torch.from_numpy(draw.rng.integers(len(self._timesteps), size=len(target)))
         steps = self._timesteps[level]
         clean = latents_to_sample(self._swap, truth, target)
@@ -137,17 +137,17 @@ class PersonalizeObjective:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Distances of fixed swaps: the person's to the photos, others' to what they were.
+        """Measure fixed swaps: the person's against the photos, others' against what they were.
 
         ``fixed_person_before`` is the same distance without the adapters.
         """
-        draw = Draw.of(self._config.seed, 2**30)
+        draw = Draw.of(self._config.fit.seed, 2**30)
         target, source, truth = self._photos(draw, FIXED)
         now, again = _twice(draw)
         wanted = latents_to_sample(self._swap, truth, target)
         after = self._clean(self.module, now, target, source, truth)
         before = self._clean(self._before, again, target, source, truth)
-        moved, kept, _ = self._prior(Draw.of(self._config.seed, 2**30 + 1), FIXED)
+        moved, kept, _ = self._prior(Draw.of(self._config.fit.seed, 2**30 + 1), FIXED)
         return {
             "fixed_person": float(self._apart(after, wanted)),
             "fixed_person_before": float(self._apart(before, wanted)),
@@ -156,6 +156,6 @@ class PersonalizeObjective:
 
 
 def _twice(draw: Draw) -> tuple[Draw, Draw]:
-    """Two draws of the same randomness."""
+    """Make two draws of the same randomness."""
     seed = int(draw.rng.integers(2**31))
     return Draw.of(seed, 0), Draw.of(seed, 0)

@@ -19,7 +19,8 @@ from edgeswap_compress.errors import UnusablePictures
 from edgeswap_compress.fit.latent_cache import LatentGroups, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
-from edgeswap_runtime.files import sha256_file
+from edgeswap_compress.personalize._config import PHOTOS
+from edgeswap_runtime.files import require_folder, sha256_file
 from edgeswap_runtime.pictures.read import read_picture
 
 
@@ -39,7 +40,7 @@ class PersonPhotos:
 
 
 def read_crops(photos: Path, size_px: int, aligned: bool, run: Path) -> Tensor:
-    """(N, 3, R, R) in [-1, 1], the aligned crops of a folder of photos.
+    """Read the aligned crops of a folder of photos: (N, 3, R, R) in [-1, 1].
 
     Args:
         photos: folder of photos of one person, or of aligned crops.
@@ -57,8 +58,7 @@ def read_crops(photos: Path, size_px: int, aligned: bool, run: Path) -> Tensor:
         if not folder.exists():
             run.mkdir(parents=True, exist_ok=True)
             align_photos(photos, folder, size_px=size_px)
-    if not folder.is_dir():
-        raise UnusablePictures(f"{photos} is no folder: expected one that holds photos")
+    require_folder(folder, what="folder of photos", holds=(), make=PHOTOS)
     files = _pictures(folder)
     pictures = [read_picture(file) for file in files]
     for file, picture in zip(files, pictures, strict=True):
@@ -78,7 +78,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _digest(photos: Path) -> str:
-    """Stands for the files' contents."""
+    """Hash the files' contents."""
     hashes = "".join(sha256_file(file) for file in _pictures(photos))
     return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
@@ -87,7 +87,7 @@ def _digest(photos: Path) -> str:
 def disguise(
     student: Checkpoint, crops: Tensor, others: LatentGroups, count: int, seed: int
 ) -> PersonPhotos:
-    """Put other people's faces into the photos, so that the photos are the truths of swaps back.
+    """Swap other people's faces into the photos, so that the photos are the truths of swaps back.
 
     What a swap needs and a handful of photos lacks is one scene with two faces. The student itself
     makes the second face; taking it out again teaches it the person's own, to the pixel (the cycle
@@ -98,6 +98,7 @@ def disguise(
         crops: (N, 3, R, R) the person's photos.
         others: latents of synthetic people in the student's space.
         count: K of them to put in.
+        seed: of the people drawn and the noise.
     """  # fmt: skip
     dtype = next(student.unet.parameters()).dtype
     swap, both = student.swap, torch.cat([crops, crops.flip(3)])

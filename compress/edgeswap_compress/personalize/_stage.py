@@ -10,32 +10,41 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import taken_dtype
-from edgeswap_compress.fit.run_folder import claim, fingerprint, last_figures, reporter, settings_of
-from edgeswap_compress.personalize._config import PersonalizeConfig, require_student
+from edgeswap_compress.fit.run_folder import (
+    budgeted_steps,
+    claim,
+    fingerprint,
+    last_figures,
+    reporter,
+    settings_of,
+)
+from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import copy_originals, fuse
 from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import disguise, read_crops
-from edgeswap_runtime.errors import OutputExists
+from edgeswap_compress.personalize.checks import check_personalization
 from edgeswap_runtime.files import canonical_json
 
 
 def personalize(
-    student_path: Path,
-    photos: Path,
-    out: Path,
+    student: Path,
     config: PersonalizeConfig,
+    out: Path,
     *,
-    data: Path,
-    run: Path,
+    photos: Path,
+    data: Path | None = None,
+    run: Path | None = None,
     aligned: bool = False,
     cadence: Cadence | None = None,
     progress: StageProgress | None = None,
@@ -43,12 +52,16 @@ def personalize(
     """Teach a finished student one consenting person.
 
     Args:
-        student_path: checkpoint that needs no guidance.
-        photos: folder of about five photos of the person, or of aligned crops.
+        student: folder of a checkpoint that needs no guidance.
+        config: the consent, and how to learn.
         out: new checkpoint folder.
-        data: rendered dataset, for the faces in the disguises and for prior preservation.
-        run: folder with the state; the same call continues a stopped run.
+        photos: folder of about five photos of the person, or of aligned crops.
+        data: rendered dataset, for the faces in the disguises and for prior preservation; the
+            packaged one when None.
+        run: folder with the state, which the same call continues; ``OUT.run`` when None.
         aligned: whether the photos are aligned crops of the student's size.
+        cadence: how often to save and evaluate; when to stop early.
+        progress: told how much is done.
 
     Returns:
         ``out``, or None if the cadence stopped it early.
@@ -59,39 +72,36 @@ def personalize(
         UnusablePictures: a photo shows no face, or a crop has the wrong size.
         TrainingStopped: the run folder belongs to another call.
     """
-    if out.exists():
-        raise OutputExists(out)
-    config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
-    student = Checkpoint.load(student_path).to(getattr(torch, config.dtype))
-    require_student(student_path, student.swap)
-    student.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+    run, data = run or usual_run(out), data or calibration_dataset()
+    check_personalization(student, out, photos=photos, data=data, run=run, aligned=aligned)
+    config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
+    model = Checkpoint.load(student).to(getattr(torch, config.fit.dtype))
+    model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
     report, dataset = reporter(progress), read_dataset(data)
-    crops = read_crops(photos, student.swap.resolution_px, aligned, run)
+    crops = read_crops(photos, model.swap.resolution_px, aligned, run)
     pixels = hashlib.sha256(crops.numpy().tobytes()).hexdigest()
-    claim(run, _key(student_path, dataset.digest, pixels, config))
-    asked = {**dataclasses.asdict(config), "dtype": note_dtype(run, config.dtype)}
+    key = _key(student, dataset.digest, pixels, config)
+    claim(run, key, of="personalization", same="student, photos, data and settings")
+    asked = dataclasses.asdict(config)
+    asked["fit"]["dtype"] = note_dtype(run, config.fit.dtype)
     file = run / "latents.safetensors"
     others = encode_dataset(
-        student.vae, student.swap, dataset, file, dataset.digest, progress=report("latents")
+        model.vae, model.swap, dataset, file, dataset.digest, progress=report("latents")
     )
-    person = disguise(student, crops, others, config.others, config.seed)
-    objective = PersonalizeObjective(student, config, person, others)
-    done = fit(objective, _fit_config(config), run / "fit", cadence=cadence, progress=report("fit"))
-    if not done:
+    person = disguise(model, crops, others, config.others, config.fit.seed)
+    objective = PersonalizeObjective(model, config, person, others)
+    settings = _fit_config(objective, config, run, report("timing"))
+    if not fit(objective, settings, run / "fit", cadence=cadence, progress=report("fit")):
         return None
-    return _personal(student_path, student, objective, asked, len(crops), run).save(out)
+    return _personal(student, model, objective, asked, len(crops), run).save(out)
 
 
-def _fit_config(config: PersonalizeConfig) -> FitConfig:
-    return FitConfig(
-        samples=config.samples,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        warmup_steps=min(20, max(1, config.samples // config.batch_size // 5)),
-        hold=0.4,
-        weight_decay=0.0,
-        ema_decay=0.99,
-        seed=config.seed,
+def _fit_config(
+    objective: PersonalizeObjective, config: PersonalizeConfig, run: Path, progress: Any
+) -> FitConfig:
+    steps = budgeted_steps(objective, config, run / "fit.json", progress=progress)
+    return config.fit.fit_config(
+        steps, warmup_steps=min(20, max(1, steps // 5)), weight_decay=0.0, ema_decay=0.99
     )
 
 
@@ -103,7 +113,7 @@ def _personal(
     photos: int,
     run: Path,
 ) -> Checkpoint:
-    """The student as it was on disk, with the adapters added to its U-Net, and the consent."""
+    """Assemble the student: as on disk, with the adapters added to its U-Net, and the consent."""
     kept = Checkpoint.load(path)
     adapters = trained_module(convert(student.unet, torch.float32), run / "fit")
     copy_originals(adapters, kept.unet, objective.adapted)

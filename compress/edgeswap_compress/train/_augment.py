@@ -1,4 +1,4 @@
-"""What photographs do to a face: light and color, blur, noise, compression, things in front.
+"""Augmentation: light, color, blur, noise and compression of photographs, things in front.
 
 Target and truth are one photograph, so they get the same changes and the same occluder, which a
 swap must then keep; the source is another photograph and gets changes of its own.
@@ -62,7 +62,7 @@ class Occluder:
     cover: NDArray[np.float32]
 
     def put_before(self, picture: Pixels) -> Pixels:
-        """The picture with this in front; bytes that it does not touch are kept."""
+        """Put the occluder in front of a picture; bytes that it does not touch are kept."""
         mixed = picture + self.cover * (self.colors - picture)
         shown: Pixels = np.rint(mixed).astype(np.uint8)
         return shown
@@ -71,7 +71,7 @@ class Occluder:
 def augment_example(
     rng: np.random.Generator, source: Pixels, target: Pixels, truth: Pixels
 ) -> tuple[Pixels, Pixels, Pixels]:
-    """Source, target and truth as another camera might have seen them."""
+    """Change source, target and truth as another camera might have seen them."""
     occluder = draw_occluder(rng, len(target)) if rng.random() < _CHANCE else None
     own, scene = draw_look(rng), draw_look(rng)
     if occluder is not None:
@@ -80,7 +80,7 @@ def augment_example(
 
 
 def draw_look(rng: np.random.Generator) -> Look:
-    """A look at random; about one in fifteen changes nothing."""
+    """Draw a look; about one in fifteen changes nothing."""
     colored = rng.random() < _COLOR_CHANCE
     exposure = float(np.exp2(rng.uniform(-0.6, 0.6)))
     balance = np.exp(rng.normal(0.0, 0.08, 3))
@@ -104,7 +104,7 @@ def draw_look(rng: np.random.Generator) -> Look:
 
 
 def apply_look(look: Look, picture: Pixels) -> Pixels:
-    """The picture (S, S, 3) seen through a look, in the order light takes it."""
+    """Change a picture (S, S, 3) by a look: the light, the lens, the sensor, the compression."""
     values = picture.astype(np.float32) / 255
     values = np.clip(values * np.array(look.gains, np.float32), 0.0, 1.0) ** look.gamma
     values = 0.5 + look.contrast * (values - 0.5)
@@ -142,7 +142,7 @@ def _to_uint8(values: NDArray[np.floating]) -> Pixels:
 
 
 def draw_occluder(rng: np.random.Generator, side: int) -> Occluder:
-    """A bar that reaches in from the border, a blob, or strands, of uneven color."""
+    """Draw an occluder: a bar from the border, a blob, or strands, of uneven color."""
     big = side * _SUPERSAMPLING
     outline = Image.new("L", (big, big))
     shape = (_bar, _blob, _strands)[int(rng.integers(3))]
@@ -152,7 +152,7 @@ def draw_occluder(rng: np.random.Generator, side: int) -> Occluder:
 
 
 def _bar(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> None:
-    """As a finger, an arm or a microphone: a rounded end somewhere in the picture."""
+    """Draw a bar with a rounded end, such as a finger, an arm or a microphone."""
     end, angle = rng.uniform(0.2, 0.8, 2) * big, rng.uniform(0, 2 * math.pi)
     half = rng.uniform(0.04, 0.11) * big
     away = end + 2 * big * np.array([math.cos(angle), math.sin(angle)])
@@ -161,7 +161,7 @@ def _bar(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> None:
 
 
 def _blob(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> None:
-    """As a hand, a cup or a leaf: a closed curve of a few waves."""
+    """Draw a closed curve of a few waves, such as a hand, a cup or a leaf."""
     turns = np.linspace(0, 2 * math.pi, 64, endpoint=False)
     waves, phases = rng.normal(0.0, 0.12, 3), rng.uniform(0, 2 * math.pi, 3)
     radius = rng.uniform(0.1, 0.25) * big
@@ -172,7 +172,7 @@ def _blob(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> None
 
 
 def _strands(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> None:
-    """As hair that fell into the face: a few curves from one place to another."""
+    """Draw a few curves from one place to another, such as hair in the face."""
     begin, bend, end = rng.uniform(0, 1, (3, 2)) * big
     along = np.linspace(0, 1, 24)[:, None]
     for _ in range(int(rng.integers(3, 11))):
@@ -183,7 +183,7 @@ def _strands(draw: ImageDraw.ImageDraw, rng: np.random.Generator, big: int) -> N
 
 
 def _surface(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """(S, S, 3) colors: skin, hair or anything, shaded and mottled."""
+    """Draw the colors (S, S, 3) of an occluder: skin, hair or anything, shaded and mottled."""
     kind = rng.random()
     if kind < 0.4:  # skin, from dark to light
         base = np.array([224.0, 172.0, 140.0]) * rng.uniform(0.3, 1.1)

@@ -1,4 +1,4 @@
-"""The decoder, trained on what it will be asked to decode: latents that a denoiser predicted."""
+"""Finetuning of the decoder on latents that the denoiser predicted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SwapDecoderObjective:
         self._dtype = next(vae.parameters()).dtype
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of a batch of random examples."""
+        """Compute the loss of a batch of random examples."""
         examples, pictures = self._train
         places, batch = examples.placed(draw, batch_size)
         latents = self._denoiser.predicted(batch, draw, TERMINAL_SHARE)
@@ -63,7 +63,7 @@ class SwapDecoderObjective:
         return reconstruction_loss(self._decode(latents), crops, mask, self._fine_weight)
 
     def evaluate(self) -> dict[str, float]:
-        """Figures of one-step predictions, see `reconstruction_figures`."""
+        """Measure one-step predictions, see `reconstruction_figures`."""
         examples, pictures = self._held_out
         places, batch = examples.held_out_placed(HELD_OUT)
         crops, mask = _truths(pictures, places)
@@ -75,7 +75,7 @@ class SwapDecoderObjective:
 
 
 def _truths(pictures: Pictures, places: Places) -> tuple[Tensor, Tensor]:
-    """Truths (N, 3, R, R) in [-1, 1] and masks (N, 1, R, R) in [0, 1]."""
+    """Read truths (N, 3, R, R) in [-1, 1] and masks (N, 1, R, R) in [0, 1]."""
     pairs = [pixels_at(pictures, int(where)) for where in places.truth]
     crops, masks = (np.stack(part) for part in zip(*pairs, strict=True))
     return to_tensor(crops), torch.from_numpy(masks).float()[:, None] / 255.0

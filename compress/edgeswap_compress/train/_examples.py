@@ -1,9 +1,9 @@
-"""What a batch is made of, wherever its pictures come from.
+"""Batches of training examples, from any kind of folder.
 
 Three kinds of folders meet here: rendered groups with exact truths, a user's triplets, and crops
 that say no more than who is in them. Each brings pictures (`data.Pictures`) and a `Pairing`: which
 pictures make an example. `Examples` holds the latents of all pictures and turns the plan's
-positions into a `Batch`; encoders, losses and evaluation see batches and nothing else.
+positions into a `ExampleBatch`; encoders, losses and evaluation see batches and nothing else.
 """
 
 from __future__ import annotations
@@ -16,33 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.losses import face_weights
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._unpaired import unpaired_weights
 
 Positions = NDArray[np.int64]  # (N,), group * P + place in the group
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExampleConfig:
-    """How examples are drawn and varied.
-
-    Attributes:
-        augment_share: share of every batch whose pixels are augmented and encoded anew.
-        self_share: of labeled crops, share of the pairs in which source and target are one person.
-        structure_weight: weight of `structure_loss` on pairs without truth.
-    """
-
-    augment_share: float = 0.0
-    self_share: float = 0.3
-    structure_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("augment_share", "self_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InvalidSettings(f"{name} {getattr(self, name)}: expected 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +36,13 @@ class Places:
     exact: NDArray[np.bool_]
 
     def first(self, n: int) -> Places:
-        """The first n examples."""
+        """Take the first n examples."""
         return Places(self.source[:n], self.target[:n], self.truth[:n], self.exact[:n])
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """A retrieval task: whose is each query's face?
+    """A retrieval task: find the person of each query in a gallery.
 
     Attributes:
         gallery, queries: positions.
@@ -80,26 +61,26 @@ class Pairing(Protocol):
     """
 
     def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
-        """A batch at random."""
+        """Draw a batch."""
         ...
 
     def held_out(self, groups: int) -> Places:
-        """The examples a held-out set is judged by, always the same."""
+        """Give the examples that a held-out set is judged by, always the same."""
         ...
 
     def same_person(
         self, rng: np.random.Generator, groups: int, n: int
     ) -> tuple[Positions, Positions]:
-        """About n pictures: pairs of one person, each pair of another."""
+        """Draw about n pictures: pairs of one person, each pair of another."""
         ...
 
     def likeness(self, groups: int) -> Likeness:
-        """The retrieval that the identity encoder is judged by on a held-out set."""
+        """Give the retrieval task that the identity encoder is judged by on a held-out set."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ExampleBatch:
     """Examples in normalized latents.
 
     Attributes:
@@ -117,39 +98,39 @@ class Batch:
     def __len__(self) -> int:
         return len(self.target)
 
-    def pick(self, which: Tensor | slice) -> Batch:
-        """Some of the examples."""
+    def pick(self, which: Tensor | slice) -> ExampleBatch:
+        """Take some of the examples."""
         parts = (self.source, self.target, self.truth, self.mask, self.exact)
-        return Batch(*(part[which] for part in parts))
+        return ExampleBatch(*(part[which] for part in parts))
 
     def weights(self, inside: float) -> Tensor:
-        """Loss weights (N, 1, S, S) of mean 1: 0.25 + ``inside`` x mask where there is a truth."""
-        known = 0.25 + inside * self.mask
+        """Give loss weights (N, 1, S, S) of mean 1; of pairs with a truth see `face_weights`."""
+        known = face_weights(self.mask, inside)
         weight = torch.where(self.exact.view(-1, 1, 1, 1), known, unpaired_weights(self.mask))
         return weight / weight.mean()
 
     def wanted(self) -> Tensor:
-        """(N, C, S, S) latents whose identity a swap should have: the truth's, or the source's."""
+        """Give latents (N, C, S, S) of the wanted identity: the truth's, or the source's."""
         return torch.where(self.exact.view(-1, 1, 1, 1), self.truth, self.source)
 
 
 class Examples:
-    """Cached latents of a folder and the plan by which they make batches.
+    """Cached latents of a folder, and the pairing by which they make batches.
 
     Args:
         groups: latents and masks of all pictures.
-        plan: which of them make an example.
+        pairing: which of them make an example.
         online: augments and encodes a share of each batch anew; None: all is cached.
     """
 
     def __init__(
-        self, groups: LatentGroups, plan: Pairing, online: OnlineEncoder | None = None
+        self, groups: LatentGroups, pairing: Pairing, online: OnlineEncoder | None = None
     ) -> None:
-        self._plan, self._online, self._groups = plan, online, len(groups)
+        self._pairing, self._online, self._groups = pairing, online, len(groups)
         self._latents, self._masks = groups.latents.flatten(0, 1), groups.masks.flatten(0, 1)
 
-    def batch(self, draw: Draw, n: int) -> Batch:
-        """n examples at random, a function of the draw alone."""
+    def batch(self, draw: Draw, n: int) -> ExampleBatch:
+        """Draw n examples, a function of the draw alone."""
         places, batch = self._drawn(draw, n)
         if self._online is not None:
             count = self._online.count(draw.rng, n)
@@ -159,26 +140,26 @@ class Examples:
                 part[:count] = encoded
         return batch
 
-    def cached(self, draw: Draw, n: int) -> Batch:
-        """As `batch`, never augmented."""
+    def cached(self, draw: Draw, n: int) -> ExampleBatch:
+        """Draw n examples as `batch` does, but never augmented."""
         return self._drawn(draw, n)[1]
 
-    def placed(self, draw: Draw, n: int) -> tuple[Places, Batch]:
-        """As `cached`, and where in the folder the examples are."""
+    def placed(self, draw: Draw, n: int) -> tuple[Places, ExampleBatch]:
+        """Draw n examples as `cached` does, and tell where in the folder they are."""
         return self._drawn(draw, n)
 
-    def held_out(self, limit: int) -> Batch:
-        """The first examples of a held-out set."""
+    def held_out(self, limit: int) -> ExampleBatch:
+        """Give the first examples of a held-out set."""
         return self.held_out_placed(limit)[1]
 
-    def held_out_placed(self, limit: int) -> tuple[Places, Batch]:
-        """As `held_out`, and where in the folder they are."""
-        places = self._plan.held_out(self._groups).first(limit)
+    def held_out_placed(self, limit: int) -> tuple[Places, ExampleBatch]:
+        """Give the first examples of a held-out set, and where in the folder they are."""
+        places = self._pairing.held_out(self._groups).first(limit)
         return places, self._at(places)
 
     def same_person(self, draw: Draw, n: int) -> tuple[Tensor, Tensor]:
-        """Latents of pairs of pictures of one person, each pair of another: (M, C, S, S) twice."""
-        pair = self._plan.same_person(draw.rng, self._groups, n)
+        """Draw latents (M, C, S, S) of pairs of pictures of one person, each of another."""
+        pair = self._pairing.same_person(draw.rng, self._groups, n)
         first, second = (self._latents[where].float() for where in pair)
         if self._online is not None:
             count = self._online.count(draw.rng, len(first))
@@ -187,25 +168,27 @@ class Examples:
         return first, second
 
     def likeness(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents of gallery and queries of the held-out retrieval, and its answers."""
-        task = self._plan.likeness(self._groups)
+        """Give the latents of gallery and queries of the held-out retrieval, and its answers."""
+        task = self._pairing.likeness(self._groups)
         gallery, queries = self._latents[task.gallery], self._latents[task.queries]
         return gallery, queries, torch.from_numpy(task.answers)
 
-    def _drawn(self, draw: Draw, n: int) -> tuple[Places, Batch]:
-        places = self._plan.draw(draw.rng, self._groups, n)
+    def _drawn(self, draw: Draw, n: int) -> tuple[Places, ExampleBatch]:
+        places = self._pairing.draw(draw.rng, self._groups, n)
         return places, self._at(places)
 
-    def _at(self, places: Places) -> Batch:
+    def _at(self, places: Places) -> ExampleBatch:
         source, target, truth = (
             self._latents[where].float() for where in (places.source, places.target, places.truth)
         )
         mask = torch.maximum(self._masks[places.target], self._masks[places.truth])
-        return Batch(source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact))
+        return ExampleBatch(
+            source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact)
+        )
 
 
 def residual_deviation(train: Examples, samples: int = 4096) -> tuple[float, ...]:
-    """Per-channel deviation of truth - target inside the face mask, over random examples.
+    """Measure the deviation of truth - target of each channel inside the face mask.
 
     Where no truth is known, the difference of two people's pictures gives the scale.
 

@@ -1,4 +1,4 @@
-"""Augmented pictures encoded while training goes on: endless variety for a share of a batch."""
+"""Online augmentation: change pictures and encode them anew while training goes on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeswap_compress.train._augment import Pixels, apply_look, augment_example
 
 
 def pixels_at(pictures: Pictures, position: int) -> tuple[Pixels, NDArray[np.uint8]]:
-    """Picture (S, S, 3) and mask (S, S) at a position; mirrored groups follow the others."""
+    """Read picture (S, S, 3) and mask (S, S) at a position; mirrored groups follow the others."""
     group, place = divmod(position, pictures.pictures)
     mirrored, group = divmod(group, len(pictures))
     picture, mask = pictures.images(group)[place], pictures.masks(group)[place]
@@ -25,7 +25,7 @@ def pixels_at(pictures: Pictures, position: int) -> tuple[Pixels, NDArray[np.uin
 
 
 class OnlineEncoder:
-    """Reads pixels, augments and encodes them.
+    """Encoder of pictures that are augmented while training goes on.
 
     Args:
         vae: trained autoencoder, frozen.
@@ -39,7 +39,7 @@ class OnlineEncoder:
         self._dtype = next(vae.parameters()).dtype
 
     def count(self, rng: np.random.Generator, n: int) -> int:
-        """How many of n, the share's mean exactly."""
+        """Draw how many of n are augmented; the mean is the share exactly."""
         return min(n, int(self._share * n + rng.random()))
 
     def examples(
@@ -49,10 +49,13 @@ class OnlineEncoder:
         target: NDArray[np.int64],
         truth: NDArray[np.int64],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Augmented latents (N, C, S, S) of source, target and truth, see `augment_example`.
+        """Encode augmented sources, targets and truths (N, C, S, S), see `augment_example`.
 
         Args:
-            source, target, truth: (N,) positions.
+            rng: source of the randomness.
+            source: (N,) positions.
+            target: (N,) positions.
+            truth: (N,) positions.
         """
         changed = [
             augment_example(rng, *(self._picture(int(where)) for where in row))
@@ -64,7 +67,7 @@ class OnlineEncoder:
         return sources, targets, truths
 
     def pictures(self, rng: np.random.Generator, positions: NDArray[np.int64]) -> Tensor:
-        """Latents (N, C, S, S) of pictures, each in a look of its own."""
+        """Encode pictures, each in a look of its own: (N, C, S, S)."""
         return self._encode(
             [apply_look(draw_look(rng), self._picture(int(where))) for where in positions]
         )

@@ -1,4 +1,4 @@
-"""A teacher from a dataset: the stages in order, each resumable, ending in a checkpoint folder."""
+"""A training run: its phases in order, each resumable, ending in a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from edgeswap_compress._checks import check_scheduler, check_seed
+from edgeswap_compress._checks import check_scheduler
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
@@ -21,24 +20,25 @@ from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.data import Pictures, open_pictures
 from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.config import FitConfig
-from edgeswap_compress.fit.dtype import AUTO, check_dtype, note_dtype
+from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.fit.loop import Cadence, Draw, Objective, fit
 from edgeswap_compress.fit.losses import decoder_metric
 from edgeswap_compress.fit.processes import processes, taken_dtype
+from edgeswap_compress.fit.run_folder import claim, settings_of
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
-from edgeswap_compress.train._examples import ExampleConfig, Examples, residual_deviation
+from edgeswap_compress.train._examples import Examples, residual_deviation
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._widen_latents import widen_latents
 from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_autoencoder
-from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
+from edgeswap_compress.train.config import ExampleConfig, TeacherConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train.identity import IdentityObjective
 from edgeswap_compress.train.pairing import pairing_of, truths_known
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.faces.align import TEMPLATE_96
-from edgeswap_runtime.files import canonical_json, sha256_file, write_json
+from edgeswap_runtime.files import canonical_json, sha256_file
 
 HELD_OUT_FIGURES = {
     "autoencoder": ("psnr_db", "psnr_face_db", "hf_ratio"),
@@ -60,53 +60,20 @@ Run = Callable[[str, Objective, FitConfig], None]
 
 
 class _StoppedEarly(Exception):
-    """A stage was cut short by the cadence; nothing went wrong."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeacherConfig:
-    """Settings of the three stages, and the arithmetic they run in.
-
-    Attributes:
-        dtype: of the computation, one of ``DTYPES``; master weights are float32 always, and a
-            continued run may take another.
-        seed: of the modules' initial weights.
-        grow: where a run goes on from a checkpoint, give its latents the channels of
-            ``autoencoder`` (see `widen_latents`) and train its autoencoder on.
-        decoder: where given, the decoder is trained on at the end, see `AutoencoderConfig.sharper`,
-        swap_decoder: where given, then on the denoiser's predictions, see `SwapDecoderObjective`.
-    """
-
-    autoencoder: AutoencoderConfig
-    identity: IdentityConfig
-    denoiser: DenoiserConfig
-    dtype: str = AUTO
-    seed: int = 0
-    grow: bool = False
-    decoder: FitConfig | None = None
-    swap_decoder: FitConfig | None = None
-
-    def __post_init__(self) -> None:
-        check_dtype(self.dtype)
-        check_seed(self.seed)
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return raw
+    """The cadence cut a phase short; nothing went wrong."""
 
 
 class TeacherRun:
-    """A run folder: what it was asked for, the state of each stage, and the latents cached.
+    """A training run and its folder: settings, the state of each phase, and cached latents.
 
     Args:
         train, held_out: folders, of any kind that `open_pictures` knows.
         config: fixed for the life of the folder; a different one is refused.
         folder: made if missing, continued if there.
         init: checkpoint folder to go on from: its autoencoder is kept as it is (but see
-            ``TeacherConfig.grow``), its conditioner and U-Net are where the denoiser starts. The
-            identity encoder is trained anew, as the judge of the identity loss: a fresh one has
-            not been gamed yet.
+            ``TeacherConfig.widen_latents``), its conditioner and U-Net are where the denoiser
+            starts. The identity encoder is trained anew, as the judge of the identity loss: a
+            fresh one has not been gamed yet.
         examples: how they are drawn and augmented; as they come when None.
     """
 
@@ -129,34 +96,21 @@ class TeacherRun:
             check_scheduler(init, velocity=True)  # as it will be trained
         self.init = None if init is None else Checkpoint.load(init)
         wanted: dict[str, Any] = {
-            "config": _settings(config.to_json()),
+            "config": settings_of(config),
             "dataset": self.train.digest,
         }
         if self.init is not None and init is not None:
             _check_resolution(self.init, init, self._resolution)
-            if config.grow:
+            if config.widen_latents:
                 self.init = widen_latents(
                     self.init, config.autoencoder.latent_channels, config.seed
                 )
             wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
         if self.examples != ExampleConfig():
             wanted["examples"] = dataclasses.asdict(self.examples)
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "run.json"
         with processes().main_first():
-            self._claim(file, wanted)
+            claim(folder, wanted, of="training", same="settings and datasets")
             self._dtypes = note_dtype(folder, self.config.dtype)
-
-    def _claim(self, file: Path, wanted: dict[str, Any]) -> None:
-        folder = self.folder
-        found = json.loads(file.read_text()) if file.exists() else wanted
-        if {**found, "config": _settings(found["config"])} != wanted:
-            raise TrainingStopped(
-                f"{folder} was begun with other settings or another dataset: expected those of "
-                f"{file}; name another run folder, or continue with the same settings"
-            )
-        if not file.exists():
-            write_json(file, wanted)
 
     def execute(
         self,
@@ -166,7 +120,7 @@ class TeacherRun:
         tracker: Tracker | None = None,
         progress: StageProgress | None = None,
     ) -> Path | None:
-        """Run every stage that is not finished; returns the checkpoint, or None if stopped early.
+        """Run every phase that is not finished; return the checkpoint, or None if stopped early.
 
         Raises:
             OutputExists: ``out`` exists.
@@ -195,13 +149,13 @@ class TeacherRun:
             return trained.save(out) if processes().main else out
 
     def _stages(self, run: Run, progress: StageProgress | None) -> Checkpoint:
-        """All stages in order; ``run`` goes on with each, and raises where it is stopped early."""
+        """Run all phases in order; ``run`` continues each, and raises where it is stopped early."""
         vae, swap = self._autoencoded(run)
         train, held_out = self._examples(vae, swap, progress)
         judge = self._prepare(lambda: self._encoder(swap), 1)
         identity = IdentityObjective(judge, self.config.identity, train, held_out)
         run("identity", identity, self.config.identity.fit)
-        if self.init is None or self.config.grow:
+        if self.init is None or self.config.widen_latents:
             swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
         start = self._start(vae, swap, judge)
         known = truths_known(self.train)
@@ -221,7 +175,7 @@ class TeacherRun:
             metric=decoder_metric(vae, swap, sight.target, sight.mask),
         )
         run("denoiser", denoiser, self.config.denoiser.fit)
-        self._sharpen(run, start, denoiser, (train, held_out) if known else None)
+        self._finetune_decoder(run, start, denoiser, (train, held_out) if known else None)
         details = {**self.config.to_json(), "dtype": self._dtypes, "dataset": self.train.digest}
         details["curves"] = self._curves()
         details["examples"] = dataclasses.asdict(self.examples)
@@ -229,8 +183,8 @@ class TeacherRun:
         return start
 
     def _autoencoded(self, run: Run) -> tuple[Any, SwapConfig]:
-        """The trained autoencoder, frozen, and the settings of its latents."""
-        if self.init is not None and not self.config.grow:
+        """Train the autoencoder, freeze it, and give the settings of its latents."""
+        if self.init is not None and not self.config.widen_latents:
             vae, swap = convert(self.init.vae, self.dtype), self.init.swap
         else:
             vae, config = self._autoencoder(), self.config.autoencoder
@@ -243,7 +197,7 @@ class TeacherRun:
         return vae, swap
 
     def _start(self, vae: Any, swap: SwapConfig, encoder: SourceConditioner) -> Checkpoint:
-        """Where the denoiser's training begins: the trained encoder is its conditioner at first."""
+        """Give what the denoiser's training begins with: the trained encoder is its conditioner."""
         if self.init is None:
             return Checkpoint(
                 unet=self._prepare(lambda: build_denoiser(self.config.denoiser, swap, encoder), 2),
@@ -260,32 +214,32 @@ class TeacherRun:
             swap=swap,
         )
 
-    def _sharpen(
+    def _finetune_decoder(
         self,
         run: Run,
         trained: Checkpoint,
         denoiser: DenoiserObjective,
         examples: tuple[Examples, Examples] | None,
     ) -> None:
-        """The decoder's further stages; the second needs examples with truths."""
+        """Finetune the decoder; the second phase of it needs examples with truths."""
         config, vae = self.config, trained.vae
         if config.decoder is not None:
-            sharper = config.autoencoder.sharper(config.decoder)
+            finetuning = config.autoencoder.for_finetuning(config.decoder)
             vae.decoder.requires_grad_(True).train()
-            objective: Objective = AutoencoderObjective(vae, sharper, self.train, self.held_out)
-            run("decoder", objective, sharper.fit)
+            objective: Objective = AutoencoderObjective(vae, finetuning, self.train, self.held_out)
+            run("decoder", objective, finetuning.fit)
         if config.swap_decoder is not None and examples is not None:
-            sharper = config.autoencoder.sharper(config.swap_decoder)
+            finetuning = config.autoencoder.for_finetuning(config.swap_decoder)
             vae.decoder.requires_grad_(True).train()
             train, held_out = (examples[0], self.train), (examples[1], self.held_out)
             objective = SwapDecoderObjective(
-                vae, trained.swap, sharper.fine_weight, denoiser, train, held_out
+                vae, trained.swap, finetuning.fine_weight, denoiser, train, held_out
             )
-            run("swap-decoder", objective, sharper.fit)
+            run("swap-decoder", objective, finetuning.fit)
         vae.eval()
 
     def _autoencoder(self) -> Any:
-        """The autoencoder to train: a new one, or what grew from the checkpoint's."""
+        """Build the autoencoder to train: a new one, or the checkpoint's with wider latents."""
         if self.init is not None:
             return convert(self.init.vae.train(), self.dtype)
         return self._prepare(
@@ -293,7 +247,7 @@ class TeacherRun:
         )
 
     def _curves(self) -> dict[str, list[dict[str, float]]]:
-        """Held-out figures of each stage over the samples it had seen, for the history."""
+        """Read the held-out figures of each phase over the samples it had seen, for the history."""
         curves = {}
         for name, figures in HELD_OUT_FIGURES.items():
             file = self.folder / name / "metrics.jsonl"
@@ -309,7 +263,7 @@ class TeacherRun:
         return int(self.train.images(0).shape[1])
 
     def _prepare(self, build: Callable[[], Any], salt: int) -> Any:
-        """Weights that depend on the seed alone, compute dtype, channels last."""
+        """Build a module whose weights depend on the seed alone, in the compute dtype."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed * 1000 + salt)
             module = build()
@@ -358,10 +312,12 @@ class TeacherRun:
         self, vae: Any, swap: SwapConfig, progress: StageProgress | None
     ) -> tuple[Examples, Examples]:
         train, held_out = self._latents(vae, swap, progress)
-        plans = (pairing_of(some, self.examples.self_share) for some in (self.train, self.held_out))
+        pairings = (
+            pairing_of(some, self.examples.self_share) for some in (self.train, self.held_out)
+        )
         share = self.examples.augment_share
         online = OnlineEncoder(vae, swap, self.train, share) if share > 0 else None
-        return Examples(train, next(plans), online), Examples(held_out, next(plans))
+        return Examples(train, next(pairings), online), Examples(held_out, next(pairings))
 
     def _latents(
         self, vae: Any, swap: SwapConfig, progress: StageProgress | None
@@ -386,11 +342,6 @@ class TeacherRun:
 
         with processes().main_first():  # the others read the cache
             return encode(self.train, "train", True), encode(self.held_out, "heldout", False)
-
-
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """What of a config a run folder belongs to: all but the dtype, which may differ by machine."""
-    return {name: value for name, value in config.items() if name != "dtype"}
 
 
 def _check_resolution(init: Checkpoint, path: Path, resolution_px: int) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of a swap whose truth nobody knows: the source's identity in the target's scene."""
+"""Losses of swaps without a known truth: the source's identity in the target's scene."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CELLS = 4  # latent cells that are averaged before structures are compared
 
 
 def unpaired_weights(mask: Tensor) -> Tensor:
-    """Loss weights (N, 1, S, S): the target is kept outside the face mask.
+    """Give loss weights (N, 1, S, S) that keep the target outside the face mask.
 
     Inside, the identity loss and the structure alone decide.
 
@@ -21,13 +21,14 @@ def unpaired_weights(mask: Tensor) -> Tensor:
 
 
 def structure_loss(predicted: Tensor, target: Tensor, exact: Tensor) -> Tensor:
-    """How far a swap leaves the target's pose, light and skin tone, of the pairs without truth.
+    """Measure how far swaps leave the target's pose, light and skin tone.
 
     Latents are averaged over windows of 4 x 4 cells, in which a face's features are no longer
     told apart but where they lie, how they are lit and their mean color are.
 
     Args:
-        predicted, target: (N, C, S, S) latents.
+        predicted: (N, C, S, S) latents.
+        target: (N, C, S, S) latents.
         exact: (N,) bool, pairs that have a truth and do not count here.
     """
     apart = F.avg_pool2d(predicted - target, min(_CELLS, predicted.shape[-1]), ceil_mode=True)
@@ -39,13 +40,14 @@ def structure_loss(predicted: Tensor, target: Tensor, exact: Tensor) -> Tensor:
 def unpaired_figures(
     residual: Tensor, mask: Tensor, cosine_source: Tensor, cosine_target: Tensor
 ) -> dict[str, float]:
-    """Held-out figures of one-step swaps without truth.
+    """Measure one-step swaps without truth, for the held-out figures.
 
     Args:
         residual: (N, C, S, S) predicted change of the target's latents.
         mask: (N, 1, S, S) in [0, 1].
-        cosine_source, cosine_target: (N,) of the swap's identity embedding and the two people's,
-            in the eyes of the network that the loss looks through: a curve, not a judgment.
+        cosine_source: (N,) of the identity embeddings of swap and source, by the network of the
+            loss: a curve, not a judgment.
+        cosine_target: (N,) of swap and target, likewise.
     """
     outside = 1.0 - mask
     kept = (residual.square().mean(1, keepdim=True) * outside).sum() / outside.sum().clamp(min=1.0)

@@ -1,4 +1,4 @@
-"""More latent channels for a trained checkpoint, without changing what it computes.
+"""Widening of a trained checkpoint's latents, without changing what it computes.
 
 Function-preserving widening in the sense of Net2Net (1511.05641): the new channels are read by
 weights that are zero, so that every module starts where it was and learns to use them.
@@ -22,7 +22,7 @@ WRITES_LATENTS = ("encoder.", "quant_conv.", "post_quant_conv.")
 
 
 def widen_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Checkpoint:
-    """The same model on latents of more channels; autoencoder, conditioner and U-Net are new.
+    """Copy a model onto latents of more channels; autoencoder, conditioner and U-Net are new.
 
     The latents' statistics and the residual's deviation of the new channels are placeholders (0, 1)
     until they are measured again.
@@ -104,7 +104,7 @@ def _copy_into(
 
 
 def _spread(size: int, after: int, old: int, channels: int) -> Tensor:
-    """Where ``size`` entries, in groups of ``old`` latent channels, lie among ``after``."""
+    """Give where ``size`` entries, in groups of ``old`` latent channels, lie among ``after``."""
     if size == after:
         return torch.arange(size)
     return torch.cat([torch.arange(old) + group * channels for group in range(size // old)])

@@ -19,7 +19,7 @@ from edgeswap_compress.train.config import AutoencoderConfig
 
 
 def build_autoencoder(config: AutoencoderConfig, resolution_px: int) -> Any:
-    """An untrained autoencoder for crops of ``resolution_px``."""
+    """Build an untrained autoencoder for crops of ``resolution_px``."""
     blocks = len(config.widths)
     return AutoencoderKL(
         in_channels=3 * config.patch_size**2,
@@ -38,7 +38,7 @@ def build_autoencoder(config: AutoencoderConfig, resolution_px: int) -> Any:
 
 
 class AutoencoderObjective:
-    """Reconstruction: L1, L2, gradient and fine-scale terms, three times as heavy in the face.
+    """Reconstruction of pictures: L1, L2, gradient and fine-scale terms.
 
     The latents get a little noise while training, so that the decoder tolerates what a sampler
     gives it; a small L2 term keeps their scale (a deterministic stand-in for the KL term of
@@ -75,21 +75,21 @@ class AutoencoderObjective:
         return latents, F.pixel_shuffle(decoded.float(), self._config.patch_size)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Weighted reconstruction loss of random pictures, half of them mirrored."""
+        """Compute the reconstruction loss of random pictures, half of the batches mirrored."""
         crops, mask = draw_crops(self._data, draw, batch_size, self._augment_share)
         latents, output = self._reconstruct(crops, draw)
         loss, parts = reconstruction_loss(output, crops, mask, self._config.fine_weight)
         return loss + 1e-4 * latents.float().square().mean(), parts
 
     def evaluate(self) -> dict[str, float]:
-        """See `reconstruction_figures`."""
+        """Measure the reconstruction of held-out pictures, see `reconstruction_figures`."""
         crops = self._held_out
         output = torch.cat([self._reconstruct(some, None)[1] for some in crops.split(32)])
         return reconstruction_figures(output, crops, self._held_out_mask)
 
 
 def held_out_crops(held_out: Pictures) -> tuple[Tensor, Tensor]:
-    """About 64 pictures (N, 3, R, R) in [-1, 1] of a dataset, and their masks (N, 1, R, R)."""
+    """Take about 64 pictures (N, 3, R, R) in [-1, 1] of a dataset, and their masks (N, 1, R, R)."""
     step = 1 + held_out.identities if held_out.pictures > 3 else 1
     count = min(len(held_out), 64 // len(range(0, held_out.pictures, step)))
     groups = np.linspace(0, len(held_out) - 1, count).astype(int)
@@ -102,7 +102,7 @@ def held_out_crops(held_out: Pictures) -> tuple[Tensor, Tensor]:
 def draw_crops(
     data: Pictures, draw: Draw, n: int, augment_share: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Random pictures (N, 3, R, R) in [-1, 1] and masks (N, 1, R, R); half the batches mirrored."""
+    """Draw pictures (N, 3, R, R) in [-1, 1] and masks (N, 1, R, R); half the batches mirrored."""
     groups = draw.rng.integers(len(data), size=n)
     places = draw.rng.integers(data.pictures, size=n)
     pairs = list(zip(groups.tolist(), places.tolist(), strict=True))
@@ -120,7 +120,7 @@ def draw_crops(
 def reconstruction_loss(
     output: Tensor, crops: Tensor, mask: Tensor, fine_weight: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """L1, L2, gradient and fine-scale distance of pictures, three times as heavy in the face."""
+    """Measure L1, L2, gradient and fine-scale distance, three times as heavy in the face."""
     weight = 1.0 + 2.0 * mask
     weight = weight / weight.mean()
     error = output - crops
@@ -137,7 +137,7 @@ def reconstruction_loss(
 
 
 def reconstruction_figures(output: Tensor, crops: Tensor, mask: Tensor) -> dict[str, float]:
-    """PSNR over whole crops and in the mask, dB of [-1, 1]; fine energy kept there."""
+    """Measure the PSNR over whole crops and in the mask, in dB, and the fine energy kept there."""
     output = output.clamp(-1, 1)
     error = ((output - crops) / 2).square().mean(1, keepdim=True)
     whole = error.mean((1, 2, 3))

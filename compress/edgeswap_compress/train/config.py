@@ -1,16 +1,27 @@
-"""What each training stage takes: frozen values that go into the run folder and the history."""
+"""Settings of the training of a teacher, stage by stage."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 from edgeswap_compress._checks import (
     SHARE,
     STEPS,
     WEIGHT,
     check_ranges,
+    check_seed,
 )
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import (
+    CONDITION_DROPOUT,
+    IDENTITY_NOISE,
+    MASK_WEIGHT,
+    TERMINAL_SHARE,
+    FitConfig,
+)
+from edgeswap_compress.fit.dtype import AUTO, check_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +41,8 @@ class AutoencoderConfig:
     latent_noise: float = 0.03
     fine_weight: float = 0.5
 
-    def sharper(self, fit: FitConfig) -> AutoencoderConfig:
-        """Settings for training the decoder on, on latents that stay as they are.
+    def for_finetuning(self, fit: FitConfig) -> AutoencoderConfig:
+        """Give the settings for finetuning the decoder on latents that stay as they are.
 
         What it decodes later comes from a sampler, so there is more noise; and texture counts
         four times as much.
@@ -43,7 +54,7 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityConfig:
-    """Contrastive source encoder, later the conditioner's start and the identity loss."""
+    """Contrastive source encoder: start of the conditioner, and judge of the identity loss."""
 
     fit: FitConfig
     widths: tuple[int, int] = (96, 192)
@@ -53,7 +64,7 @@ class IdentityConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenoiserConfig:
-    """Conditioned U-Net.
+    """Conditioned U-Net and its training.
 
     Attributes:
         one_step_share: share of the steps, at the start, trained at t = T alone (regression).
@@ -72,11 +83,11 @@ class DenoiserConfig:
     time_embedding_dim: int = 256
     norm_num_groups: int = 16
     one_step_share: float = 0.25
-    terminal_share: float = 0.35
-    condition_dropout: float = 0.1
+    terminal_share: float = TERMINAL_SHARE
+    condition_dropout: float = CONDITION_DROPOUT
     identity_weight: float = 1.0
-    identity_noise: float = 0.3
-    mask_weight: float = 3.0
+    identity_noise: float = IDENTITY_NOISE
+    mask_weight: float = MASK_WEIGHT
     metric_share: float = 0.0
     guidance_scale: float = 1.5
     default_steps: int = 25
@@ -90,3 +101,55 @@ class DenoiserConfig:
             guidance_scale=(1.0, 100.0),
             default_steps=STEPS,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleConfig:
+    """How examples are drawn and varied.
+
+    Attributes:
+        augment_share: share of every batch whose pixels are augmented and encoded anew.
+        self_share: of labeled crops, share of the pairs in which source and target are one person.
+        structure_weight: weight of `structure_loss` on pairs without truth.
+    """
+
+    augment_share: float = 0.0
+    self_share: float = 0.3
+    structure_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_ranges(self, augment_share=SHARE, self_share=SHARE, structure_weight=WEIGHT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherConfig:
+    """Settings of the phases of a training, and the dtype they compute in.
+
+    Attributes:
+        dtype: of the computation, one of ``DTYPES``; master weights are float32 always, and a
+            continued run may take another.
+        seed: of the modules' initial weights.
+        widen_latents: where a run goes on from a checkpoint, give its latents the channels of
+            ``autoencoder``, and train its autoencoder on.
+        decoder: where given, the decoder is finetuned at the end, see
+            `AutoencoderConfig.for_finetuning`.
+        swap_decoder: where given, then on the denoiser's predictions, see `SwapDecoderObjective`.
+    """
+
+    autoencoder: AutoencoderConfig
+    identity: IdentityConfig
+    denoiser: DenoiserConfig
+    dtype: str = AUTO
+    seed: int = 0
+    widen_latents: bool = False
+    decoder: FitConfig | None = None
+    swap_decoder: FitConfig | None = None
+
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+        check_seed(self.seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to a JSON object."""
+        raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return raw

@@ -16,13 +16,14 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.source import Condition, SourceConditioner
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss
-from edgeswap_compress.train._examples import Batch, Examples
+from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
+from edgeswap_compress.train._examples import ExampleBatch, Examples
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import DenoiserConfig
 
 
 def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: SourceConditioner) -> Any:
-    """An untrained U-Net whose conditioning fits the conditioner."""
+    """Build an untrained U-Net whose conditioning fits the conditioner."""
     widths, levels = config.block_out_channels, len(config.block_out_channels)
     settings: Any = conditioner.config
     unet = UNet2DConditionModel(
@@ -48,7 +49,7 @@ def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: Source
 
 
 class Denoiser(nn.Module):
-    """What learns together: the U-Net and the conditioner that feeds it."""
+    """U-Net and conditioner, which learn together."""
 
     def __init__(self, unet: Any, conditioner: SourceConditioner) -> None:
         super().__init__()
@@ -95,9 +96,8 @@ class DenoiserObjective:
         self._metric = (1.0 - share) * torch.eye(swap.latent_channels)
         if metric is not None:
             self._metric += share * metric
-        alphas = scheduler.alphas_cumprod.float()
-        self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
-        self._terminal = len(alphas) - 1
+        self._levels = NoiseLevels(scheduler)
+        self._terminal = self._levels.terminal
 
     def _cast(self, x: Tensor) -> Tensor:
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
@@ -105,9 +105,7 @@ class DenoiserObjective:
     def _timesteps(self, rng: np.random.Generator, n: int, done: float) -> Tensor:
         if done < self._config.one_step_share:
             return torch.full((n,), self._terminal)
-        steps = (rng.random(n) ** 0.7 * self._terminal).astype(np.int64)
-        steps = np.where(rng.random(n) < self._config.terminal_share, self._terminal, steps)
-        return torch.from_numpy(steps)
+        return draw_timesteps(rng, n, self._terminal, self._config.terminal_share)
 
     def _condition(self, latents: Tensor, dropped: Tensor | None) -> Condition:
         conditioner = self.module.conditioner
@@ -123,7 +121,7 @@ class DenoiserObjective:
         )
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of a batch of random examples."""
+        """Compute the loss of a batch of random examples."""
         swap, config = self._swap, self._config
         batch = self._train.batch(draw, batch_size)
         target, truth, exact = batch.target, batch.truth, batch.exact
@@ -131,8 +129,8 @@ class DenoiserObjective:
         noise = draw.normal(clean)
         steps = self._timesteps(draw.rng, batch_size, done)
         steps = torch.where(exact, steps, self._terminal)
-        a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
-        noisy, velocity = a * clean + s * noise, a * noise - s * clean
+        noisy = self._levels.add(clean, noise, steps)
+        velocity = self._levels.velocity(clean, noise, steps)
         dropped = torch.from_numpy(draw.rng.random(batch_size) < config.condition_dropout)
         condition = self._condition(batch.source, dropped)
         output = predict(
@@ -143,7 +141,7 @@ class DenoiserObjective:
         paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
         loss = (paid * weights).mean()
         parts = {"v_loss": float(loss.detach())}
-        predicted = sample_to_latents(swap, a * noisy - s * output, target)
+        predicted = sample_to_latents(swap, self._levels.clean(noisy, output, steps), target)
         if self._structure_weight > 0:
             structure = structure_loss(predicted, target, exact)
             loss = loss + self._structure_weight * structure
@@ -159,10 +157,13 @@ class DenoiserObjective:
         return loss, parts
 
     @torch.no_grad()
-    def predicted(self, batch: Batch, draw: Draw | None, terminal_share: float = 1.0) -> Tensor:
-        """Clean latents (N, C, S, S) that the denoiser predicts of a batch from one noise each.
+    def predicted(
+        self, batch: ExampleBatch, draw: Draw | None, terminal_share: float = 1.0
+    ) -> Tensor:
+        """Predict clean latents (N, C, S, S) of a batch from one noise each.
 
         Args:
+            batch: examples with truths.
             draw: of noise and times; None draws the same noise for every call.
             terminal_share: of the batch predicted from pure noise, the rest at random times.
         """
@@ -172,8 +173,7 @@ class DenoiserObjective:
         steps = torch.from_numpy(
             np.where(early, self._terminal, draw.rng.integers(self._terminal, size=len(batch)))
         )
-        a, s = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
-        noisy = a * clean + s * draw.normal(clean)
+        noisy = self._levels.add(clean, draw.normal(clean), steps)
         output = predict(
             self.module.unet,
             self._swap,
@@ -182,10 +182,11 @@ class DenoiserObjective:
             self._cast(batch.target),
             self._condition(batch.source, None),
         ).float()
-        return sample_to_latents(self._swap, a * noisy - s * output, batch.target)
+        found = self._levels.clean(noisy, output, steps)
+        return sample_to_latents(self._swap, found, batch.target)
 
     def evaluate(self) -> dict[str, float]:
-        """Held-out figures, of the examples with a truth and of those without."""
+        """Measure held-out figures, of the examples with a truth and of those without."""
         batch = self._held_out.held_out(384)
         figures: dict[str, float] = {}
         if bool(batch.exact.any()):
@@ -194,8 +195,8 @@ class DenoiserObjective:
             figures |= self._evaluate_unpaired(batch.pick(~batch.exact))
         return figures
 
-    def _evaluate_exact(self, batch: Batch) -> dict[str, float]:
-        """v-loss at fixed noise and times; one-step gain in dB over copying the target."""
+    def _evaluate_exact(self, batch: ExampleBatch) -> dict[str, float]:
+        """Measure the v-loss at fixed noise and times, and the gain over copying the target."""
         swap, n = self._swap, len(batch)
         generator = torch.Generator().manual_seed(1)
         error = copied = v_loss = 0.0
@@ -209,28 +210,29 @@ class DenoiserObjective:
             for terminal in (True, False):
                 drawn = torch.randint(self._terminal, (hi - lo,), generator=generator)
                 steps = torch.full_like(drawn, self._terminal) if terminal else drawn
-                sa, sn = (x[steps].view(-1, 1, 1, 1) for x in (self._signal, self._noise))
+                noisy = self._levels.add(clean, noise, steps)
                 output = predict(
                     self.module.unet,
                     swap,
-                    self._cast(sa * clean + sn * noise),
+                    self._cast(noisy),
                     steps,
                     self._cast(target),
                     condition,
                 ).float()
                 if terminal:
-                    error += float(((-output - clean).square() * mask).sum())
+                    found = self._levels.clean(noisy, output, steps)
+                    error += float(((found - clean).square() * mask).sum())
                     copied += float((clean.square() * mask).sum())
                 else:
-                    wanted = sa * noise - sn * clean
+                    wanted = self._levels.velocity(clean, noise, steps)
                     v_loss += float((output - wanted).square().mean()) * (hi - lo) / n
         figures = {"held_out_v_loss": v_loss}
         if copied > 0 and error > 0:  # truths that are their targets leave nothing to gain
             figures["held_out_one_step_gain_db"] = 10.0 * math.log10(copied / error)
         return figures
 
-    def _evaluate_unpaired(self, batch: Batch) -> dict[str, float]:
-        """One-step swaps of pairs without truth, see `unpaired_figures`."""
+    def _evaluate_unpaired(self, batch: ExampleBatch) -> dict[str, float]:
+        """Measure one-step swaps of pairs without truth, see `unpaired_figures`."""
         generator = torch.Generator().manual_seed(1)
         noise = torch.randn(batch.target.shape, generator=generator)
         steps = torch.full((len(batch),), self._terminal)
@@ -245,7 +247,8 @@ class DenoiserObjective:
                 self._cast(some.target),
                 self._condition(some.source, None),
             ).float()
-            residuals.append(sample_to_latents(self._swap, -output, some.target) - some.target)
+            found = self._levels.clean(noise[lo : lo + 64], output, steps[lo : lo + 64])
+            residuals.append(sample_to_latents(self._swap, found, some.target) - some.target)
         residual = torch.cat(residuals)
         swapped = batch.target + residual
         return unpaired_figures(

@@ -15,7 +15,7 @@ from edgeswap_compress.train.config import IdentityConfig
 
 
 class IdentityObjective:
-    """InfoNCE (1807.03748) between two pictures of one person (see `Plan.same_person`)."""
+    """InfoNCE (1807.03748) between two pictures of one person (see `Pairing.same_person`)."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class IdentityObjective:
         return embedding.float()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Symmetric cross-entropy over about ``batch_size // 2`` people."""
+        """Compute the symmetric cross-entropy over about ``batch_size // 2`` people."""
         both = torch.cat(self._train.same_person(draw, batch_size))
         both = both + self._config.noise * float(draw.rng.random()) * draw.normal(both)
         a, b = self._embed(both).chunk(2)
@@ -48,12 +48,12 @@ class IdentityObjective:
         return loss, {"batch_top1": float(right)}
 
     def evaluate(self) -> dict[str, float]:
-        """Share of held-out truths whose source is the nearest of all held-out source views."""
+        """Measure the share of held-out truths whose source is the nearest of all source views."""
         return {"truth_top1": retrieval(self._embed, self._held_out)}
 
 
 def retrieval(embed: Callable[[Tensor], Tensor], held_out: Examples) -> float:
-    """Top-1 of truths against the gallery of all source views (see `Plan.likeness`).
+    """Measure the share of truths found in the gallery of source views, see `Pairing.likeness`.
 
     Args:
         embed: (N, C, S, S) -> (N, V) unit embeddings.

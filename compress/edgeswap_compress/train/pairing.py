@@ -1,4 +1,4 @@
-"""The plans: which pictures of each kind of folder make an example (see `_examples`)."""
+"""Pairings: which pictures of each kind of folder make an example."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_compress.data import Pictures
-from edgeswap_compress.data.folders import LabeledCrops, Triplets
+from edgeswap_compress.data.folders import LabeledCrops, TripletFolder
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.latent_cache import (
     LatentGroups,
@@ -28,18 +28,18 @@ def pairing_of(pictures: Pictures, self_share: float) -> Pairing:
     """
     if isinstance(pictures, LabeledCrops):
         return LabeledPairing(pictures.people, self_share)
-    if isinstance(pictures, Triplets):
+    if isinstance(pictures, TripletFolder):
         return TripletPairing(np.array([row.person for row in pictures.rows], np.int64))
     return GroupPairing(pictures.identities)
 
 
 def rendered(groups: LatentGroups) -> Examples:
-    """Examples of rendered groups, never augmented."""
+    """Make examples of rendered groups, never augmented."""
     return Examples(groups, GroupPairing(groups.identities))
 
 
 def truths_known(pictures: Pictures) -> bool:
-    """Whether a folder's examples have truths."""
+    """Tell whether a folder's examples have truths."""
     return not isinstance(pictures, LabeledCrops)
 
 
@@ -57,17 +57,17 @@ class GroupPairing:
         return Places(source, target, truth, np.ones(len(t.group), bool))
 
     def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
-        """See `draw_triplets`."""
+        """Draw examples, see `draw_triplets`."""
         return self._places(draw_triplets(rng, groups, self._k, n))
 
     def held_out(self, groups: int) -> Places:
-        """See `held_out_triplets`."""
+        """List the held-out examples, see `held_out_triplets`."""
         return self._places(held_out_triplets(groups, self._k))
 
     def same_person(
         self, rng: np.random.Generator, groups: int, n: int
     ) -> tuple[Positions, Positions]:
-        """All people of some groups: a natural picture, and mostly the face on somebody else.
+        """Draw two pictures of all people of some groups: a natural one, and a swapped one mostly.
 
         The second picture is the face worn by another four times in five, so that hair, outline
         and skin tone cannot give the identity away.
@@ -84,7 +84,7 @@ class GroupPairing:
         return begin + own, begin + k + scene * k + face
 
     def likeness(self, groups: int) -> Likeness:
-        """Every truth among all source views."""
+        """Search every truth among all source views."""
         views = np.arange(groups)[:, None] * self._pictures + np.arange(self._k)
         t = held_out_triplets(groups, self._k)
         return Likeness(views.ravel(), self._places(t).truth, t.group * self._k + t.identity)
@@ -106,24 +106,24 @@ class TripletPairing:
         return Places(3 * rows, 3 * rows + 1, 3 * rows + 2, np.ones(len(rows), bool))
 
     def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
-        """Any triplets."""
+        """Draw any triplets."""
         return self._places(rng.integers(groups, size=n))
 
     def held_out(self, groups: int) -> Places:
-        """All of them, in order."""
+        """List all triplets, in order."""
         return self._places(np.arange(groups))
 
     def same_person(
         self, rng: np.random.Generator, groups: int, n: int
     ) -> tuple[Positions, Positions]:
-        """Source and truth of a triplet of each of some people."""
+        """Draw source and truth of one triplet of each of some people."""
         chosen = _some_people(rng, self._people, n // 2)
         rows = np.array([rng.choice(own) for own in chosen], np.int64)
         rows = rows + _mirrored(rng, groups, len(self._person), len(rows))
         return 3 * rows, 3 * rows + 2
 
     def likeness(self, groups: int) -> Likeness:
-        """Every truth among one source of each person."""
+        """Search every truth among one source of each person."""
         gallery = np.array([own[0] for own in self._people], np.int64)
         return Likeness(3 * gallery, 3 * np.arange(groups) + 2, self._person[:groups])
 
@@ -138,7 +138,7 @@ class LabeledPairing:
         self._person, self._people, self._self_share = people, _by_person(people), self_share
 
     def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
-        """Every person is a target as often as any other, however many pictures there are."""
+        """Draw pairs; every person is a target as often as any other."""
         count = len(self._people)
         targets = rng.integers(count, size=n)
         alone = rng.random(n) < self._self_share
@@ -154,27 +154,27 @@ class LabeledPairing:
         return Places(source + flip, target + flip, target + flip, alone)
 
     def held_out(self, groups: int) -> Places:
-        """Each picture once as a target, sources drawn once and for all."""
+        """List each picture once as a target, with sources drawn once and for all."""
         return self.draw(np.random.default_rng(_HELD_OUT_SEED), groups, groups)
 
     def same_person(
         self, rng: np.random.Generator, groups: int, n: int
     ) -> tuple[Positions, Positions]:
-        """Two pictures of each of some people."""
+        """Draw two pictures of each of some people."""
         chosen = _some_people(rng, self._people, n // 2)
         pairs = np.array([rng.choice(own, 2, replace=False) for own in chosen], np.int64)
         flips = [_mirrored(rng, groups, len(self._person), len(pairs)) for _ in range(2)]
         return pairs[:, 0] + flips[0], pairs[:, 1] + flips[1]
 
     def likeness(self, groups: int) -> Likeness:
-        """Every person's other pictures among everybody's first."""
+        """Search every person's other pictures among everybody's first."""
         gallery = np.array([own[0] for own in self._people], np.int64)
         queries = np.setdiff1d(np.arange(groups), gallery)
         return Likeness(gallery, queries, self._person[queries])
 
 
 def _by_person(people: NDArray[np.int64]) -> list[Positions]:
-    """The rows of each person, 0 to the last."""
+    """List the rows of each person, 0 to the last."""
     return [np.flatnonzero(people == person) for person in range(int(people.max()) + 1)]
 
 
@@ -184,5 +184,5 @@ def _some_people(rng: np.random.Generator, people: list[Positions], wanted: int)
 
 
 def _mirrored(rng: np.random.Generator, groups: int, plain: int, n: int) -> Positions:
-    """What leads to the mirrored copy of a group, or 0, at random."""
+    """Draw the offset to the mirrored copy of a group, or 0."""
     return plain * rng.integers(groups // plain, size=n)

@@ -1,4 +1,4 @@
-"""Backends: what runs a bundle's graphs. One table, one protocol."""
+"""Open a backend, the library that runs a bundle's graphs, by its name."""
 
 from __future__ import annotations
 

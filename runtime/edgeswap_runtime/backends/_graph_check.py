@@ -1,4 +1,4 @@
-"""Do the loaded graphs take and give what the manifest states? Asked once, at opening."""
+"""Compare the loaded graphs' inputs and outputs with the manifest, when a backend opens."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _require_names(
 
 
 def _fits(tensor: Tensor, port: Port, *, free: bool) -> bool:
-    """With `free`, a size that is stated as free must be free in the graph too."""
+    """Compare a tensor with a port; with `free`, a size stated as free must be free there."""
     return (
         tensor.dtype == port.dtype
         and len(tensor.shape) == len(port.shape)

@@ -1,4 +1,4 @@
-"""TensorRT for RTX finishes its kernels on the GPU they run on: this keeps them for next time."""
+"""Keep the kernels that TensorRT for RTX compiles on the user's GPU in a cache file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RtxCache:
         self._before = b""
 
     def attach(self, config: Any) -> None:
-        """Give a runtime configuration what was kept; TensorRT for RTX checks it by itself."""
+        """Load the cached kernels into a runtime configuration; TensorRT for RTX checks them."""
         self._cache = config.create_runtime_cache()
         if self.file.is_file():
             self._before = self.file.read_bytes()
@@ -39,7 +39,7 @@ class RtxCache:
         config.set_runtime_cache(self._cache)
 
     def save(self) -> None:
-        """Keep what was compiled since, if anything was."""
+        """Write the cache file if kernels were compiled since it was loaded."""
         now = bytes(self._cache.serialize())
         if now != self._before:
             self.file.parent.mkdir(parents=True, exist_ok=True)

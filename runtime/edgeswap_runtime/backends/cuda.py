@@ -1,4 +1,4 @@
-"""The few CUDA calls that TensorRT needs around it, each checked, through cuda-bindings alone."""
+"""Call CUDA through cuda-bindings: device, stream, memory, graphs; every status is checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INSTALL = "it needs an NVIDIA GPU and its driver; edgeswap doctor tells what is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """What CUDA says of one device.
+    """What CUDA states about one device.
 
     Attributes:
         name: the maker's.
@@ -36,7 +36,7 @@ class Gpu:
 
 
 def device_index(device: str, backend: str) -> int:
-    """The number in "cuda" or "cuda:N".
+    """Return the number of the device "cuda" (0) or "cuda:N".
 
     Raises:
         InvalidRequest: another device.
@@ -51,7 +51,7 @@ def device_index(device: str, backend: str) -> int:
 
 
 def require_gpu(cuda: Any, index: int) -> Gpu:
-    """Ask for a device before anything else may touch the driver.
+    """Check that a GPU is there, before TensorRT touches the driver.
 
     Without a driver TensorRT does not fail in an orderly way: its runtime is not made, and what
     is then called on it ends the process. CUDA itself answers cleanly.
@@ -115,7 +115,7 @@ class CudaStream:
         self._call("cudaSetDevice", self._index)
 
     def take(self, count: int) -> int:
-        """Address of that many bytes of device memory, fresh or given back before."""
+        """Return the address of so many bytes of device memory, new or given back before."""
         waiting = self._free.get(count)
         if waiting:
             return waiting.pop()
@@ -129,29 +129,29 @@ class CudaStream:
         self._free.setdefault(count, []).append(address)
 
     def copy_in(self, address: int, array: NDArray[Any]) -> None:
-        """Host to device; the array may change as soon as this returns."""
+        """Copy an array to the device; the array may change as soon as this returns."""
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
         owned = np.ascontiguousarray(array)
         self._copy(address, owned.ctypes.data, owned.nbytes, kind)
         self.wait()
 
     def copy_out(self, array: NDArray[Any], address: int) -> None:
-        """Device to host, into a contiguous array; waits for it."""
+        """Copy from the device into a contiguous array, and wait for it."""
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._copy(array.ctypes.data, address, array.nbytes, kind)
         self.wait()
 
     def copy_within(self, to: int, address: int, count: int) -> None:
-        """Device to device, in the stream's order."""
+        """Copy within the device, in the stream's order."""
         self._copy(to, address, count, self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToDevice)
 
     def wait(self) -> None:
-        """Until everything on the stream is done."""
+        """Wait until everything on the stream is done."""
         self._call("cudaStreamSynchronize", self._stream)
 
     @contextlib.contextmanager
     def capture(self) -> Iterator[CudaGraph]:
-        """Record what is enqueued meanwhile, instead of running it."""
+        """Record the work that is enqueued in the block, instead of running it."""
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         recorded = CudaGraph(self._cuda, self._stream)
         self._call("cudaStreamBeginCapture", self._stream, mode)
@@ -195,23 +195,23 @@ class CudaGraph:
         self._executable: Any = None
 
     def instantiate(self, graph: Any) -> None:
-        """Turn what was recorded into something that can be launched."""
+        """Turn the recording into an executable graph."""
         self._executable = _checked(self._cuda, "cudaGraphInstantiate", graph, 0)
         _checked(self._cuda, "cudaGraphDestroy", graph)
 
     def launch(self) -> None:
-        """Enqueue all of it."""
+        """Enqueue the recorded work."""
         _checked(self._cuda, "cudaGraphLaunch", self._executable, self._stream)
 
     def close(self) -> None:
-        """Free it; calling it again does nothing."""
+        """Free the graph; calling it again does nothing."""
         if self._executable is not None:
             _checked(self._cuda, "cudaGraphExecDestroy", self._executable)
             self._executable = None
 
 
 def _checked(cuda: Any, name: str, *arguments: Any) -> Any:
-    """Call a CUDA function; what it returns besides its status, which must be success.
+    """Call a CUDA function, check its status, and return its other result.
 
     Raises:
         EdgeswapFailure: with CUDA's own name of the error.

@@ -1,4 +1,4 @@
-"""A backend of plain Python functions, for tests without any inference engine."""
+"""Run graphs that are plain Python functions, for tests without an inference library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FakeBuffer:
-    """A tensor 'on the device': only its backend may look inside."""
+    """A tensor of the fake device: only its backend may look inside."""
 
     __slots__ = ("array",)
 

@@ -1,4 +1,4 @@
-"""OpenVINO: Intel, AMD and ARM processors, Intel GPUs and NPUs; bfloat16 where the CPU has it."""
+"""Run graphs with OpenVINO, on processors of any maker and on Intel's GPUs and NPUs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FAILURES = (RuntimeError, UnicodeDecodeError)
 
 
 def open_openvino(request: BackendRequest) -> OpenVinoBackend:
-    """What the table of backends names.
+    """Open the OpenVINO backend; the function that the table of backends names.
 
     Raises:
         BadBundle: a graph is not what the bundle's manifest states.
@@ -115,7 +115,7 @@ class OpenVinoBackend:
             self._requests[name] = compiled.create_infer_request()
 
     def ports(self) -> dict[str, Ports]:
-        """What every graph takes and gives, as OpenVINO sees it."""
+        """Return every graph's inputs and outputs, as OpenVINO states them."""
         return dict(self._ports)
 
     def upload(self, array: NDArray[Any]) -> ov.Tensor:
@@ -153,13 +153,13 @@ class OpenVinoBackend:
         return np.array(buffer.data)
 
     def close(self) -> None:
-        """Drop requests and the models behind them."""
+        """Drop the requests and their models."""
         self._requests.clear()
         self._ports.clear()
 
 
 def executed_precisions(compiled: ov.CompiledModel) -> dict[str, int]:
-    """How many layers really compute in which precision, as OpenVINO states after compiling.
+    """Count the layers by the precision they compute in, as OpenVINO states after compiling.
 
     Returns:
         OpenVINO's name, such as "bf16" -> number of layers.
@@ -233,7 +233,7 @@ def _port(port: Any) -> Port:
 
 
 def _index(ports: Ports, name: str, graph: str) -> int:
-    """Which input answers to a name; compiling keeps their order, and not all of their names."""
+    """Return the index of an input; compiling keeps their order, but not all of their names."""
     for index, port in enumerate(ports.inputs):
         if name in port.names:
             return index
@@ -259,7 +259,7 @@ def _compile(
 
 
 def _require_taken(compiled: ov.CompiledModel, precision: str, device: str) -> None:
-    """OpenVINO takes another precision without a word: read back what it will compute in."""
+    """Check the precision that OpenVINO will compute in: it changes it without a message."""
     wanted = PRECISIONS[precision][0]
     taken = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
     layers = executed_precisions(compiled) if device == "CPU" else {}

@@ -1,4 +1,4 @@
-"""ONNX Runtime: on the CPU, on an NVIDIA GPU, or through its TensorRT provider."""
+"""Run graphs with ONNX Runtime, on the CPU or an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64"} | {
 
 
 def open_ort(request: BackendRequest) -> OrtBackend:
-    """What the table of backends names.
+    """Open the ONNX Runtime backend; the function that the table of backends names.
 
     Raises:
         PrecisionNotGranted: one was asked for; ONNX Runtime computes as the graphs state.
@@ -124,7 +124,7 @@ class OrtBackend:
         self._bindings: dict[str, _Binding] = {}
 
     def ports(self) -> dict[str, Ports]:
-        """What every graph takes and gives, as ONNX Runtime sees it."""
+        """Return every graph's inputs and outputs, as ONNX Runtime states them."""
         return {name: _ports(name, session) for name, session in self._sessions.items()}
 
     def upload(self, array: NDArray[Any]) -> ort.OrtValue:
@@ -160,7 +160,7 @@ class OrtBackend:
         return np.array(buffer.numpy())
 
     def close(self) -> None:
-        """Drop sessions and buffers."""
+        """Drop the sessions and buffers."""
         self._bindings.clear()
         self._sessions.clear()
 

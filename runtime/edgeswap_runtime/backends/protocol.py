@@ -1,4 +1,4 @@
-"""What a backend must be able to do."""
+"""Define the protocol that every backend meets, and the request it is opened with."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Backend(Protocol[BufferT]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendRequest:
-    """What a backend is to be opened with.
+    """What a backend is opened with.
 
     Attributes:
         graphs: graph name -> ONNX file.

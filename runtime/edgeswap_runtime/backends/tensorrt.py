@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT for RTX: engines from the bundle, on one NVIDIA GPU."""
+"""Run a bundle's engines with TensorRT or TensorRT for RTX, on one NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from edgeswap_runtime.backends.protocol import BackendRequest
 
 MODULES = {STANDARD: "tensorrt", RTX: "tensorrt_rtx"}
-"""Flavour -> the module that brings it, which is also the backend's name."""
+"""Backend -> the module of its library, which has the same name."""
 
 
 def open_tensorrt(request: BackendRequest) -> TensorRtBackend:
-    """What the table of backends names."""
+    """Open the TensorRT backend; the function that the table of backends names."""
     return _open(request, STANDARD)
 
 
 def open_tensorrt_rtx(request: BackendRequest) -> TensorRtBackend:
-    """What the table of backends names."""
+    """Open the TensorRT for RTX backend; the function that the table of backends names."""
     return _open(request, RTX)
 
 
 def load_library(backend: str) -> Any:
-    """Import TensorRT.
+    """Import the TensorRT library of a backend.
 
     Raises:
         ModuleNotFoundError: it is not installed.
@@ -58,12 +58,12 @@ def load_library(backend: str) -> Any:
 
 
 def engine_target(backend: str, trt: Any, gpu: Gpu) -> EngineTarget:
-    """What an engine must have been made for to run on this GPU with this library."""
+    """Return what an engine must be built for to run on this GPU with this library."""
     return EngineTarget(backend=backend, version=trt.__version__, architecture=gpu.architecture)
 
 
 def _open(request: BackendRequest, backend: str) -> TensorRtBackend:
-    """Check everything that can be told beforehand, the GPU first, then load the engines."""
+    """Check the request, the libraries and the GPU, then load the engines."""
     name = MODULES[backend]
     index = device_index(request.device, name)
     if request.precision is not None:
@@ -81,8 +81,8 @@ def _open(request: BackendRequest, backend: str) -> TensorRtBackend:
     trt = load_library(backend)
     gpu = require_gpu(cuda, index)
     target = engine_target(backend, trt, gpu)
-    plans = {graph: find_engine(request.bundle, graph, target) for graph in request.graphs}
-    running = TensorRtBackend(plans, trt=trt, cuda=cuda, index=index, gpu=gpu)
+    engines = {graph: find_engine(request.bundle, graph, target) for graph in request.graphs}
+    running = TensorRtBackend(engines, trt=trt, cuda=cuda, index=index, gpu=gpu)
     try:
         require_fit(request.bundle, running.ports())
     except BaseException:
@@ -105,27 +105,27 @@ class DeviceBuffer:
 class TensorRtBackend:
     """Holds one engine and one execution context per graph, on one CUDA stream.
 
-    Tensors stay on the GPU between graphs. The contexts share one block of working memory, as large
-    as the hungriest engine needs: they run one after the other. The second run of a graph with the
-    same shapes is recorded as a CUDA graph, and later ones launch that; TensorRT for RTX does so
-    by itself, and keeps the kernels it compiles for this GPU in the user's cache. **Output buffers
-    are allocated once per set of input shapes and reused: a graph's next run overwrites what its
-    last run returned.**
+    Tensors stay on the GPU between graphs. The contexts run one after the other, so they share one
+    block of working memory, as large as the largest that an engine needs. The second run of a
+    graph with the same shapes is recorded as a CUDA graph, which later runs launch; TensorRT for
+    RTX does so by itself, and keeps the kernels it compiles for this GPU in the user's cache.
+    **Output buffers are allocated once per set of input shapes and reused: a graph's next run
+    overwrites what its last run returned.**
 
     Args:
-        plans: graph name -> (key, plan file) of its engine, which fits this GPU and library.
+        files: graph name -> (key, file) of its engine, which fits this GPU and library.
         trt: the module `tensorrt` or `tensorrt_rtx`.
         cuda: the module `cuda.bindings.runtime`.
         index: of the device.
         gpu: what CUDA says of it.
 
     Raises:
-        EdgeswapFailure: TensorRT refuses a plan, or CUDA fails, with their own words.
+        EdgeswapFailure: TensorRT refuses an engine, or CUDA fails, with their own words.
     """
 
     def __init__(
         self,
-        plans: Mapping[str, tuple[str, Path]],
+        files: Mapping[str, tuple[str, Path]],
         *,
         trt: Any,
         cuda: Any,
@@ -141,14 +141,14 @@ class TensorRtBackend:
         try:
             self._runtime = trt.Runtime(self._logger)
             engines = {
-                name: deserialize(self._runtime, self._logger, plan, name)
-                for name, (_, plan) in plans.items()
+                name: deserialize(self._runtime, self._logger, file, name)
+                for name, (_, file) in files.items()
             }
             needed = max((engine.device_memory_size_v2 for engine in engines.values()), default=0)
             scratch = (self._stream.take(needed), needed)
             for name, engine in engines.items():
                 cache = (
-                    RtxCache(plans[name][0], gpu, cuda) if trt.__name__ == MODULES[RTX] else None
+                    RtxCache(files[name][0], gpu, cuda) if trt.__name__ == MODULES[RTX] else None
                 )
                 self._graphs[name] = TrtGraph(name, engine, trt, self._stream, scratch, cache)
         except BaseException:
@@ -156,7 +156,7 @@ class TensorRtBackend:
             raise
 
     def ports(self) -> dict[str, Ports]:
-        """What every graph takes and gives, as its engine states it."""
+        """Return every graph's inputs and outputs, as its engine states them."""
         return {name: graph.ports() for name, graph in self._graphs.items()}
 
     def upload(self, array: NDArray[Any]) -> DeviceBuffer:

@@ -1,4 +1,4 @@
-"""One TensorRT engine: reading it, its context, its buffers, its CUDA graph."""
+"""Load and run one TensorRT engine: its context, its buffers, its CUDA graph."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def trt_logger(trt: Any) -> Any:
-    """A TensorRT logger that keeps errors and warnings: TensorRT tells causes nowhere else.
+    """Make a TensorRT logger that keeps errors and warnings; causes stand nowhere else.
 
     Returns:
         an `ILogger` with `errors` and `warnings`, both `list[str]`, and `drain()`, which empties
         them and returns the errors as one line.
     """
 
-    class Collector(trt.ILogger):  # type: ignore[misc]
+    class _Messages(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
@@ -52,30 +52,30 @@ def trt_logger(trt: Any) -> Any:
             self.warnings.clear()
             return said
 
-    return Collector()
+    return _Messages()
 
 
-def deserialize(runtime: Any, logger: Any, plan: Path, name: str) -> Any:
+def deserialize(runtime: Any, logger: Any, file: Path, name: str) -> Any:
     """Read an engine from its file.
 
     Args:
         runtime: TensorRT's, made where a driver is known to be.
         logger: from `trt_logger`.
-        plan: the file.
+        file: the engine's file.
         name: the graph's, for the message.
 
     Raises:
         EdgeswapFailure: TensorRT does not take it, with its own words.
     """
-    engine = None if runtime is None else runtime.deserialize_cuda_engine(plan.read_bytes())
+    engine = None if runtime is None else runtime.deserialize_cuda_engine(file.read_bytes())
     if engine is None:
-        raise EdgeswapFailure(f"TensorRT does not take {plan}, graph '{name}': {logger.drain()}")
+        raise EdgeswapFailure(f"TensorRT does not take {file}, graph '{name}': {logger.drain()}")
     return engine
 
 
 @dataclass(slots=True)
 class _Shaped:
-    """Buffers, and after the second run the recording, for one set of input shapes."""
+    """The buffers and the recorded CUDA graph for one set of input shapes."""
 
     outputs: dict[str, Place]
     runs: int = 0
@@ -126,7 +126,7 @@ class TrtGraph:
         self._shaped: dict[tuple[tuple[int, ...], ...], _Shaped] = {}
 
     def ports(self) -> Ports:
-        """What the engine takes and gives."""
+        """Return the engine's inputs and outputs."""
 
         def port(name: str) -> Port:
             sizes = (int(size) for size in self._engine.get_tensor_shape(name))
@@ -139,7 +139,7 @@ class TrtGraph:
         return Ports(inputs=tuple(map(port, self._inputs)), outputs=tuple(map(port, self._outputs)))
 
     def run(self, inputs: Mapping[str, Place]) -> dict[str, Place]:
-        """Enqueue one run on the stream; the outputs hold once the stream has got there."""
+        """Enqueue one run on the stream; the outputs are valid once the stream has done it."""
         self._require(inputs)
         shapes = tuple(inputs[name][1] for name in self._inputs)
         if shapes != self._current:
@@ -167,8 +167,10 @@ class TrtGraph:
         self._context = self._engine = None
 
     def _record(self) -> CudaGraph | None:
-        """One run as a CUDA graph; None where the engine cannot be recorded: it is then enqueued
-        each time, which gives the same result more slowly."""
+        """Record one run as a CUDA graph; None where the engine cannot be recorded.
+
+        Such an engine is enqueued each time, which gives the same result more slowly.
+        """
         try:
             with self._stream.capture() as recorded:
                 self._enqueue()
@@ -216,7 +218,7 @@ class TrtGraph:
         self._current = shapes
 
     def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        """TensorRT would only say no, and why in its log."""
+        """Check a shape here, because TensorRT tells the reason only in its log."""
         stated = tuple(self._engine.get_tensor_shape(name))
         least, most = stated, stated
         if -1 in stated:
@@ -232,7 +234,7 @@ class TrtGraph:
             )
 
     def _reserve(self, name: str, count: int) -> None:
-        """A buffer of the graph's own for an input, large enough for now."""
+        """Reserve the graph's own buffer of an input, as large as needed."""
         held = self._own.get(name)
         if held is not None and held[1] >= count:
             return
@@ -257,7 +259,7 @@ class TrtGraph:
 
 
 def _context(engine: Any, trt: Any, name: str, cache: RtxCache | None) -> Any:
-    """An execution context whose working memory is ours to give."""
+    """Make an execution context that uses the working memory we give it."""
     ours = trt.ExecutionContextAllocationStrategy.USER_MANAGED
     if cache is None:
         context = engine.create_execution_context(ours)

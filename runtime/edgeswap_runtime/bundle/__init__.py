@@ -1,1 +1,1 @@
-"""The bundle format: manifest, schema, engines, and opening a folder with every file checked."""
+"""Read and check bundles: manifest, schema, engines, files."""

@@ -1,4 +1,4 @@
-"""One TensorRT engine of a bundle as a value: what it is of, and what it was made from."""
+"""Describe one TensorRT engine of a bundle: its graph, file, and the inputs of its build."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Shapes = tuple[_Shape, _Shape, _Shape]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInputs:
-    """All that decides what an engine computes and where it runs; its hash is the engine's key.
+    """Everything that decides what an engine computes and where it runs; the hash is its key.
 
     Attributes:
         onnx: file name -> sha256, of the graph and of the file with its weights, if it has one.
@@ -53,7 +53,7 @@ class EngineInputs:
 
     @property
     def key(self) -> str:
-        """sha256 over every field, as canonical JSON: 64 hex digits."""
+        """The sha256 of every field as canonical JSON: 64 hex digits."""
         return hashlib.sha256(canonical_json(schema.encode(self))).hexdigest()
 
 
@@ -63,7 +63,7 @@ class EngineEntry:
 
     Attributes:
         graph: which graph it computes.
-        file: the plan's path in the bundle.
+        file: the engine's path in the bundle.
         structure_sha256: of the graph without its weights' numbers; only a graph of the same
             structure can lend an engine its weights.
         inputs: what it was made from.

@@ -1,4 +1,4 @@
-"""What the parts of a manifest must have in common."""
+"""Check that the parts of a manifest fit each other."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def check_graphs(graphs: Mapping[str, Graph], files: Mapping[str, FileEntry]) ->
 
 
 def check_shapes(graphs: Mapping[str, Graph], resolution_px: int) -> None:
-    """Raise SchemaError unless what one graph gives fits what the next takes."""
+    """Raise SchemaError unless the outputs of one graph fit the inputs of the next."""
     crop = ("batch", 3, resolution_px, resolution_px)
     for graph, name in _CROPS:
         _check_shape(graphs, graph, name, crop)
@@ -140,7 +140,7 @@ def _check_names(
 def _check_shape(
     graphs: Mapping[str, Graph], graph: str, name: str, expected: tuple[int | str, ...]
 ) -> None:
-    """Where both state a number, it must be the same; the batch may be free or 1."""
+    """Compare the sizes that are numbers; the batch may be free or 1."""
     tensors = {t.name: t for t in (*graphs[graph].inputs, *graphs[graph].outputs)}
     shape = tensors[name].shape
     fits = len(shape) == len(expected) and all(

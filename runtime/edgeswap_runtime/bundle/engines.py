@@ -1,4 +1,4 @@
-"""TensorRT engines in a bundle: which one fits this machine."""
+"""Find the TensorRT engine of a bundle that fits this machine."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class EngineTarget:
 
 
 def onnx_hashes(files: Mapping[str, str], file: str) -> dict[str, str]:
-    """Of one graph: its file and its weights' file, if it has one, with their sha256.
+    """Return the sha256 of a graph's file and of its weights' file, if it has one.
 
     Args:
         files: path in the bundle -> sha256, of all files.
@@ -61,13 +61,13 @@ def onnx_hashes(files: Mapping[str, str], file: str) -> dict[str, str]:
 
 
 def find_engine(bundle: Bundle, graph: str, target: EngineTarget) -> tuple[str, Path]:
-    """The engine of a graph that was made for this target, from exactly this bundle's graph.
+    """Find the engine of a graph that was built for a target from exactly this graph.
 
     Among several, one built for this architecture alone wins, then the one that takes the larger
     inputs, then the first by key.
 
     Returns:
-        its key, and its plan.
+        the engine's key and its file.
 
     Raises:
         EngineMissing: none fits; the message lists those that are there and why they do not.
@@ -90,7 +90,7 @@ def find_engine(bundle: Bundle, graph: str, target: EngineTarget) -> tuple[str, 
 
 
 def _misfit(inputs: EngineInputs, hashes: dict[str, str], target: EngineTarget) -> str | None:
-    """Why an engine cannot be used; None if it can."""
+    """Return why an engine cannot be used; None if it can."""
     if inputs.backend != target.backend:
         return "another backend"
     if inputs.onnx != hashes:

@@ -1,4 +1,4 @@
-"""A bundle folder: opening it, and proving that it is whole."""
+"""Open a bundle's folder and check that it is whole."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Bundle:
         return bundle
 
     def graph_paths(self) -> dict[str, Path]:
-        """Graph name -> its ONNX file."""
+        """Return graph name -> path of its ONNX file."""
         return {name: self.path / graph.file for name, graph in self.manifest.graphs.items()}
 
     def verify(self, *, hashes: bool = True) -> int:

@@ -1,8 +1,8 @@
-"""The parts of a manifest as frozen values, and the bounds of every number and word in them.
+"""Define the parts of a manifest, and the bounds of every number and text in them.
 
-The bounds are data, in the annotations; `schema.decode` holds what is read to them. They are wide
-enough for any model that runs in a second, and small enough that a bundle within them takes some
-hundred megabytes at most.
+The bounds stand in the annotations, and `schema.decode` checks what is read against them. They are
+wide enough for any model that runs in a second, and small enough that a bundle within them takes
+some hundred megabytes at most.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ class Graph:
                 )
 
     def input(self, name: str) -> Tensor:
-        """The input of that name; KeyError if there is none."""
+        """Return the input of that name; raise KeyError if there is none."""
         return {tensor.name: tensor for tensor in self.inputs}[name]
 
     def output(self, name: str) -> Tensor:
-        """The output of that name; KeyError if there is none."""
+        """Return the output of that name; raise KeyError if there is none."""
         return {tensor.name: tensor for tensor in self.outputs}[name]
 
 
@@ -155,7 +155,7 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
-    """A soft superellipse in the crop: |x/rx|^n + |y/ry|^n <= 1, feathered inwards."""
+    """A superellipse in the crop, |x/rx|^n + |y/ry|^n <= 1, with a soft inner edge."""
 
     center_px: tuple[PlacePx, PlacePx]
     radii_px: tuple[LengthPx, LengthPx]
@@ -169,7 +169,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """What a file's bytes must be."""
+    """The size and hash that a file must have."""
 
     sha256: Sha256
     bytes: Annotated[int, Range(0, 2**40)]

@@ -1,7 +1,7 @@
-"""JSON to frozen dataclasses and back, strictly: no missing, unknown or mistyped fields.
+"""Turn JSON into frozen dataclasses and back: no missing, unknown or wrong fields.
 
-Bounds are data: a field is annotated `Annotated[int, Range(1, 4096)]`, and `decode` holds it to
-that. What is annotated without bounds has those of `DEFAULTS`.
+A field states its bounds in its annotation, such as `Annotated[int, Range(1, 4096)]`, and `decode`
+checks them. A field that states none has those of `DEFAULTS`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ DEFAULTS: dict[type, Bound] = {
     tuple: Size(0, 100_000),
     dict: Size(0, 100_000),
 }
-"""Bounds of what is annotated without any."""
+"""Bounds of fields that state none."""
 
 
 class SchemaError(ValueError):
@@ -73,7 +73,7 @@ def decode(kind: type[T], value: Any, where: str) -> T:
         kind: a dataclass, str, bool, int, float, `tuple[X, ...]`, `tuple[X, Y]`, `list[X]`,
             `dict[str, X]`, `X | None` or Any, nested at will; `Annotated[X, bound]` of any of
             them, with a `Range`, `Size` or `Pattern`.
-        value: what `json.loads` gave.
+        value: from `parse_json`.
         where: how to call the value in messages, such as "graphs.encode".
 
     Raises:
@@ -85,7 +85,7 @@ def decode(kind: type[T], value: Any, where: str) -> T:
 
 
 def encode(value: Any) -> Any:
-    """The JSON form of a dataclass value: dicts, lists and scalars."""
+    """Return a dataclass value as JSON: dicts, lists and scalars."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -96,7 +96,7 @@ def encode(value: Any) -> Any:
 
 
 def check_bounds(value: Any, where: str) -> None:
-    """Hold a dataclass value that was built in Python to the bounds of its fields, all the way in.
+    """Check a dataclass value built in Python against the bounds of its fields, nested ones too.
 
     Raises:
         SchemaError: saying where, what was expected and what was found.

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.backends import BACKENDS
+from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +30,25 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="BUNDLE",
         help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
     )
+    _add_photos(parser)
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
+    length = parser.add_mutually_exclusive_group()
+    add_schedule(length)
+    length.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="take the schedule with this many steps instead (default: see --schedule)",
+    )
+    add_seed(parser)
+    add_backend_options(parser)
+    return parser
+
+
+def _add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         type=Path,
@@ -55,65 +74,6 @@ def build_parser() -> argparse.ArgumentParser:
         default="largest",
         metavar="largest|all|N",
         help="faces of the target to swap: the largest, all, or the N largest (default: largest)",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    add_sampling(parser)
-    add_backend(parser)
-    return parser
-
-
-def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """Add --schedule, --steps and --seed."""
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument(
-        "--schedule",
-        metavar="NAME",
-        help="schedule of the bundle, as edgeswap inspect lists them (default: the bundle's own "
-        "default)",
-    )
-    length.add_argument(
-        "--steps",
-        type=int,
-        metavar="N",
-        help="take the schedule with this many steps instead (default: see --schedule)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="seed of the noise, 0 to 2**64 - 1; the same seed gives the same picture (default: 0)",
-    )
-
-
-def add_backend(parser: argparse.ArgumentParser) -> None:
-    """Add --backend, --device, --threads and --precision."""
-    parser.add_argument(
-        "--backend",
-        default="ort",
-        metavar="NAME",
-        help=f"library that runs the graphs: {', '.join(BACKENDS)} (default: ort)",
-    )
-    parser.add_argument(
-        "--device",
-        default="cpu",
-        metavar="NAME",
-        help="what the backend runs on: cpu, cuda or tensorrt for ort; cpu, gpu or npu for "
-        "openvino; cuda or cuda:N for tensorrt and tensorrt_rtx (default: cpu)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="processor threads, 1 to 4 for each core (default: one for each core)",
-    )
-    parser.add_argument(
-        "--precision",
-        metavar="NAME",
-        help="precision to compute in, openvino only: fp32, bf16 or fp16 (default: fp32)",
     )
 
 

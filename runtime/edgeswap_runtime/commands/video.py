@@ -12,7 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands.swap import add_backend, add_sampling, face_choice
+from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.swap import face_choice
 
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle
@@ -70,8 +71,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    add_sampling(parser)
-    add_backend(parser)
+    length = parser.add_mutually_exclusive_group()
+    add_schedule(length)
+    length.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="take the schedule with this many steps instead (default: see --schedule)",
+    )
+    add_seed(parser)
+    add_backend_options(parser)
     return parser
 
 

@@ -1,1 +1,1 @@
-"""Faces in a picture: detect, refine landmarks, align a crop, paste it back."""
+"""Detect faces, refine their landmarks, cut aligned crops, paste them back."""

@@ -1,4 +1,4 @@
-"""Face alignment: the similarity transform from landmarks, and warping by it.
+"""Align faces: fit a similarity transform to landmarks, and warp pictures by it.
 
 One convention everywhere: pixel coordinates are (x right, y down) and the center of the pixel in
 column i and row j lies at (i + 0.0, j + 0.0). A (2, 3) matrix maps picture points to crop points.
@@ -50,7 +50,7 @@ _ENLARGE = 3
 
 
 def similarity(points: ArrayLike, template: ArrayLike) -> NDArray[np.float64]:
-    """The least-squares similarity (rotation, uniform scale, shift) from points to template.
+    """Fit the least-squares similarity (rotation, uniform scale, shift) from points to template.
 
     Args:
         points: (N, 2) landmarks in a picture, pixels, x right, y down, centers at integers.
@@ -87,7 +87,7 @@ def similarity(points: ArrayLike, template: ArrayLike) -> NDArray[np.float64]:
 
 
 def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (2, 3) matrix that maps back: crop points to picture points."""
+    """Return the (2, 3) matrix that maps back, from crop points to picture points."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
@@ -122,7 +122,7 @@ def resample(
     *,
     each: Each = map,
 ) -> NDArray[np.float32]:
-    """Look a picture up on a rotated, scaled and shifted grid.
+    """Resample a picture on a rotated, scaled and shifted grid.
 
     Shrinking averages over the area each output pixel covers, so that large faces do not alias;
     enlarging is bicubic. Beyond the picture's border its edge pixels are repeated. The cost
@@ -167,7 +167,7 @@ def resample(
 
 
 def to_uint8(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Round to the nearest of 0..255."""
+    """Round to the nearest whole number of 0..255."""
     # One array for both steps: the whole face's box passes through here.
     rounded = np.rint(values)
     np.clip(rounded, 0, 255, out=rounded)
@@ -176,7 +176,7 @@ def to_uint8(values: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def _planes(region: Pixels, reduce: int) -> list[Image.Image]:
-    """The channels as Pillow's float images: its 8-bit transforms round down, half a gray level."""
+    """Split channels into Pillow's float images: 8-bit transforms would lose half a gray level."""
     if reduce > 1 and region.dtype == np.uint8 and region.shape[2] == 3:
         region = np.asarray(Image.fromarray(region).reduce(reduce))
         reduce = 1
@@ -195,7 +195,7 @@ def _corners(size: tuple[int, int]) -> NDArray[np.float64]:
 def _region(
     image: Pixels, corners: NDArray[np.float64], spread: float
 ) -> tuple[Pixels, NDArray[np.float64]]:
-    """The part of a picture around some points, edge pixels repeated beyond the border.
+    """Cut the part of a picture around some points; repeat edge pixels beyond the border.
 
     Returns:
         the region (h, w, C) and its (x, y) origin in the picture.

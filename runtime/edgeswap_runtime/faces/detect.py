@@ -1,4 +1,4 @@
-"""Finding faces: what surrounds the YuNet graph, in plain numpy.
+"""Detect faces: prepare the YuNet graph's input and decode its outputs, in numpy.
 
 Source: OpenCV `modules/objdetect/src/face_detect.cpp` (`FaceDetectorYNImpl::postProcess`), and
 Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023.
@@ -88,7 +88,7 @@ def check_choice(faces: object) -> None:
 
 
 def as_choice(faces: object) -> str | int:
-    """Which faces are meant: "largest", "all" or a number from 1, of Python or numpy.
+    """Return a choice of faces: "largest", "all" or a number from 1 as a Python int.
 
     Raises:
         InvalidRequest: it is none of them.
@@ -178,7 +178,7 @@ def decode_faces(
 
 
 def suppress_overlaps(boxes: NDArray[np.float64], threshold: float) -> list[int]:
-    """Greedy non-maximum suppression.
+    """Remove overlapping duplicates by greedy non-maximum suppression.
 
     Args:
         boxes: (n, 4) left, top, right, bottom, best first.
@@ -201,7 +201,7 @@ def suppress_overlaps(boxes: NDArray[np.float64], threshold: float) -> list[int]
 def _decode_stride(
     outputs: Mapping[str, NDArray[Any]], stride: int, size: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Scores (n,), boxes (n, 4) and landmarks (n, 5, 2) of one stride, in input pixels."""
+    """Decode one stride: scores (n,), boxes (n, 4), landmarks (n, 5, 2) in input pixels."""
     confidence = outputs[f"cls_{stride}"][0, :, 0].clip(0, 1)
     objectness = outputs[f"obj_{stride}"][0, :, 0].clip(0, 1)
     scores = np.sqrt(confidence.astype(np.float64) * objectness)
@@ -223,7 +223,7 @@ def _decode_stride(
 def _plausible(
     boxes: NDArray[np.float64], landmarks: NDArray[np.float64], size: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    """Which faces have finite numbers within the input, or as far beyond it as it is large."""
+    """Select the faces whose numbers are finite and not farther outside than the input is large."""
     numbers = np.concatenate([boxes, landmarks.reshape(len(boxes), 10)], axis=1)
     inside = (numbers >= -max(size)) & (numbers <= 2 * max(size))  # False for NaN
     return np.asarray(inside.all(1))

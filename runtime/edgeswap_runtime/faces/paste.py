@@ -1,4 +1,4 @@
-"""Putting a swapped crop back: a soft mask, and every pixel outside it untouched."""
+"""Paste a swapped crop back through a soft mask; pixels outside it keep their bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def mask_weights(
     mask: Mask, x: NDArray[np.floating], y: NDArray[np.floating], size_px: int
 ) -> NDArray[np.float32]:
-    """How much of the swap shows at points of the crop.
+    """Compute the mask's weight at points of the crop.
 
     With r = (|x/rx|^n + |y/ry|^n)^(1/n) around the center, the depth below the superellipse is
     (1 - r) * min(rx, ry) pixels; the weight rises from 0 at depth 0 to 1 at `feather_px`, smoothly
@@ -87,7 +87,7 @@ def paste(
 def _reach(
     picture: NDArray[np.uint8], matrix: NDArray[np.float64], mask: Mask, size_px: int
 ) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the picture's part in which the mask may be above 0."""
+    """Return left, top, right, bottom of the part in which the mask may be above 0."""
     center, radii = np.array(mask.center_px), np.array(mask.radii_px)
     low = np.maximum(center - radii, 0)
     high = np.minimum(center + radii, size_px - 1)

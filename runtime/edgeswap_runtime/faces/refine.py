@@ -1,4 +1,4 @@
-"""A second, closer look at a face: the detector's landmarks are best when the face fills its view.
+"""Refine a face's landmarks: detect it again in a view that it fills.
 
 Measured with YuNet on one 90 px wide face (scikit-image's astronaut): looked at in passing,
 landmarks are off by 2 px on average and jump by 1.2 px when the picture is shifted; in a view of
@@ -74,6 +74,6 @@ def refine_face(
 
 
 def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Intersection over union of two boxes, each (2, 2): top left and bottom right corner."""
+    """Compute the intersection over union of two boxes, each (2, 2): top left, bottom right."""
     shared = (np.minimum(one[1], other[1]) - np.maximum(one[0], other[0])).clip(0).prod()
     return float(shared / ((one[1] - one[0]).prod() + (other[1] - other[0]).prod() - shared))

@@ -1,1 +1,1 @@
-"""Pictures on disk: read any common kind, write them marked as generated."""
+"""Read pictures of any common kind, and write them marked as generated."""

@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits, by the range that their numbers really use.
+"""Reduce pictures of more than 8 bits by the range that their numbers really use.
 
 Cameras and microscopes store 10, 12 or 14 bits in 16: taken for 16 they would look almost black.
 """
@@ -36,7 +36,7 @@ def gray_to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def deep_color(image: Image.Image, again: Callable[[], Image.Image]) -> Image.Image:
-    """A color picture, brightened if it has 16 bits a channel and its numbers need fewer.
+    """Load a color picture; scale it up if it has 16 bits a channel and needs fewer.
 
     Pillow keeps the upper byte of each number alone. Where that is small all over, the picture is
     decoded once more for the lower bytes, by telling Pillow that they come first.
@@ -68,7 +68,7 @@ def deep_color(image: Image.Image, again: Callable[[], Image.Image]) -> Image.Im
 
 
 def _stated(tags: Any) -> int | None:
-    """The largest value that a TIFF's tags tell of, where that is less than 16 bits."""
+    """Return the largest value that a TIFF's tags state, where that is less than 16 bits."""
     bits = tags.get(_BITS, (16,))
     if isinstance(bits, tuple) and bits and 8 < bits[0] < 16:
         return (1 << int(bits[0])) - 1
@@ -92,7 +92,7 @@ def _scaled_by_own(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
 
 
 def _raw_mode(image: Image.Image) -> str | None:
-    """How the numbers lie in the file, if they have 16 bits a channel: such as "RGB;16B"."""
+    """Return Pillow's raw mode, such as "RGB;16B", if the file has 16 bits a channel."""
     tiles = getattr(image, "tile", None)
     if not tiles:
         return None

@@ -1,4 +1,4 @@
-"""What belongs to a picture besides its RGB numbers, and an array that carries it along."""
+"""Carry a picture's color profile, EXIF and alpha along with its RGB array."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PictureExtras:
 
 
 class PictureArray(np.ndarray[Any, np.dtype[np.uint8]]):
-    """An array of RGB numbers that knows the extras of the picture it came from.
+    """An RGB array that carries the extras of the picture file it came from.
 
     It is an array like any other; what is cut out of it or copied from it knows them too.
     """
@@ -65,7 +65,7 @@ class PictureArray(np.ndarray[Any, np.dtype[np.uint8]]):
 
 
 def with_extras(rgb: NDArray[np.uint8], extras: PictureExtras | None) -> NDArray[np.uint8]:
-    """The array itself, or a view of it that carries the extras."""
+    """Return a view of the array that carries the extras; the array itself without any."""
     if extras is None:
         return rgb
     carrying = rgb.view(PictureArray)
@@ -74,12 +74,12 @@ def with_extras(rgb: NDArray[np.uint8], extras: PictureExtras | None) -> NDArray
 
 
 def extras_of(picture: object) -> PictureExtras | None:
-    """The extras an array carries, if it does."""
+    """Return the extras that an array carries, or None."""
     return picture.extras if isinstance(picture, PictureArray) else None
 
 
 def kept_exif(image: Image.Image) -> bytes | None:
-    """The part of a picture's EXIF that is nobody's secret; None where there is none."""
+    """Return the EXIF that is kept: camera, lens, exposure, dates, copyright; None without any."""
     try:
         found = image.getexif()
         folder = found.get_ifd(_EXIF_FOLDER)
@@ -106,7 +106,7 @@ def kept_exif(image: Image.Image) -> bytes | None:
 
 
 def lay_over_white(straight: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What a picture with alpha looks like on white paper: (H, W, 3) uint8."""
+    """Lay a picture with alpha over white: (H, W, 3) uint8."""
     colored = Image.fromarray(np.dstack([straight, alpha]))
     white = Image.new("RGBA", colored.size, "white")
     return np.array(Image.alpha_composite(white, colored).convert("RGB"))
@@ -132,7 +132,7 @@ def with_alpha(rgb: NDArray[np.uint8], extras: PictureExtras) -> NDArray[np.uint
 
 
 def _plain(value: Any) -> Any:
-    """A value that can be written again; None for one that cannot, or is suspiciously long."""
+    """Return a value that can be written again; None for others, and for very long ones."""
     if isinstance(value, str | bytes):
         return value if len(value) <= _LONGEST else None
     if isinstance(value, tuple):

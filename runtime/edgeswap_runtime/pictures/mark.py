@@ -1,4 +1,4 @@
-"""The mark that says a picture was generated: machine-readable, beside the pixels, never in them.
+"""Mark pictures as generated: machine-readable metadata; the pixels are not touched.
 
 EXIF `Software`, and an XMP packet with IPTC's `DigitalSourceType` and the bundle's hash. Metadata
 is easily lost; it tells honest software, it does not stop a dishonest person.
@@ -51,13 +51,13 @@ _BUNDLE = "   <edgeswap:bundleSha256>{}</edgeswap:bundleSha256>\n"
 
 
 def software() -> str:
-    """Name and version of this program, as pictures state it."""
+    """Return this program's name and version, as pictures state it."""
     return f"edgeswap {importlib.metadata.version('edgeswap')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What a generated picture says of itself.
+    """What a generated picture states about its origin.
 
     Attributes:
         software: name and version, such as "edgeswap 0.1.0".
@@ -70,7 +70,7 @@ class Mark:
     digital_source_type: str = DIGITAL_SOURCE_TYPE
 
     def xmp(self) -> bytes:
-        """The XMP packet, UTF-8."""
+        """Return the XMP packet, UTF-8."""
         bundle = ""
         if self.bundle_sha256 is not None:
             bundle = _BUNDLE.format(escape(self.bundle_sha256))
@@ -83,7 +83,7 @@ class Mark:
         return text.encode("utf-8")
 
     def save_options(self, file_format: str, exif: bytes | None = None) -> dict[str, Any]:
-        """What `Image.save` must be given so that the file carries the mark.
+        """Return the options of `Image.save` with which the file carries the mark.
 
         Args:
             file_format: "PNG", "JPEG" or "WEBP".

@@ -1,4 +1,4 @@
-"""The synthetic portraits that ship with the runtime: pictures to try things on."""
+"""Find the packaged portraits: rendered pictures of nobody, to try things on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def packaged_portraits() -> list[Path]:
-    """Their paths, by name; PNG, rendered, of nobody who exists. Empty where none are packaged."""
+    """Return the portraits' paths, sorted by name; PNG. Empty where none are packaged."""
     folder = Path(str(importlib.resources.files("edgeswap_runtime"))) / "portraits"
     return sorted(folder.glob("*.png"))

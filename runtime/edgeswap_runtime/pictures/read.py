@@ -114,7 +114,7 @@ def read_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> NDArray[np.
 
 
 def load_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> LoadedPicture:
-    """As `read_picture`, with what the file held besides the numbers."""
+    """Read a picture as `read_picture` does; return it with its extras."""
     path = Path(path)
     with _open_file(path) as file, warnings.catch_warnings():
         # Pillow warns of each damaged tag; whether the picture is sound shows when it is decoded.
@@ -135,7 +135,7 @@ def load_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> LoadedPictu
 
 
 def _open_file(path: Path) -> BinaryIO:
-    """Open a regular file; opening a pipe would wait for somebody to write into it."""
+    """Open a regular file; refuse a pipe, whose opening would wait for a writer."""
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
@@ -190,7 +190,7 @@ def _open_header(path: Path, file: BinaryIO) -> Image.Image:
 
 
 def _upright(image: Image.Image, opened: Image.Image, path: Path) -> Image.Image:
-    """Turn a picture as the EXIF of the file says it was held."""
+    """Turn a picture upright, as the file's EXIF orientation says."""
     try:
         orientation = opened.getexif().get(_ORIENTATION, 1)
     except _DAMAGE as error:
@@ -205,7 +205,7 @@ def _upright(image: Image.Image, opened: Image.Image, path: Path) -> Image.Image
 
 
 def _to_rgb(image: Image.Image, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Numbers (H, W, 3), and alpha (H, W) if a pixel is not opaque."""
+    """Convert to RGB (H, W, 3); return alpha (H, W) too if a pixel is not opaque."""
     if image.mode == "F" or (image.mode == "I" and np.asarray(image).max(initial=0) > 0xFFFF):
         why = f"its pixels are 32-bit (mode {image.mode}) of no stated range: save it as 8 bit"
         raise UnreadablePicture(path, why)

@@ -71,7 +71,7 @@ def save_marked(
 def encode_marked(
     picture: AnyPicture, file_format: str, origin: str, *, quality: int | None = None
 ) -> bytes:
-    """The bytes of such a file, to be put into another one.
+    """Return the bytes of a marked picture file, to be put into another file.
 
     Args:
         picture: (H, W, 3) uint8, RGB, or Pillow's.
@@ -151,13 +151,14 @@ def encode_picture(
     extras: PictureExtras | None = None,
     quality: int | None = None,
 ) -> bytes:
-    """The bytes of a marked picture file.
+    """Encode a picture with its mark as the bytes of a file.
 
     Args:
         rgb: (H, W, 3) uint8.
         file_format: "PNG", "JPEG" or "WEBP".
         mark: what the file says about its origin.
-        icc_profile, extras: as for `write_picture`.
+        icc_profile: as for `write_picture`.
+        extras: as for `write_picture`.
         quality: 1..100 for a JPEG or lossy WebP; JPEG 95 and lossless WebP when None.
 
     Raises:

@@ -15,31 +15,41 @@ from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_compress.checkpoint.latents import encode_crop, works_normalized
-from edgeswap_compress.distill import stage
-from edgeswap_compress.distill.autoencoder import _stage, cli
-from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
-from edgeswap_compress.distill.autoencoder.small_autoencoder import (
-    SmallAutoencoderConfig,
-    build_small_autoencoder,
-)
+from edgeswap_compress.distill import _compatibility, stage
+from edgeswap_compress.distill._compatibility import check_autoencoder
+from edgeswap_compress.distill.autoencoder import checks
+from edgeswap_compress.distill.autoencoder import stage as shrinking
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
+from edgeswap_compress.distill.autoencoder.small_autoencoder import build_small_autoencoder
+from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.stage import distill, load_student
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import OutputExists
 
-CONFIG = SmallAutoencoderConfig(
-    patch_size=6, width=16, encoder_blocks=1, decoder_blocks=1, samples=24 * 60, dtype="float32"
+CONFIG = changed(
+    SmallAutoencoderConfig(),
+    {
+        "size.patch_size": 6,
+        "size.width": 16,
+        "size.encoder_blocks": 1,
+        "size.decoder_blocks": 1,
+        "budget.samples": 24 * 40,
+        "fit.dtype": "float32",
+    },
 )
 
 
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (stage, _stage):
+    for module in (stage, shrinking):
         monkeypatch.setattr(module, "read_dataset", lambda path: noise_dataset)
-    monkeypatch.setattr(cli, "check_dataset", lambda path, swap: noise_dataset)
+    for module in (_compatibility, checks):
+        monkeypatch.setattr(module, "check_dataset", lambda path, swap: noise_dataset)
 
 
 @pytest.fixture
@@ -49,7 +59,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def shrink(path: Path, folder: Path, config: SmallAutoencoderConfig = CONFIG, **more: Any) -> Any:
     return shrink_autoencoder(
-        path, folder / "small", config, data=Path(), run=folder / "run", **more
+        path, config, folder / "small", data=Path(), run=folder / "run", **more
     )
 
 
@@ -80,7 +90,7 @@ def test_the_small_encoder_learns_the_large_ones_latents(
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, samples=24 * 12)
+    config = changed(CONFIG, {"budget.samples": 24 * 4})
     whole = shrink(checkpoint, tmp_path / "whole", config)
     parts = tmp_path / "parts"
     assert shrink(checkpoint, parts, config, cadence=Cadence(stop_after_s=0.0)) is None
@@ -91,11 +101,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: P
 
 
 def test_a_run_goes_on_in_another_dtype(checkpoint: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, samples=24 * 2, dtype="bfloat16")
+    config = changed(CONFIG, {"budget.samples": 24 * 2, "fit.dtype": "bfloat16"})
     assert shrink(checkpoint, tmp_path, config, cadence=Cadence(stop_after_s=0.0)) is None
-    out = shrink(checkpoint, tmp_path, dataclasses.replace(config, dtype="float32"))
+    out = shrink(checkpoint, tmp_path, changed(config, {"fit.dtype": "float32"}))
     history = Checkpoint.load(out).swap.history[-1]["config"]
-    assert history["dtype"] == "bfloat16, float32"
+    assert history["fit"]["dtype"] == "bfloat16, float32"
 
 
 @pytest.mark.parametrize("lent", [False, True])
@@ -103,15 +113,25 @@ def test_a_student_learns_behind_the_small_encoder(
     checkpoint: Path, tmp_path: Path, lent: bool
 ) -> None:
     """Its own latents of the target are not the teacher's; the swap is the teacher's still."""
-    small = shrink(checkpoint, tmp_path)
-    config = DistillConfig(
-        samples=16 * 80, targets=64, batch_size=16, teacher_steps=2, truth_weight=0.0,
-        identity_weight=0.0, learning_rate=2e-3, dtype="float32", decoder_share=0.0,
-    )  # fmt: skip
+    small = shrink(checkpoint, tmp_path, changed(CONFIG, {"budget.samples": 24 * 10}))
+    config = changed(
+        DistillConfig(),
+        {
+            "budget.samples": 16 * 40,
+            "teacher.targets": 64,
+            "fit.batch_size": 16,
+            "teacher.steps": 2,
+            "losses.truth_weight": 0.0,
+            "losses.identity.weight": 0.0,
+            "fit.learning_rate": 2e-3,
+            "fit.dtype": "float32",
+            "decoder.share": 0.0,
+        },
+    )
     run = tmp_path / "distill"
     start, autoencoder = (checkpoint, small) if lent else (small, None)
     out = distill(
-        checkpoint, start, tmp_path / "student", config, data=Path(), run=run,
+        checkpoint, config, tmp_path / "student", student=start, data=Path(), run=run,
         autoencoder=autoencoder,
     )  # fmt: skip
     assert out is not None
@@ -128,12 +148,18 @@ def test_a_student_learns_behind_the_small_encoder(
 def test_a_bundle_swaps_with_the_small_autoencoder_as_torch_does(
     checkpoint: Path, tmp_path: Path, patch: int
 ) -> None:
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Swapper
 
-    small = shrink(checkpoint, tmp_path, dataclasses.replace(CONFIG, samples=24, patch_size=patch))
+    small = shrink(
+        checkpoint, tmp_path, changed(CONFIG, {"budget.samples": 24, "size.patch_size": patch})
+    )
     assert describe(small)["macs"]["decoder"] > 0
-    export(small, ExportConfig(steps=1, others=(), detector=False), tmp_path / "bundle")
+    export(
+        small,
+        ExportConfig(schedules=SchedulesConfig(steps=1, others=()), detector=False),
+        tmp_path / "bundle",
+    )
     rng = np.random.default_rng(0)
     target, source = rng.integers(0, 255, (2, 24, 24, 3), dtype=np.uint8)
     noise = rng.normal(size=(1, 4, 4, 4)).astype(np.float32)
@@ -163,23 +189,22 @@ def test_the_command_tells_what_was_gained(
 
 
 def test_what_it_refuses(checkpoint: Path, tmp_path: Path) -> None:
-    short = dataclasses.replace(CONFIG, samples=24)
+    short = changed(CONFIG, {"budget.samples": 24})
     small = shrink(checkpoint, tmp_path, short)
     with pytest.raises(InvalidCheckpoint, match="AutoencoderKL to learn from"):
         shrink(small, tmp_path / "again", short)
     with pytest.raises(InvalidCheckpoint, match="edgeswap distill autoencoder makes one"):
         load_student(checkpoint, checkpoint)
-    other = tiny_checkpoint()
-    other.swap = dataclasses.replace(other.swap, latent_size=8)
+    swap = tiny_checkpoint().swap
     with pytest.raises(InvalidCheckpoint, match="channels and size of the latents"):
-        load_student(other.save(tmp_path / "other-latents"), small)
+        check_autoencoder(small, dataclasses.replace(swap, latent_size=8), swap)
     with pytest.raises(OutputExists):
         shrink(checkpoint, tmp_path, short)
     with pytest.raises(TrainingStopped, match="another distillation"):
         shrink_autoencoder(
             checkpoint,
+            changed(short, {"fit.seed": 3}),
             tmp_path / "other",
-            dataclasses.replace(short, seed=3),
             data=Path(),
             run=tmp_path / "run",
         )
@@ -187,7 +212,7 @@ def test_what_it_refuses(checkpoint: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("patch", [5, 9, 48])
 def test_patches_must_lead_to_the_latents_size(patch: int) -> None:
-    config = dataclasses.replace(CONFIG, patch_size=patch)
+    config = changed(CONFIG, {"size.patch_size": patch})
     with pytest.raises(InvalidSettings, match="try --patch-size 6"):
         build_small_autoencoder(config, tiny_checkpoint().swap)
 
@@ -195,12 +220,15 @@ def test_patches_must_lead_to_the_latents_size(patch: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"width": 0}, "width 0: expected 1 to 4096"),
-        ({"latent_noise": -1.0}, "latent_noise -1.0: expected 0 to 1000000"),
-        ({"minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
-        ({"samples": 23}, "23 samples make no batch: expected --samples of at least the batch"),
+        ({"size.width": 0}, "width 0: expected 1 to 4096"),
+        ({"losses.latent_noise": -1.0}, "latent_noise -1.0: expected 0 to 1000000"),
+        ({"budget.minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
+        (
+            {"budget.samples": 23},
+            "23 samples make no batch: expected --samples of at least the batch",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSettings, match=message):
-        SmallAutoencoderConfig(**settings)
+        changed(SmallAutoencoderConfig(), settings)

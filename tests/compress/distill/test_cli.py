@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.distill import cli, stage
+from edgeswap_compress.distill import _compatibility, stage
 from edgeswap_runtime.cli import main
 
 OPTIONS = ["--method", "dmd2", "--samples", "64", "--batch-size", "4", "--dtype", "float32",
@@ -108,7 +108,7 @@ def test_stopped_early_it_says_how_to_go_on(
 @pytest.fixture
 def small_faces(noise_dataset: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "read_dataset", lambda path: noise_dataset)
-    monkeypatch.setattr(cli, "check_dataset", lambda path, swap: noise_dataset)
+    monkeypatch.setattr(_compatibility, "check_dataset", lambda path, swap: noise_dataset)
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ def test_a_student_is_exported_unchanged_and_swaps(
 
     from edgeswap_compress.checkpoint.pipeline import SwapPipeline
     from edgeswap_compress.fit.latent_cache import to_tensor
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Bundle, Swapper
 
     command = [*options(folder), "--steps", str(steps), "--method", method, "--samples", "8"]
     assert main(command) == 0
-    config = ExportConfig(detector=False, others=())
+    config = ExportConfig(schedules=SchedulesConfig(others=()), detector=False)
     manifest = Bundle.open(export(folder / "student", config, folder / "bundle")).manifest
     assert manifest.default_schedule == f"ddim-{steps}"
     assert manifest.evaluations_per_step == 1
@@ -169,5 +169,5 @@ if __name__ == "__main__":
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     stage.read_dataset = lambda path: NoiseDataset()
-    cli.check_dataset = lambda path, swap: NoiseDataset()
+    _compatibility.check_dataset = lambda path, swap: NoiseDataset()
     sys.exit(main(options(Path(sys.argv[1]))))

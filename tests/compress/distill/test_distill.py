@@ -14,20 +14,30 @@ from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.distill import phases as _lessons
+from edgeswap_compress.distill import _compatibility, phases
 from edgeswap_compress.distill import stage as _distill
 from edgeswap_compress.distill._trajectories import student_timesteps
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_runtime.errors import OutputExists
 
-CONFIG = DistillConfig(
-    samples=16 * 120, targets=64, batch_size=16, teacher_steps=2, truth_weight=0.0,
-    identity_weight=0.0, learning_rate=2e-3, dtype="float32",
-    decoder_share=0.0,
-)  # fmt: skip
+CONFIG = changed(
+    DistillConfig(),
+    {
+        "budget.samples": 16 * 60,
+        "teacher.targets": 64,
+        "fit.batch_size": 16,
+        "teacher.steps": 2,
+        "losses.truth_weight": 0.0,
+        "losses.identity.weight": 0.0,
+        "fit.learning_rate": 2e-3,
+        "fit.dtype": "float32",
+        "decoder.share": 0.0,
+    },
+)
 
 
 @pytest.fixture
@@ -38,11 +48,12 @@ def teacher(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_distill, "read_dataset", lambda path: noise_dataset)
+    monkeypatch.setattr(_compatibility, "check_dataset", lambda path, swap: noise_dataset)
 
 
 def run(teacher: Path, folder: Path, config: DistillConfig = CONFIG, student: Any = None) -> Path:
     return distill(
-        teacher, student or teacher, folder / "student", config, data=Path(), run=folder / "run"
+        teacher, config, folder / "student", student=student, data=Path(), run=folder / "run"
     )
 
 
@@ -69,9 +80,10 @@ def test_the_student_comes_closer_to_its_teacher(teacher: Path, tmp_path: Path) 
 def test_a_continued_distillation_ends_in_the_same_weights(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run(teacher, tmp_path / "whole")
+    config = changed(CONFIG, {"budget.samples": 16 * 24})
+    whole = run(teacher, tmp_path / "whole", config)
     parts = tmp_path / "parts"
-    real = _lessons.fit
+    real = phases.fit
     calls = []
 
     def killed(*args: Any, **kwargs: Any) -> bool:
@@ -82,11 +94,11 @@ def test_a_continued_distillation_ends_in_the_same_weights(
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(_lessons, "fit", killed)
+    monkeypatch.setattr(phases, "fit", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(teacher, parts)
+        run(teacher, parts, config)
     assert not (parts / "student").exists()
-    again = run(teacher, parts)
+    again = run(teacher, parts, config)
     for name in ("unet", "conditioner"):
         first, second = (
             getattr(Checkpoint.load(path), name).state_dict() for path in (whole, again)
@@ -95,8 +107,14 @@ def test_a_continued_distillation_ends_in_the_same_weights(
 
 
 def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(
-        CONFIG, samples=320, truth_weight=0.5, identity_weight=0.5, steps=2
+    config = changed(
+        CONFIG,
+        {
+            "budget.samples": 64,
+            "losses.truth_weight": 0.5,
+            "losses.identity.weight": 0.5,
+            "steps": 2,
+        },
     )
     run(teacher, tmp_path, config)
     lines = (tmp_path / "run" / "fit" / "metrics.jsonl").read_text().splitlines()
@@ -108,8 +126,8 @@ def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path:
 
 
 def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, samples=16 * 40, decoder_share=0.5)
-    alone = dataclasses.replace(config, samples=16 * 20, decoder_share=0.0)
+    config = changed(CONFIG, {"budget.samples": 16 * 16, "decoder.share": 0.5})
+    alone = changed(config, {"budget.samples": 16 * 8, "decoder.share": 0.0})
     plain = run(teacher, tmp_path / "plain", alone)
     out = run(teacher, tmp_path, config)
     before, after = Checkpoint.load(plain), Checkpoint.load(out)
@@ -117,8 +135,8 @@ def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path:
         first, second = (getattr(c, name).state_dict() for c in (before, after))
         assert all(torch.equal(first[key], second[key]) for key in first)
     first, second = before.vae.state_dict(), after.vae.state_dict()
-    changed = {key.split(".")[0] for key in first if not torch.equal(first[key], second[key])}
-    assert changed == {"decoder"}
+    learned = {key.split(".")[0] for key in first if not torch.equal(first[key], second[key])}
+    assert learned == {"decoder"}
     lines = (tmp_path / "run" / "decoder" / "metrics.jsonl").read_text().splitlines()
     last = json.loads(lines[-1])
     assert last["psnr_face_db"] > 0
@@ -128,7 +146,7 @@ def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path:
 
 
 def test_a_finished_students_decoder_learns_alone(teacher: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, samples=16 * 4, decoder_share=1.0)
+    config = changed(CONFIG, {"budget.samples": 16 * 4, "decoder.share": 1.0})
     out = run(teacher, tmp_path, config)
     before, after = Checkpoint.load(teacher), Checkpoint.load(out)
     first, second = (c.unet.state_dict() for c in (before, after))
@@ -142,8 +160,8 @@ def test_a_finished_students_decoder_learns_alone(teacher: Path, tmp_path: Path)
 def test_picture_discriminator_and_decoder_learn_against_each_other(
     teacher: Path, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(CONFIG, samples=16 * 8, decoder_share=0.5)
-    without = dataclasses.replace(config, decoder_adversarial_weight=0.0)
+    config = changed(CONFIG, {"budget.samples": 16 * 8, "decoder.share": 0.5})
+    without = changed(config, {"decoder.adversarial_weight": 0.0})
     outs = [
         run(teacher, tmp_path / name, c) for name, c in (("with", config), ("without", without))
     ]
@@ -160,30 +178,30 @@ def test_picture_discriminator_and_decoder_learn_against_each_other(
 def test_minutes_become_a_number_of_steps_that_a_continued_run_keeps(
     teacher: Path, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(CONFIG, samples=None, minutes=0.001)
+    config = changed(CONFIG, {"budget.samples": None, "budget.minutes": 0.001})
     run(teacher, tmp_path, config)
     steps = json.loads((tmp_path / "run" / "fit.json").read_text())["steps"]
     assert steps >= 10
     history = Checkpoint.load(tmp_path / "student").swap.history[-1]["config"]
-    assert history["samples"] == steps * config.batch_size
+    assert history["samples"] == steps * config.fit.batch_size
     assert history["figures"]["step"] == steps
 
 
 @pytest.mark.parametrize(
     ("settings", "steps"),
     [
-        ({"decoder_share": 0.25}, {"fit": 6, "decoder": 2}),
+        ({"decoder.share": 0.25}, {"fit": 6, "decoder": 2}),
         (
-            {"method": "progressive", "teacher_steps": 8, "decoder_share": 0.25},
+            {"method": "progressive", "teacher.steps": 8, "decoder.share": 0.25},
             {"fit-004": 2, "fit-002": 2, "fit-001": 2, "decoder": 2},
         ),
-        ({"samples": 16, "decoder_share": 0.25}, {"fit": 1, "decoder": 1}),
+        ({"budget.samples": 16, "decoder.share": 0.25}, {"fit": 1, "decoder": 1}),
     ],
 )
-def test_samples_are_shared_by_all_lessons(
+def test_samples_are_shared_by_all_phases(
     settings: dict[str, Any], steps: dict[str, int], teacher: Path, tmp_path: Path
 ) -> None:
-    run(teacher, tmp_path, dataclasses.replace(CONFIG, **{"samples": 16 * 8, **settings}))
+    run(teacher, tmp_path, changed(CONFIG, {"budget.samples": 16 * 8, **settings}))
     folders = [file.parent for file in (tmp_path / "run").glob("*/figures.json")]
     found = {f.name: json.loads((f / "figures.json").read_text())["step"] for f in folders}
     assert found == steps
@@ -191,17 +209,24 @@ def test_samples_are_shared_by_all_lessons(
 
 @pytest.mark.parametrize("method", ["trajectory", "progressive", "lcm", "dmd2"])
 def test_every_phase_tells_how_much_is_done(method: str, teacher: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(
-        CONFIG, method=method, samples=16 * 4, targets=100, teacher_steps=4, decoder_share=0.5,
-        judge_samples=32,
-    )  # fmt: skip
+    config = changed(
+        CONFIG,
+        {
+            "method": method,
+            "budget.samples": 16 * 4,
+            "teacher.targets": 100,
+            "teacher.steps": 4,
+            "decoder.share": 0.5,
+            "losses.judge_samples": 32,
+        },
+    )
     told: dict[str, list[tuple[int, int]]] = {}
 
     def progress(stage: str, done: int, total: int, text: str) -> None:
         told.setdefault(stage, []).append((done, total))
 
     distill(
-        teacher, teacher, tmp_path / "student", config, data=Path(), run=tmp_path / "run",
+        teacher, config, tmp_path / "student", data=Path(), run=tmp_path / "run",
         progress=progress,
     )  # fmt: skip
     halvings = ["fit-002", "fit-001"] if method == "progressive" else ["fit"]
@@ -219,19 +244,19 @@ def test_every_phase_tells_how_much_is_done(method: str, teacher: Path, tmp_path
 
 def test_a_run_goes_on_in_another_dtype(teacher: Path, tmp_path: Path) -> None:
     """Another machine may be faster in another one; teacher and student stay the same."""
-    config = dataclasses.replace(CONFIG, samples=16 * 2, dtype="bfloat16")
+    config = changed(CONFIG, {"budget.samples": 16 * 2, "fit.dtype": "bfloat16"})
     for dtype, stop in (("bfloat16", 0.0), ("float32", None)):
         out = distill(
-            teacher, teacher, tmp_path / "student", dataclasses.replace(config, dtype=dtype),
+            teacher, changed(config, {"fit.dtype": dtype}), tmp_path / "student",
             data=Path(), run=tmp_path / "run", cadence=Cadence(stop_after_s=stop),
         )  # fmt: skip
     assert out is not None
     history = Checkpoint.load(out).swap.history[-1]["config"]
-    assert history["dtype"] == "bfloat16, float32" and history["figures"]["step"] == 2
+    assert history["fit"]["dtype"] == "bfloat16, float32" and history["figures"]["step"] == 2
 
 
 def test_several_steps_are_learned_where_they_will_be_asked(teacher: Path) -> None:
-    config = dataclasses.replace(CONFIG, steps=2, teacher_steps=4)
+    config = changed(CONFIG, {"steps": 2, "teacher.steps": 4})
     timesteps = student_timesteps(Checkpoint.load(teacher), config).tolist()
     scheduler = Checkpoint.load(teacher).scheduler
     scheduler.set_timesteps(2)
@@ -252,13 +277,12 @@ def test_a_student_of_another_latent_space_is_refused(teacher: Path, tmp_path: P
 
 
 def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) -> None:
-    run(teacher, tmp_path, dataclasses.replace(CONFIG, samples=16))
+    run(teacher, tmp_path, changed(CONFIG, {"budget.samples": 16}))
     with pytest.raises(TrainingStopped, match="another distillation"):
         distill(
             teacher,
-            teacher,
+            changed(CONFIG, {"fit.seed": 5}),
             tmp_path / "second",
-            dataclasses.replace(CONFIG, seed=5),
             data=Path(),
             run=tmp_path / "run",
         )
@@ -267,20 +291,20 @@ def test_a_run_folder_of_another_call_is_refused(teacher: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"steps": 3, "teacher_steps": 4}, "multiple of --steps"),
+        ({"steps": 3, "teacher.steps": 4}, "multiple of --steps"),
         ({"steps": 0}, "multiple of --steps"),
-        ({"minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
-        ({"samples": 31}, "31 samples make no batch: expected --samples of at least"),
-        ({"targets": 4}, "targets: expected at least the batch size, 32"),
-        ({"truth_weight": 2.0}, "truth_weight 2.0: expected 0 to 1"),
+        ({"budget.minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
+        ({"budget.samples": 31}, "31 samples make no batch: expected --samples of at least"),
+        ({"teacher.targets": 4}, "targets: expected at least the batch size, 32"),
+        ({"losses.truth_weight": 2.0}, "truth_weight 2.0: expected 0 to 1"),
         ({"method": "magic"}, "expected one of trajectory, progressive, lcm, dmd2"),
-        ({"method": "progressive", "teacher_steps": 6}, "2, 4, 8, ... times --steps"),
-        ({"method": "progressive", "teacher_steps": 1}, "2, 4, 8, ... times --steps"),
-        ({"decoder_share": 1.5}, "decoder_share 1.5: expected 0 to 1"),
-        ({"fine_weight": -1.0}, "fine_weight -1.0: expected 0 to 1000000"),
-        ({"critic_updates": 0}, "critic_updates 0: expected 1 to 1000"),
+        ({"method": "progressive", "teacher.steps": 6}, "2, 4, 8, ... times --steps"),
+        ({"method": "progressive", "teacher.steps": 1}, "2, 4, 8, ... times --steps"),
+        ({"decoder.share": 1.5}, "decoder_share 1.5: expected 0 to 1"),
+        ({"losses.fine_weight": -1.0}, "fine_weight -1.0: expected 0 to 1000000"),
+        ({"dmd2.critic_updates": 0}, "critic_updates 0: expected 1 to 1000"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSettings, match=message):
-        DistillConfig(**settings)
+        changed(DistillConfig(), settings)

@@ -15,7 +15,7 @@ from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import guided, sample_to_latents
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
-from edgeswap_compress.distill import stage
+from edgeswap_compress.distill import _compatibility, stage
 from edgeswap_compress.distill._discriminators import (
     Discriminator,
     PictureDiscriminator,
@@ -28,22 +28,34 @@ from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.stage import distill
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import CLEAN, NoiseLevels, sample, timesteps_of
 
-PLAIN = DistillConfig(
-    samples=64, batch_size=16, targets=16, truth_weight=0.0, identity_weight=0.0,
-    learning_rate=2e-3, dtype="float32", metric_share=0.0,
-    decoder_share=0.0,
-)  # fmt: skip
+PLAIN = changed(
+    DistillConfig(),
+    {
+        "budget.samples": 64,
+        "fit.batch_size": 16,
+        "teacher.targets": 16,
+        "losses.truth_weight": 0.0,
+        "losses.identity.weight": 0.0,
+        "fit.learning_rate": 2e-3,
+        "fit.dtype": "float32",
+        "losses.metric_share": 0.0,
+        "decoder.share": 0.0,
+    },
+)
 
 
 def config_of(method: str, **changes: Any) -> DistillConfig:
+    """Names of fields with __ in the place of the dot."""
     teacher_steps = {**METHODS, "lcm": 8, "progressive": 4}[method]
-    settings = {"method": method, "teacher_steps": teacher_steps, **changes}
-    return dataclasses.replace(PLAIN, **settings)
+    settings = {"method": method, "teacher.steps": teacher_steps}
+    settings |= {name.replace("__", "."): value for name, value in changes.items()}
+    return changed(PLAIN, settings)
 
 
 @pytest.fixture
@@ -119,7 +131,7 @@ def test_a_consistent_student_has_nothing_to_learn(
     inputs: DistillInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that knows every truth says the same all along a path whose end is the truth."""
-    config = dataclasses.replace(inputs.config, method="lcm", teacher_steps=8)
+    config = changed(inputs.config, {"method": "lcm", "teacher.steps": 8})
     task = LcmObjective(dataclasses.replace(inputs, config=config))
 
     def knowing(batch: Any, x: Tensor, steps: Tensor) -> Tensor:
@@ -137,7 +149,7 @@ def test_swaps_move_to_where_the_teacher_finds_them_likelier(
     inputs: DistillInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A teacher sure of the truth and a critic that knows nothing pull the student to the truth."""
-    config = dataclasses.replace(inputs.config, method="dmd2", adversarial_weight=0.0)
+    config = changed(inputs.config, {"method": "dmd2", "dmd2.adversarial_weight": 0.0})
     task = Dmd2Objective(dataclasses.replace(inputs, config=config))
 
     def sure(batch: Any, x: Tensor, steps: Tensor) -> Tensor:
@@ -162,7 +174,7 @@ def test_swaps_move_to_where_the_teacher_finds_them_likelier(
 
 
 def test_the_critic_learns_more_often_than_the_student(inputs: DistillInputs) -> None:
-    config = dataclasses.replace(inputs.config, method="dmd2", critic_updates=2, steps=2)
+    config = changed(inputs.config, {"method": "dmd2", "dmd2.critic_updates": 2, "steps": 2})
     task = Dmd2Objective(dataclasses.replace(inputs, config=config))
     learned = []
     for step in range(4):
@@ -182,8 +194,8 @@ def test_a_critic_that_knows_no_better_than_the_teacher_moves_nothing(
     inputs: DistillInputs,
 ) -> None:
     """At the start critic and teacher are one, so without guidance the direction is zero."""
-    config = dataclasses.replace(
-        inputs.config, method="dmd2", adversarial_weight=0.0, teacher_guidance=1.0
+    config = changed(
+        inputs.config, {"method": "dmd2", "dmd2.adversarial_weight": 0.0, "teacher.guidance": 1.0}
     )
     task = Dmd2Objective(dataclasses.replace(inputs, config=config))
     loss, parts = task.loss(Draw.of(0, 0), 4, 0.0)
@@ -257,12 +269,13 @@ def test_features_of_a_narrower_student_are_compared(inputs: DistillInputs) -> N
 @pytest.fixture
 def teacher(tmp_path: Path, noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(stage, "read_dataset", lambda path: noise_dataset)
+    monkeypatch.setattr(_compatibility, "check_dataset", lambda path, swap: noise_dataset)
     return tiny_checkpoint(guidance_scale=1.5).save(tmp_path / "teacher")
 
 
 def run(teacher: Path, folder: Path, config: DistillConfig, student: Path | None = None) -> Path:
     out = distill(
-        teacher, student or teacher, folder / "student", config, data=Path(), run=folder / "run"
+        teacher, config, folder / "student", student=student, data=Path(), run=folder / "run"
     )
     assert out is not None
     return out
@@ -272,7 +285,9 @@ def run(teacher: Path, folder: Path, config: DistillConfig, student: Path | None
 def test_a_students_steps_come_closer_to_the_teachers(
     teacher: Path, tmp_path: Path, method: str
 ) -> None:
-    config = config_of(method, samples=16 * 80, teacher_steps=2 if method == "progressive" else 8)
+    config = config_of(
+        method, budget__samples=16 * 40, teacher__steps=2 if method == "progressive" else 8
+    )
     student = Checkpoint.load(run(teacher, tmp_path, config))
     master = Checkpoint.load(teacher)
     generator = torch.Generator().manual_seed(0)
@@ -299,8 +314,9 @@ def test_truth_identity_features_and_fine_scale_join_every_method(
 
     pruned = prune(teacher, PruneConfig(macs_ratio=0.7), tmp_path / "pruned")
     config = config_of(
-        method, truth_weight=0.5, identity_weight=0.5, feature_weight=0.1, fine_weight=0.1,
-        metric_share=0.5, judge_samples=32, samples=32, critic_updates=1, steps=2,
+        method, losses__truth_weight=0.5, losses__identity__weight=0.5, losses__feature_weight=0.1,
+        losses__fine_weight=0.1, losses__metric_share=0.5, losses__judge_samples=32,
+        budget__samples=32, dmd2__critic_updates=1, steps=2,
     )  # fmt: skip
     out = run(teacher, tmp_path, config, pruned)
     folders = sorted((tmp_path / "run").glob("fit*/metrics.jsonl"))
@@ -315,12 +331,12 @@ def test_truth_identity_features_and_fine_scale_join_every_method(
 
 
 def test_progressive_halves_until_the_steps_are_reached(teacher: Path, tmp_path: Path) -> None:
-    run(teacher, tmp_path, config_of("progressive", teacher_steps=8, steps=1, samples=16))
+    run(teacher, tmp_path, config_of("progressive", teacher__steps=8, steps=1, budget__samples=16))
     assert {p.name for p in (tmp_path / "run").glob("fit-*")} == {"fit-004", "fit-002", "fit-001"}
 
 
 def test_at_truth_weight_one_the_teacher_has_no_say(inputs: DistillInputs) -> None:
-    config = dataclasses.replace(inputs.config, truth_weight=1.0)
+    config = changed(inputs.config, {"losses.truth_weight": 1.0})
     task = LcmObjective(dataclasses.replace(inputs, config=config))
     draw, parts = Draw.of(0, 0), dict[str, float]()
     batch = task.draw(draw, 4)
@@ -357,7 +373,7 @@ def test_a_student_with_other_latents_of_its_own_learns_the_same_swap(
 
 def test_errors_cost_what_the_decoder_shows(inputs: DistillInputs) -> None:
     """A share of 1 counts a direction by what it does to pixels, on average as the plain loss."""
-    config = dataclasses.replace(inputs.config, metric_share=1.0)
+    config = changed(inputs.config, {"losses.metric_share": 1.0})
     task = LcmObjective(dataclasses.replace(inputs, config=config))
     batch = task.draw(Draw.of(0, 0), 4)
     costs = []

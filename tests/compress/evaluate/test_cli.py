@@ -79,7 +79,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str, st
 def test_json_is_one_flat_object(
     capsys: pytest.CaptureFixture[str], model: Path, data: Path
 ) -> None:
-    options = ["--steps", 1, "--limit", 5, "--batch", 2, "--json"]
+    options = ["--steps", 1, "--limit", 5, "--batch-size", 2, "--json"]
     code, out, _ = run(capsys, model, "--data", data, *options)
     assert code == 0
     found = json.loads(out)
@@ -132,7 +132,7 @@ def test_the_hash_of_another_evaluation_is_demanded(
         (["--limit", 13], "a limit of 13 pairs: expected 1 to 12"),
         (["--steps", 0], "steps 0: expected 1 to 1000"),
         (["--guidance", 0.1], "guidance 0.1: expected 1.0"),
-        (["--batch", 0], "--batch 0: expected 1 to 65536"),
+        (["--batch-size", 0], "--batch-size 0: expected 1 to 65536"),
         (["--threads", 0], "--threads 0: expected 1 to 256"),
         (["--sheet", "sheet.jpg"], "expected a name ending in .png"),
     ],
@@ -148,14 +148,14 @@ def test_impossible_options(
 def test_no_model(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
     code, out, err = run(capsys, tmp_path / "nothing", "--data", data)
     assert (code, out) == (2, "")
-    assert "is no model: expected a checkpoint (swap.json) or a bundle" in err
+    assert "is no model: expected a folder with swap.json or manifest.json" in err
     assert err.count("\n") == 1
 
 
 def test_no_dataset(capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path) -> None:
     code, out, err = run(capsys, model, "--data", tmp_path / "nothing")
     assert (code, out) == (2, "")
-    assert "holds no dataset" in err and err.count("\n") == 1
+    assert "is no dataset" in err and err.count("\n") == 1
 
 
 def test_people_who_were_trained_on(

@@ -19,8 +19,9 @@ from edgeswap_compress.evaluate._errors import (
 )
 from edgeswap_compress.evaluate._models import ModelFacts
 from edgeswap_compress.evaluate._pairs import held_out_pairs
-from edgeswap_compress.evaluate.report import METRICS, PROVENANCE, ROWS, Report, table
-from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
+from edgeswap_compress.evaluate.config import EvaluateConfig
+from edgeswap_compress.evaluate.report import METRICS, PROVENANCE, ROWS, EvaluationReport, table
+from edgeswap_compress.evaluate.stage import Evaluation
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.faces.align import TEMPLATE_96
 
@@ -321,7 +322,7 @@ def test_the_table_shows_every_row_and_metric(evaluation: Callable[..., Evaluati
 
 
 def test_several_step_counts_share_a_table(evaluation: Callable[..., Evaluation]) -> None:
-    def of_steps(steps: int) -> Report:
+    def of_steps(steps: int) -> EvaluationReport:
         facts = dataclasses.replace(FACTS, steps=steps)
         return bench.judge(FakeModel(idle().inner, facts))
 

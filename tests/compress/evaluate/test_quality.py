@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_compress.evaluate._models import ModelFacts
+from edgeswap_compress.evaluate.config import EvaluateConfig
 from edgeswap_compress.evaluate.report import JUDGED, ROWS
-from edgeswap_compress.evaluate.stage import EvaluateConfig, Evaluation
+from edgeswap_compress.evaluate.stage import Evaluation
 from edgeswap_export.recipe._build import _quality
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.faces.align import TEMPLATE_96

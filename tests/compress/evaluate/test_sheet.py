@@ -14,7 +14,7 @@ from edgeswap_compress.evaluate import _sheet
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.evaluate._models import ModelFacts
 from edgeswap_compress.evaluate._pairs import held_out_pairs
-from edgeswap_compress.evaluate.report import Report
+from edgeswap_compress.evaluate.report import EvaluationReport
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.errors import OutputExists
 
@@ -33,7 +33,7 @@ FACTS = ModelFacts(
 
 
 @pytest.fixture
-def report(noise_dataset: Any) -> Report:
+def report(noise_dataset: Any) -> EvaluationReport:
     """Twelve swaps of plain colors, of PSNR 0..11 dB."""
     pairs = held_out_pairs(noise_dataset)
     levels = np.arange(12, dtype=np.uint8) * 20
@@ -44,7 +44,7 @@ def report(noise_dataset: Any) -> Report:
         "id_top1": (np.arange(12) < 6).astype(float),
     }
     swaps = np.broadcast_to(levels[:, None, None, None], (12, 24, 24, 3))
-    return Report(
+    return EvaluationReport(
         model=FACTS,
         facts={},
         rows={},
@@ -75,9 +75,9 @@ def test_cases_are_best_median_and_worst() -> None:
 
 
 def test_the_sheet_shows_the_swaps_beside_what_they_came_from(
-    noise_dataset: Any, report: Report
+    noise_dataset: Any, report: EvaluationReport
 ) -> None:
-    sheet = np.asarray(_sheet.contact_sheet(noise_dataset, report, rows=2))
+    sheet = _sheet.contact_sheet(noise_dataset, report, rows=2)
     best = 11
     tiles = {
         name: sheet[32 : 32 + 144, 144 * i : 144 * (i + 1)] for i, name in enumerate(_sheet.COLUMNS)
@@ -88,16 +88,16 @@ def test_the_sheet_shows_the_swaps_beside_what_they_came_from(
         position = getattr(report.pairs, name)[best]
         # the middle of the face, one color there
         assert np.abs(tiles[name][72, 72].astype(int) - images[position][12, 12]).max() <= 1
-    # the text under the first row is black on white
-    assert sheet[32 + 144 : 32 + 160].min() == 0
+    # the text under the first row is dark on white
+    assert sheet[32 + 144 : 32 + 160].min() < 60
 
 
-def test_the_label_states_figures(report: Report) -> None:
+def test_the_label_states_figures(report: EvaluationReport) -> None:
     assert _sheet._label(report, 0) == "0.0 dB, distance to source 0.20, to target 0.80, Top-1"
     assert _sheet._label(report, 11) == "11.0 dB, distance to source 0.80, to target 0.20"
 
 
-def test_writing(tmp_path: Path, noise_dataset: Any, report: Report) -> None:
+def test_writing(tmp_path: Path, noise_dataset: Any, report: EvaluationReport) -> None:
     path = tmp_path / "sheet.png"
     _sheet.write_sheet(path, noise_dataset, report)
     with Image.open(path) as picture:
@@ -109,14 +109,14 @@ def test_writing(tmp_path: Path, noise_dataset: Any, report: Report) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]
 
 
-def test_one_pair_is_enough(noise_dataset: Any, report: Report) -> None:
+def test_one_pair_is_enough(noise_dataset: Any, report: EvaluationReport) -> None:
     one = dataclasses.replace(
         report,
         pairs=report.pairs.first(1),
         swaps=report.swaps[:1],
         values={name: values[:1] for name, values in report.values.items()},
     )
-    assert _sheet.contact_sheet(noise_dataset, one).size == (3 * 588 - 12, 32 + 160)
+    assert _sheet.contact_sheet(noise_dataset, one).shape == (32 + 160, 576, 3)
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from edgeswap_compress.distill.autoencoder.small_autoencoder import SmallAutoencoderConfig
-from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.evaluate._models import Sampling
 from edgeswap_compress.fit import dtype as module
+from edgeswap_compress.fit.config import FitOptions
 from edgeswap_compress.fit.dtype import Probed, dtype_line, note_dtype, probe, resolve_dtype
-from edgeswap_compress.personalize._config import PersonalizeConfig
-from edgeswap_compress.prune._config import RecoverConfig
-from edgeswap_compress.train._teacher import TeacherConfig
+from edgeswap_compress.train.config import TeacherConfig
 
 
 def probed(bfloat16_ms: float, inference_ms: float = 10.0) -> Probed:
@@ -135,11 +132,8 @@ def test_a_run_notes_what_it_goes_on_in(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 CONFIGS: list[Any] = [
-    DistillConfig,
-    SmallAutoencoderConfig,
+    FitOptions,
     Sampling,
-    RecoverConfig,
-    lambda **more: PersonalizeConfig(consent="who, when, what for", **more),
     lambda **more: TeacherConfig(autoencoder=None, identity=None, denoiser=None, **more),  # type: ignore[arg-type]
 ]
 

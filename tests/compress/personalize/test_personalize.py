@@ -16,25 +16,26 @@ from torch import nn
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings, UnusablePictures
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.loop import Cadence
-from edgeswap_compress.personalize import _photos, _stage, cli
+from edgeswap_compress.personalize import _photos, _stage, checks
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import adapt, fuse
 from edgeswap_compress.personalize._stage import personalize
 from edgeswap_runtime.cli import main
-from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.errors import BadFolder, OutputExists
 
 CONSENT = "Nobody (rendered), 2026-01-01, a test"
-CONFIG = PersonalizeConfig(
-    consent=CONSENT, samples=16 * 60, others=4, rank=4, learning_rate=5e-3, dtype="float32",
-    prior_weight=1.0,
-)  # fmt: skip
+CONFIG = changed(
+    PersonalizeConfig(consent=CONSENT, others=4, rank=4, prior_weight=1.0),
+    {"budget.samples": 16 * 40, "fit.learning_rate": 5e-3, "fit.dtype": "float32"},
+)
 
 
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_stage, "read_dataset", lambda path: noise_dataset)
-    monkeypatch.setattr(cli, "check_dataset", lambda path, swap: noise_dataset)
+    monkeypatch.setattr(checks, "check_dataset", lambda path, swap: noise_dataset)
 
 
 @pytest.fixture
@@ -60,8 +61,8 @@ def learn(
     student: Path, photos: Path, folder: Path, config: PersonalizeConfig = CONFIG, **more: Any
 ) -> Path | None:
     return personalize(
-        student, photos, folder / "person", config, data=Path(), run=folder / "run", aligned=True,
-        **more,
+        student, config, folder / "person", photos=photos, data=Path(), run=folder / "run",
+        aligned=True, **more,
     )  # fmt: skip
 
 
@@ -72,12 +73,12 @@ def last(folder: Path) -> dict[str, float]:
 
 
 def test_a_run_goes_on_in_another_dtype(student: Path, photos: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, samples=16 * 2, dtype="bfloat16")
+    config = changed(CONFIG, {"budget.samples": 16 * 2, "fit.dtype": "bfloat16"})
     assert learn(student, photos, tmp_path, config, cadence=Cadence(stop_after_s=0.0)) is None
-    out = learn(student, photos, tmp_path, dataclasses.replace(config, dtype="float32"))
+    out = learn(student, photos, tmp_path, changed(config, {"fit.dtype": "float32"}))
     assert out is not None
     history = Checkpoint.load(out).swap.history[-1]["config"]
-    assert history["dtype"] == "bfloat16, float32"
+    assert history["fit"]["dtype"] == "bfloat16, float32"
 
 
 def test_adapters_change_nothing_until_they_learn_and_are_fused_exactly() -> None:
@@ -91,11 +92,11 @@ def test_adapters_change_nothing_until_they_learn_and_are_fused_exactly() -> Non
     assert learning == ["0.parametrizations.weight.0.down", "0.parametrizations.weight.0.up"]
     with torch.no_grad():
         module.get_parameter(learning[1]).normal_()
-    changed = module(x)
-    assert not torch.allclose(changed, before)
+    adapted = module(x)
+    assert not torch.allclose(adapted, before)
     fuse(module, ["0"])
     assert sorted(name for name, _ in module.named_parameters()) == sorted(names)
-    assert torch.allclose(module(x), changed, atol=1e-5)
+    assert torch.allclose(module(x), adapted, atol=1e-5)
 
 
 def test_the_person_is_learned_and_the_consent_kept(
@@ -130,7 +131,7 @@ def test_prior_preservation_keeps_the_others(student: Path, photos: Path, tmp_pa
             student,
             photos,
             tmp_path / name,
-            dataclasses.replace(CONFIG, prior_weight=weight, samples=16 * 30),
+            changed(CONFIG, {"prior_weight": weight, "budget.samples": 16 * 20}),
         )
     moved = {name: last(tmp_path / name)["fixed_others_moved"] for name in ("kept", "forgotten")}
     assert moved["kept"] < 0.5 * moved["forgotten"]
@@ -139,7 +140,7 @@ def test_prior_preservation_keeps_the_others(student: Path, photos: Path, tmp_pa
 def test_a_stopped_run_goes_on_to_the_same_weights(
     student: Path, photos: Path, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(CONFIG, samples=16 * 10)
+    config = changed(CONFIG, {"budget.samples": 16 * 4})
     whole = learn(student, photos, tmp_path / "whole", config)
     stop = Cadence(stop_after_s=0.0)
     assert learn(student, photos, tmp_path / "parts", config, cadence=stop) is None
@@ -150,12 +151,14 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
 
 
 def test_the_bundle_tells_the_consent(student: Path, photos: Path, tmp_path: Path) -> None:
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Bundle
 
-    out = learn(student, photos, tmp_path, dataclasses.replace(CONFIG, samples=16))
+    out = learn(student, photos, tmp_path, changed(CONFIG, {"budget.samples": 16}))
     assert out is not None
-    export(out, ExportConfig(detector=False, others=()), tmp_path / "bundle")
+    export(
+        out, ExportConfig(schedules=SchedulesConfig(others=()), detector=False), tmp_path / "bundle"
+    )
     history = Bundle.open(tmp_path / "bundle").manifest.history
     assert [e["config"]["consent"] for e in history if e["stage"] == "personalize"] == [CONSENT]
 
@@ -201,7 +204,7 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
 
 
 def test_what_cannot_be_used_is_refused(student: Path, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnusablePictures, match="is no folder"):
+    with pytest.raises(BadFolder, match="is no folder of photos"):
         learn(student, tmp_path / "none", tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnusablePictures, match="about five of one person"):
@@ -220,7 +223,7 @@ def test_what_cannot_be_used_is_refused(student: Path, photos: Path, tmp_path: P
 def test_the_command_asks_for_consent_and_says_what_to_remove(
     student: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["personalize", str(student), "--photos", str(photos), "--aligned", "--out",
+    command = ["personalize", str(student), "--photos", str(photos), "--aligned",
                str(tmp_path / "person"), "--samples", "32", "--dtype", "float32"]  # fmt: skip
     assert main(command) == 2
     assert "required: --consent" in capsys.readouterr().err

@@ -24,10 +24,16 @@ from edgeswap_compress.train._augment import (
     draw_look,
     draw_occluder,
 )
-from edgeswap_compress.train._examples import ExampleConfig, Examples
+from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train._online import OnlineEncoder
-from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
-from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
+from edgeswap_compress.train._teacher import TeacherRun
+from edgeswap_compress.train.config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    ExampleConfig,
+    IdentityConfig,
+    TeacherConfig,
+)
 from edgeswap_compress.train.pairing import pairing_of
 
 SIDE = 48

@@ -19,8 +19,13 @@ from edgeswap_compress.fit.latent_cache import draw_triplets, held_out_triplets,
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.fit.losses import decoder_metric
 from edgeswap_compress.train import _teacher
-from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
-from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
+from edgeswap_compress.train._teacher import TeacherRun
+from edgeswap_compress.train.config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    IdentityConfig,
+    TeacherConfig,
+)
 from edgeswap_runtime.errors import OutputExists
 
 
@@ -131,7 +136,7 @@ def test_a_run_goes_on_from_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
 def test_a_run_grows_the_latents_of_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
     first = train(tmp_path / "first")
     wider = dataclasses.replace(CONFIG.autoencoder, latent_channels=6)
-    config = dataclasses.replace(CONFIG, autoencoder=wider, grow=True)
+    config = dataclasses.replace(CONFIG, autoencoder=wider, widen_latents=True)
     second = Checkpoint.load(train(tmp_path / "second", config, init=first))
     assert second.swap.latent_channels == len(second.swap.residual_std) == 6
     assert (tmp_path / "second" / "run" / "autoencoder").exists()

@@ -25,14 +25,19 @@ from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
 from edgeswap_compress.train._examples import (
-    Batch,
-    ExampleConfig,
+    ExampleBatch,
     Examples,
     residual_deviation,
 )
-from edgeswap_compress.train._teacher import TeacherConfig, TeacherRun
+from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
-from edgeswap_compress.train.config import AutoencoderConfig, DenoiserConfig, IdentityConfig
+from edgeswap_compress.train.config import (
+    AutoencoderConfig,
+    DenoiserConfig,
+    ExampleConfig,
+    IdentityConfig,
+    TeacherConfig,
+)
 from edgeswap_compress.train.pairing import LabeledPairing, TripletPairing, pairing_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -287,13 +292,13 @@ def test_truths_equal_to_their_targets_are_refused() -> None:
         residual_deviation(Examples(groups, TripletPairing(np.arange(4))))
 
 
-def batch_of(exact: list[bool]) -> Batch:
+def batch_of(exact: list[bool]) -> ExampleBatch:
     n = len(exact)
     mask = torch.zeros(n, 1, 4, 4)
     mask[:, :, 1:3, 1:3] = 1
     generator = torch.Generator().manual_seed(0)
     source, target, truth = (torch.randn(n, 2, 4, 4, generator=generator) for _ in range(3))
-    return Batch(source, target, truth, mask, torch.tensor(exact))
+    return ExampleBatch(source, target, truth, mask, torch.tensor(exact))
 
 
 def test_the_inside_of_a_face_without_truth_weighs_nothing() -> None:

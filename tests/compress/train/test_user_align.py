@@ -14,10 +14,10 @@ from edgeswap_compress.data import _align_photos, align_photos, open_pictures
 from edgeswap_compress.data._align_photos import YUNET, PhotoOutcome, yunet
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.folders import LabeledCrops
-from edgeswap_compress.data.render.camera import template
+from edgeswap_compress.data.people.camera import template
 from edgeswap_compress.errors import AssetDamaged, AssetMissing, InvalidSettings, UnusablePictures
 from edgeswap_runtime.cli import main
-from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.errors import BadFolder, OutputExists
 from edgeswap_runtime.faces.align import similarity, transform_points
 from edgeswap_runtime.faces.detect import STRIDES, decode_faces
 from edgeswap_runtime.pictures.portraits import packaged_portraits
@@ -133,7 +133,7 @@ def test_no_usable_photo_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_bad_requests_are_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnusablePictures, match="is no folder"):
+    with pytest.raises(BadFolder, match="is no folder of photos"):
         align_photos(tmp_path / "nowhere", tmp_path / "crops", detector=spots)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnusablePictures, match=r"holds no picture: expected files ending in \.png"):

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from edgeswap_compress.data import open_pictures
-from edgeswap_compress.data.folders import LabeledCrops, Triplets, usual_mask
-from edgeswap_compress.errors import DatasetMissing, UnusablePictures
+from edgeswap_compress.data.folders import LabeledCrops, TripletFolder, usual_mask
+from edgeswap_compress.errors import UnusablePictures
 from edgeswap_runtime.cli import main
-from edgeswap_runtime.errors import UnreadablePicture
+from edgeswap_runtime.errors import BadFolder, UnreadablePicture
 
 SIZE = 24
 
@@ -51,7 +51,7 @@ def levels(pictures: Any) -> list[list[int]]:
 
 def test_equal_names_make_triplets(triplets: Path) -> None:
     found = open_pictures(triplets)
-    assert isinstance(found, Triplets)
+    assert isinstance(found, TripletFolder)
     assert levels(found) == [[0, 1, 2], [10, 11, 12]]
     assert found.images(0).shape == (3, SIZE, SIZE, 3)
     assert (found.masks(0) == usual_mask(SIZE)).all()
@@ -76,7 +76,7 @@ def test_a_table_names_triplets_masks_and_people(triplets: Path) -> None:
     ]
     (triplets / "triplets.csv").write_text("\n".join(lines))
     found = open_pictures(triplets)
-    assert isinstance(found, Triplets)
+    assert isinstance(found, TripletFolder)
     assert levels(found) == [[10, 1, 12], [0, 11, 2], [10, 11, 12]]
     assert [row.person for row in found.rows] == [0, 1, 0]
     assert (found.masks(0)[1] == 9).all()
@@ -170,7 +170,7 @@ def test_an_empty_folder_says_what_is_expected(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DatasetMissing, match="holds no dataset"):
+    with pytest.raises(BadFolder, match="is no dataset"):
         open_pictures(tmp_path / "nowhere")
 
 

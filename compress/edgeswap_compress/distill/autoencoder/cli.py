@@ -3,95 +3,85 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from edgeswap_compress._checks import (
-    OPTIMIZERS,
-    RUN_BYTES,
-    check_checkpoint,
-    check_dataset,
-    check_habits,
-    check_out,
-    check_run,
-    vae_kind,
-)
+from edgeswap_compress._checks import check_habits, usual_run
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
-from edgeswap_compress.distill.autoencoder._config import SmallAutoencoderConfig, patch_levels
-from edgeswap_compress.errors import InvalidCheckpoint
-from edgeswap_compress.fit.dtype import DTYPES, dtype_line
+from edgeswap_compress.distill.autoencoder.checks import check_shrinking
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
+from edgeswap_compress.fit.cli import (
+    add_budget,
+    add_dtype,
+    add_habits,
+    add_optimization,
+    add_run,
+    cadence_of,
+    finish,
+    start_torch,
+    watched,
+)
+from edgeswap_compress.fit.config import changed
 
-SETTINGS = ("patch_size", "width", "encoder_blocks", "decoder_blocks", "minutes", "samples",
-            "batch_size", "learning_rate", "latent_noise", "latent_weight", "fine_weight",
-            "optimizer", "dtype", "seed")  # fmt: skip
+FIELDS = {
+    "patch_size": "size.patch_size",
+    "width": "size.width",
+    "encoder_blocks": "size.encoder_blocks",
+    "decoder_blocks": "size.decoder_blocks",
+    "latent_noise": "losses.latent_noise",
+    "latent_weight": "losses.latent_weight",
+    "fine_weight": "losses.fine_weight",
+    "minutes": "budget.minutes",
+    "samples": "budget.samples",
+    "batch_size": "fit.batch_size",
+    "learning_rate": "fit.learning_rate",
+    "optimizer": "fit.optimizer",
+    "dtype": "fit.dtype",
+    "seed": "fit.seed",
+}
+"""Option -> field of the config."""
 
 
 def command(argv: list[str]) -> int:
-    """Entry point; returns the exit code."""
-    args = _parser().parse_args(argv)
-    config = SmallAutoencoderConfig(**{name: getattr(args, name) for name in SETTINGS})
-    run = args.run or args.out.with_name(args.out.name + ".run")
-    data = args.data or calibration_dataset()
-    _check(args, config, data, run)
-    import torch
+    """Run ``edgeswap distill autoencoder``.
 
-    from edgeswap_compress._progress import stage_progress
-    from edgeswap_compress.distill.autoencoder._stage import shrink_autoencoder
-    from edgeswap_compress.fit.loop import Cadence
-    from edgeswap_compress.fit.trackers import open_tracker
+    Args:
+        argv: arguments after the command's name.
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    print(dtype_line(args.dtype), file=sys.stderr)
-    tracker = open_tracker(args.tracker, run / "tracker")
+    Returns:
+        The exit code.
+    """
+    args = build_parser().parse_args(argv)
+    config = _config(args)
+    run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
+    check_habits(args)
+    check_shrinking(args.checkpoint, config, args.out, data=data, run=run, held_out=args.held_out)
+    from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
+
+    start_torch(args)
     begun = time.monotonic()
-    with stage_progress() as report:
+    with watched(args, run) as (tracker, progress):
         out = shrink_autoencoder(
             args.checkpoint,
-            args.out,
             config,
+            args.out,
             data=data,
             run=run,
             held_out=args.held_out,
-            cadence=Cadence(
-                save_s=args.save_every,
-                evaluate_s=args.evaluate_every,
-                stop_after_s=None if args.stop_after is None else args.stop_after * 60.0,
-            ),
+            cadence=cadence_of(args),
             tracker=tracker,
-            progress=report,
+            progress=progress,
         )
-    if tracker is not None:
-        tracker.close()
-    seconds = time.monotonic() - begun
-    if args.json:
-        path = None if out is None else str(out)
-        print(json.dumps({"checkpoint": path, "run": str(run), "seconds": seconds}))
-    elif out is None:
-        print(f"stopped early; the same command continues {run}")
-    else:
-        print(f"wrote {out} after {seconds / 60:.1f} minutes; {run} can be removed")
+    if out is not None and not args.json:
         print(_figures(out))
+    finish(args, out, run, begun, f"edgeswap distill TEACHER {out} STUDENT")
     return 0
 
 
-def _check(args: argparse.Namespace, config: SmallAutoencoderConfig, data: Path, run: Path) -> None:
-    """Check everything that is known before the work begins."""
-    check_habits(args)
-    check_out(args.out, need_bytes=RUN_BYTES)
-    check_run(run)
-    swap = check_checkpoint(args.checkpoint, velocity=False)
-    kind = vae_kind(args.checkpoint)
-    if kind != "AutoencoderKL":
-        raise InvalidCheckpoint(
-            f"{args.checkpoint}: vae", expected="an AutoencoderKL to learn from", found=kind
-        )
-    patch_levels(config, swap)
-    for path in (data, args.held_out):
-        if path is not None:
-            check_dataset(path, swap)
+def _config(args: argparse.Namespace) -> SmallAutoencoderConfig:
+    changes = {path: getattr(args, name) for name, path in FIELDS.items()}
+    return changed(SmallAutoencoderConfig(), changes)
 
 
 def _figures(out: Path) -> str:
@@ -108,38 +98,60 @@ def _figures(out: Path) -> str:
     return "\n".join([*rows, f"encoder + decoder {size}"])
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``edgeswap distill autoencoder``."""
     usual = SmallAutoencoderConfig()
     parser = argparse.ArgumentParser(
         prog="edgeswap distill autoencoder",
         description="Distill a checkpoint's autoencoder into a small one with the same latents. "
         "Do this before the denoiser is distilled, which then learns on the small encoder's.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("out", type=Path, help="checkpoint folder to write")
-    parser.add_argument("--data", type=Path, help="dataset (the small packaged one)")
-    parser.add_argument("--held-out", type=Path, metavar="DATASET", help="for the figures")
-    parser.add_argument("--run", type=Path, help="state folder (OUT.run)")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, default=usual.minutes, help="wall time")
-    length.add_argument("--samples", type=int, help="instead: images to learn from")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, default=usual.optimizer)
-    parser.add_argument(
-        "--dtype", choices=DTYPES, default=usual.dtype,
-        help="that torch computes in; auto: the faster one here",
+    add = parser.add_argument
+    add(
+        "checkpoint", type=Path, metavar="CHECKPOINT",
+        help="checkpoint folder with a large autoencoder",
     )  # fmt: skip
-    named = ("minutes", "samples", "optimizer", "dtype")
-    for name in (n for n in SETTINGS if n not in named):
-        value = getattr(usual, name)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", type=type(value), default=value,
-            metavar="N", help=" ",
-        )  # fmt: skip
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--tracker", choices=("none", "tensorboard", "wandb"), default="none")
-    parser.add_argument("--save-every", type=float, default=60.0, metavar="SECONDS")
-    parser.add_argument("--evaluate-every", type=float, default=60.0, metavar="SECONDS")
-    parser.add_argument("--stop-after", type=float, metavar="MINUTES")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add("out", type=Path, metavar="OUT", help="checkpoint folder to make")
+    add(
+        "--data", type=Path, metavar="DATASET",
+        help="rendered dataset to learn from (default: the small packaged one)",
+    )  # fmt: skip
+    add(
+        "--held-out", type=Path, metavar="DATASET",
+        help="rendered dataset for the figures (default: --data)",
+    )  # fmt: skip
+    add_budget(parser, usual.budget)
+    add_run(add)
+    _add_size(parser.add_argument_group("size").add_argument, usual)
+    fitting = parser.add_argument_group("fitting").add_argument
+    losses = usual.losses
+    fitting(
+        "--latent-noise", type=float, default=losses.latent_noise, metavar="DEVIATION",
+        help="largest noise on the latents that are decoded (default %(default)g)",
+    )  # fmt: skip
+    fitting(
+        "--latent-weight", type=float, default=losses.latent_weight, metavar="WEIGHT",
+        help="weight of the distance to the large encoder's latents (default %(default)g)",
+    )  # fmt: skip
+    fitting(
+        "--fine-weight", type=float, default=losses.fine_weight, metavar="WEIGHT",
+        help="weight of the fine detail of decoded pictures, 0: none (default %(default)g)",
+    )  # fmt: skip
+    add_optimization(fitting, usual.fit)
+    add_dtype(fitting)
+    add_habits(fitting, cadence_s=(60.0, 60.0))
     return parser
+
+
+def _add_size(add: Any, usual: SmallAutoencoderConfig) -> None:
+    helps = {
+        "patch_size": "side of the patches the encoder begins with, pixels",
+        "width": "channels of every layer",
+        "encoder_blocks": "residual blocks of the encoder at the latents' size",
+        "decoder_blocks": "residual blocks of the decoder at the latents' size",
+    }
+    for name, text in helps.items():
+        add(
+            f"--{name.replace('_', '-')}", type=int, default=getattr(usual.size, name),
+            metavar="N", help=f"{text} (default %(default)s)",
+        )  # fmt: skip

@@ -12,10 +12,7 @@ from torch.nn import functional as F
 from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
-from edgeswap_compress.distill.autoencoder._config import (
-    SmallAutoencoderConfig as SmallAutoencoderConfig,
-)
-from edgeswap_compress.distill.autoencoder._config import patch_levels
+from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig, patch_levels
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.train.autoencoder import (
     draw_crops,
@@ -26,25 +23,26 @@ from edgeswap_compress.train.autoencoder import (
 
 
 def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) -> Any:
-    """An untrained AutoencoderTiny (TAESD's layers: convolutions and ReLU, no norms).
+    """Build an untrained AutoencoderTiny (TAESD's layers: convolutions and ReLU, no norms).
 
     Args:
+        config: size and seed.
         swap: of the checkpoint whose latents it shall have.
 
     Raises:
         InvalidSettings: patches of that size do not lead to the latents' size.
     """
     levels = patch_levels(config, swap)
-    pixels, widths = 3 * config.patch_size**2, (config.width,) * levels
+    pixels, widths = 3 * config.size.patch_size**2, (config.size.width,) * levels
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.fit.seed)
         module = AutoencoderTiny(
             in_channels=pixels,
             out_channels=pixels,
             encoder_block_out_channels=widths,
             decoder_block_out_channels=widths,
-            num_encoder_blocks=(1,) * (levels - 1) + (config.encoder_blocks,),
-            num_decoder_blocks=(config.decoder_blocks,) + (1,) * (levels - 1),
+            num_encoder_blocks=(1,) * (levels - 1) + (config.size.encoder_blocks,),
+            num_decoder_blocks=(config.size.decoder_blocks,) + (1,) * (levels - 1),
             latent_channels=swap.latent_channels,
         )
     with torch.no_grad():
@@ -53,7 +51,7 @@ def build_small_autoencoder(config: SmallAutoencoderConfig, swap: SwapConfig) ->
 
 
 class SmallAutoencoderObjective:
-    """Both halves learn at once, each from what it can know.
+    """Training of a small encoder and decoder together.
 
     The encoder: the large encoder's normalized latents, in every step. The decoder, in turns:
     pictures from the large encoder's latents with some noise, so that it tolerates what a denoiser
@@ -81,17 +79,17 @@ class SmallAutoencoderObjective:
         self._crops, self._mask = held_out_crops(held_out)
 
     def _decode(self, latents: Tensor) -> Tensor:
-        """Without the clamp of ``decode_latents``, which would stop gradients."""
+        """Decode without the clamp of ``decode_latents``, which would stop gradients."""
         patches = self.module.decode(latents.to(self._dtype)).sample
         return F.pixel_shuffle(patches.float(), self._small.patch_size)
 
     @torch.no_grad()
     def _large(self, crops: Tensor) -> Tensor:
-        """The large encoder's normalized latents."""
+        """Encode by the large encoder: normalized latents."""
         return encode_crop(self._vae, self._swap, crops.to(self._dtype)).float()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of random pictures."""
+        """Compute the loss of random pictures."""
         config = self._config
         crops, mask = draw_crops(self._data, draw, batch_size)
         wanted = self._large(crops)
@@ -100,14 +98,19 @@ class SmallAutoencoderObjective:
         name, latents = "both", found
         if draw.step % 2 == 0:
             strength = torch.from_numpy(draw.rng.random((batch_size, 1, 1, 1))).float()
-            noise = config.latent_noise * strength * draw.normal(wanted)
+            noise = config.losses.latent_noise * strength * draw.normal(wanted)
             name, latents = "decoder", wanted + noise
-        loss, parts = reconstruction_loss(self._decode(latents), crops, mask, config.fine_weight)
+        loss, parts = reconstruction_loss(
+            self._decode(latents), crops, mask, config.losses.fine_weight
+        )
         terms = {f"{name}_{key}": value for key, value in parts.items()}
-        return config.latent_weight * apart + loss, {**terms, "latents": float(apart.detach())}
+        return config.losses.latent_weight * apart + loss, {
+            **terms,
+            "latents": float(apart.detach()),
+        }
 
     def evaluate(self) -> dict[str, float]:
-        """The halves and the whole against held-out pictures; the large one's figures beside them.
+        """Measure each half and the whole against held-out pictures, beside the large one.
 
         ``latents_gone`` is the share of the large encoder's variance that the small one misses.
         """

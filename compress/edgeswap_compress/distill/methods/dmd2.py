@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgeswap_compress.checkpoint.latents import predict
 from edgeswap_compress.distill._discriminators import Discriminator, frozen, hinge, verdict
-from edgeswap_compress.distill._task import Batch, DistillInputs, StudentTask
+from edgeswap_compress.distill._task import DistillInputs, StudentTask, TripletBatch
 from edgeswap_compress.fit.loop import Draw
 
 
@@ -34,15 +34,15 @@ class Dmd2Objective(StudentTask):
         self.module.add_module("critic", critic)
         self._critic = critic
         self._discriminator: Discriminator | None = None
-        if inputs.config.adversarial_weight > 0:
+        if inputs.config.dmd2.adversarial_weight > 0:
             widths = [theirs for _, theirs in self._widths()]
-            self._discriminator = Discriminator(widths, seed=inputs.config.seed)
+            self._discriminator = Discriminator(widths, seed=inputs.config.fit.seed)
             self.module.add_module("discriminator", self._discriminator)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of critic and discriminator and, every ``critic_updates`` steps, of the student."""
+        """Compute the loss of critic, discriminator and, in its turn, student."""
         batch, parts = self.draw(draw, batch_size), dict[str, float]()
-        turn = draw.step % self._config.critic_updates == 0
+        turn = draw.step % self._config.dmd2.critic_updates == 0
         x, steps = self._state(batch, draw)
         with torch.set_grad_enabled(turn):
             clean, features = self.student_clean(batch, x, steps, parts if turn else {})
@@ -54,8 +54,8 @@ class Dmd2Objective(StudentTask):
         return total, parts
 
     @torch.no_grad()
-    def _state(self, batch: Batch, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Where the student is at one of its own steps, coming from noise, and that timestep."""
+    def _state(self, batch: TripletBatch, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Sample where the student is at one of its own steps, and that timestep."""
         x, last = draw.normal(batch.truth), int(draw.rng.integers(len(self.timesteps)))
         here = [torch.full((len(batch),), int(step)) for step in self.timesteps[: last + 1]]
         for now, after in pairwise(here):
@@ -63,13 +63,13 @@ class Dmd2Objective(StudentTask):
         return x, here[-1]
 
     def _noised(self, clean: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples at random noise levels, the noise, and the timesteps: 2 to 98 % of them (DMD)."""
+        """Noise samples at random levels, 2 to 98 % (DMD); give the noise and timesteps too."""
         top = self.levels.terminal
         steps = draw.rng.integers(top // 50, top - top // 50, size=len(clean))
         noise, at = draw.normal(clean), torch.from_numpy(steps)
         return self.levels.add(clean, noise, at), noise, at
 
-    def _critic_velocity(self, batch: Batch, x: Tensor, steps: Tensor) -> Tensor:
+    def _critic_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         noisy, target = self.of_teacher(batch, x, steps), batch.teacher_target
         with torch.no_grad():
             condition = self._teacher.conditioner.condition(self.cast(batch.teacher_source))
@@ -79,19 +79,19 @@ class Dmd2Objective(StudentTask):
         return self.of_student(batch, output.float(), steps)
 
     def _critic_loss(
-        self, batch: Batch, clean: Tensor, draw: Draw, parts: dict[str, float]
+        self, batch: TripletBatch, clean: Tensor, draw: Draw, parts: dict[str, float]
     ) -> Tensor:
         x, noise, steps = self._noised(clean, draw)
         wanted = self.levels.velocity(clean, noise, steps)
         loss = self.distance(self._critic_velocity(batch, x, steps), wanted, batch)
         parts["critic"] = float(loss.detach())
-        if draw.step % self._config.critic_updates == 0:
+        if draw.step % self._config.dmd2.critic_updates == 0:
             theirs = self.distance(self.teacher_velocity(batch, x, steps), wanted, batch)
             parts["critic_drift"] = parts["critic"] / max(float(theirs), 1e-9)
         return loss
 
     def _matching_loss(
-        self, batch: Batch, clean: Tensor, draw: Draw, parts: dict[str, float]
+        self, batch: TripletBatch, clean: Tensor, draw: Draw, parts: dict[str, float]
     ) -> Tensor:
         with torch.no_grad():
             x, _, steps = self._noised(clean, draw)
@@ -105,11 +105,11 @@ class Dmd2Objective(StudentTask):
             with frozen(self._discriminator):
                 real_looking = verdict(self._verdicts(batch, *self._noised(clean, draw)))
             parts["adversarial"] = -float(real_looking.detach())
-            loss = loss - self._config.adversarial_weight * real_looking
+            loss = loss - self._config.dmd2.adversarial_weight * real_looking
         return loss
 
     def _discriminator_loss(
-        self, batch: Batch, clean: Tensor, draw: Draw, parts: dict[str, float]
+        self, batch: TripletBatch, clean: Tensor, draw: Draw, parts: dict[str, float]
     ) -> Tensor:
         if self._discriminator is None:
             return torch.zeros(())
@@ -120,8 +120,10 @@ class Dmd2Objective(StudentTask):
         parts["verdict_gap"] = float((verdict(real) - verdict(fake)).detach())
         return loss
 
-    def _verdicts(self, batch: Batch, x: Tensor, noise: Tensor, steps: Tensor) -> list[Tensor]:
-        """The heads' verdicts on noised samples; gradients reach ``x``."""
+    def _verdicts(
+        self, batch: TripletBatch, x: Tensor, noise: Tensor, steps: Tensor
+    ) -> list[Tensor]:
+        """Judge noised samples by the heads; gradients reach ``x``."""
         assert self._discriminator is not None  # noqa: S101 our callers look first
         with torch.set_grad_enabled(x.requires_grad):
             seen = self.teacher_blocks(batch, x, steps)

@@ -26,7 +26,7 @@ class LcmObjective(StudentTask):
         self._grid = torch.cat([grid, torch.tensor([CLEAN])])
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss at random points of the grid, a third of them where the student will be asked."""
+        """Compute the loss at random points of the grid, a third of them at the student's steps."""
         config, batch = self._config, self.draw(draw, batch_size)
         level = draw.rng.integers(config.teacher_steps, size=batch_size)
         every = config.teacher_steps // config.steps
@@ -48,7 +48,7 @@ class LcmObjective(StudentTask):
 
     @staticmethod
     def _huber(apart: Tensor, weights: Tensor) -> Tensor:
-        """Pseudo-Huber distance (2310.14189, eq. 8), c for samples of unit variance."""
+        """Measure the pseudo-Huber distance (2310.14189, eq. 8), c for samples of unit variance."""
         size = apart[0].numel()
         c = 0.00054 * size**0.5
         distance = ((apart.square() * weights).sum((1, 2, 3)) + c * c).sqrt() - c

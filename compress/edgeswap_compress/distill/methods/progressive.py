@@ -34,7 +34,7 @@ class ProgressiveObjective(StudentTask):
             self._scale = 1.0
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss at random ones of the student's timesteps, of truths with noise."""
+        """Compute the loss at random ones of the student's timesteps, of truths with noise."""
         batch = self.draw(draw, batch_size)
         level = torch.from_numpy(draw.rng.integers(self._steps, size=batch_size))
         now, middle, after = (self._grid[2 * level + i] for i in range(3))
@@ -48,7 +48,7 @@ class ProgressiveObjective(StudentTask):
         return self.joined(own, clean, batch, draw, parts) + features, parts
 
     def _target(self, x: Tensor, end: Tensor, now: Tensor, after: Tensor) -> Tensor:
-        """The clean sample for which one DDIM step from x would end there (appendix G)."""
+        """Give the clean sample for which one DDIM step from x would end there (appendix G)."""
         (a, s), (a_end, s_end) = self.levels.at(now), self.levels.at(after)
         ratio = s_end / s
         return (end - ratio * x) / (a_end - ratio * a)

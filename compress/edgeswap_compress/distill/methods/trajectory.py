@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edgeswap_compress.distill._task import Batch, DistillInputs, StudentTask
+from edgeswap_compress.distill._task import DistillInputs, StudentTask, TripletBatch
 from edgeswap_compress.distill._trajectories import Trajectories, trajectory_triplets
 from edgeswap_compress.fit.latent_cache import TripletDraw
 from edgeswap_compress.fit.loop import Draw
@@ -27,11 +27,11 @@ class TrajectoryObjective(StudentTask):
         self._triplets = trajectory_triplets(inputs.data, inputs.config)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
-        """Loss of random trajectories and, unless ``truth_weight`` is 0, as many fresh truths."""
-        config, weight = self._config, self._config.truth_weight
+        """Compute the loss of trajectories and, unless ``truth_weight`` is 0, as many truths."""
+        config, weight = self._config, self._config.losses.truth_weight
         level = torch.from_numpy(draw.rng.integers(config.steps, size=batch_size))
         half = batch_size if weight == 0.0 else batch_size // 2
-        pick = torch.from_numpy(draw.rng.integers(config.targets, size=half))
+        pick = torch.from_numpy(draw.rng.integers(config.teacher.targets, size=half))
         parts: dict[str, float] = {}
         total = (1.0 - weight) * self._on_trajectories(draw, pick, level[:half], parts)
         if weight > 0.0:
@@ -56,7 +56,7 @@ class TrajectoryObjective(StudentTask):
         self,
         name: str,
         draw: Draw,
-        batch: Batch,
+        batch: TripletBatch,
         x: Tensor,
         level: Tensor,
         wanted: Tensor,
@@ -69,6 +69,6 @@ class TrajectoryObjective(StudentTask):
 
 
 def take(t: TripletDraw, pick: Tensor) -> TripletDraw:
-    """Some of the triplets, in the order of ``pick`` (N,)."""
+    """Take some of the triplets, in the order of ``pick`` (N,)."""
     i = pick.numpy()
     return TripletDraw(t.group[i], t.target[i], t.truth[i], t.source[i], t.identity[i])

@@ -37,7 +37,7 @@ _STAGES: tuple[tuple[tuple[str, int, bool] | None, tuple[str, ...]], ...] = (
 
 
 def read_weights(data: bytes, entries: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
-    """Weights of a TensorFlow.js file, 8-bit ones scaled back.
+    """Read the weights of a TensorFlow.js file, 8-bit ones scaled back.
 
     Args:
         data: the file.
@@ -66,7 +66,7 @@ def read_weights(data: bytes, entries: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def build_network(weights: Mapping[str, NDArray[Any]]) -> bytes:
-    """The network as ONNX.
+    """Build the network as ONNX.
 
     Args:
         weights: from `read_weights`.
@@ -113,7 +113,7 @@ class _Graph:
         return name
 
     def convolution(self, x: str, name: str, *, stride: int, relu: bool) -> str:
-        """A convolution with the per-channel scale that follows it folded in."""
+        """Add a convolution with the per-channel scale that follows it folded in."""
         weights = self._weights
         scale = weights[f"{name}/scale/weights"]
         filters = weights[f"{name}/conv/filters"].transpose(3, 2, 0, 1) * scale[:, None, None, None]

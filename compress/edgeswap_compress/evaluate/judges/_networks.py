@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def checked_file(package: str, name: str, sha256: str, cache_dir: Path | None) -> bytes:
-    """A file of a fetched package, of this sha256 and no other.
+    """Find a file of a fetched package, of this sha256 and no other.
 
     Args:
         package: a key of `edgeswap_compress.data.assets.PACKAGES`.
@@ -41,7 +41,7 @@ def checked_file(package: str, name: str, sha256: str, cache_dir: Path | None) -
 
 
 def open_session(network: bytes, threads: int | None) -> Any:
-    """An ONNX Runtime session on the CPU; its own choice of threads when None."""
+    """Open an ONNX Runtime session on the CPU; its own choice of threads when None."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -51,7 +51,7 @@ def open_session(network: bytes, threads: int | None) -> Any:
 
 
 def chips(crops: NDArray[np.uint8], matrix: NDArray[np.float64], size_px: int) -> NDArray[np.uint8]:
-    """(N, size, size, 3) uint8 RGB of crops (N, R, R, 3), all by one (2, 3) matrix.
+    """Warp crops (N, R, R, 3) to (N, size, size, 3) uint8 RGB, all by one (2, 3) matrix.
 
     A matrix of its own for every crop would undo what a swap did to the face; what a chip shows
     beyond the crop is the crop's border, repeated.

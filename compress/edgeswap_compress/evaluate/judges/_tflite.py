@@ -132,7 +132,7 @@ class _Conversion:
         )
 
     def _placed(self, index: int, options: Any, window: list[int]) -> dict[str, list[int]]:
-        """Strides and pads, top and left first; what is odd of "same" padding goes to the end."""
+        """Give strides and pads, top and left first; "same" padding ends with the odd pixel."""
         strides = [options.StrideH(), options.StrideW()]
         totals = [0, 0]
         if options.Padding() == tflite.Padding.SAME:
@@ -168,7 +168,7 @@ class _Conversion:
 
 
 def _options(operator: Any, kind: Any) -> Any:
-    """An operator's options; those that this conversion ignores must say nothing."""
+    """Read an operator's options; those that are ignored must be at their defaults."""
     table = operator.BuiltinOptions()
     options = kind()
     options.Init(table.Bytes, table.Pos)

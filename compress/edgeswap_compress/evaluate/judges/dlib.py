@@ -1,4 +1,4 @@
-"""The judge of identity: dlib's face recognizer, which no part of a swap model has ever seen.
+"""Judge of identity: dlib's face recognizer, which no part of a swap model has seen.
 
 Two pictures show one person, by dlib's own rule, where their embeddings are less than 0.6 apart
 (Euclidean). That threshold belongs to photographs of real people aligned by dlib's own landmarks;
@@ -55,18 +55,18 @@ CHIP_LANDMARKS_PX = (_MEAN_FACE + _PADDING) / (1 + 2 * _PADDING) * _CHIP_PX
 
 
 class Judge(Protocol):
-    """Tells people apart: the nearer two embeddings, the likelier one person."""
+    """Judge of identity: the nearer two embeddings, the likelier one person."""
 
     @property
     def name(self) -> str:
-        """What it is."""
+        """Give its name."""
 
     @property
     def sha256(self) -> str:
-        """Hash of everything that decides its embeddings."""
+        """Hash everything that decides its embeddings."""
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings (N, D) of aligned crops (N, R, R, 3) uint8 RGB."""
+        """Embed aligned crops (N, R, R, 3) uint8 RGB: (N, D)."""
 
 
 class DlibJudge:
@@ -105,7 +105,7 @@ class DlibJudge:
 
     @property
     def sha256(self) -> str:
-        """Hash of the weights and of the chip's geometry."""
+        """Hash the weights and the chip's geometry."""
         recipe = {
             "name": NAME,
             "files": _FILES,
@@ -115,7 +115,7 @@ class DlibJudge:
         return hashlib.sha256(canonical_json(recipe)).hexdigest()
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings (N, 128) of aligned crops (N, R, R, 3) uint8 RGB."""
+        """Embed aligned crops (N, R, R, 3) uint8 RGB: (N, 128)."""
         parts = [np.zeros((0, 128), np.float32)]
         for start in range(0, len(crops), self._batch_size):
             batch = chips(crops[start : start + self._batch_size], self._matrix, _CHIP_PX)
@@ -123,7 +123,7 @@ class DlibJudge:
         return np.concatenate(parts)
 
     def embed_chips(self, chips: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embeddings (N, 128) of dlib's own chips (N, 150, 150, 3) float32 RGB, 0..255."""
+        """Embed dlib's own chips (N, 150, 150, 3) float32 RGB, 0..255: (N, 128)."""
         image = np.ascontiguousarray(chips.transpose(0, 3, 1, 2))
         found: NDArray[np.float32] = self._session.run(["embedding"], {"image": image})[0]
         return found

