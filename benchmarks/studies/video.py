@@ -28,7 +28,7 @@ from PIL import Image
 from edgeswap_runtime import Swapper
 from edgeswap_runtime.pictures.portraits import packaged_portraits
 from edgeswap_runtime.video.encode import EncoderConfig, open_encoder
-from edgeswap_runtime.video.film import Film, probe_film
+from edgeswap_runtime.video.film import TargetFilm, probe_film
 from edgeswap_runtime.video.mux import FilmTrim
 from edgeswap_runtime.video.pipeline import FilmConfig, FilmProgress, read_frames, swap_film
 from edgeswap_runtime.video.planes import to_picture, with_picture
@@ -84,7 +84,7 @@ def resident_mb() -> float:
     return pages * 4096 / 1e6
 
 
-def plain_loop(film: Film, swapper: Swapper, identity: Any, trim: FilmTrim) -> float:
+def plain_loop(film: TargetFilm, swapper: Swapper, identity: Any, trim: FilmTrim) -> float:
     """The same work, one stage after the other; frames a second."""
     tracker, encoder = FaceTracker("largest"), open_encoder(film, ENCODER)
     start, frames = time.perf_counter(), 0
@@ -115,7 +115,7 @@ def packets(path: Path) -> list[tuple[Fraction, bytes]]:
     return found
 
 
-def compare(before: Film, after: Film, swapper: Swapper) -> dict[str, Any]:
+def compare(before: TargetFilm, after: TargetFilm, swapper: Swapper) -> dict[str, Any]:
     """Go through both films side by side."""
     size = (before.width_px, before.height_px)
     same_time, exchanged, touched, shakes = True, 0, 0, []

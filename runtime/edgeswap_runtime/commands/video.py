@@ -18,7 +18,7 @@ from edgeswap_runtime.commands.swap import face_choice
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.swapper import Swapper
-    from edgeswap_runtime.video.film import Film
+    from edgeswap_runtime.video.film import TargetFilm
     from edgeswap_runtime.video.pipeline import FilmConfig, FilmProgress, FilmReport
 
 _LINE_EVERY_S = 30.0
@@ -146,7 +146,7 @@ def command(argv: list[str]) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace) -> tuple[Bundle, str, Film, FilmConfig]:
+def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmConfig]:
     """Check everything that can be told before a graph is loaded; read the film's header."""
     from edgeswap_runtime._arguments import require_seed
     from edgeswap_runtime.backends.threads import require_threads
@@ -183,7 +183,9 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, Film, FilmConfig]:
     return bundle, schedule, film, config
 
 
-def _preview(options: argparse.Namespace, swapper: Swapper, film: Film, config: FilmConfig) -> None:
+def _preview(
+    options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
+) -> None:
     from edgeswap_runtime.pictures.write import require_writable
     from edgeswap_runtime.video.preview import preview_film
 
@@ -198,7 +200,9 @@ def _preview(options: argparse.Namespace, swapper: Swapper, film: Film, config: 
         print(f"{path}: look at it, then give the same command without --preview")
 
 
-def _swap(options: argparse.Namespace, swapper: Swapper, film: Film, config: FilmConfig) -> None:
+def _swap(
+    options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
+) -> None:
     from edgeswap_runtime.video.mux import left_out
     from edgeswap_runtime.video.pipeline import swap_film
 

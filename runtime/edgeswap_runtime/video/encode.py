@@ -16,7 +16,7 @@ from edgeswap_runtime.errors import EncoderNotGranted, InvalidRequest
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
-    from edgeswap_runtime.video.film import Film
+    from edgeswap_runtime.video.film import TargetFilm
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Suffix of a film that can be written -> FFmpeg's name of the container."""
@@ -76,7 +76,7 @@ def usual_encoder(container_format: str) -> str:
     return _USUAL.get(container_format, "libx264")
 
 
-def open_encoder(film: Film, config: EncoderConfig) -> VideoCodecContext:
+def open_encoder(film: TargetFilm, config: EncoderConfig) -> VideoCodecContext:
     """Open an encoder for a film's frames.
 
     Raises:
@@ -112,7 +112,7 @@ def open_encoder(film: Film, config: EncoderConfig) -> VideoCodecContext:
     return context
 
 
-def configure(context: VideoCodecContext, film: Film, config: EncoderConfig) -> None:
+def configure(context: VideoCodecContext, film: TargetFilm, config: EncoderConfig) -> None:
     """Tell an encoder, not opened yet, what its frames are like."""
     context.width, context.height = film.width_px, film.height_px
     context.pix_fmt = film.pixel_format

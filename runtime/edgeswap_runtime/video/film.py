@@ -52,7 +52,7 @@ class FilmColors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Film:
+class TargetFilm:
     """A film that can be swapped.
 
     Attributes:
@@ -111,7 +111,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     raise UnreadableFilm(path, "it has no video stream")
 
 
-def probe_film(path: Path) -> Film:
+def probe_film(path: Path) -> TargetFilm:
     """Read what a film is, and decode its first frame.
 
     Raises:
@@ -132,7 +132,7 @@ def probe_film(path: Path) -> Film:
         base = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
-        return Film(
+        return TargetFilm(
             path=path,
             stream=stream.index,
             width_px=frame.width,

@@ -16,7 +16,7 @@ from av.stream import Disposition
 from edgeswap_runtime.errors import EdgeswapFailure, InvalidRequest, OutputExists
 from edgeswap_runtime.files import new_file, require_name
 from edgeswap_runtime.video.encode import FORMATS, EncoderConfig, configure, usual_encoder
-from edgeswap_runtime.video.film import Film, opened_film
+from edgeswap_runtime.video.film import TargetFilm, opened_film
 from edgeswap_runtime.video.mark import with_mark
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class FilmTrim:
         after = self.start_s is None or time_s >= self.start_s
         return after and (self.end_s is None or time_s < self.end_s)
 
-    def require_within(self, film: Film) -> None:
+    def require_within(self, film: TargetFilm) -> None:
         """Raise InvalidRequest unless it holds some of a film."""
         start = self.start_s or Fraction(0)
         if self.end_s is not None and self.end_s <= start:
@@ -84,7 +84,7 @@ def require_film_path(out: Path, *, overwrite: bool) -> str:
     return usual_encoder(FORMATS[out.suffix.lower()])
 
 
-def writable_time_base(out: Path, film: Film, config: EncoderConfig, mark: Mark) -> Fraction:
+def writable_time_base(out: Path, film: TargetFilm, config: EncoderConfig, mark: Mark) -> Fraction:
     """Try in memory whether a container takes all streams of a film.
 
     Returns:
@@ -108,7 +108,7 @@ def writable_time_base(out: Path, film: Film, config: EncoderConfig, mark: Mark)
 
 
 def write_film(
-    out: Path, film: Film, parts: FilmParts, config: EncoderConfig, trim: FilmTrim, mark: Mark
+    out: Path, film: TargetFilm, parts: FilmParts, config: EncoderConfig, trim: FilmTrim, mark: Mark
 ) -> None:
     """Write the new film, whole or not at all.
 
@@ -149,7 +149,7 @@ def write_film(
             raise EdgeswapFailure(f"{out} could not be written: {error}") from error
 
 
-def left_out(film: Film) -> list[str]:
+def left_out(film: TargetFilm) -> list[str]:
     """Streams that are not copied, such as data or a second picture, in words."""
     with opened_film(film.path) as source:
         return [
@@ -162,7 +162,7 @@ def left_out(film: Film) -> list[str]:
 def _add_streams(
     container: OutputContainer,
     source: InputContainer,
-    film: Film,
+    film: TargetFilm,
     config: EncoderConfig,
     mark: Mark,
 ) -> dict[int, Stream]:
@@ -195,7 +195,7 @@ def _add_streams(
 
 
 def _video_packets(
-    parts: FilmParts, film: Film, stream: Stream, shift: int
+    parts: FilmParts, film: TargetFilm, stream: Stream, shift: int
 ) -> Iterator[TimedPacket]:
     """The encoded frames as packets; decoding timestamps run through all parts."""
     timestamps = parts.timestamps()
@@ -219,7 +219,7 @@ def _delay(pts: np.ndarray[Any, np.dtype[np.int64]]) -> int:
 
 
 def _copied_packets(
-    film: Film, streams: dict[int, Stream], trim: FilmTrim, shift_s: Fraction
+    film: TargetFilm, streams: dict[int, Stream], trim: FilmTrim, shift_s: Fraction
 ) -> Iterator[TimedPacket]:
     """The packets of sound and subtitles, as they are."""
     with opened_film(film.path) as source:

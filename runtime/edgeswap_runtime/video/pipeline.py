@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.swapper import Swapper
-    from edgeswap_runtime.video.film import Film
+    from edgeswap_runtime.video.film import TargetFilm
 
     ShowProgress = Callable[["FilmProgress"], None]
 
@@ -107,7 +107,7 @@ class _Frame:
 
 
 def swap_film(
-    film: Film,
+    film: TargetFilm,
     swapper: Swapper,
     identity: Identity,
     out: Path,
@@ -159,7 +159,7 @@ def swap_film(
     )
 
 
-def read_frames(film: Film, trim: FilmTrim) -> Generator[VideoFrame, None, None]:
+def read_frames(film: TargetFilm, trim: FilmTrim) -> Generator[VideoFrame, None, None]:
     """Decode the frames of a part of a film, in the order they are shown.
 
     Raises:
@@ -185,7 +185,7 @@ def read_frames(film: Film, trim: FilmTrim) -> Generator[VideoFrame, None, None]
             yield frame
 
 
-def _require_same(frame: VideoFrame, film: Film) -> None:
+def _require_same(frame: VideoFrame, film: TargetFilm) -> None:
     require_supported(frame, film.path)
     seconds = float((frame.pts or 0) * film.time_base)
     found = (frame.width, frame.height, frame.format.name)
@@ -198,7 +198,7 @@ def _require_same(frame: VideoFrame, film: Film) -> None:
 
 
 def _encode_all(
-    film: Film,
+    film: TargetFilm,
     swapper: Swapper,
     identity: Identity,
     config: FilmConfig,
@@ -216,7 +216,7 @@ def _encode_all(
 
 
 def _decode(
-    film: Film, trim: FilmTrim, last_pts: int | None, written: tuple[Path, Fraction]
+    film: TargetFilm, trim: FilmTrim, last_pts: int | None, written: tuple[Path, Fraction]
 ) -> Generator[_Frame, None, None]:
     """Decode all from the beginning, so that a resumed run sees the same; skip what is done."""
     out, base = written
@@ -234,7 +234,7 @@ def _decode(
 
 def _swap(
     items: Iterator[_Frame],
-    film: Film,
+    film: TargetFilm,
     swapper: Swapper,
     identity: Identity,
     config: FilmConfig,
@@ -257,7 +257,7 @@ def _swap(
 
 
 def _encode(
-    items: Iterator[_Frame], film: Film, config: FilmConfig, parts: FilmParts, meter: _Meter
+    items: Iterator[_Frame], film: TargetFilm, config: FilmConfig, parts: FilmParts, meter: _Meter
 ) -> None:
     """Encode, and keep each part when it is full."""
     encoder = open_encoder(film, config.encoder)
@@ -297,7 +297,7 @@ class _Meter:
     """Counts frames and tells how many are left."""
 
     def __init__(
-        self, film: Film, trim: FilmTrim, done: int, progress: ShowProgress | None
+        self, film: TargetFilm, trim: FilmTrim, done: int, progress: ShowProgress | None
     ) -> None:
         end = film.duration_s if trim.end_s is None else float(trim.end_s)
         if end is not None and film.duration_s is not None:
@@ -318,7 +318,9 @@ class _Meter:
         self._progress(FilmProgress(frames=done, expected=self._expected, fps=fps, left_s=left))
 
 
-def _job(film: Film, swapper: Swapper, identity: Identity, config: FilmConfig) -> dict[str, Any]:
+def _job(
+    film: TargetFilm, swapper: Swapper, identity: Identity, config: FilmConfig
+) -> dict[str, Any]:
     """Everything that the packets depend on."""
     who = hashlib.sha256()
     for part in (identity.tokens, identity.vector, identity.source_latents):

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from av.video.plane import VideoPlane
     from numpy.typing import NDArray
 
-    from edgeswap_runtime.video.film import Film
+    from edgeswap_runtime.video.film import TargetFilm
 
 _FULL = 2
 
 
-def to_picture(frame: VideoFrame, film: Film) -> NDArray[np.uint8]:
+def to_picture(frame: VideoFrame, film: TargetFilm) -> NDArray[np.uint8]:
     """Convert a frame to an upright picture.
 
     Args:
@@ -41,7 +41,7 @@ def to_picture(frame: VideoFrame, film: Film) -> NDArray[np.uint8]:
 
 
 def with_picture(
-    frame: VideoFrame, before: NDArray[np.uint8], after: NDArray[np.uint8], film: Film
+    frame: VideoFrame, before: NDArray[np.uint8], after: NDArray[np.uint8], film: TargetFilm
 ) -> VideoFrame:
     """Put a changed picture into a frame.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.swapper import Swapper
-    from edgeswap_runtime.video.film import Film
+    from edgeswap_runtime.video.film import TargetFilm
 
 MOST = 24
 """Pictures on a sheet at most."""
@@ -28,7 +28,7 @@ _LONG_SIDE_PX = 240
 
 
 def preview_film(
-    film: Film, swapper: Swapper, identity: Identity, config: FilmConfig, count: int
+    film: TargetFilm, swapper: Swapper, identity: Identity, config: FilmConfig, count: int
 ) -> NDArray[np.uint8]:
     """Swap some frames, evenly spaced, and draw them below the film's own.
 
@@ -76,7 +76,7 @@ def require_count(count: int) -> None:
         raise InvalidRequest(f"--preview is {count}, expected 1 to {MOST} frames")
 
 
-def _moments(film: Film, trim: FilmTrim, count: int) -> list[float]:
+def _moments(film: TargetFilm, trim: FilmTrim, count: int) -> list[float]:
     """Seconds in the middle of equal parts."""
     end = film.duration_s if trim.end_s is None else float(trim.end_s)
     if end is None:
