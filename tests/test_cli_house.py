@@ -22,7 +22,7 @@ MODULES = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.i
 }
 """Command -> the module that holds its parser."""
 
-MAKES_ONE_FILE = {"swap", "data sheet"}
+MAKES_ONE_FILE = {"swap", "video", "data sheet"}
 """Commands that write one file, not a folder."""
 
 HELP_S = 0.5
@@ -35,6 +35,7 @@ MEANINGS = {
     "--device": "runs on|computes on",
     "--dtype": "number format torch computes",
     "--evaluate-every": "seconds between evaluations",
+    "--faces": "faces of the target|people to swap",
     "--fine-weight": "weight of the fine detail",
     "--held-out": "for the figures",
     "--identity-weight": "weight of the identity loss",
@@ -43,6 +44,7 @@ MEANINGS = {
     "--metric-share": "0: measure errors on latents, 1: as they show in pixels",
     "--minutes": "minutes",
     "--optimizer": "optimizer",
+    "--out": "the new|to write",
     "--overwrite": "replace",
     "--precision": "precision|number format inside the graphs",
     "--run": "folder for the state",
@@ -54,7 +56,7 @@ MEANINGS = {
     "--source": "photo",
     "--steps": "steps",
     "--stop-after": "minutes",
-    "--target": "photo",
+    "--target": "photo|film",
     "--teacher-guidance": "guidance scale of the teacher",
     "--teacher-steps": "steps of the teacher",
     "--threads": "threads",
@@ -167,6 +169,7 @@ def test_help_is_quick(name: str) -> None:
 PHOTOS = ["--source", "a.png", "--target", "b.png", "--out", "c.png"]
 GIVEN_A_FOLDER = {
     "swap": ["FOLDER", *PHOTOS],
+    "video": ["FOLDER", "--source", "a.png", "--target", "b.mp4", "--out", "c.mp4"],
     "inspect": ["FOLDER"],
     "verify": ["FOLDER"],
     "bench": ["FOLDER"],

@@ -34,6 +34,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "put the face of one photo into another photo",
             None,
         ),
+        "video": (
+            "edgeswap_runtime.commands.video:command",
+            "put the face of a photo into a film, sound and timing kept",
+            "video",
+        ),
         "demo": (
             "edgeswap_export.demo.cli:command",
             "run the whole pipeline on packaged models and report it",

@@ -10,6 +10,9 @@
     ├── UnreadablePicture          (ValueError)
     │   ├── PictureMissing         (FileNotFoundError)
     │   └── PictureTooLarge
+    ├── UnreadableFilm             (ValueError)
+    │   └── UnsupportedFilm
+    ├── EncoderNotGranted          (RuntimeError)
     ├── BadBundle                  (ValueError)
     │   ├── NewerSchema
     │   └── DamagedFile
@@ -136,6 +139,24 @@ class PictureTooLarge(UnreadablePicture):
             f"{width_px} x {height_px} is {width_px * height_px / 1e6:.1f} megapixels, "
             f"the limit is {limit_px / 1e6:.1f}: shrink it first",
         )
+
+
+class UnreadableFilm(EdgeswapError, ValueError):
+    """A file is not a film that can be decoded."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        super().__init__(f"{path} cannot be read as a film: {why}")
+
+
+class UnsupportedFilm(UnreadableFilm):
+    """A film is of a kind whose pixels cannot be kept: HDR, interlaced, with alpha, ..."""
+
+
+class EncoderNotGranted(EdgeswapError, RuntimeError):
+    """The video encoder asked for is unknown, not on this machine, or does not fit the film."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"encoder '{name}' was not granted: {why}")
 
 
 class BadBundle(EdgeswapError, ValueError):

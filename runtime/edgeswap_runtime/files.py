@@ -153,6 +153,34 @@ def write_bytes(path: Path, data: bytes) -> None:
     _fsync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Let a library write a file that appears under its name only when it is complete.
+
+    Args:
+        path: the file; an existing one is replaced. Its folder must exist.
+
+    Yields:
+        a temporary sibling to write. When the block ends well, it is synced and renamed to `path`;
+        when the block raises, it is removed.
+
+    Raises:
+        InvalidRequest: the name is too long.
+        OSError: as the system reports it; the old file, if any, is untouched.
+    """
+    require_name(path)
+    temporary = _temporary_sibling(path)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _fsync_folder(path.parent)
+
+
 def write_json(path: Path, obj: Any) -> None:
     """Write JSON through `write_bytes`: sorted keys, indent 1, final newline."""
     text = json.dumps(obj, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)

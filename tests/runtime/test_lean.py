@@ -8,7 +8,17 @@ import sys
 
 import edgeswap_runtime
 
-HEAVY = ("torch", "diffusers", "onnx", "onnxruntime", "scipy", "moderngl", "safetensors", "rich")
+HEAVY = (
+    "torch",
+    "diffusers",
+    "onnx",
+    "onnxruntime",
+    "scipy",
+    "moderngl",
+    "safetensors",
+    "rich",
+    "av",
+)
 
 
 def _loaded_after(code: str) -> set[str]:

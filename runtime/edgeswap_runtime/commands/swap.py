@@ -70,7 +70,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--faces",
-        type=_face_choice,
+        type=face_choice,
         default="largest",
         metavar="largest|all|N",
         help="faces of the target to swap: the largest, all, or the N largest (default: largest)",
@@ -144,7 +144,8 @@ def _swap(
     }
 
 
-def _face_choice(text: str) -> str | int:
+def face_choice(text: str) -> str | int:
+    """A number where the text is one, else the text, for `as_choice` to check."""
     return int(text) if text.lstrip("-").isdigit() else text
 
 

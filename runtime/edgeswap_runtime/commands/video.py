@@ -1,0 +1,278 @@
+"""`edgeswap video`: put the face of a photo into a film."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.swap import face_choice
+
+if TYPE_CHECKING:
+    from edgeswap_runtime.bundle.folder import Bundle
+    from edgeswap_runtime.swapper import Swapper
+    from edgeswap_runtime.video.film import TargetFilm
+    from edgeswap_runtime.video.pipeline import FilmConfig, FilmProgress, FilmReport
+
+_LINE_EVERY_S = 30.0
+_REDRAW_EVERY_S = 0.5
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of `edgeswap video`."""
+    parser = argparse.ArgumentParser(
+        prog="edgeswap video",
+        description="Put the face of the source into a film, and mark the new film as generated. "
+        "Sound, subtitles, timestamps, rotation and colors stay as they are.",
+    )
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        nargs="?",
+        metavar="BUNDLE",
+        help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
+    )
+    parser.add_argument(
+        "--source",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="PHOTO",
+        help="photo of the face to put in; give it again for more photos of the same person, "
+        "which are averaged",
+    )
+    parser.add_argument(
+        "--target", type=Path, required=True, metavar="FILM", help="film to put the face into"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the new film: .mp4, .m4v, .mov, .mkv or .webm; the target's own ending keeps most",
+    )
+    parser.add_argument(
+        "--faces",
+        type=face_choice,
+        default="largest",
+        metavar="largest|all|N",
+        help="people to swap: the largest, all, or the N largest, decided when a face appears and "
+        "kept while it is followed (default: largest)",
+    )
+    _add_film(parser)
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
+    length = parser.add_mutually_exclusive_group()
+    add_schedule(length)
+    length.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="take the schedule with this many steps instead (default: see --schedule)",
+    )
+    add_seed(parser)
+    add_backend_options(parser)
+    return parser
+
+
+def _add_film(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start",
+        type=_seconds,
+        metavar="TIME",
+        help="first moment to keep, seconds or H:MM:SS (default: the film's beginning)",
+    )
+    parser.add_argument(
+        "--end",
+        type=_seconds,
+        metavar="TIME",
+        help="first moment to leave out, seconds or H:MM:SS (default: the film's end)",
+    )
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="FFmpeg's name of the encoder, such as libx264, libx265, libsvtav1 or h264_nvenc "
+        "(default: libx264; libvpx-vp9 for .webm)",
+    )
+    parser.add_argument(
+        "--quality",
+        type=int,
+        metavar="N",
+        help="constant quality on the encoder's own scale, 0 to 63, lower is better (default: the "
+        "encoder's own)",
+    )
+    parser.add_argument(
+        "--preview",
+        type=int,
+        metavar="N",
+        help="write a sheet of N frames, 1 to 24, before and after, beside --out, and stop "
+        "(default: swap the film)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where the same command was ended (default: refuse if parts are there)",
+    )
+
+
+def command(argv: list[str]) -> int:
+    """Run `edgeswap video`."""
+    options = build_parser().parse_args(argv)
+    bundle, schedule, film, config = _check(options)
+    from edgeswap_runtime.swapper import Swapper
+
+    with Swapper.open(
+        bundle,
+        backend=options.backend,
+        device=options.device,
+        schedule=schedule,
+        seed=options.seed,
+        threads=options.threads,
+        precision=options.precision,
+    ) as swapper:
+        if options.preview is not None:
+            _preview(options, swapper, film, config)
+        else:
+            _swap(options, swapper, film, config)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmConfig]:
+    """Check everything that can be told before a graph is loaded; read the film's header."""
+    from edgeswap_runtime._arguments import require_seed
+    from edgeswap_runtime.backends.threads import require_threads
+    from edgeswap_runtime.bundle.default import default_bundle
+    from edgeswap_runtime.bundle.folder import Bundle
+    from edgeswap_runtime.bundle.schedules import choose_schedule
+    from edgeswap_runtime.faces.detect import as_choice
+    from edgeswap_runtime.pictures.mark import Mark, software
+    from edgeswap_runtime.video.encode import EncoderConfig, open_encoder
+    from edgeswap_runtime.video.film import probe_film
+    from edgeswap_runtime.video.mux import FilmTrim, require_film_path, writable_time_base
+    from edgeswap_runtime.video.parts import require_resumable
+    from edgeswap_runtime.video.pipeline import FilmConfig
+    from edgeswap_runtime.video.preview import require_count
+
+    usual = require_film_path(options.out, overwrite=options.overwrite)
+    require_resumable(options.out, resume=options.resume or options.preview is not None)
+    require_seed(options.seed)
+    require_threads(options.threads)
+    if options.preview is not None:
+        require_count(options.preview)
+    config = FilmConfig(
+        faces=as_choice(options.faces),
+        trim=FilmTrim(start_s=options.start, end_s=options.end),
+        encoder=EncoderConfig(name=options.encoder or usual, quality=options.quality),
+    )
+    bundle = Bundle.open(options.bundle or default_bundle())
+    schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
+    film = probe_film(options.target)
+    config.trim.require_within(film)
+    open_encoder(film, config.encoder)
+    mark = Mark(software=software(), bundle_sha256=bundle.manifest.manifest_sha256)
+    writable_time_base(options.out, film, config.encoder, mark)
+    return bundle, schedule, film, config
+
+
+def _preview(
+    options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
+) -> None:
+    from edgeswap_runtime.pictures.write import require_writable
+    from edgeswap_runtime.video.preview import preview_film
+
+    path = options.out.with_name(f"{options.out.stem}.preview.png")
+    require_writable(path, overwrite=options.overwrite)
+    identity = swapper.identity(options.source)
+    sheet = preview_film(film, swapper, identity, config, options.preview)
+    swapper.save(sheet, path, overwrite=options.overwrite)
+    if options.json:
+        print(json.dumps({"preview": str(path)}))
+    else:
+        print(f"{path}: look at it, then give the same command without --preview")
+
+
+def _swap(
+    options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
+) -> None:
+    from edgeswap_runtime.video.mux import left_out
+    from edgeswap_runtime.video.pipeline import swap_film
+
+    identity = swapper.identity(options.source)
+    line = _ProgressLine()
+    try:
+        report = swap_film(
+            film, swapper, identity, options.out, config, resume=options.resume, progress=line
+        )
+    finally:
+        line.end()
+    _print(options, report, config, left_out(film))
+
+
+def _print(
+    options: argparse.Namespace, report: FilmReport, config: FilmConfig, missing: list[str]
+) -> None:
+    fps = (report.frames - report.resumed_frames) / report.seconds
+    if options.json:
+        facts: dict[str, Any] = {"out": str(options.out), **dataclasses.asdict(report)}
+        facts |= {"fps": fps, "encoder": config.encoder.name, "streams_left_out": missing}
+        print(json.dumps(facts, indent=1))
+        return
+    print(
+        f"{options.out}: {report.swapped_frames} of {report.frames} frames swapped, "
+        f"{report.people} face{'s' if report.people != 1 else ''} followed, {fps:.1f} frames a "
+        f"second ({config.encoder.name}), marked as generated"
+    )
+    if missing:
+        print(f"not copied: {', '.join(missing)}")
+
+
+class _ProgressLine:
+    """Tells on stderr how far a film is: one line that changes in a terminal, else a few lines."""
+
+    def __init__(self) -> None:
+        self._in_place = sys.stderr.isatty()
+        self._every_s = _REDRAW_EVERY_S if self._in_place else _LINE_EVERY_S
+        self._last = time.monotonic()
+        self._drawn = False
+
+    def __call__(self, progress: FilmProgress) -> None:
+        now = time.monotonic()
+        if now - self._last < self._every_s:
+            return
+        self._last = now
+        of = "" if progress.expected is None else f" of about {progress.expected}"
+        left = "" if progress.left_s is None else f", {_clock(progress.left_s)} left"
+        words = f"frame {progress.frames}{of}, {progress.fps:.1f} frames a second{left}"
+        end = "" if self._in_place else "\n"
+        print(f"\r\x1b[K{words}" if self._in_place else words, end=end, file=sys.stderr, flush=True)
+        self._drawn = True
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._in_place and self._drawn:
+            print(file=sys.stderr)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _seconds(text: str) -> Fraction:
+    """Seconds, or hours, minutes and seconds with colons between, exactly."""
+    if not re.fullmatch(r"(\d{1,6}:){0,2}\d{1,9}(\.\d{1,9})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: expected 12.5 or 0:01:30")
+    total = Fraction(0)
+    for part in text.split(":"):
+        total = total * 60 + Fraction(part)
+    return total
