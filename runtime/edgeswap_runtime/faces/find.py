@@ -8,8 +8,9 @@ import numpy as np
 
 from edgeswap_runtime.errors import DetectorMissing
 from edgeswap_runtime.faces.align import similarity, warp
-from edgeswap_runtime.faces.detect import detect_faces, select_faces
-from edgeswap_runtime.faces.refine import refine_face
+from edgeswap_runtime.faces.detect import select_faces
+from edgeswap_runtime.faces.refine import refine_face, turn_upright
+from edgeswap_runtime.faces.search import search_faces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,10 +96,12 @@ class FaceFinder:
         return warp(picture, matrix, side, each=self._each), matrix
 
     def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
-        return detect_faces(picture, self._detector(), canvas=self._canvas)
+        return search_faces(picture, self._detector(), canvas=self._canvas)
 
     def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:
-        return refine_face(picture, face, self._detector(), canvas=self._canvas)
+        run = self._detector()
+        refined = refine_face(picture, face, run, canvas=self._canvas)
+        return turn_upright(picture, refined, run, canvas=self._canvas)
 
     def _detector(self) -> RunDetector:
         if self._run is None:

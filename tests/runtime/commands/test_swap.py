@@ -117,7 +117,7 @@ def test_only_chosen_faces_are_looked_at_twice(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the command as by the library, so that both give the same picture."""
-    from edgeswap_runtime import swapper
+    from edgeswap_runtime.faces import find
 
     other = dataclasses.replace
     seen: list[int] = []
@@ -130,8 +130,8 @@ def test_only_chosen_faces_are_looked_at_twice(
         seen.append(id(face))
         return face
 
-    monkeypatch.setattr(swapper, "detect_faces", two_faces)
-    monkeypatch.setattr(swapper, "refine_face", refine)
+    monkeypatch.setattr(find, "search_faces", two_faces)
+    monkeypatch.setattr(find, "refine_face", refine)
     assert main([*arguments, "--faces", "largest"]) == 0
     assert len(seen) == 2  # one of the source's and one of the target's
     seen.clear()
