@@ -98,8 +98,8 @@ class NoFaceFound(EdgeswapError, LookupError):
         asked = "" if wanted <= 1 else f", expected at least {wanted}"
         super().__init__(
             f"{seen} found in {picture}{asked}: "
-            "use a picture in which the face is upright, uncovered and, with the picture's longer "
-            "side shrunk to 640 px, at least 14 px wide"
+            "use a picture in which the face is uncovered, turned to the camera and at least 14 px "
+            "wide (with the longer side of a larger picture shrunk to 2560 px)"
         )
 
 

@@ -53,7 +53,7 @@ class FaceFinder:
         Raises:
             DetectorMissing: the bundle is for aligned crops only.
         """
-        return tuple(self._refine(picture, face) for face in self._detect(picture))
+        return tuple(self._refine(picture, face) for face in self._detect(picture, small=True))
 
     def choose(
         self, picture: NDArray[np.uint8], faces: str | int, name: str
@@ -72,7 +72,7 @@ class FaceFinder:
             DetectorMissing: the bundle is for aligned crops only.
             NoFaceFound: there are fewer than asked for.
         """
-        found = self._detect(picture)
+        found = self._detect(picture, small=faces != "largest")
         chosen = select_faces(found, faces, name)
         return tuple(self._refine(picture, face) for face in chosen), len(found)
 
@@ -95,8 +95,8 @@ class FaceFinder:
         side = self._bundle.manifest.resolution_px
         return warp(picture, matrix, side, each=self._each), matrix
 
-    def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
-        return search_faces(picture, self._detector(), canvas=self._canvas)
+    def _detect(self, picture: NDArray[np.uint8], *, small: bool) -> tuple[Face, ...]:
+        return search_faces(picture, self._detector(), canvas=self._canvas, small=small)
 
     def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:
         run = self._detector()

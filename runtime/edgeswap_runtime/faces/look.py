@@ -70,7 +70,7 @@ def map_face(face: Face, matrix: NDArray[np.float64]) -> Face:
     if 1e-9 < abs(matrix[0, 0]) < (1 - 1e-9) * math.hypot(*matrix[0, :2]):
         left, top, right, bottom = face.box
         half = max(right - left, bottom - top) / 2 * math.hypot(*matrix[0, :2])
-        corners = corners.mean(0) + [[-half, -half], [half, half]]
+        corners = corners.mean(0) + np.array([[-half, -half], [half, half]])
     (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
     return Face(
         box=(left, top, right, bottom),

@@ -191,7 +191,7 @@ def _empty(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (_black, "no face found in {path}: use a picture in which the face is upright"),
+        (_black, "no face found in {path}: use a picture in which the face is uncovered"),
         (_truncated, "{path} cannot be read as a picture: it is damaged or cut short"),
         (_text, "{path} cannot be read as a picture: its content is none of JPEG, PNG"),
         (_empty, "{path} cannot be read as a picture: the file is empty"),
