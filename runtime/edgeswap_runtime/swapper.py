@@ -34,7 +34,10 @@ from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.faces.detect import Face, as_choice
 from edgeswap_runtime.faces.find import FaceFinder
-from edgeswap_runtime.faces.paste import paste
+from edgeswap_runtime.faces.judge import JudgedFace, swappable
+from edgeswap_runtime.faces.light import apply_gain, is_gray, light_gain, to_gray
+from edgeswap_runtime.faces.paste import face_mask, paste
+from edgeswap_runtime.faces.recognize import likeness, nearest, require_recognizer
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
 from edgeswap_runtime.pictures.write import write_picture
@@ -226,6 +229,48 @@ class Swapper:
         with self._in_use():
             return self._faces.choose(rgb, choice, name or name_of(picture))
 
+    def judge(
+        self, picture: PictureLike, faces: str | int = "all", *, name: str | None = None
+    ) -> tuple[JudgedFace, ...]:
+        """Find all faces of a picture, left to right, and say which of them `swap` would swap.
+
+        Args:
+            picture: a path, or (H, W, 3) uint8, RGB.
+            faces: which are chosen, as for `choose`; only these are judged.
+            name: how to call the picture in messages.
+
+        Raises:
+            EdgeswapError: as for `swap`.
+        """
+        choice, rgb = as_choice(faces), as_rgb(picture)
+        with self._in_use():
+            return self._faces.judge(rgb, choice, name or name_of(picture))
+
+    def find_like(self, picture: PictureLike, reference: PictureLike) -> int:
+        """Find who of a picture is the person of a reference photo.
+
+        Args:
+            picture: a path, or (H, W, 3) uint8, RGB.
+            reference: likewise; its largest face counts.
+
+        Returns:
+            the face's number from left to right, from 1.
+
+        Raises:
+            InvalidRequest: the bundle's identity graph was not measured to recognize people.
+            NobodyAlike: nobody is alike enough, or two are.
+            NoFaceFound: in one of the pictures.
+        """
+        rgb = as_rgb(picture)
+        threshold = require_recognizer(self.bundle)
+        with self._in_use():
+            wanted = self.identity(reference).vector
+            judged = self._faces.judge(rgb, "all", name_of(picture))
+            crops = [self._faces.align(rgb, one.face)[0] for one in judged]
+            found = [likeness(self._crops.identity([crop]).vector, wanted) for crop in crops]
+        best = nearest(found, threshold, name_of(picture), name_of(reference))
+        return judged[best].number
+
     def identity(
         self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
     ) -> Identity:
@@ -273,6 +318,7 @@ class Swapper:
         identity: Identity,
         *,
         faces: FaceChoice = "largest",
+        force: bool = False,
         clock: StageClock | None = None,
     ) -> NDArray[np.uint8]:
         """Give faces of a picture another identity.
@@ -280,8 +326,10 @@ class Swapper:
         Args:
             target: a path, or (H, W, 3) uint8, RGB.
             identity: from `identity`.
-            faces: "largest", "all", the number of faces to swap, largest first, or faces from
-                `detect`.
+            faces: "largest", "all", the number of faces to swap, largest first, "#K" for the K-th
+                from the left, or faces from `detect`.
+            force: swap also faces that `judge` says the model cannot swap; they are left alone
+                otherwise. Faces that are handed over are swapped in any case.
             clock: times the stages detect, align, encode, denoise, decode and paste.
 
         Returns:
@@ -290,6 +338,7 @@ class Swapper:
 
         Raises:
             NoFaceFound: fewer faces than asked for.
+            NothingSwapped: all chosen faces would be left alone.
             DetectorMissing: the bundle is for aligned crops only, see `swap_crop`, and `faces` are
                 to be found.
             UnreadablePicture: a path that cannot be read.
@@ -304,14 +353,11 @@ class Swapper:
                 chosen = require_faces(faces, picture)
             else:
                 with timed(clock, "detect"):
-                    chosen, _ = self.choose(picture, choice, name=name_of(target))
+                    judged = self._faces.judge(picture, choice, name_of(target))
+                    chosen = swappable(judged, name_of(target), force=force)
             swapped: NDArray[np.uint8] = picture.copy()
             for face in chosen:
-                with timed(clock, "align"):
-                    crop, matrix = self._faces.align(picture, face)
-                result = self._crops.swap(crop, identity, clock=clock)
-                with timed(clock, "paste"):
-                    paste(swapped, result, matrix, self.bundle.manifest.mask, each=self._pool.map)
+                self._swap_face(picture, face, identity, swapped, clock)
         return with_extras(swapped, extras_of(given))
 
     def swap_crop(
@@ -371,6 +417,28 @@ class Swapper:
             extras=extras_of(picture),
             overwrite=overwrite,
         )
+
+    def _swap_face(
+        self,
+        picture: NDArray[np.uint8],
+        face: Face,
+        identity: Identity,
+        swapped: NDArray[np.uint8],
+        clock: StageClock | None,
+    ) -> None:
+        """Swap one face of a picture, in normal light and back, and paste it into `swapped`."""
+        with timed(clock, "align"):
+            crop, matrix = self._faces.align(picture, face)
+            gain = light_gain(crop)
+        lit = crop if gain is None else apply_gain(crop, gain)
+        result = self._crops.swap(lit, identity, clock=clock)
+        with timed(clock, "paste"):
+            if gain is not None:
+                result /= gain
+            if is_gray(crop):
+                result = to_gray(result)
+            mask = face_mask(self.bundle.manifest.mask)
+            paste(swapped, result, matrix, mask, each=self._pool.map)
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:

@@ -75,9 +75,11 @@ def _search_tiles(
         tensor, scale = letterbox(tile, side, canvas)
         shift = (np.array([left, top]) + 0.5) / shrink - 0.5  # pixel centers are at integers
         to_picture = np.column_stack([np.eye(2) / shrink, shift])
-        for face in decode_faces(run(tensor), tensor.shape[2:], scale):
-            if not _is_cut(face, (left, top), tile.shape, fine.shape):
-                added.append(map_face(face, to_picture))
+        added.extend(
+            map_face(face, to_picture)
+            for face in decode_faces(run(tensor), tensor.shape[2:], scale)
+            if not _is_cut(face, (left, top), tile.shape, fine.shape)
+        )
     kept = list(found)
     for face in sorted(added, key=lambda one: -one.score):
         if all(overlap(face, other) <= _SAME_FACE for other in kept):

@@ -18,7 +18,7 @@ from edgeswap_runtime.bundle.manifest import _self_hash
 from edgeswap_runtime.bundle.schedules import choose_schedule
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import InvalidRequest
-from edgeswap_runtime.faces.detect import detect_faces
+from edgeswap_runtime.faces.search import search_faces
 from edgeswap_runtime.files import canonical_json
 from edgeswap_runtime.pictures.mark import read_mark
 
@@ -123,7 +123,7 @@ def test_only_chosen_faces_are_looked_at_twice(
     seen: list[int] = []
 
     def two_faces(picture: Any, run: Any, **options: Any) -> Any:
-        (face,) = detect_faces(picture, run, **options)
+        (face,) = search_faces(picture, run, **options)
         return (face, other(face, landmarks_px=face.landmarks_px + 1))
 
     def refine(picture: Any, face: Any, run: Any, **options: Any) -> Any:

@@ -71,9 +71,11 @@ def test_a_doubtful_face_keeps_its_turn_where_no_other_is_better(tiny: Any) -> N
     def run(tensor: np.ndarray) -> dict[str, Any]:
         nonlocal looks
         looks += 1
-        return tiny.detector_constants(canvas=tensor.shape[2:])
+        return tiny.detector_constants(
+            ((tiny.FACE_BOX, tiny.FACE_LANDMARKS, 0.9),), tensor.shape[2:]
+        )
 
-    face = Face(box=tiny.FACE_BOX, landmarks_px=tiny.FACE_LANDMARKS, score=tiny.SCORE)
+    face = Face(box=tiny.FACE_BOX, landmarks_px=tiny.FACE_LANDMARKS, score=0.9)
     picture = np.full((64, 64, 3), 99, np.uint8)
     assert turn_upright(picture, face, run, canvas=(64, 64)) is face
     assert looks == 7
