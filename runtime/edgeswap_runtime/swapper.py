@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +36,14 @@ from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.faces.detect import Face, as_choice
 from edgeswap_runtime.faces.find import FaceFinder
 from edgeswap_runtime.faces.judge import JudgedFace, swappable
-from edgeswap_runtime.faces.light import apply_gain, is_gray, light_gain, to_gray
+from edgeswap_runtime.faces.light import in_normal_light
 from edgeswap_runtime.faces.paste import face_mask, paste
-from edgeswap_runtime.faces.recognize import likeness, nearest, require_recognizer
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
 from edgeswap_runtime.pictures.write import write_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -94,6 +93,7 @@ class Swapper:
         # The buffers are the backend's, so that swappers which share it share its lock.
         self._lock = getattr(backend, "lock", None) or threading.RLock()
         self._crops = CropSwapper(manifest, backend, schedule=self.schedule, seed=self.seed)
+        self._mask = face_mask(manifest.mask)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="edgeswap-warp")
         self._faces = FaceFinder(
             bundle,
@@ -155,12 +155,7 @@ class Swapper:
     def __enter__(self) -> Swapper:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -190,10 +185,7 @@ class Swapper:
     @property
     def mark(self) -> Mark:
         """What pictures made by this swapper say of themselves."""
-        return Mark(
-            software=software(),
-            bundle_sha256=self.bundle.manifest.manifest_sha256,
-        )
+        return Mark(software=software(), bundle_sha256=self.bundle.manifest.manifest_sha256)
 
     def detect(self, picture: PictureLike) -> tuple[Face, ...]:
         """Find all faces of a picture, largest first, each looked at twice.
@@ -245,31 +237,6 @@ class Swapper:
         choice, rgb = as_choice(faces), as_rgb(picture)
         with self._in_use():
             return self._faces.judge(rgb, choice, name or name_of(picture))
-
-    def find_like(self, picture: PictureLike, reference: PictureLike) -> int:
-        """Find who of a picture is the person of a reference photo.
-
-        Args:
-            picture: a path, or (H, W, 3) uint8, RGB.
-            reference: likewise; its largest face counts.
-
-        Returns:
-            the face's number from left to right, from 1.
-
-        Raises:
-            InvalidRequest: the bundle's identity graph was not measured to recognize people.
-            NobodyAlike: nobody is alike enough, or two are.
-            NoFaceFound: in one of the pictures.
-        """
-        rgb = as_rgb(picture)
-        threshold = require_recognizer(self.bundle)
-        with self._in_use():
-            wanted = self.identity(reference).vector
-            judged = self._faces.judge(rgb, "all", name_of(picture))
-            crops = [self._faces.align(rgb, one.face)[0] for one in judged]
-            found = [likeness(self._crops.identity([crop]).vector, wanted) for crop in crops]
-        best = nearest(found, threshold, name_of(picture), name_of(reference))
-        return judged[best].number
 
     def identity(
         self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
@@ -356,8 +323,13 @@ class Swapper:
                     judged = self._faces.judge(picture, choice, name_of(target))
                     chosen = swappable(judged, name_of(target), force=force)
             swapped: NDArray[np.uint8] = picture.copy()
+            swap = partial(self._crops.swap, identity=identity, clock=clock)
             for face in chosen:
-                self._swap_face(picture, face, identity, swapped, clock)
+                with timed(clock, "align"):
+                    crop, matrix = self._faces.align(picture, face)
+                result = in_normal_light(crop, swap)
+                with timed(clock, "paste"):
+                    paste(swapped, result, matrix, self._mask, each=self._pool.map)
         return with_extras(swapped, extras_of(given))
 
     def swap_crop(
@@ -417,28 +389,6 @@ class Swapper:
             extras=extras_of(picture),
             overwrite=overwrite,
         )
-
-    def _swap_face(
-        self,
-        picture: NDArray[np.uint8],
-        face: Face,
-        identity: Identity,
-        swapped: NDArray[np.uint8],
-        clock: StageClock | None,
-    ) -> None:
-        """Swap one face of a picture, in normal light and back, and paste it into `swapped`."""
-        with timed(clock, "align"):
-            crop, matrix = self._faces.align(picture, face)
-            gain = light_gain(crop)
-        lit = crop if gain is None else apply_gain(crop, gain)
-        result = self._crops.swap(lit, identity, clock=clock)
-        with timed(clock, "paste"):
-            if gain is not None:
-                result /= gain
-            if is_gray(crop):
-                result = to_gray(result)
-            mask = face_mask(self.bundle.manifest.mask)
-            paste(swapped, result, matrix, mask, each=self._pool.map)
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:

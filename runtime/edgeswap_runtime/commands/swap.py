@@ -253,12 +253,13 @@ def _people(
     """
     from edgeswap_runtime.errors import NoFaceFound
     from edgeswap_runtime.faces.judge import swappable
+    from edgeswap_runtime.faces.recognize import find_like
 
     name = str(options.target)
     if places == [0]:
         choice = options.faces
         if options.like is not None:
-            choice = f"#{swapper.find_like(options.target, options.like)}"
+            choice = f"#{find_like(swapper, target, options.like)}"
         judged = swapper.judge(target, choice, name=name)
         return judged, [swappable(judged, name, force=options.force)]
     judged = swapper.judge(target, "all", name=name)

@@ -16,6 +16,8 @@ import numpy as np
 from edgeswap_runtime.faces.align import to_uint8
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 TYPICAL = np.array([175.0, 135.0, 105.0], dtype=np.float32)
@@ -28,6 +30,23 @@ within them."""
 _GAIN_BOUNDS = (0.25, 6.0)
 _GRAY_STEP = 2
 _FACE = (0.2, 0.8)
+
+
+def in_normal_light(
+    crop: NDArray[np.uint8], swap: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Swap a crop in normal light, and give the result the crop's own light again.
+
+    Args:
+        crop: (R, R, 3) uint8, RGB, aligned.
+        swap: swaps such a crop; gives (R, R, 3) float32, 0..255.
+
+    Returns:
+        (R, R, 3) float32, RGB, 0..255; gray where the crop is gray.
+    """
+    gain = light_gain(crop)
+    swapped = swap(crop) if gain is None else swap(apply_gain(crop, gain)) / gain
+    return to_gray(swapped) if is_gray(crop) else swapped
 
 
 def light_gain(crop: NDArray[np.uint8]) -> NDArray[np.float32] | None:

@@ -69,7 +69,7 @@ def _search_tiles(
         image = Image.fromarray(picture)
         fine = np.asarray(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0))
     side = min(DETECT_PX, *(canvas or (DETECT_PX,)))
-    added = []
+    added: list[Face] = []
     for left, top in _tiles(fine.shape, side):
         tile = np.ascontiguousarray(fine[top : top + side, left : left + side])
         tensor, scale = letterbox(tile, side, canvas)

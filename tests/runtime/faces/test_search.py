@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SQUARE_LANDMARKS = np.array([[6.0, 8], [18, 8], [12, 13], [7, 18], [17, 18]])
+
+
 def _marked(height: int, width: int, *places: tuple[int, int]) -> np.ndarray:
     """A black picture with bright squares of 24 px, each with a dark top."""
     picture = np.zeros((height, width, 3), np.uint8)
@@ -35,7 +38,7 @@ def _square_detector(tiny: Any, seen: list[tuple[int, ...]]) -> Callable[[np.nda
         for y, x in np.argwhere((plane > 100) & (plane < 140)):
             box = plane[y : y + 24, x : x + 24]
             if box.shape == (24, 24) and (box[8:] > 180).all() and (box[:5] < 140).all():
-                points = np.array([x, y]) + [[6.0, 8], [18, 8], [12, 13], [7, 18], [17, 18]]
+                points = np.array([x, y]) + SQUARE_LANDMARKS
                 faces.append(((x, y, x + 24.0, y + 24.0), points, 0.9))
         return tiny.detector_constants(tuple(faces), tensor.shape[2:])
 
