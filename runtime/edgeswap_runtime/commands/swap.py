@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_runtime.backends import BACKENDS
-from edgeswap_runtime.errors import InvalidRequest
+from edgeswap_runtime.commands._people import (
+    add_people,
+    choose_people,
+    face_report,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_runtime.bundle.folder import Bundle
-    from edgeswap_runtime.faces.detect import Face
-    from edgeswap_runtime.faces.judge import JudgedFace
-    from edgeswap_runtime.swapper import Swapper
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,52 +50,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    _add_people(parser)
+    add_people(parser)
     _add_sampling(parser)
     _add_backend(parser)
     return parser
-
-
-def _add_people(parser: argparse.ArgumentParser) -> None:
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--source",
-        type=Path,
-        action="append",
-        metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
-    )
-    source.add_argument(
-        "--map",
-        type=_mapping,
-        action="append",
-        metavar="PHOTO=K",
-        help="put the face of this photo into the K-th face from the left, from 1; give it again "
-        "for other faces (instead of --source and --faces)",
-    )
-    who = parser.add_mutually_exclusive_group()
-    who.add_argument(
-        "--faces",
-        type=_face_choice,
-        default="largest",
-        metavar="largest|all|N|#K",
-        help="faces of the target to swap: the largest, all, the N largest, or the K-th from the "
-        "left (default: largest)",
-    )
-    who.add_argument(
-        "--like",
-        type=Path,
-        metavar="PHOTO",
-        help="swap the face that is surely the person in this photo, or none (default: see "
-        "--faces)",
-    )
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="swap also what the model cannot do well: profiles, and faces that are cut off, "
-        "blurred, unclear or tiny (default: leave them alone and say so)",
-    )
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -168,7 +127,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, NDArray[Any]]:
 
     require_writable(options.out, overwrite=options.overwrite)
     check_choice(options.faces)
-    _sources(options)
+    sources_of(options)
     require_seed(options.seed)
     require_threads(options.threads)
     bundle = Bundle.open(options.bundle or default_bundle())
@@ -195,11 +154,11 @@ def _swap(
         threads=options.threads,
         precision=options.precision,
     ) as swapper:
-        sources = _sources(options)
+        sources = sources_of(options)
         identities = [swapper.identity(photos) for photos, _ in sources]
         start_ns = time.perf_counter_ns()
         with clock.stage("detect"):
-            judged, taken = _people(swapper, options, target, [place for _, place in sources])
+            judged, taken = choose_people(swapper, options, target, [place for _, place in sources])
         swapped = target
         for identity, faces in zip(identities, taken, strict=True):
             swapped = swapper.swap(swapped, identity, faces=faces, clock=clock)
@@ -214,7 +173,7 @@ def _swap(
         "faces_swapped": [
             {"box_px": face.box, "score": face.score} for faces in taken for face in faces
         ],
-        "faces": [_face_report(one, swapped=id(one.face) in done) for one in judged],
+        "faces": [face_report(one, swapped=id(one.face) in done) for one in judged],
         "schedule": schedule,
         "seed": options.seed,
         "backend": options.backend,
@@ -223,80 +182,6 @@ def _swap(
         "stages_ms": {name: spent / 1e6 for name, spent in clock.lap().items()},
         "swap_ms": total_ns / 1e6,
     }
-
-
-def _sources(options: argparse.Namespace) -> list[tuple[list[Path], int]]:
-    """The photos of each source, and the place it is for; 0 where the choice is --faces or --like.
-
-    Raises:
-        InvalidRequest: --map beside a choice of faces, or two sources for one place.
-    """
-    if options.map is None:
-        return [(options.source, 0)]
-    places = [place for _, place in options.map]
-    twice = sorted({place for place in places if places.count(place) > 1})
-    if twice:
-        raise InvalidRequest(f"--map names face {twice[0]} twice, expected one source for each")
-    if options.like is not None or options.faces != "largest":
-        raise InvalidRequest("--map chooses the faces: leave out --faces and --like")
-    return [([photo], place) for photo, place in options.map]
-
-
-def _people(
-    swapper: Swapper, options: argparse.Namespace, target: NDArray[Any], places: list[int]
-) -> tuple[tuple[JudgedFace, ...], list[tuple[Face, ...]]]:
-    """All faces of the target, and for each source those to swap.
-
-    Raises:
-        NothingSwapped: there is none to swap.
-        NoFaceFound: there are fewer than asked for.
-    """
-    from edgeswap_runtime.errors import NoFaceFound
-    from edgeswap_runtime.faces.judge import swappable
-    from edgeswap_runtime.faces.recognize import find_like
-
-    name = str(options.target)
-    if places == [0]:
-        choice = options.faces
-        if options.like is not None:
-            choice = f"#{find_like(swapper, target, options.like)}"
-        judged = swapper.judge(target, choice, name=name)
-        return judged, [swappable(judged, name, force=options.force)]
-    judged = swapper.judge(target, "all", name=name)
-    if len(judged) < max(places):
-        raise NoFaceFound(name, found=len(judged), wanted=max(places))
-    judged = tuple(
-        one if one.number in places else replace(one, chosen=False, problem=None) for one in judged
-    )
-    usable = {id(face) for face in swappable(judged, name, force=options.force)}
-    by_place = {one.number: one.face for one in judged}
-    faces = [by_place[place] for place in places]
-    return judged, [(face,) if id(face) in usable else () for face in faces]
-
-
-def _face_report(one: JudgedFace, *, swapped: bool) -> dict[str, Any]:
-    """What was done with one face, and why."""
-    left = one.problem if one.chosen else "not chosen"
-    return {
-        "number": one.number,
-        "box_px": one.face.box,
-        "score": one.face.score,
-        "yaw_deg": one.yaw_deg,
-        "done": "swapped" if swapped else "left alone",
-        "why": one.problem if swapped else left,
-    }
-
-
-def _mapping(text: str) -> tuple[Path, int]:
-    """A photo and a place, from PHOTO=K."""
-    photo, _, place = text.rpartition("=")
-    if not photo or not place.isascii() or not place.isdigit() or not 1 <= int(place) <= 999_999:
-        raise argparse.ArgumentTypeError(f"found {text}, expected PHOTO=K with K from 1")
-    return Path(photo), int(place)
-
-
-def _face_choice(text: str) -> str | int:
-    return int(text) if text.lstrip("-").isdigit() else text
 
 
 def _print(report: dict[str, Any], *, as_json: bool) -> None:

@@ -15,46 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeswap_runtime.errors import InvalidRequest, NobodyAlike
-from edgeswap_runtime.faces.align import similarity, warp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from edgeswap_runtime.bundle.folder import Bundle
-    from edgeswap_runtime.swapper import Swapper
 
 MEASURED = {"27b4e1badfadeddebdcab80345d29bbd085e7a8d202e997f7fc26850ed19e502": 0.88}
 """sha256 of an identity graph -> least cosine of two pictures of the same person."""
 _MARGIN = 0.02
-
-
-def find_like(swapper: Swapper, picture: NDArray[np.uint8], reference: Path | str) -> int:
-    """Find who of a picture is the person of a reference photo.
-
-    Args:
-        swapper: finds the faces, and reads their identity.
-        picture: (H, W, 3) uint8, RGB.
-        reference: a photo; its largest face counts.
-
-    Returns:
-        the face's number from left to right, from 1.
-
-    Raises:
-        InvalidRequest: the bundle's identity graph was not measured to recognize people.
-        NobodyAlike: nobody is alike enough, or two are.
-        NoFaceFound: in one of the pictures.
-    """
-    threshold = require_recognizer(swapper.bundle)
-    wanted = swapper.identity(reference).vector
-    template = np.array(swapper.bundle.manifest.alignment.landmarks_px)
-    found = []
-    for judged in swapper.judge(picture, "all"):
-        matrix = similarity(judged.face.landmarks_px, template)
-        crop = warp(picture, matrix, swapper.resolution_px)
-        found.append(likeness(swapper.identity_of_crops([crop]).vector, wanted))
-    return 1 + nearest(found, threshold, "the picture", str(reference))
 
 
 def require_recognizer(bundle: Bundle) -> float:
@@ -79,7 +48,8 @@ def nearest(found: list[float], threshold: float, picture: str, reference: str) 
     Args:
         found: the likeness of each face.
         threshold: the least that counts.
-        picture, reference: how to call them in the message.
+        picture: how to call it in the message.
+        reference: likewise.
 
     Returns:
         the face's index in `found`.
