@@ -6,6 +6,8 @@
     ├── BadFolder                  (ValueError)
     ├── DegenerateLandmarks        (ValueError)
     ├── NoFaceFound                (LookupError)
+    ├── NothingSwapped             (ValueError)
+    ├── NobodyAlike                (LookupError)
     ├── DetectorMissing            (LookupError)
     ├── UnreadablePicture          (ValueError)
     │   ├── PictureMissing         (FileNotFoundError)
@@ -101,8 +103,28 @@ class NoFaceFound(EdgeswapError, LookupError):
         asked = "" if wanted <= 1 else f", expected at least {wanted}"
         super().__init__(
             f"{seen} found in {picture}{asked}: "
-            "use a picture in which the face is upright, uncovered and, with the picture's longer "
-            "side shrunk to 640 px, at least 14 px wide"
+            "use a picture in which the face is uncovered, turned to the camera and at least 14 px "
+            "wide (with the longer side of a larger picture shrunk to 2560 px)"
+        )
+
+
+class NothingSwapped(EdgeswapError, ValueError):
+    """All chosen faces are such as the model cannot swap; nothing was written."""
+
+    def __init__(self, picture: str, problems: Sequence[str]) -> None:
+        super().__init__(
+            f"nothing swapped in {picture}: {', '.join(problems)}; choose other faces, or swap "
+            "them nevertheless with --force (force=True)"
+        )
+
+
+class NobodyAlike(EdgeswapError, LookupError):
+    """No face of a picture, or more than one, is the person of the reference photo."""
+
+    def __init__(self, picture: str, reference: str, *, found: str, expected: str) -> None:
+        super().__init__(
+            f"nobody in {picture} is surely the person in {reference}: {found}, expected "
+            f"{expected}; choose by place with --faces '#K'"
         )
 
 

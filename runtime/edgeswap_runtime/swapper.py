@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,15 @@ from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.faces.detect import Face, as_choice
 from edgeswap_runtime.faces.find import FaceFinder
-from edgeswap_runtime.faces.paste import paste
+from edgeswap_runtime.faces.judge import JudgedFace, swappable
+from edgeswap_runtime.faces.light import in_normal_light
+from edgeswap_runtime.faces.paste import face_mask, paste
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
 from edgeswap_runtime.pictures.write import write_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -91,6 +93,7 @@ class Swapper:
         # The buffers are the backend's, so that swappers which share it share its lock.
         self._lock = getattr(backend, "lock", None) or threading.RLock()
         self._crops = CropSwapper(manifest, backend, schedule=self.schedule, seed=self.seed)
+        self._mask = face_mask(manifest.mask)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="edgeswap-warp")
         self._faces = FaceFinder(
             bundle,
@@ -152,12 +155,7 @@ class Swapper:
     def __enter__(self) -> Swapper:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -187,10 +185,7 @@ class Swapper:
     @property
     def mark(self) -> Mark:
         """The mark of pictures that this swapper makes."""
-        return Mark(
-            software=software(),
-            bundle_sha256=self.bundle.manifest.manifest_sha256,
-        )
+        return Mark(software=software(), bundle_sha256=self.bundle.manifest.manifest_sha256)
 
     def detect(self, picture: PictureLike) -> tuple[Face, ...]:
         """Find all faces of a picture, largest first, with refined landmarks.
@@ -225,6 +220,23 @@ class Swapper:
         choice, rgb = as_choice(faces), as_rgb(picture)
         with self._in_use():
             return self._faces.choose(rgb, choice, name or name_of(picture))
+
+    def judge(
+        self, picture: PictureLike, faces: str | int = "all", *, name: str | None = None
+    ) -> tuple[JudgedFace, ...]:
+        """Find all faces of a picture, left to right, and say which of them `swap` would swap.
+
+        Args:
+            picture: a path, or (H, W, 3) uint8, RGB.
+            faces: which are chosen, as for `choose`; only these are judged.
+            name: how to call the picture in messages.
+
+        Raises:
+            EdgeswapError: as for `swap`.
+        """
+        choice, rgb = as_choice(faces), as_rgb(picture)
+        with self._in_use():
+            return self._faces.judge(rgb, choice, name or name_of(picture))
 
     def identity(
         self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
@@ -273,6 +285,7 @@ class Swapper:
         identity: Identity,
         *,
         faces: FaceChoice = "largest",
+        force: bool = False,
         clock: StageClock | None = None,
     ) -> NDArray[np.uint8]:
         """Swap the identity into faces of a picture.
@@ -280,8 +293,10 @@ class Swapper:
         Args:
             target: a path, or (H, W, 3) uint8, RGB.
             identity: from `identity`.
-            faces: "largest", "all", the number of faces to swap, largest first, or faces from
-                `detect`.
+            faces: "largest", "all", the number of faces to swap, largest first, "#K" for the K-th
+                from the left, or faces from `detect`.
+            force: swap also faces that `judge` says the model cannot swap; they are left alone
+                otherwise. Faces that are handed over are swapped in any case.
             clock: times the stages detect, align, encode, denoise, decode and paste.
 
         Returns:
@@ -290,6 +305,7 @@ class Swapper:
 
         Raises:
             NoFaceFound: fewer faces than asked for.
+            NothingSwapped: all chosen faces would be left alone.
             DetectorMissing: the bundle is for aligned crops only, see `swap_crop`, and `faces` are
                 to be found.
             UnreadablePicture: a path that cannot be read.
@@ -304,14 +320,16 @@ class Swapper:
                 chosen = require_faces(faces, picture)
             else:
                 with timed(clock, "detect"):
-                    chosen, _ = self.choose(picture, choice, name=name_of(target))
+                    judged = self._faces.judge(picture, choice, name_of(target))
+                    chosen = swappable(judged, name_of(target), force=force)
             swapped: NDArray[np.uint8] = picture.copy()
+            swap = partial(self._crops.swap, identity=identity, clock=clock)
             for face in chosen:
                 with timed(clock, "align"):
                     crop, matrix = self._faces.align(picture, face)
-                result = self._crops.swap(crop, identity, clock=clock)
+                result = in_normal_light(crop, swap)
                 with timed(clock, "paste"):
-                    paste(swapped, result, matrix, self.bundle.manifest.mask, each=self._pool.map)
+                    paste(swapped, result, matrix, self._mask, each=self._pool.map)
         return with_extras(swapped, extras_of(given))
 
     def swap_crop(

@@ -41,7 +41,7 @@ CANVAS = 64
 FACE_BOX = (12.0, 10.0, 44.0, 52.0)
 """Where the detector sees its face: detector input pixels, corners at integers."""
 FACE_LANDMARKS = np.array([[20.0, 24.0], [36.0, 25.0], [28.0, 33.0], [22.0, 42.0], [34.0, 43.0]])
-SCORE = 0.9
+SCORE = 0.95
 TEMPLATE = TEMPLATE_96 / 4
 MASK = Mask(center_px=(11.5, 11.5), radii_px=(9.0, 10.0), exponent=2.5, feather_px=3.0)
 

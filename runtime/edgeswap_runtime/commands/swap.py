@@ -8,6 +8,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime.commands._people import (
+    add_people,
+    choose_people,
+    face_report,
+    sources_of,
+)
 from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
     )
     _add_photos(parser)
+    add_people(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
     )
@@ -50,15 +57,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--source",
-        type=Path,
-        required=True,
-        action="append",
-        metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
-    )
-    parser.add_argument(
         "--target", type=Path, required=True, metavar="PHOTO", help="photo to put the face into"
     )
     parser.add_argument(
@@ -67,13 +65,6 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FILE",
         help="the new picture: .png (lossless), .jpg or .webp",
-    )
-    parser.add_argument(
-        "--faces",
-        type=face_choice,
-        default="largest",
-        metavar="largest|all|N",
-        help="faces of the target to swap: the largest, all, or the N largest (default: largest)",
     )
 
 
@@ -93,13 +84,17 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, NDArray[Any]]:
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.bundle.schedules import choose_schedule
     from edgeswap_runtime.faces.detect import check_choice
+    from edgeswap_runtime.faces.recognize import require_recognizer
     from edgeswap_runtime.pictures.write import require_writable
 
     require_writable(options.out, overwrite=options.overwrite)
     check_choice(options.faces)
+    sources_of(options)
     require_seed(options.seed)
     require_threads(options.threads)
     bundle = Bundle.open(options.bundle or default_bundle())
+    if options.like is not None:
+        require_recognizer(bundle)
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
     return bundle, schedule, as_rgb(options.target)
 
@@ -121,19 +116,26 @@ def _swap(
         threads=options.threads,
         precision=options.precision,
     ) as swapper:
-        identity = swapper.identity(options.source)
+        sources = sources_of(options)
+        identities = [swapper.identity(photos) for photos, _ in sources]
         start_ns = time.perf_counter_ns()
         with clock.stage("detect"):
-            chosen, found = swapper.choose(target, options.faces, name=str(options.target))
-        swapped = swapper.swap(target, identity, faces=chosen, clock=clock)
+            judged, taken = choose_people(swapper, options, target, [place for _, place in sources])
+        swapped = target
+        for identity, faces in zip(identities, taken, strict=True):
+            swapped = swapper.swap(swapped, identity, faces=faces, clock=clock)
         total_ns = time.perf_counter_ns() - start_ns
         swapper.save(swapped, options.out, overwrite=options.overwrite)
+    done = {id(face) for faces in taken for face in faces}
     return {
         "out": str(options.out),
         "width_px": swapped.shape[1],
         "height_px": swapped.shape[0],
-        "faces_found": found,
-        "faces_swapped": [{"box_px": face.box, "score": face.score} for face in chosen],
+        "faces_found": len(judged),
+        "faces_swapped": [
+            {"box_px": face.box, "score": face.score} for faces in taken for face in faces
+        ],
+        "faces": [face_report(one, swapped=id(one.face) in done) for one in judged],
         "schedule": schedule,
         "seed": options.seed,
         "backend": options.backend,
@@ -144,17 +146,18 @@ def _swap(
     }
 
 
-def face_choice(text: str) -> str | int:
-    """A number where the text is one, else the text, for `as_choice` to check."""
-    return int(text) if text.lstrip("-").isdigit() else text
-
-
 def _print(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report, indent=1))
         return
     swapped, found = len(report["faces_swapped"]), report["faces_found"]
+    left = [
+        f"#{face['number']} {face['why']}"
+        for face in report["faces"]
+        if face["done"] == "left alone" and face["why"] != "not chosen"
+    ]
+    aside = f"; left alone: {', '.join(left)}" if left else ""
     print(
         f"{report['out']}: {swapped} of {found} face{'s' if found > 1 else ''} swapped in "
-        f"{report['swap_ms']:.0f} ms ({report['schedule']}), marked as generated"
+        f"{report['swap_ms']:.0f} ms ({report['schedule']}), marked as generated{aside}"
     )

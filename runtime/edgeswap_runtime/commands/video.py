@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime.commands._people import face_choice
 from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
-from edgeswap_runtime.commands.swap import face_choice
 
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle

@@ -83,23 +83,37 @@ def detect_faces(
 
 
 def check_choice(faces: object) -> None:
-    """Raise InvalidRequest unless `faces` is "largest", "all" or a number from 1."""
+    """Raise InvalidRequest unless `faces` is "largest", "all", a number or "#K"."""
     as_choice(faces)
 
 
 def as_choice(faces: object) -> str | int:
-    """Return a choice of faces: "largest", "all" or a number from 1 as a Python int.
+    """Return a choice of faces: "largest", "all", a number from 1 as a Python int, or "#K".
 
     Raises:
         InvalidRequest: it is none of them.
     """
-    if isinstance(faces, str) and faces in ("largest", "all"):
+    if isinstance(faces, str) and (faces in ("largest", "all") or place_of(faces)):
         return faces
     with contextlib.suppress(TypeError):
         number = operator.index(faces)  # type: ignore[arg-type]
         if number >= 1 and not isinstance(faces, bool | np.bool_):
             return number
-    raise InvalidRequest(f"faces is {faces!r}, expected 'largest', 'all' or a number from 1")
+    raise InvalidRequest(
+        f"faces is {faces!r}, expected 'largest', 'all' or a number from 1, or '#K' for the K-th "
+        "from the left"
+    )
+
+
+def place_of(faces: str | int) -> int:
+    """The K of "#K"; 0 for other choices."""
+    digits = faces[1:] if isinstance(faces, str) and faces.startswith("#") else ""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 6 else 0
+
+
+def from_left(found: tuple[Face, ...]) -> tuple[Face, ...]:
+    """Sort faces by their center, left to right."""
+    return tuple(sorted(found, key=lambda face: face.box[0] + face.box[2]))
 
 
 def select_faces(found: tuple[Face, ...], faces: str | int, picture: str) -> tuple[Face, ...]:
@@ -107,15 +121,18 @@ def select_faces(found: tuple[Face, ...], faces: str | int, picture: str) -> tup
 
     Args:
         found: largest first, as `detect_faces` gives them.
-        faces: "largest", "all", or how many, from 1.
+        faces: "largest", "all", how many, from 1, or "#K" for the K-th from the left.
         picture: how to call the picture in the message.
 
     Raises:
         NoFaceFound: fewer than asked for.
     """
-    wanted = faces if isinstance(faces, int) else 1
+    place = place_of(faces)
+    wanted = faces if isinstance(faces, int) else max(place, 1)
     if len(found) < wanted:
         raise NoFaceFound(picture, found=len(found), wanted=wanted)
+    if place:
+        return from_left(found)[place - 1 : place]
     return found if faces == "all" else found[:wanted]
 
 

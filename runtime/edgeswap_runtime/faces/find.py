@@ -8,8 +8,11 @@ import numpy as np
 
 from edgeswap_runtime.errors import DetectorMissing
 from edgeswap_runtime.faces.align import similarity, warp
-from edgeswap_runtime.faces.detect import detect_faces, select_faces
-from edgeswap_runtime.faces.refine import refine_face
+from edgeswap_runtime.faces.detect import from_left, select_faces
+from edgeswap_runtime.faces.judge import JudgedFace, estimate_yaw, find_problem
+from edgeswap_runtime.faces.paste import face_mask
+from edgeswap_runtime.faces.refine import refine_face, turn_upright
+from edgeswap_runtime.faces.search import search_faces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +55,7 @@ class FaceFinder:
         Raises:
             DetectorMissing: the bundle is for aligned crops only.
         """
-        return tuple(self._refine(picture, face) for face in self._detect(picture))
+        return tuple(self._refine(picture, face) for face in self._detect(picture, small=True))
 
     def choose(
         self, picture: NDArray[np.uint8], faces: str | int, name: str
@@ -61,7 +64,7 @@ class FaceFinder:
 
         Args:
             picture: (H, W, 3) uint8, RGB.
-            faces: "largest", "all", or how many, largest first.
+            faces: "largest", "all", how many, largest first, or "#K" for the K-th from the left.
             name: how to call the picture in messages.
 
         Returns:
@@ -71,9 +74,35 @@ class FaceFinder:
             DetectorMissing: the bundle is for aligned crops only.
             NoFaceFound: there are fewer than asked for.
         """
-        found = self._detect(picture)
+        found = self._detect(picture, small=faces != "largest")
         chosen = select_faces(found, faces, name)
         return tuple(self._refine(picture, face) for face in chosen), len(found)
+
+    def judge(
+        self, picture: NDArray[np.uint8], faces: str | int, name: str
+    ) -> tuple[JudgedFace, ...]:
+        """Find all faces of a picture, and judge whether the chosen ones can be swapped.
+
+        Args:
+            picture: (H, W, 3) uint8, RGB.
+            faces: as for `choose`.
+            name: how to call the picture in messages.
+
+        Returns:
+            all faces, left to right.
+
+        Raises:
+            DetectorMissing: the bundle is for aligned crops only.
+            NoFaceFound: there are fewer than asked for.
+        """
+        found = self._detect(picture, small=faces != "largest")
+        chosen = {id(face) for face in select_faces(found, faces, name)}
+        return tuple(
+            self._judge_one(picture, face, number)
+            if id(face) in chosen
+            else JudgedFace(number=number, face=face, chosen=False)
+            for number, face in enumerate(from_left(found), start=1)
+        )
 
     def align(
         self, picture: NDArray[np.uint8], face: Face
@@ -94,11 +123,31 @@ class FaceFinder:
         side = self._bundle.manifest.resolution_px
         return warp(picture, matrix, side, each=self._each), matrix
 
-    def _detect(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
-        return detect_faces(picture, self._detector(), canvas=self._canvas)
+    def _detect(self, picture: NDArray[np.uint8], *, small: bool) -> tuple[Face, ...]:
+        return search_faces(picture, self._detector(), canvas=self._canvas, small=small)
+
+    def _judge_one(self, picture: NDArray[np.uint8], face: Face, number: int) -> JudgedFace:
+        refined = self._refine(picture, face)
+        manifest = self._bundle.manifest
+        problem = find_problem(
+            picture,
+            refined,
+            matrix=similarity(refined.landmarks_px, self._template),
+            mask=face_mask(manifest.mask),
+            size_px=manifest.resolution_px,
+        )
+        return JudgedFace(
+            number=number,
+            face=refined,
+            chosen=True,
+            yaw_deg=estimate_yaw(refined.landmarks_px),
+            problem=problem,
+        )
 
     def _refine(self, picture: NDArray[np.uint8], face: Face) -> Face:
-        return refine_face(picture, face, self._detector(), canvas=self._canvas)
+        run = self._detector()
+        refined = refine_face(picture, face, run, canvas=self._canvas)
+        return turn_upright(picture, refined, run, canvas=self._canvas)
 
     def _detector(self) -> RunDetector:
         if self._run is None:
