@@ -37,7 +37,7 @@ from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.evaluate._models import Sampling, open_model
-from edgeswap_compress.fit.config import FitConfig, changed
+from edgeswap_compress.fit.config import FitConfig, FitOptions, changed
 from edgeswap_compress.fit.dtype import dtype_line, probe
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, to_tensor
 from edgeswap_compress.fit.loop import Draw, Objective
@@ -46,7 +46,7 @@ from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import disguise
 from edgeswap_compress.prune._config import RecoverConfig
-from edgeswap_compress.prune._recover import RecoverData, RecoverObjective
+from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective
@@ -155,7 +155,9 @@ def recover(models: Models, dtype: str, batch: int) -> Step:
     teacher = in_dtype(models.teacher, dtype)
     data = RecoverData(train=models.of_teacher, held_out=models.of_teacher)
     unet = convert(copy.deepcopy(teacher.unet), getattr(torch, dtype))
-    return as_step(RecoverObjective(teacher, unet, RecoverConfig(dtype=dtype), data), batch)
+    return as_step(
+        RecoverObjective(teacher, unet, RecoverConfig(fit=FitOptions(dtype=dtype)), data), batch
+    )
 
 
 def personalize(models: Models, dtype: str, batch: int) -> Step:

@@ -28,8 +28,9 @@ from edgeswap_compress._progress import stage_progress
 from edgeswap_compress._pruning_errors import UnreachableTarget
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
+from edgeswap_compress.fit.config import FitBudget, FitOptions
 from edgeswap_compress.prune._compare import compare
-from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
+from edgeswap_compress.prune._config import PruneConfig, RecoverConfig, RecoverLosses
 from edgeswap_compress.prune.stage import PruneFiles, prune
 from edgeswap_runtime.files import write_json
 
@@ -224,9 +225,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.recover_minutes > 0 or args.recover_samples:
         minutes = {"minutes": args.recover_minutes} if args.recover_minutes > 0 else {}
         args.recover = RecoverConfig(
-            **minutes, samples=args.recover_samples, optimizer=args.optimizer,
-            learning_rate=args.learning_rate, feature_weight=args.feature_weight,
-        )  # fmt: skip
+            budget=FitBudget(**minutes, samples=args.recover_samples),
+            fit=FitOptions(optimizer=args.optimizer, learning_rate=args.learning_rate),
+            losses=RecoverLosses(feature_weight=args.feature_weight),
+        )
     study = Study(args)
     if not args.table:
         study.make_teacher()

@@ -22,11 +22,11 @@ import torch
 
 from edgeswap_compress._pruning_errors import UnreachableTarget
 from edgeswap_compress.prune._config import BEST, PruneConfig
-from edgeswap_compress.prune._samples import token_count
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.target import seeded_inputs
-from edgeswap_compress.prune.latency.timing import in_turns_ms
-from edgeswap_compress.prune.stage import PruneFiles, open_model, prune
+from edgeswap_compress.prune.model import open_model, token_count
+from edgeswap_compress.prune.stage import PruneFiles, prune
+from edgeswap_runtime.timing import interleave
 
 MACS_BAR, TARGET_TOLERANCE = 0.58, 0.05
 
@@ -77,7 +77,7 @@ def timed(folders: dict[str, Path], runs: int) -> dict[str, dict[str, Any]]:
         name: open_session(torch.nn.Module.float(model.unet), kwargs=inputs)
         for name, model in models.items()
     }
-    times = in_turns_ms(sessions, runs=runs)
+    times = interleave(sessions, runs, most_s=60.0)
     base = statistics.median(times["original"])
     rows = {}
     for name, model in models.items():

@@ -91,9 +91,9 @@ def prune(args: argparse.Namespace) -> dict[str, Any]:
     begun = time.perf_counter()
     import shutil
 
+    from edgeswap_compress.plan.plan_file import read_plan
     from edgeswap_compress.prune import PruneConfig
     from edgeswap_compress.prune import prune as prune_stage
-    from edgeswap_compress.prune.stage import read_plan
 
     out = args.folder / "pruned"
     shutil.rmtree(out, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What pruning refuses, and how it says so.
+"""Errors of pruning, as a tree.
 
     CompressError (edgeswap_compress)
     └── PruningError
@@ -8,7 +8,7 @@
         ├── TooNoisy           (RuntimeError) the machine is too busy to measure a latency
         ├── HasCompanion       (ValueError) a pipeline would lose its ControlNet or adapter
         ├── AlreadyPruned      (ValueError) a pruned checkpoint was given where a whole one must be
-        └── BadFolder          (ValueError) a folder does not hold the U-Net its config promises
+        └── BadUNetFolder      (ValueError) a folder does not hold the U-Net its config promises
 
 Every message is one line: what happened, what was expected and found, what to type next.
 """
@@ -68,7 +68,7 @@ class AlreadyPruned(PruningError, ValueError):
         )
 
 
-class BadFolder(PruningError, ValueError):
+class BadUNetFolder(PruningError, ValueError):
     """A folder does not hold a U-Net, or not the one its config and plan promise."""
 
     def __init__(

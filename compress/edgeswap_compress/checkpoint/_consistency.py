@@ -1,4 +1,4 @@
-"""Do the parts of a swap checkpoint fit together? Told from their configs alone."""
+"""Check from their configs alone that the parts of a swap checkpoint fit together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeswap_compress.errors import InvalidCheckpoint
 
 
 def check_fit(folder: Path, swap: SwapConfig, configs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises unless the U-Net, the autoencoder and the conditioner agree with swap.json.
+    """Check that the U-Net, the autoencoder and the conditioner agree with swap.json.
 
     Args:
         folder: of the checkpoint, for messages.

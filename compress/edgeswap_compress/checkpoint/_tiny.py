@@ -15,7 +15,7 @@ from edgeswap_runtime.faces.align import TEMPLATE_96
 
 
 def tiny_checkpoint(seed: int = 0, guidance_scale: float = 1.0) -> Checkpoint:
-    """A checkpoint with random weights: 24 px crops, 4 x 4 x 4 latents, 16-wide tokens.
+    """Make a checkpoint with random weights: 24 px crops, 4 x 4 x 4 latents, 16-wide tokens.
 
     Args:
         seed: of the weights; the caller's random state is left alone.

@@ -10,15 +10,13 @@ import torch
 
 from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line
 from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
 from edgeswap_compress.errors import InvalidCheckpoint
 
-BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
-"""What diffusers raises for values that do not go together (NotImplementedError is among them)."""
-
 
 def build(kind: Callable[[Any], Any], config: dict[str, Any], where: Path) -> Any:
-    """What a config describes, after its values were held to their bounds.
+    """Build what a config describes, after checking its values.
 
     Args:
         kind: makes the module or scheduler from the config.
@@ -83,8 +81,3 @@ def require_pass(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> Non
             ) from error
         if found != shape:
             raise InvalidCheckpoint(f"{where}: output", expected=shape, found=found)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its name."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Where the default models and the packaged dataset lie."""
+"""Find the default checkpoints and the packaged dataset."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def default_checkpoint(name: str) -> Path:
 
 
 def calibration_dataset() -> Path:
-    """Folder of the small packaged dataset, for distilling where nothing was rendered."""
+    """Find the folder of the small packaged dataset, used where no other dataset is named."""
     return Path(__file__).parents[1] / "calibration"

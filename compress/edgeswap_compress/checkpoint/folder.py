@@ -1,4 +1,4 @@
-"""The checkpoint folder: diffusers' layout plus ``swap.json``, loaded with every tensor checked."""
+"""Load and save checkpoint folders: diffusers' layout plus ``swap.json``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from edgeswap_compress.checkpoint._consistency import check_fit
 from edgeswap_compress.checkpoint._trial_pass import build, require_pass
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.diffusers_folder.building import public_config
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
-from edgeswap_compress.diffusers_folder.weights import is_finite
+from edgeswap_compress.diffusers_folder.unet_home import PLAN_NAME
+from edgeswap_compress.diffusers_folder.weights import WEIGHTS_NAME, is_finite
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_runtime.files import new_folder, sha256_file, write_bytes, write_json
+from edgeswap_runtime.files import new_folder, require_folder, sha256_file, write_bytes, write_json
 from edgeswap_runtime.strict_json import JsonError, read_json
 
-WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
-PLAN_NAME = "pruning.json"
+SWAP_NAME = "swap.json"
 MODULES: dict[str, type[Any]] = {
     "unet": UNet2DConditionModel,
     "vae": AutoencoderKL,
@@ -67,6 +68,7 @@ class Checkpoint:
             dtype: floating dtype of the modules in memory.
 
         Raises:
+            BadFolder: it is no checkpoint folder.
             InvalidCheckpoint: the folder is missing a file, a tensor, holds another shape or
                 NaN, or its parts do not fit together.
             HasCompanion: a ControlNet, an adapter or LoRA weights would be lost.
@@ -86,7 +88,7 @@ class Checkpoint:
         for name, module in modules.items():
             _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
         settings = folder / "scheduler" / "scheduler_config.json"
-        scheduler = build(DDIMScheduler.from_config, _public(_read_json(settings)), settings)
+        scheduler = build(DDIMScheduler.from_config, public_config(_read_json(settings)), settings)
         return cls(swap=swap, plan=plan, scheduler=scheduler, **modules)
 
     def save(self, path: Path | str) -> Path:
@@ -108,7 +110,7 @@ class Checkpoint:
             kind = type(module)
             target = folder / name
             target.mkdir()
-            config = {"_class_name": kind.__name__, **_public(dict(module.config))}
+            config = {"_class_name": kind.__name__, **public_config(dict(module.config))}
             write_json(target / "config.json", config)
             tensors = save(_tensors_for_disk(module, self.swap), {"format": "pt"})
             write_bytes(target / WEIGHTS_NAME, tensors)
@@ -117,13 +119,13 @@ class Checkpoint:
             write_json(folder / "unet" / PLAN_NAME, self.plan.to_json())
         (folder / "scheduler").mkdir()
         kind_name = type(self.scheduler).__name__
-        settings = {"_class_name": kind_name, **_public(dict(self.scheduler.config))}
+        settings = {"_class_name": kind_name, **public_config(dict(self.scheduler.config))}
         write_json(folder / "scheduler" / "scheduler_config.json", settings)
         index["scheduler"] = ["diffusers", kind_name]
         write_json(folder / "model_index.json", index)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-        write_json(folder / "swap.json", {**self.swap.to_json(), "files": hashes})
+        write_json(folder / SWAP_NAME, {**self.swap.to_json(), "files": hashes})
 
     def to(self, dtype: torch.dtype) -> Checkpoint:
         """Convert the modules in place, channels last in memory (fastest on a CPU)."""
@@ -140,7 +142,7 @@ def verify_checkpoint(path: Path) -> int:
     """
     _, hashes = _read_swap(path)
     found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
-    if stray := sorted(found - set(hashes) - {"swap.json"}):
+    if stray := sorted(found - set(hashes) - {SWAP_NAME}):
         raise InvalidCheckpoint(str(path / stray[0]), expected="a listed file", found="a stray one")
     for name, expected in hashes.items():
         digest = sha256_file(path / name) if (path / name).is_file() else "no file"
@@ -151,25 +153,21 @@ def verify_checkpoint(path: Path) -> int:
 
 def _read_swap(folder: Path) -> tuple[SwapConfig, dict[str, str]]:
     """The swap config and the hashes of the checkpoint's other files."""
-    raw = _read_json(folder / "swap.json")
+    require_folder(folder, what="checkpoint", holds=SWAP_NAME, make="edgeswap train")
+    raw = _read_json(folder / SWAP_NAME)
     hashes = raw.pop("files", None)
     if not isinstance(hashes, dict):
         found = type(hashes).__name__
-        raise InvalidCheckpoint(f"{folder / 'swap.json'}: files", expected="hashes", found=found)
-    return SwapConfig.from_json(raw, folder / "swap.json"), hashes
+        raise InvalidCheckpoint(f"{folder / SWAP_NAME}: files", expected="hashes", found=found)
+    return SwapConfig.from_json(raw, folder / SWAP_NAME), hashes
 
 
 def convert(module: Any, dtype: torch.dtype) -> Any:
-    """A module's floating dtype changed in place, 4-D weights channels last; returns it.
+    """Change a module's floating dtype in place, 4-D weights channels last, and return it.
 
     Goes past diffusers' own ``to``, which warns at every call.
     """
     return nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _public(config: dict[str, Any]) -> dict[str, Any]:
-    """Config entries without diffusers' bookkeeping, which changes between load and save."""
-    return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
 def _tensors_for_disk(module: nn.Module, swap: SwapConfig) -> dict[str, torch.Tensor]:
@@ -199,7 +197,7 @@ def _empty_module(kind: type[Any], folder: Path, plan: PruningPlan | None) -> An
     """The module that a folder's config describes, on the meta device, pruned by the plan."""
     raw = _read_json(folder / "config.json")
     name = raw.get("_class_name")
-    config = _public(raw)
+    config = public_config(raw)
     if isinstance(name, str):
         kind = OTHER_KINDS.get((folder.name, name), kind)
     if kind is AutoencoderTiny:

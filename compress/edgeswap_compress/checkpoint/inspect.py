@@ -1,29 +1,32 @@
-"""``edgeswap inspect CHECKPOINT``: what a checkpoint is, in numbers."""
+"""``edgeswap inspect CHECKPOINT``: show the parts, sizes and history of a checkpoint."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from edgeswap_compress._macs import count_macs
-from edgeswap_compress.checkpoint.folder import MODULES, WEIGHTS_NAME, Checkpoint, verify_checkpoint
-from edgeswap_compress.checkpoint.latents import works_normalized
-from edgeswap_runtime.files import sha256_file
+if TYPE_CHECKING:
+    from edgeswap_compress.checkpoint.folder import Checkpoint
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Parameters, MACs, sizes, conditioning and history of a checkpoint folder.
+    """List parameters, MACs, sizes, conditioning and history of a checkpoint folder.
 
     MACs are those of one crop: one U-Net evaluation, one encoding of source tokens, one pass of
     the autoencoder's halves. Every tensor is checked on the way.
 
+    Args:
+        path: the folder.
+
     Raises:
         InvalidCheckpoint: the folder does not hold what its configs promise.
     """
+    from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
+    from edgeswap_compress.diffusers_folder.weight_files import WEIGHTS_NAME
+    from edgeswap_runtime.files import sha256_file
+
     checkpoint = Checkpoint.load(path)
     swap = checkpoint.swap
     macs = _macs(checkpoint)
@@ -57,13 +60,18 @@ def describe(path: Path) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
 def _macs(checkpoint: Checkpoint) -> dict[str, int]:
+    import torch
+
+    from edgeswap_compress._macs import count_macs
+    from edgeswap_compress.checkpoint.latents import works_normalized
+
     swap, vae = checkpoint.swap, checkpoint.vae
     patches = torch.zeros(1, vae.config.in_channels, *[swap.resolution_px // swap.patch_size] * 2)
     latents = torch.zeros(1, swap.latent_channels, swap.latent_size, swap.latent_size)
     argument = "x" if works_normalized(vae) else "sample"
-    tokens, vector = checkpoint.conditioner(latents)
+    with torch.no_grad():
+        tokens, vector = checkpoint.conditioner(latents)
     inputs = {
         "sample": torch.cat([latents] * len(swap.input_channels), dim=1),
         "timestep": torch.zeros(1, dtype=torch.long),
@@ -79,15 +87,33 @@ def _macs(checkpoint: Checkpoint) -> dict[str, int]:
     }
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``edgeswap inspect`` for checkpoints."""
+    parser = argparse.ArgumentParser(
+        prog="edgeswap inspect", description="Show the parts, sizes and history of a checkpoint."
+    )
+    parser.add_argument("path", type=Path, metavar="CHECKPOINT", help="checkpoint folder")
+    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
+    parser.add_argument(
+        "--verify", action="store_true", help="also check every file's sha256 (default: no)"
+    )
+    return parser
+
+
 def command(argv: list[str]) -> int:
-    """Entry point for checkpoints; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="edgeswap inspect", description=__doc__)
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--verify", action="store_true", help="check every file's sha256 too")
-    args = parser.parse_args(argv)
+    """Run ``edgeswap inspect`` on a checkpoint.
+
+    Args:
+        argv: arguments after the command's name.
+
+    Returns:
+        The exit code.
+    """
+    args = build_parser().parse_args(argv)
     facts = describe(args.path)
     if args.verify:
+        from edgeswap_compress.checkpoint.folder import verify_checkpoint
+
         facts["verified_files"] = verify_checkpoint(args.path)
     if args.json:
         print(json.dumps(facts))

@@ -1,4 +1,4 @@
-"""The maths of a swap in latent space, defined once for pipeline, training and export."""
+"""Compute a swap in latent space: defined once for pipeline, training and export."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ def _per_channel(values: Any, like: Tensor) -> Tensor:
 
 
 def works_normalized(vae: Any) -> bool:
-    """Whether an autoencoder's own latents are the normalized ones: a distilled tiny one's are."""
+    """Tell whether an autoencoder's own latents are normalized: those of an AutoencoderTiny are."""
     return isinstance(vae, AutoencoderTiny)
 
 
 def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
-    """Normalized latents of aligned crops.
+    """Encode aligned crops to normalized latents.
 
     Args:
+        vae: autoencoder of a checkpoint.
+        swap: its swap config.
         crop: (N, 3, R, R) RGB in [-1, 1].
 
     Returns:
@@ -40,7 +42,7 @@ def encode_crop(vae: Any, swap: SwapConfig, crop: Tensor) -> Tensor:
 
 
 def decode_latents(vae: Any, swap: SwapConfig, latents: Tensor, *, clamp: bool = True) -> Tensor:
-    """Crops (N, 3, R, R) in [-1, 1] from normalized latents (N, C, S, S).
+    """Decode normalized latents (N, C, S, S) to crops (N, 3, R, R) in [-1, 1].
 
     ``clamp`` stops the gradients of what lies outside; a loss does without it.
     """
@@ -53,21 +55,21 @@ def decode_latents(vae: Any, swap: SwapConfig, latents: Tensor, *, clamp: bool =
 
 
 def sample_to_latents(swap: SwapConfig, sample: Tensor, target_latents: Tensor) -> Tensor:
-    """Normalized latents of the swap from the diffusion sample (both (N, C, S, S))."""
+    """Turn the diffusion sample into the swap's normalized latents (both (N, C, S, S))."""
     if swap.prediction_target == "latents":
         return sample
     return target_latents + sample * _per_channel(swap.residual_std, sample)
 
 
 def latents_to_sample(swap: SwapConfig, latents: Tensor, target_latents: Tensor) -> Tensor:
-    """Inverse of ``sample_to_latents``: the clean sample x_0 of a truth."""
+    """Turn a truth's normalized latents into its clean sample x_0; undoes ``sample_to_latents``."""
     if swap.prediction_target == "latents":
         return latents
     return (latents - target_latents) / _per_channel(swap.residual_std, latents)
 
 
 def decode_sample(vae: Any, swap: SwapConfig, sample: Tensor, target_latents: Tensor) -> Tensor:
-    """Crops (N, 3, R, R) in [-1, 1] from samples and target latents (N, C, S, S)."""
+    """Decode samples and target latents (N, C, S, S) to crops (N, 3, R, R) in [-1, 1]."""
     return decode_latents(vae, swap, sample_to_latents(swap, sample, target_latents))
 
 
@@ -79,9 +81,11 @@ def predict(
     target_latents: Tensor,
     condition: Condition,
 ) -> Tensor:
-    """One U-Net evaluation.
+    """Evaluate the U-Net once.
 
     Args:
+        unet: of a checkpoint.
+        swap: its swap config.
         sample: (N, C, S, S) noised sample x_t.
         timestep: (N,) or scalar, in [0, num_train_timesteps).
         target_latents: (N, C, S, S).
@@ -112,7 +116,7 @@ def guided(
     condition: Condition,
     guidance_scale: float | Tensor,
 ) -> Tensor:
-    """Classifier-free guidance u + g (c - u) (2207.12598, eq. 6, in diffusers' scale).
+    """Evaluate with classifier-free guidance u + g (c - u) (2207.12598, eq. 6, diffusers' scale).
 
     One evaluation where ``guidance_scale`` is the number 1.0, else two in one batch. Shapes as
     ``predict``; ``guidance_scale`` may be a tensor of shape (1,), which always costs two.

@@ -1,4 +1,4 @@
-"""The reference pipeline: swaps aligned crops in torch; parity tests take their truth from it."""
+"""Swap aligned crops in torch: the reference pipeline that parity tests compare with."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SwapPipeline(DiffusionPipeline):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, scheduler: Any = None) -> SwapPipeline:
-        """A pipeline on a loaded checkpoint, with its own scheduler unless one is given."""
+        """Make a pipeline of a loaded checkpoint, with its own scheduler unless one is given."""
         return cls(
             unet=checkpoint.unet,
             vae=checkpoint.vae,
@@ -120,6 +120,6 @@ class SwapPipeline(DiffusionPipeline):
         return result
 
     def prepare_extra_step_kwargs(self, generator: torch.Generator | None) -> dict[str, Any]:
-        """Schedulers that draw noise take a generator; deterministic ones may not."""
+        """Give the generator to schedulers that draw noise; deterministic ones may not take one."""
         names = self.scheduler.step.__code__.co_varnames
         return {"generator": generator} if "generator" in names else {}

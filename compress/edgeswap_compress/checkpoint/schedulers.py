@@ -1,4 +1,4 @@
-"""The noise schedule of the default models."""
+"""Make the noise schedule of the default models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler
 
 
 def noise_scheduler() -> DDIMScheduler:
-    """Cosine noise schedule (2102.09672) at zero terminal SNR (2305.08891), v-prediction."""
+    """Make the cosine noise schedule (2102.09672), zero terminal SNR (2305.08891), v-prediction."""
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_schedule="squaredcos_cap_v2",

@@ -1,4 +1,4 @@
-"""What a swap needs beyond diffusers' own configs: the value in a checkpoint's ``swap.json``."""
+"""The swap config: a checkpoint's ``swap.json``, with what diffusers' configs do not say."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FaceMask:
 
     @classmethod
     def of_size(cls, resolution_px: int) -> FaceMask:
-        """The default mask, which is of 96 px crops, for crops of another side."""
+        """Scale the default mask, which is of 96 px crops, to crops of another side."""
         usual, scale = cls(), resolution_px / 96.0
         return cls(
             center_px=(usual.center_px[0] * scale, usual.center_px[1] * scale),
@@ -131,7 +131,7 @@ class SwapConfig:
                 raise InvalidCheckpoint(f"swap.json: {name}", expected=expected, found=found)
 
     def to_json(self) -> dict[str, Any]:
-        """The value as a JSON object, with the schema number."""
+        """Give the value as a JSON object, with the schema number."""
         raw: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return {"schema": SCHEMA, "kind": "swap-checkpoint", **raw}
 
@@ -152,6 +152,6 @@ class SwapConfig:
             ) from error
 
     def with_stage(self, stage: str, config: dict[str, Any], **changes: Any) -> SwapConfig:
-        """A copy with one more history entry (and other fields changed)."""
+        """Copy with one more history entry, and other fields changed."""
         entry = {"stage": stage, "config": config}
         return dataclasses.replace(self, history=(*self.history, entry), **changes)

@@ -1,4 +1,4 @@
-"""Source conditioner: source latents become cross-attention tokens and an identity vector."""
+"""Encode source latents to cross-attention tokens and an identity vector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """All the denoiser knows of a source.
+    """The denoiser's inputs that describe a source.
 
     Attributes:
         tokens: (N, T, D) keys and values of cross-attention.
@@ -27,7 +27,7 @@ class Condition:
     source_latents: Tensor
 
     def to(self, dtype: torch.dtype) -> Condition:
-        """The same values in another dtype."""
+        """Convert all values to another dtype."""
         return Condition(
             self.tokens.to(dtype), self.vector.to(dtype), self.source_latents.to(dtype)
         )
@@ -88,7 +88,7 @@ class SourceConditioner(ModelMixin, ConfigMixin):
         return self.config
 
     def features(self, source_latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature map (N, D, S/2, S/2) and unit identity embedding (N, V)."""
+        """Compute the feature map (N, D, S/2, S/2) and the unit identity embedding (N, V)."""
         maps = self.stem(source_latents)
         embedding = self.project(self.head(maps).flatten(1))
         return maps, F.normalize(embedding.float(), dim=1).to(maps.dtype)
@@ -107,12 +107,12 @@ class SourceConditioner(ModelMixin, ConfigMixin):
         return tokens, embedding * float(self._settings.vector_size) ** 0.5
 
     def condition(self, source_latents: Tensor) -> Condition:
-        """The full condition of a batch of sources (N, C, S, S)."""
+        """Compute the full condition of a batch of sources (N, C, S, S)."""
         tokens, vector = self(source_latents)
         return Condition(tokens, vector, source_latents)
 
     def null(self, n: int) -> Condition:
-        """The unconditional input of classifier-free guidance for a batch of ``n``."""
+        """Make the unconditional input of classifier-free guidance for a batch of ``n``."""
         settings = self._settings
         size = (n, settings.latent_channels, settings.latent_size, settings.latent_size)
         zeros = torch.zeros(size, dtype=self.null_tokens.dtype, device=self.null_tokens.device)

@@ -1,9 +1,10 @@
-"""What a pipeline folder holds beside its U-Net and would lose if the U-Net went on alone."""
+"""Find what a pipeline folder holds beside its U-Net, and would lose without it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from edgeswap_runtime.strict_json import JsonError, read_json_object
 
 COMPANIONS = {
     "controlnet": "a ControlNet",
@@ -24,7 +25,7 @@ KEYS = {"_ip.": "an IP-Adapter", "image_projection": "an IP-Adapter", "lora_": "
 
 
 def companion_of(folder: Path) -> tuple[str, str] | None:
-    """The first thing in a pipeline folder that changes what its U-Net does.
+    """Find the first thing in a pipeline folder that changes what its U-Net does.
 
     Returns:
         (file or folder or entry, what it is), or None where the U-Net is alone.
@@ -45,14 +46,13 @@ def companion_of(folder: Path) -> tuple[str, str] | None:
 
 def _index(folder: Path) -> dict[str, object]:
     try:
-        found = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json_object(folder / "model_index.json")
+    except (OSError, JsonError):
         return {}  # not read for its own sake; whoever needs it says what is wrong with it
-    return found if isinstance(found, dict) else {}
 
 
 def companion_message(folder: Path, found: str, what: str) -> str:
-    """One line: what was found, what would be lost, what to type instead."""
+    """Say in one line what was found, what would be lost, and what to type instead."""
     return (
         f"{folder} holds {what} ({found}), which would be lost: the U-Net alone is read, pruned "
         f"and exported; if that is what you want, name {folder / 'unet'} instead"
@@ -60,5 +60,5 @@ def companion_message(folder: Path, found: str, what: str) -> str:
 
 
 def tensor_owner(name: str) -> str | None:
-    """Whose tensor this is, where it is not the U-Net's own."""
+    """Tell what a tensor belongs to, where it is not the U-Net's own."""
     return next((what for part, what in KEYS.items() if part in name), None)

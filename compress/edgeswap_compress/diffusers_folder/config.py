@@ -1,4 +1,4 @@
-"""What may stand in a diffusers config.json, checked before anything is built from it."""
+"""Check the values of a diffusers config.json before anything is built from it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ WIDTH = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What one entry may be.
+    """The values that one entry of a config may have.
 
-    Args:
+    Attributes:
         kind: "int", "number", "bool" or "text".
         least, most: bounds of a number, both included.
         absent: whether null is allowed.
@@ -36,7 +36,7 @@ class Rule:
     choices: tuple[str, ...] = ()
 
     def allows(self, value: object) -> bool:
-        """Whether a value is what it should be."""
+        """Tell whether a value is allowed."""
         if isinstance(value, list | tuple):
             if self.listed is False or not 0 < len(value) <= self.length:
                 return False
@@ -200,7 +200,7 @@ SCHEDULER_RULES: dict[str, Rule] = {
 
 
 def config_problem(config: Mapping[str, Any], rules: Mapping[str, Rule] = RULES) -> str | None:
-    """What is wrong with a config's values, in one line; None where each is within its bounds."""
+    """Say in one line what is wrong with a config's values; None where nothing is."""
     for name, rule in rules.items():
         if name in config and not rule.allows(config[name]):
             return f"{name} is {_shown(config[name])}, expected {rule}"
@@ -213,7 +213,7 @@ def _shown(value: object) -> str:
 
 
 def token_widths(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The widths of cross-attention tokens that some block of a U-Net reads, each once.
+    """List the widths of cross-attention tokens that some block of a U-Net reads, each once.
 
     `cross_attention_dim` may be a list with an entry for each level; entries of levels without
     cross-attention are not looked at.
@@ -229,5 +229,5 @@ def token_widths(config: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def downsamplings(config: Mapping[str, Any]) -> int:
-    """How often a U-Net halves its sample."""
+    """Count how often a U-Net halves its sample."""
     return max(0, len(config.get("down_block_types", ())) - 1)

@@ -1,4 +1,4 @@
-"""Which U-Nets can be evaluated and pruned, told from the config alone, without torch."""
+"""Tell from a config alone which U-Nets can be evaluated and pruned, without torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _KNOWN: dict[str, tuple[str | None, ...]] = {
 
 
 def unsupported_family(config: Mapping[str, Any]) -> str | None:
-    """Why no inputs are known for U-Nets of a config, by name; None where they are."""
+    """Say why a U-Net of this config is not supported; None where it is."""
     for name, known in _KNOWN.items():
         if config.get(name) not in known:
             *most, last = (repr(kind) if kind else "None" for kind in known)
@@ -89,7 +89,7 @@ def _unsupported_size(config: Mapping[str, Any]) -> str | None:
 
 
 def unprunable_block(config: Mapping[str, Any]) -> str | None:
-    """The first block of a kind that cannot be pruned, in one line; None where there is none."""
+    """Say which block cannot be pruned, in one line; None where all can."""
     blocks = {
         f"{side}_blocks.{index}": kind
         for side in ("down", "up")
@@ -103,7 +103,7 @@ def unprunable_block(config: Mapping[str, Any]) -> str | None:
 
 
 def block_message(name: str, kind: str) -> str:
-    """What is said of a block that cannot be pruned."""
+    """Say in one line that a block cannot be pruned."""
     return (
         f"{name} is a {kind}, which cannot be pruned: "
         f"expected one of {', '.join(sorted(SUPPORTED_BLOCKS))}"
@@ -111,7 +111,7 @@ def block_message(name: str, kind: str) -> str:
 
 
 def sample_sides(config: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width of a U-Net's samples; 64 where its config states none."""
+    """Read height and width of a U-Net's samples; 64 where its config states none."""
     size = config.get("sample_size") or DEFAULT_SAMPLE_SIZE
     if isinstance(size, int):
         return size, size

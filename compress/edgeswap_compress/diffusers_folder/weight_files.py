@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeswap_compress._pruning_errors import BadFolder
+from edgeswap_compress._pruning_errors import BadUNetFolder
 from edgeswap_runtime.strict_json import JsonError, read_json
 
 STEM = "diffusion_pytorch_model"
@@ -14,7 +14,7 @@ PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The plain file or index where there is one, else the only variant."""
+    """List a folder's weights files: the plain ones if there are some, else the one variant."""
     if (folder / WEIGHTS_NAME).is_file():
         return [folder / WEIGHTS_NAME]
     if (folder / INDEX_NAME).is_file():
@@ -33,15 +33,15 @@ def weight_files(folder: Path) -> list[Path]:
         return files or _shards(indices[0])
     if choices:
         names = ", ".join(path.name for path in choices)
-        raise BadFolder(folder, f"holds several variants of its weights ({names})", "keep one")
+        raise BadUNetFolder(folder, f"holds several variants of its weights ({names})", "keep one")
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
-        raise BadFolder(
+        raise BadUNetFolder(
             folder,
             f"holds pickled weights ({pickles[0]}), which are never read",
             "save them with diffusers' save_pretrained, which writes safetensors",
         )
-    raise BadFolder(folder, f"there is no {WEIGHTS_NAME} and no {INDEX_NAME}")
+    raise BadUNetFolder(folder, f"there is no {WEIGHTS_NAME} and no {INDEX_NAME}")
 
 
 def _shards(index: Path) -> list[Path]:
@@ -49,10 +49,10 @@ def _shards(index: Path) -> list[Path]:
     try:
         names = sorted(set(read_json(index)["weight_map"].values()))
     except (JsonError, KeyError, TypeError, AttributeError) as error:
-        raise BadFolder(index, f"is no index of weights files: {error!r}") from error
+        raise BadUNetFolder(index, f"is no index of weights files: {error!r}") from error
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:
-            raise BadFolder(index, f"names {name!r}, expected files beside it")
+            raise BadUNetFolder(index, f"names {name!r}, expected files beside it")
         if not (index.parent / name).is_file():
-            raise BadFolder(index, f"names {name}, but there is no such file beside it")
+            raise BadUNetFolder(index, f"names {name}, but there is no such file beside it")
     return [index.parent / name for name in names]

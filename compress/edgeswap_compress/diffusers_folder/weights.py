@@ -1,4 +1,4 @@
-"""Weights files of a diffusers folder: found, opened without being read, every tensor checked."""
+"""Open the weights files of a diffusers folder, and check every tensor's name and shape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from edgeswap_compress._pruning_errors import BadFolder, HasCompanion
+from edgeswap_compress._pruning_errors import BadUNetFolder, HasCompanion
 from edgeswap_compress.diffusers_folder.companions import tensor_owner
 from edgeswap_compress.diffusers_folder.weight_files import WEIGHTS_NAME, weight_files
 
@@ -20,14 +20,14 @@ _RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_ou
 
 
 def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors of a module, mapped from disk: the bytes are read when they are used.
+    """Open the tensors of a module, mapped from disk: the bytes are read when they are used.
 
     Args:
         folder: holds one weights file, or several and an index, or one variant of either.
         module: whose state dict the names and shapes must be exactly; on the meta device.
 
     Raises:
-        BadFolder: no weights, a damaged file, or a tensor that is missing, stray or misshapen.
+        BadUNetFolder: no weights, a damaged file, or a tensor that is missing, stray or misshapen.
     """
     found: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
@@ -35,27 +35,27 @@ def read_weights(folder: Path, module: nn.Module) -> dict[str, torch.Tensor]:
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {_modern(name, expected): tensor for name, tensor in found.items()}
     if missing := sorted(set(expected) - set(found)):
-        raise BadFolder(folder, f"its weights lack {missing[0]}{_and_more(missing)}")
+        raise BadUNetFolder(folder, f"its weights lack {missing[0]}{_and_more(missing)}")
     _refuse_adapters(folder, found, expected)
     if stray := sorted(set(found) - set(expected)):
-        raise BadFolder(folder, f"its config has no layer for {stray[0]}{_and_more(stray)}")
+        raise BadUNetFolder(folder, f"its config has no layer for {stray[0]}{_and_more(stray)}")
     for name, tensor in found.items():
         if tuple(tensor.shape) != expected[name]:
-            raise BadFolder(
+            raise BadUNetFolder(
                 folder,
                 f"{name} has shape {tuple(tensor.shape)}, its config says {expected[name]}",
             )
         if not tensor.is_floating_point() or tensor.dtype.itemsize < 2:
-            raise BadFolder(folder, f"{name} is {tensor.dtype}, expected float weights")
+            raise BadUNetFolder(folder, f"{name} is {tensor.dtype}, expected float weights")
         if not is_finite(tensor):
-            raise BadFolder(
+            raise BadUNetFolder(
                 folder, f"{name} holds NaN or infinite values", "save the weights again"
             )
     return found
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether no value is NaN or infinite, in one pass without a copy."""
+    """Tell whether no value is NaN or infinite, in one pass without a copy."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return True
     least, most = torch.aminmax(tensor.detach())
@@ -76,7 +76,7 @@ def _open(path: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise BadFolder(path, f"is no safetensors file: {error}") from error
+        raise BadUNetFolder(path, f"is no safetensors file: {error}") from error
 
 
 def _modern(name: str, expected: dict[str, Any]) -> str:

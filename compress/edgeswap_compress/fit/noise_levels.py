@@ -34,7 +34,21 @@ class NoiseLevels:
                 expected="v_prediction",
                 found=scheduler.config.prediction_type,
             )
-        alphas = torch.cat([scheduler.alphas_cumprod.float(), torch.ones(1)])
+        self._set_alphas(scheduler.alphas_cumprod)
+
+    @classmethod
+    def of_alphas(cls, alphas: Tensor) -> NoiseLevels:
+        """Make the levels of a schedule, whatever its U-Net predicts.
+
+        Args:
+            alphas: (T,) cumulative products of 1 - beta, a scheduler's ``alphas_cumprod``.
+        """
+        levels = cls.__new__(cls)
+        levels._set_alphas(alphas)
+        return levels
+
+    def _set_alphas(self, given: Tensor) -> None:
+        alphas = torch.cat([given.float(), torch.ones(1)])
         self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
         self.terminal = len(alphas) - 2
 

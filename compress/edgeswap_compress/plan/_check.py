@@ -1,8 +1,7 @@
-"""Does a plan fit a U-Net? Everything is checked before anything is cut."""
+"""Check that a plan fits a U-Net, before anything is cut."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd
 
 from diffusers import UNet2DConditionModel, UNet2DModel
@@ -12,6 +11,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
 from edgeswap_compress._pruning_errors import BadPlan, UnsupportedModel
+from edgeswap_compress.plan._remaining import RemainingChannels
 from edgeswap_compress.plan._streams import check_streams
 from edgeswap_compress.plan.depth import without
 from edgeswap_compress.plan.layers import AxisName, width
@@ -20,7 +20,11 @@ from edgeswap_compress.plan.skips import check_drops
 
 
 def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
-    """Raises unless `plan` can be applied to `unet`, which is left untouched.
+    """Check that a plan can be applied to a U-Net, which is left untouched.
+
+    Args:
+        unet: in its original shape.
+        plan: made for its architecture.
 
     Raises:
         BadPlan: a module that cannot be dropped, an unknown layer, a length that differs, a split
@@ -32,42 +36,18 @@ def check_plan(unet: nn.Module, plan: PruningPlan) -> None:
     left = without(unet, plan.dropped) if plan.dropped else unet
     _check_names(left, plan)
     _check_lengths(left, plan)
-    view = _After(unet=left, plan=plan)
+    remaining = RemainingChannels(unet=left, plan=plan)
     for name, module in left.named_modules():
         if isinstance(module, Attention):
-            _check_attention(view, name, module)
+            _check_attention(remaining, name, module)
         elif isinstance(module, ResnetBlock2D):
-            _check_resnet(view, name, module)
+            _check_resnet(remaining, name, module)
         elif isinstance(module, FeedForward):
-            _check_feed_forward(view, name, module)
+            _check_feed_forward(remaining, name, module)
         elif isinstance(module, nn.GroupNorm):
-            _check_group_norm(view, name, module)
+            _check_group_norm(remaining, name, module)
     if isinstance(left, UNet2DConditionModel | UNet2DModel):
-        check_streams(view, left)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _After:
-    """The U-Net as it will be, depth gone already: kept indices of any axis of any layer."""
-
-    unet: nn.Module
-    plan: PruningPlan
-
-    def kept(self, name: str, axis: AxisName) -> tuple[int, ...]:
-        cut = self.plan.layers.get(name)
-        chosen = None if cut is None else (cut.out if axis == "out" else cut.inp)
-        if chosen is not None:
-            return chosen.kept
-        whole = width(name, self.unet.get_submodule(name), axis)
-        return tuple(range(whole or 0))
-
-    def expect(self, name: str, axis: AxisName, expected: tuple[int, ...], why: str) -> None:
-        found = self.kept(name, axis)
-        if found != expected:
-            raise BadPlan(
-                f"{name} ({axis})",
-                f"keeps {len(found)} indices that are not the {len(expected)} of {why}",
-            )
+        check_streams(remaining, left)
 
 
 def _check_names(unet: nn.Module, plan: PruningPlan) -> None:
@@ -110,13 +90,13 @@ def _check_lengths(unet: nn.Module, plan: PruningPlan) -> None:
                 )
 
 
-def _check_group_norm(view: _After, name: str, norm: nn.GroupNorm) -> None:
-    channels = len(view.kept(name, "out"))
-    groups = view.plan.groups.get(name, norm.num_groups)
+def _check_group_norm(remaining: RemainingChannels, name: str, norm: nn.GroupNorm) -> None:
+    channels = len(remaining.kept(name, "out"))
+    groups = remaining.plan.groups.get(name, norm.num_groups)
     if channels % groups:
         raise BadPlan(name, f"{channels} channels do not divide into {groups} groups")
     expected = gcd(norm.num_groups, channels)
-    if groups != expected and not _keeps_groups(view.kept(name, "out"), norm, groups):
+    if groups != expected and not _keeps_groups(remaining.kept(name, "out"), norm, groups):
         raise BadPlan(
             name,
             f"would have {groups} groups of other channels than before; expected {expected}",
@@ -134,7 +114,7 @@ def _run(group: int, size: int) -> range:
     return range(group * size, (group + 1) * size)
 
 
-def _check_attention(view: _After, name: str, attention: Attention) -> None:
+def _check_attention(remaining: RemainingChannels, name: str, attention: Attention) -> None:
     projections = [
         part
         for part in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj")
@@ -146,19 +126,19 @@ def _check_attention(view: _After, name: str, attention: Attention) -> None:
         for part in ("to_out.0", "to_add_out")
         if getattr(attention, part.split(".")[0], None) is not None
     ]
-    cut = [part for part, axis in parts if _is_cut(view.plan, part, axis)]
-    if not cut and name not in view.plan.heads:
+    cut = [part for part, axis in parts if _is_cut(remaining.plan, part, axis)]
+    if not cut and name not in remaining.plan.heads:
         return
     if attention.inner_kv_dim != attention.inner_dim:
         raise UnsupportedModel(f"{name} shares key/value heads; its heads cannot be pruned")
-    if name not in view.plan.heads:
+    if name not in remaining.plan.heads:
         raise BadPlan(name, f"{cut[0]} is cut but no kept heads are stated")
-    heads, channels = view.plan.heads[name], attention.inner_dim // attention.heads
+    heads, channels = remaining.plan.heads[name], attention.inner_dim // attention.heads
     if heads[-1] >= attention.heads:
         raise BadPlan(name, f"keeps head {heads[-1]}, but its heads are 0..{attention.heads - 1}")
     expected = tuple(head * channels + i for head in heads for i in range(channels))
     for part, axis in parts:
-        if view.kept(part, axis) != expected:
+        if remaining.kept(part, axis) != expected:
             raise BadPlan(
                 f"{part} ({axis})", f"splits a head: keep exactly the {channels} of each kept head"
             )
@@ -169,38 +149,42 @@ def _is_cut(plan: PruningPlan, name: str, axis: AxisName) -> bool:
     return cut is not None and (cut.out if axis == "out" else cut.inp) is not None
 
 
-def _check_resnet(view: _After, name: str, resnet: ResnetBlock2D) -> None:
-    inner = view.kept(f"{name}.conv1", "out")
-    view.expect(f"{name}.norm2", "out", inner, f"{name}.conv1 (out)")
-    view.expect(f"{name}.conv2", "in", inner, f"{name}.conv1 (out)")
+def _check_resnet(remaining: RemainingChannels, name: str, resnet: ResnetBlock2D) -> None:
+    inner = remaining.kept(f"{name}.conv1", "out")
+    remaining.expect(f"{name}.norm2", "out", inner, f"{name}.conv1 (out)")
+    remaining.expect(f"{name}.conv2", "in", inner, f"{name}.conv1 (out)")
     if resnet.time_emb_proj is not None:
         times = 2 if resnet.time_embedding_norm == "scale_shift" else 1
-        _expect_repeated(view, f"{name}.time_emb_proj", inner, times, f"{name}.conv1")
-    entry = view.kept(f"{name}.conv1", "in")
-    view.expect(f"{name}.norm1", "out", entry, f"{name}.conv1 (in)")
-    leaving = view.kept(f"{name}.conv2", "out")
+        _expect_repeated(remaining, f"{name}.time_emb_proj", inner, times, f"{name}.conv1")
+    entry = remaining.kept(f"{name}.conv1", "in")
+    remaining.expect(f"{name}.norm1", "out", entry, f"{name}.conv1 (in)")
+    leaving = remaining.kept(f"{name}.conv2", "out")
     if resnet.conv_shortcut is None:
         if entry != leaving:
             raise BadPlan(
                 f"{name}.conv2 (out)", "differs from the block's input, which is added to it"
             )
         return
-    view.expect(f"{name}.conv_shortcut", "in", entry, f"{name}.conv1 (in)")
-    view.expect(f"{name}.conv_shortcut", "out", leaving, f"{name}.conv2 (out)")
+    remaining.expect(f"{name}.conv_shortcut", "in", entry, f"{name}.conv1 (in)")
+    remaining.expect(f"{name}.conv_shortcut", "out", leaving, f"{name}.conv2 (out)")
 
 
-def _check_feed_forward(view: _After, name: str, feed_forward: FeedForward) -> None:
+def _check_feed_forward(remaining: RemainingChannels, name: str, feed_forward: FeedForward) -> None:
     first = f"{name}.net.0.proj"
     project = feed_forward.get_submodule("net.0.proj")
-    inner = view.kept(f"{name}.net.2", "in")
+    inner = remaining.kept(f"{name}.net.2", "in")
     of = width(name, feed_forward.get_submodule("net.2"), "in")
     times = (width(first, project, "out") or 0) // (of or 1)
-    _expect_repeated(view, first, inner, times, f"{name}.net.2 (in)")
+    _expect_repeated(remaining, first, inner, times, f"{name}.net.2 (in)")
 
 
-def _expect_repeated(view: _After, name: str, inner: tuple[int, ...], times: int, why: str) -> None:
+def _expect_repeated(
+    remaining: RemainingChannels, name: str, inner: tuple[int, ...], times: int, why: str
+) -> None:
     """A projection whose output is split into equal parts must keep the same indices in each."""
-    whole = width(name, view.unet.get_submodule(name), "out") or 0
+    whole = width(name, remaining.unet.get_submodule(name), "out") or 0
     step = whole // times
     expected = tuple(part * step + index for part in range(times) for index in inner)
-    view.expect(name, "out", expected, why if times == 1 else f"{why} in each of {times} parts")
+    remaining.expect(
+        name, "out", expected, why if times == 1 else f"{why} in each of {times} parts"
+    )

@@ -1,10 +1,10 @@
-"""Follow the feature maps through a U-Net: every reader must keep what their producer keeps."""
+"""Follow the feature maps through a U-Net: a reader must keep the channels its producer keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffusers.models.attention import BasicTransformerBlock, FeedForward
 from diffusers.models.attention_processor import Attention
@@ -13,11 +13,9 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 from edgeswap_compress._pruning_errors import BadPlan
+from edgeswap_compress.plan._remaining import RemainingChannels
 from edgeswap_compress.plan.depth import ResnetShortcut
 from edgeswap_compress.plan.layers import AxisName, width
-
-if TYPE_CHECKING:
-    from edgeswap_compress.plan._check import _After
 
 _PROJECTIONS = ("to_q", "to_k", "to_v")
 
@@ -26,7 +24,7 @@ _PROJECTIONS = ("to_q", "to_k", "to_v")
 class Stream:
     """Channels on their way from one layer to the next.
 
-    Args:
+    Attributes:
         kept: indices that stay, ascending.
         of: number of channels before pruning.
         source: the axis that makes them, for messages.
@@ -37,7 +35,7 @@ class Stream:
     source: str
 
     def beside(self, other: Stream) -> Stream:
-        """Both, concatenated along the channels."""
+        """Concatenate both along the channels."""
         return Stream(
             kept=(*self.kept, *(self.of + index for index in other.kept)),
             of=self.of + other.of,
@@ -45,22 +43,22 @@ class Stream:
         )
 
 
-def check_streams(view: _After, unet: nn.Module) -> None:
-    """Raises unless all readers and producers of every feature map are cut alike.
+def check_streams(remaining: RemainingChannels, unet: nn.Module) -> None:
+    """Check that all readers and producers of every feature map are cut alike.
 
     What this walk does not pass, the conditioning embeddings and the edges of the U-Net among it,
     must stay whole.
 
     Args:
-        view: the U-Net as it will be.
+        remaining: the channels that the plan keeps.
         unet: a `UNet2DConditionModel` or `UNet2DModel` of supported blocks, depth gone already.
 
     Raises:
         BadPlan: one side is cut and the other is not, or keeps other channels.
     """
-    walk = _Walk(view=view, unet=unet)
+    walk = _Walk(remaining=remaining, unet=unet)
     walk.whole_unet()
-    for name, cut in view.plan.layers.items():
+    for name, cut in remaining.plan.layers.items():
         axes: tuple[tuple[AxisName, Any], ...] = (("out", cut.out), ("in", cut.inp))
         for axis, chosen in axes:
             if chosen is not None and (name, axis) not in walk.passed:
@@ -71,23 +69,23 @@ def check_streams(view: _After, unet: nn.Module) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Walk:
-    view: _After
+    remaining: RemainingChannels
     unet: Any
     passed: set[tuple[str, AxisName]] = field(default_factory=set)
 
     def made(self, name: str) -> Stream:
-        """What a layer hands on."""
+        """Read the channels that a layer hands on."""
         self.passed.add((name, "out"))
         of = width(name, self.unet.get_submodule(name), "out") or 0
-        return Stream(kept=self.view.kept(name, "out"), of=of, source=f"{name} (out)")
+        return Stream(kept=self.remaining.kept(name, "out"), of=of, source=f"{name} (out)")
 
     def reads(self, name: str, axis: AxisName, stream: Stream) -> None:
-        """Expects one axis of a layer to keep a stream's channels."""
+        """Expect one axis of a layer to keep a stream's channels."""
         self.passed.add((name, axis))
-        self.view.expect(name, axis, stream.kept, stream.source)
+        self.remaining.expect(name, axis, stream.kept, stream.source)
 
     def whole_unet(self) -> None:
-        """From `conv_in` to `conv_out`."""
+        """Walk from `conv_in` to `conv_out`."""
         stream = self.made("conv_in")
         skips = [stream]
         for index, block in enumerate(self.unet.down_blocks):
@@ -113,7 +111,7 @@ class _Walk:
     def layers(
         self, name: str, block: Any, stream: Stream, skips: list[Stream] | None
     ) -> Iterator[Stream]:
-        """The stream after each resnet, and the attention beside it, of a down or up block."""
+        """Yield the stream after each resnet, with its attention, of a down or up block."""
         attentions = dict(getattr(block, "attentions", nn.ModuleList()).named_children())
         for number, resnet in block.resnets.named_children():
             entering = stream if skips is None else stream.beside(skips.pop())
@@ -123,7 +121,7 @@ class _Walk:
             yield stream
 
     def middle(self, block: Any, stream: Stream) -> Stream:
-        """A resnet, then an attention, if any, and a resnet again and again."""
+        """Walk through the middle block: a resnet, then attentions and resnets in turns."""
         resnets = list(block.resnets)
         stream = self.resnet("mid_block.resnets.0", resnets[0], stream)
         for number, resnet in enumerate(resnets[1:]):
@@ -134,7 +132,7 @@ class _Walk:
         return stream
 
     def samplers(self, name: str, samplers: nn.ModuleList, stream: Stream) -> Stream:
-        """Resampling by a resnet, a convolution, or neither."""
+        """Walk through resamplers: a resnet, a convolution, or neither."""
         for number, sampler in enumerate(samplers):
             place = f"{name}.{number}"
             if isinstance(sampler, ResnetBlock2D | ResnetShortcut):
@@ -144,14 +142,14 @@ class _Walk:
             if isinstance(getattr(sampler, "conv", None), nn.Conv2d | nn.ConvTranspose2d):
                 # diffusers registers some of these a second time, as Conv2d_0
                 first = f"{place}.Conv2d_0"
-                if first in self.view.plan.layers and conv not in self.view.plan.layers:
+                if first in self.remaining.plan.layers and conv not in self.remaining.plan.layers:
                     conv = first
                 self.reads(conv, "in", stream)
                 stream = self.made(conv)
         return stream
 
     def resnet(self, name: str, resnet: nn.Module, stream: Stream) -> Stream:
-        """A resnet or what is left of one; `_check` has seen to what is inside of it."""
+        """Walk through a resnet or what is left of one; `_check` checks its inner channels."""
         if isinstance(resnet, ResnetBlock2D):
             self.passed.update(((f"{name}.conv1", "out"), (f"{name}.norm2", "out")))
             self.passed.update(((f"{name}.conv2", "in"), (f"{name}.time_emb_proj", "out")))
@@ -169,7 +167,7 @@ class _Walk:
         return self.made(f"{name}.conv_shortcut")
 
     def attention(self, name: str, module: nn.Module, stream: Stream) -> None:
-        """An attention or a transformer, which adds to the stream."""
+        """Walk through an attention or a transformer, which adds to the stream."""
         if isinstance(module, Attention):
             if module.group_norm is not None:
                 self.reads(f"{name}.group_norm", "out", stream)
@@ -185,7 +183,7 @@ class _Walk:
             self.reads(f"{name}.proj_out", "out", stream)
 
     def transformer_block(self, name: str, block: Any, inner: Stream) -> None:
-        """Up to two attentions and a feed-forward, each behind a norm."""
+        """Walk through up to two attentions and a feed-forward, each behind a norm."""
         for part in ("norm1", "norm2", "norm3"):
             if isinstance(getattr(block, part, None), nn.LayerNorm):
                 self.reads(f"{name}.{part}", "out", inner)
@@ -199,7 +197,7 @@ class _Walk:
             self.reads(last, "out", inner)
 
     def projections(self, name: str, attention: Attention, stream: Stream) -> None:
-        """Queries come from the stream; keys and values too unless they come from tokens."""
+        """Check that queries read the stream; keys and values too unless they read tokens."""
         for part in _PROJECTIONS:
             self.passed.add((f"{name}.{part}", "out"))
             if part == "to_q" or not attention.is_cross_attention:

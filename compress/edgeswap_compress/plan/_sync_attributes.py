@@ -1,4 +1,4 @@
-"""Brings the numbers diffusers' modules remember about themselves in line with their weights."""
+"""Update the sizes that diffusers' modules store as attributes after their layers were cut."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from torch import nn
 
 
 def sync_attributes(unet: nn.Module, heads: dict[str, int]) -> None:
-    """Corrects every stale attribute of a U-Net whose layers have been cut.
+    """Update the stored sizes of every module of a U-Net whose layers have been cut.
 
     Args:
         unet: any diffusers U-Net; its `config` stays that of the original.
         heads: name of an attention module -> its number of heads now.
     """
     for name, module in unet.named_modules():
-        for kind, repair in _REPAIRS.items():
+        for kind, sync in _SYNCS.items():
             if isinstance(module, kind):
-                repair(module)
+                sync(module)
         if isinstance(module, Attention) and name in heads:
             module.heads = module.sliceable_head_dim = heads[name]
 
 
-def _mend_resampler(sampler: Downsample2D | Upsample2D) -> None:
+def _sync_resampler(sampler: Downsample2D | Upsample2D) -> None:
     if not (sampler.use_conv or getattr(sampler, "use_conv_transpose", False)):
         return
     conv = sampler.conv if hasattr(sampler, "conv") else sampler.Conv2d_0
@@ -37,12 +37,12 @@ def _mend_resampler(sampler: Downsample2D | Upsample2D) -> None:
         sampler.channels, sampler.out_channels = conv.in_channels, conv.out_channels
 
 
-def _mend_fir(sampler: FirDownsample2D | FirUpsample2D) -> None:
+def _sync_fir(sampler: FirDownsample2D | FirUpsample2D) -> None:
     if sampler.use_conv:
         sampler.out_channels = sampler.Conv2d_0.out_channels
 
 
-def _mend_resnet(resnet: ResnetBlock2D) -> None:
+def _sync_resnet(resnet: ResnetBlock2D) -> None:
     resnet.in_channels = resnet.conv1.in_channels
     resnet.out_channels = resnet.conv1.out_channels
     for sampler in (resnet.upsample, resnet.downsample):
@@ -51,7 +51,7 @@ def _mend_resnet(resnet: ResnetBlock2D) -> None:
             sampler.channels = sampler.out_channels = resnet.conv1.in_channels
 
 
-def _mend_attention(attention: Attention) -> None:
+def _sync_attention(attention: Attention) -> None:
     attention.query_dim = attention.to_q.in_features
     attention.inner_dim = attention.to_q.out_features
     if attention.to_k is not None:
@@ -61,11 +61,11 @@ def _mend_attention(attention: Attention) -> None:
         attention.out_dim = _rows(attention.to_out[0])
 
 
-def _mend_transformer_block(block: BasicTransformerBlock) -> None:
+def _sync_transformer_block(block: BasicTransformerBlock) -> None:
     block.dim = block.attn1.to_q.in_features
 
 
-def _mend_transformer(transformer: Transformer2DModel) -> None:
+def _sync_transformer(transformer: Transformer2DModel) -> None:
     if not transformer.is_input_continuous:
         return
     # proj_in and proj_out are linear layers or 1×1 convolutions, by config.
@@ -79,13 +79,13 @@ def _rows(layer: Any) -> int:
     return int(layer.weight.shape[0])
 
 
-_REPAIRS: dict[type[nn.Module], Callable[..., None]] = {
-    Downsample2D: _mend_resampler,
-    Upsample2D: _mend_resampler,
-    FirDownsample2D: _mend_fir,
-    FirUpsample2D: _mend_fir,
-    ResnetBlock2D: _mend_resnet,
-    Attention: _mend_attention,
-    BasicTransformerBlock: _mend_transformer_block,
-    Transformer2DModel: _mend_transformer,
+_SYNCS: dict[type[nn.Module], Callable[..., None]] = {
+    Downsample2D: _sync_resampler,
+    Upsample2D: _sync_resampler,
+    FirDownsample2D: _sync_fir,
+    FirUpsample2D: _sync_fir,
+    ResnetBlock2D: _sync_resnet,
+    Attention: _sync_attention,
+    BasicTransformerBlock: _sync_transformer_block,
+    Transformer2DModel: _sync_transformer,
 }

@@ -1,4 +1,4 @@
-"""Replay a plan: drop modules, cut layers, and sync the attributes that diffusers keeps of them."""
+"""Apply a plan: drop modules, cut layers, update the sizes that diffusers stores of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNet = TypeVar("UNet", bound=nn.Module)
 
 
 def apply_plan(unet: UNet, plan: PruningPlan) -> UNet:
-    """Gives a U-Net the pruned shapes, and keeps the weights that stay where it has weights.
+    """Apply a plan: give a U-Net its pruned shapes, and keep the weights that stay.
 
     Args:
         unet: a `UNet2DConditionModel` or `UNet2DModel` in its original shape, on any device, the

@@ -1,4 +1,4 @@
-"""Depth: taking whole modules out of a U-Net, and what stays in their place."""
+"""Drop whole modules of a U-Net, and put what stays in their place."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ResnetShortcut(nn.Module):
             self.resample = nn.AvgPool2d(2)
 
     def forward(self, input_tensor: Tensor, temb: Tensor | None = None, *_: Any) -> Tensor:
-        """The input, resampled and projected; the time embedding is not looked at."""
+        """Return the input, resampled and projected; the time embedding is not used."""
         if self.resample is not None:
             input_tensor = self.resample(input_tensor)
         if self.conv_shortcut is not None:
@@ -45,24 +45,24 @@ class ResnetShortcut(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """A transformer block or a residual attention without its branch: the input, whatever shape."""
+    """A transformer block or a residual attention without its branch: returns its input."""
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
         self.output_scale_factor = scale
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
-        """The input; conditioning and masks are not looked at."""
+        """Return the input; conditioning and masks are not used."""
         return _scaled(hidden_states, self.output_scale_factor)
 
 
 class TransformerShortcut(nn.Module):
-    """A whole transformer without its branch: the input, wrapped like the transformer's output."""
+    """A transformer without its branch: returns its input, wrapped like a transformer's output."""
 
     def forward(
         self, hidden_states: Tensor, *_: Any, return_dict: bool = True, **__: Any
     ) -> Transformer2DModelOutput | tuple[Tensor]:
-        """The input; conditioning and masks are not looked at."""
+        """Return the input; conditioning and masks are not used."""
         return Transformer2DModelOutput(sample=hidden_states) if return_dict else (hidden_states,)
 
 
@@ -72,7 +72,7 @@ def _scaled(values: Tensor, scale: float) -> Tensor:
 
 
 def drop_kind(module: nn.Module) -> DropKind | None:
-    """How a module can be dropped on its own; None where nothing of its shape could stay."""
+    """Tell how a module can be dropped on its own; None where it cannot."""
     if isinstance(module, ResnetBlock2D):
         resamples = module.upsample is not None or module.downsample is not None
         return "shortcut" if resamples or module.conv_shortcut is not None else "identity"
@@ -84,7 +84,7 @@ def drop_kind(module: nn.Module) -> DropKind | None:
 
 
 def drop(unet: nn.Module, dropped: Mapping[str, DropKind]) -> None:
-    """Takes modules out of a U-Net, in place; every other module keeps its name.
+    """Drop modules of a U-Net, in place; every other module keeps its name.
 
     Args:
         unet: in its original depth.
@@ -112,7 +112,7 @@ def _stand_in(module: nn.Module) -> nn.Module:
 
 
 def without(unet: Module, dropped: Mapping[str, DropKind]) -> Module:
-    """A copy of a U-Net's modules, less the dropped ones, that shares the original's tensors."""
+    """Copy a U-Net without the dropped modules; the copy shares the original's tensors."""
     tensors: dict[int, torch.Tensor] = {id(tensor): tensor for tensor in unet.parameters()}
     tensors |= {id(tensor): tensor for tensor in unet.buffers()}
     copy = deepcopy(unet, tensors)

@@ -1,4 +1,4 @@
-"""The inverse of applying a plan: pruned weights back at their places in the original shape."""
+"""Undo a plan's shapes: put pruned weights back at their places in the original shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeswap_compress.plan.plan import LayerCut, PruningPlan
 
 @torch.no_grad()
 def expanded(unet: Any, plan: PruningPlan) -> Any:
-    """A U-Net in its original shape with a pruned one's weights where they were, zeros elsewhere.
+    """Put a pruned U-Net's weights into its original shape, with zeros elsewhere.
 
     Applying the plan to it gives the pruned weights again, and so does every plan that removes
     more gives a part of them.
@@ -33,9 +33,9 @@ def expanded(unet: Any, plan: PruningPlan) -> Any:
     for name, tensor in unet.state_dict().items():
         layer, _, parameter = name.rpartition(".")
         module = whole.get_submodule(layer)
-        goal = getattr(module, parameter)
-        places = _places(module, layer, goal, parameter, cuts.get(id(module)))
-        goal[torch.meshgrid(*places, indexing="ij")] = tensor
+        whole_tensor = getattr(module, parameter)
+        places = _places(module, layer, whole_tensor, parameter, cuts.get(id(module)))
+        whole_tensor[torch.meshgrid(*places, indexing="ij")] = tensor
     processors = getattr(unet, "attn_processors", {})
     for name, processor in processors.items():
         whole.get_submodule(name.removesuffix(".processor")).set_processor(processor)

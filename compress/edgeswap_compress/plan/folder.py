@@ -1,4 +1,4 @@
-"""U-Net folders in diffusers' layout, whole or pruned: config.json, safetensors, pruning.json."""
+"""Read and write U-Net folders in diffusers' layout: config.json, safetensors, pruning.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from safetensors.torch import save_file
 
-from edgeswap_compress._pruning_errors import BadFolder, UnsupportedModel
+from edgeswap_compress._pruning_errors import BadUNetFolder, UnsupportedModel
+from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line, public_config
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.diffusers_folder.unet_home import (
     CONFIG_NAME,
     PLAN_NAME,
@@ -21,7 +23,6 @@ from edgeswap_compress.diffusers_folder.unet_home import (
 from edgeswap_compress.diffusers_folder.weights import WEIGHTS_NAME, read_weights
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune.structure.inputs import example_inputs
 from edgeswap_runtime.files import new_folder, write_json
 
 __all__ = [
@@ -41,15 +42,12 @@ CLASSES: dict[str, type[Any]] = {
     "UNet2DModel": UNet2DModel,
 }
 
-BUILD_ERRORS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError)
-"""What diffusers raises for values that do not go together (NotImplementedError is among them)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UNetFolder:
     """A U-Net that was read from a folder.
 
-    Args:
+    Attributes:
         unet: in evaluation mode, pruned where there is a plan; its config is the original one.
         plan: what was pruned, or None.
     """
@@ -59,7 +57,7 @@ class UNetFolder:
 
 
 def load_unet(folder: Path | str, *, dtype: torch.dtype | None = torch.float32) -> Any:
-    """The U-Net of a folder, ready to run; pruned ones need nothing else than their folder.
+    """Load the U-Net of a folder, ready to run; a pruned one needs nothing but its folder.
 
     Args:
         folder: what `edgeswap prune` or diffusers wrote: a U-Net's own folder, or one that holds
@@ -69,7 +67,7 @@ def load_unet(folder: Path | str, *, dtype: torch.dtype | None = torch.float32) 
             until they are used.
 
     Raises:
-        BadFolder: a file is missing or damaged, or a tensor's name or shape is not what config
+        BadUNetFolder: a file is missing or damaged, or a tensor's name or shape is not what config
             and plan say.
         UnsupportedModel: config.json is that of another kind of model.
         BadPlan: pruning.json is malformed or does not fit the config.
@@ -78,7 +76,7 @@ def load_unet(folder: Path | str, *, dtype: torch.dtype | None = torch.float32) 
 
 
 def read_unet_folder(folder: Path | str, *, dtype: torch.dtype | None = None) -> UNetFolder:
-    """Like `load_unet`, with the plan."""
+    """Load the U-Net of a folder with its plan; see `load_unet`."""
     home = unet_home(Path(folder))
     unet = empty_unet(home / CONFIG_NAME)
     _require_runs(unet, home / CONFIG_NAME)
@@ -111,7 +109,7 @@ def write_unet_folder(folder: Path | str, unet: Any, plan: PruningPlan | None) -
     Raises:
         OutputExists: the folder exists.
     """
-    public = {key: value for key, value in unet.config.items() if not key.startswith("_")}
+    public = public_config(unet.config)
     tensors = {name: tensor.detach().contiguous() for name, tensor in unet.state_dict().items()}
     with new_folder(Path(folder)) as partial:
         write_json(partial / CONFIG_NAME, {"_class_name": type(unet).__name__, **public})
@@ -124,21 +122,20 @@ def write_unet_folder(folder: Path | str, unet: Any, plan: PruningPlan | None) -
 
 
 def empty_unet(path: Path) -> Any:
-    """The U-Net of a config.json, on the meta device.
+    """Build the U-Net of a config.json, on the meta device.
 
     Raises:
-        BadFolder, UnsupportedModel: see `load_unet`.
+        BadUNetFolder, UnsupportedModel: see `load_unet`.
     """
     config = read_unet_config(path)
     name = str(config["_class_name"])
     kind = CLASSES[name]
-    public = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
-            return kind.from_config(public)
+            return kind.from_config(public_config(config))
     except BUILD_ERRORS as error:
-        raise BadFolder(
-            path, f"diffusers cannot build a {name} from it: {_first_line(error)}"
+        raise BadUNetFolder(
+            path, f"diffusers cannot build a {name} from it: {first_line(error)}"
         ) from error
 
 
@@ -150,9 +147,5 @@ def _require_runs(unet: Any, path: Path) -> None:
     except BUILD_ERRORS as error:
         raise UnsupportedModel(
             f"{path}: diffusers builds this {type(unet).__name__} but cannot evaluate it: "
-            f"{_first_line(error)}; correct the config, or copy the folder again"
+            f"{first_line(error)}; correct the config, or copy the folder again"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

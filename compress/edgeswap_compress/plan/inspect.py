@@ -1,4 +1,4 @@
-"""``edgeswap inspect PLAN.json``: what a pruning plan leaves, as a table and as a picture."""
+"""``edgeswap inspect PLAN``: show what a pruning plan leaves, as a table and as a picture."""
 
 from __future__ import annotations
 
@@ -7,16 +7,33 @@ import json
 from pathlib import Path
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``edgeswap inspect`` for pruning plans."""
+    parser = argparse.ArgumentParser(
+        prog="edgeswap inspect", description="Show what a pruning plan leaves of each block."
+    )
+    parser.add_argument("path", type=Path, metavar="PLAN", help="pruning plan (a pruning.json)")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE",
+        help="draw the kept widths into this new .png file (default: none)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
+    return parser
+
+
 def command(argv: list[str]) -> int:
-    """Entry point for plans; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="edgeswap inspect", description=__doc__)
-    parser.add_argument("path", type=Path, help="a pruning.json")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the kept widths, .png")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    args = parser.parse_args(argv)
-    from edgeswap_compress.plan._picture import require_picture_path, write_picture
-    from edgeswap_compress.plan._view import beside, lines, view_plan
-    from edgeswap_compress.prune.stage import read_plan
+    """Run ``edgeswap inspect`` on a pruning plan.
+
+    Args:
+        argv: arguments after the command's name.
+
+    Returns:
+        The exit code.
+    """
+    args = build_parser().parse_args(argv)
+    from edgeswap_compress.plan.plan_file import read_plan
+    from edgeswap_compress.plan.summary.picture import require_picture_path, write_picture
+    from edgeswap_compress.plan.summary.view import beside, lines, view_plan
 
     if args.picture is not None:
         require_picture_path(args.picture)

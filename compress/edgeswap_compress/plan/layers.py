@@ -1,4 +1,4 @@
-"""The kinds of layers a plan can cut: where their axes lie, how wide they are, how they are cut."""
+"""Cut layers: which kinds can be cut, where their axes lie, how wide they are."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _LENGTH_ATTRIBUTES: dict[type[nn.Module], dict[AxisName, str]] = {
 
 
 def can_cut(layer: nn.Module) -> bool:
-    """Whether `kind_of` knows this layer; blocks, activations and the like are not layers."""
+    """Tell whether a module is a layer that can be cut; blocks and activations are not."""
     return isinstance(layer, tuple(WEIGHT_AXES)) and getattr(layer, "groups", 1) == 1
 
 
 def kind_of(name: str, layer: nn.Module) -> type[nn.Module]:
-    """The entry of `WEIGHT_AXES` that `layer` is.
+    """Find the entry of `WEIGHT_AXES` that a layer is.
 
     Raises:
         UnsupportedModel: no entry fits, or it is a grouped convolution.
@@ -58,7 +58,7 @@ def kind_of(name: str, layer: nn.Module) -> type[nn.Module]:
 
 
 def width(name: str, layer: nn.Module, axis: AxisName) -> int | None:
-    """Length of one axis of a layer, or None where the layer has no such axis."""
+    """Read the length of one axis of a layer; None where the layer has no such axis."""
     kind = kind_of(name, layer)
     if axis not in WEIGHT_AXES[kind]:
         return None
@@ -68,7 +68,7 @@ def width(name: str, layer: nn.Module, axis: AxisName) -> int | None:
 
 
 def cut(name: str, layer: nn.Module, axis: AxisName, kept: tuple[int, ...]) -> None:
-    """Keeps the given indices of one axis: weight, bias and the layer's own bookkeeping.
+    """Keep the given indices of one axis: weight, bias and the layer's stored sizes.
 
     The bias (one value for each output channel) goes with the "out" axis. Works on the meta device.
     """

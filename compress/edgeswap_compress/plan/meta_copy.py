@@ -1,4 +1,4 @@
-"""A weightless double of a U-Net on the meta device, which tracing and counting work on."""
+"""Copy a U-Net without weights to the meta device, for tracing and counting."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import nn
 
 from edgeswap_compress._pruning_errors import UnsupportedModel
+from edgeswap_compress.diffusers_folder.building import public_config
 from edgeswap_compress.diffusers_folder.unet_kinds import SUPPORTED_BLOCKS, block_message
 
 # Parts that an otherwise supported block may hold, where tracing would not see what meets what.
@@ -20,7 +21,7 @@ REFUSED_PARTS = frozenset(
 
 
 def meta_copy(unet: nn.Module) -> nn.Module:
-    """A U-Net of the same config on the meta device, with plain attention processors.
+    """Copy a U-Net without weights to the meta device, with plain attention processors.
 
     Tracing needs plain ones: fused attention hides from autograd which channels meet. The meta
     spares the original: its processors stay, and no memory is needed whatever its size.
@@ -55,15 +56,11 @@ def meta_copy(unet: nn.Module) -> nn.Module:
 
 
 def empty_original(unet: nn.Module) -> Any:
-    """A U-Net of the same config on the meta device: the shape before any pruning."""
+    """Build a U-Net's original shape, before any pruning, on the meta device."""
     with torch.device("meta"):
         kind: Any = type(unet)
-        return kind.from_config(_public(unet.config))
-
-
-def _public(config: Any) -> dict[str, Any]:
-    """A config without the entries that diffusers keeps for itself."""
-    return {key: value for key, value in config.items() if not key.startswith("_")}
+        config: Any = unet.config
+        return kind.from_config(public_config(config))
 
 
 def _blocks(unet: Any) -> Iterator[tuple[str, nn.Module]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from edgeswap_compress._pruning_errors import BadPlan
+from edgeswap_compress.plan._parse import from_runs, integers, mapping, object_of, to_runs
 
 SCHEMA = 2
 WIDTH_ONLY = 1  # the schema before modules could be dropped; still read, and written back as it was
@@ -28,7 +28,7 @@ DropKind = Literal["identity", "shortcut", "layer"]
 class Axis:
     """The indices of one axis of a layer that stay.
 
-    Args:
+    Attributes:
         of: length of the axis before pruning.
         kept: indices that stay, strictly ascending, each in [0, of), at least one.
     """
@@ -41,7 +41,7 @@ class Axis:
 class LayerCut:
     """What happens to one layer; None leaves that axis whole.
 
-    Args:
+    Attributes:
         out: output channels of a convolution or linear layer, or the channels of a norm.
         inp: input channels of a convolution or linear layer ("in" in JSON); None for a norm.
     """
@@ -52,14 +52,14 @@ class LayerCut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStats:
-    """How a plan came about and what it achieves; MACs are of one forward pass, batch 1.
+    """The settings a plan was made with, and what it saves; MACs are of one pass, batch 1.
 
-    Args:
+    Attributes:
         macs_ratio: asked for, or reached where something else was asked for.
         target: what was asked for, "params" or "latency"; None for MACs.
         allocation: how losses were compared between layers; None for equal shares.
-        resampled: names of channel sets whose weights are resampled before they are cut.
-        predicted_loss: mean square change of the output on the probe, before any training.
+        resampled: names of channel groups whose weights are resampled before they are cut.
+        predicted_loss: mean square change of the output on calibration samples, untrained.
         latency_ratio: after / before as measured on ONNX Runtime, for a latency target.
         latency_noise: how far apart the ratios of every other timed round were, relative.
     """
@@ -92,19 +92,19 @@ class PlanStats:
                 )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that say something."""
+        """Give the fields that are not None, as JSON-ready data."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, data: object) -> PlanStats:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Raises:
             BadPlan: a key is missing or unknown, or a value has the wrong type.
         """
-        found = dict(_mapping("stats", data))
+        found = dict(mapping("stats", data))
         optional = {entry.name: None for entry in fields(cls) if entry.default is None}
-        _object("stats", {**optional, **found}, tuple(entry.name for entry in fields(cls)))
+        object_of("stats", {**optional, **found}, tuple(entry.name for entry in fields(cls)))
         if isinstance(names := found.get("resampled"), list):
             found["resampled"] = tuple(names)
         return cls(**found)
@@ -116,7 +116,7 @@ class PruningPlan:
 
     Depth comes first: `layers`, `heads` and `groups` speak of what is left when `dropped` is gone.
 
-    Args:
+    Attributes:
         layers: module name -> the kept indices of its axes.
         heads: name of an attention module -> the heads that stay (ascending). Its projections'
             kept indices are exactly these heads' channels.
@@ -167,7 +167,7 @@ class PruningPlan:
                 raise BadPlan(name, f"goes with {place}, which is dropped; remove the entry")
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON-ready data; `PruningPlan.from_json` gives back an equal plan."""
+        """Give the plan as JSON-ready data; `PruningPlan.from_json` gives back an equal plan."""
         data: dict[str, Any] = {
             "schema": self.schema,
             "layers": {
@@ -184,7 +184,7 @@ class PruningPlan:
 
     @classmethod
     def from_json(cls, data: object) -> PruningPlan:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
 
         Args:
             data: parsed JSON.
@@ -193,13 +193,13 @@ class PruningPlan:
             BadPlan: a key is missing or unknown, a value has the wrong type, or the plan is
                 invalid; the message names the layer.
         """
-        schema = _mapping("top level", data).get("schema")
+        schema = mapping("top level", data).get("schema")
         _check_schema(schema)
         keys = ["schema", "layers", "heads", "groups", "stats"]
-        top = _object("top level", data, (*keys, *(["dropped"] if schema != WIDTH_ONLY else [])))
+        top = object_of("top level", data, (*keys, *(["dropped"] if schema != WIDTH_ONLY else [])))
         layers = {}
-        for name, entry in _mapping("layers", top["layers"]).items():
-            axes = _object(name, entry, ("out", "in"))
+        for name, entry in mapping("layers", top["layers"]).items():
+            axes = object_of(name, entry, ("out", "in"))
             layers[name] = LayerCut(
                 out=_axis_from_json(f"{name} (out)", axes["out"]),
                 inp=_axis_from_json(f"{name} (in)", axes["in"]),
@@ -209,11 +209,11 @@ class PruningPlan:
             schema=top["schema"],
             layers=layers,
             heads={
-                name: _indices(f"{name} (heads)", heads)
-                for name, heads in _mapping("heads", top["heads"]).items()
+                name: integers(f"{name} (heads)", heads)
+                for name, heads in mapping("heads", top["heads"]).items()
             },
-            groups=_mapping("groups", top["groups"]),
-            dropped=_mapping("dropped", top.get("dropped", {})),
+            groups=mapping("groups", top["groups"]),
+            dropped=mapping("dropped", top.get("dropped", {})),
             stats=stats,
         )
 
@@ -245,55 +245,14 @@ def _check_indices(where: str, kept: tuple[int, ...], of: int | None) -> None:
 
 
 def _axis_to_json(axis: Axis | None) -> dict[str, Any] | None:
-    return None if axis is None else {"of": axis.of, "kept": _to_runs(axis.kept)}
+    return None if axis is None else {"of": axis.of, "kept": to_runs(axis.kept)}
 
 
 def _axis_from_json(where: str, data: object) -> Axis | None:
     if data is None:
         return None
-    axis = _object(where, data, ("of", "kept"))
+    axis = object_of(where, data, ("of", "kept"))
     of = axis["of"]
     if type(of) is not int or not 0 < of <= MAX_WIDTH:
         raise BadPlan(where, f"'of' must be an integer in 1..{MAX_WIDTH}, found {of!r}")
-    return Axis(of=of, kept=_from_runs(where, axis["kept"], of))
-
-
-def _to_runs(kept: tuple[int, ...]) -> str:
-    """Ascending indices as text, "0-2,5" for 0, 1, 2 and 5: a fifth of the bytes of a list."""
-    starts = [i for n, i in enumerate(kept) if n == 0 or kept[n - 1] != i - 1]
-    ends = [i for n, i in enumerate(kept) if n == len(kept) - 1 or kept[n + 1] != i + 1]
-    pairs = zip(starts, ends, strict=True)
-    return ",".join(str(start) if start == end else f"{start}-{end}" for start, end in pairs)
-
-
-def _from_runs(where: str, data: object, of: int) -> tuple[int, ...]:
-    if not isinstance(data, str) or re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", data) is None:
-        raise BadPlan(where, f"'kept' must be text such as '0-2,5', found {str(data)[:40]!r}")
-    kept: list[int] = []
-    for run in data.split(","):
-        start, _, end = run.partition("-")
-        if int(end or start) >= of:
-            raise BadPlan(where, f"kept indices {run} lie outside 0..{of - 1}")
-        kept += range(int(start), int(end or start) + 1)
-    return tuple(kept)
-
-
-def _indices(where: str, data: object) -> tuple[int, ...]:
-    if not isinstance(data, list) or any(type(index) is not int for index in data):
-        raise BadPlan(where, "expected a list of integers")
-    return tuple(data)
-
-
-def _mapping(where: str, data: object) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise BadPlan(where, f"expected an object, found {type(data).__name__}")
-    return data
-
-
-def _object(where: str, data: object, keys: tuple[str, ...]) -> dict[str, Any]:
-    found = _mapping(where, data)
-    unknown = sorted(set(found) - set(keys))
-    missing = sorted(set(keys) - set(found))
-    if unknown or missing:
-        raise BadPlan(where, f"unknown keys {unknown}, missing keys {missing}")
-    return found
+    return Axis(of=of, kept=from_runs(where, axis["kept"], of))

@@ -1,4 +1,4 @@
-"""Reading a pruning.json."""
+"""Read a pruning plan from its file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeswap_runtime.strict_json import JsonError, read_json
 
 
 def read_plan(path: Path | str) -> PruningPlan:
-    """Read a pruning.json.
+    """Read a pruning plan from its file, a pruning.json.
 
     Raises:
         BadPlan: the file is missing, is not JSON, or is not a plan.

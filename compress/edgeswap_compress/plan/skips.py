@@ -1,4 +1,4 @@
-"""The skip connections of a U-Net, and which modules may be dropped without breaking them."""
+"""Check which modules of a U-Net may be dropped without breaking its skip connections."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from edgeswap_compress.plan.plan import DropKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """Feature maps that the way down keeps for the way up.
+    """Feature maps that a down block keeps for an up block.
 
-    Args:
+    Attributes:
         source: name of the module they come from.
         channels: of the feature maps.
         level: how often they have been halved.
@@ -29,10 +29,10 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class BlockLayer:
     """A resnet, with the attention beside it if there is one, of a down or up block.
 
-    Args:
+    Attributes:
         name: of the resnet.
         block: name of the block.
         attention: name of the attention or transformer beside it, or None.
@@ -56,8 +56,8 @@ class Layer:
         return self.entering == self.leaving
 
 
-def way_down(unet: Any) -> tuple[list[Skip], list[Layer]]:
-    """The skips that a U-Net in its original shape keeps, in order, and the layers on that way."""
+def way_down(unet: Any) -> tuple[list[Skip], list[BlockLayer]]:
+    """List the skips that the down blocks of an unpruned U-Net keep, in order, and the layers."""
     channels = unet.conv_in.out_channels
     skips, layers = [Skip(source="conv_in", channels=channels, level=0)], []
     level = 0
@@ -73,8 +73,8 @@ def way_down(unet: Any) -> tuple[list[Skip], list[Layer]]:
     return skips, layers
 
 
-def way_up(unet: Any) -> list[Layer]:
-    """The layers of a U-Net in its original shape that read a skip each, in order."""
+def way_up(unet: Any) -> list[BlockLayer]:
+    """List the layers of an unpruned U-Net's up blocks, which read a skip each, in order."""
     skips, _ = way_down(unet)
     channels, level = skips[-1].channels, skips[-1].level
     layers = []
@@ -87,11 +87,11 @@ def way_up(unet: Any) -> list[Layer]:
     return layers
 
 
-def _layers_of(name: str, block: Any, channels: int, level: int) -> Iterator[Layer]:
+def _layers_of(name: str, block: Any, channels: int, level: int) -> Iterator[BlockLayer]:
     attentions = dict(getattr(block, "attentions", nn.ModuleList()).named_children())
     for number, resnet in block.resnets.named_children():
         leaving = resnet.conv2.out_channels
-        yield Layer(
+        yield BlockLayer(
             name=f"{name}.resnets.{number}",
             block=name,
             attention=f"{name}.attentions.{number}" if number in attentions else None,
@@ -104,7 +104,7 @@ def _layers_of(name: str, block: Any, channels: int, level: int) -> Iterator[Lay
 
 
 def check_drops(unet: nn.Module, dropped: Mapping[str, DropKind]) -> None:
-    """Raises unless these modules can be dropped together from a U-Net in its original shape.
+    """Check that these modules can be dropped together from an unpruned U-Net.
 
     Raises:
         BadPlan: an unknown module, one of another kind than stated, or a skip connection that

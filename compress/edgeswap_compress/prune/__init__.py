@@ -1,4 +1,4 @@
-"""Structured pruning of diffusers U-Nets: plans as data, and their replay."""
+"""Structured pruning of diffusers U-Nets: make a plan, apply it, train what is left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from edgeswap_compress._pruning_errors import (
-        BadFolder,
         BadPlan,
         PruningError,
         UnreachableTarget,
@@ -25,7 +24,6 @@ else:
         __name__,
         {
             "edgeswap_compress._pruning_errors": (
-                "BadFolder",
                 "BadPlan",
                 "PruningError",
                 "UnreachableTarget",
@@ -47,7 +45,6 @@ else:
     )
 
 __all__ = [
-    "BadFolder",
     "BadPlan",
     "PruneConfig",
     "PruneFiles",

@@ -1,4 +1,4 @@
-"""What a plan is judged by: fixed samples, and the diffusion loss a U-Net has on them."""
+"""Calibration samples: fixed inputs, and the diffusion loss of a U-Net on them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-FEWEST = 8  # samples that tell two plans apart at a first look
+from edgeswap_compress.fit.noise_levels import NoiseLevels
+
+FEWEST = 8  # samples that a first comparison of plans takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CalibrationBatch:
-    """Samples with everything a U-Net is told about them, all float32.
+    """A batch of samples with the U-Net's other inputs, all float32.
 
-    Args:
+    Attributes:
         clean: (N, C, H, W) samples x_0.
         noise: (N, C, H, W) standard normal.
         parts: what the U-Net's input consists of, along its channels: (N, ., H, W) each, and None
@@ -37,9 +39,9 @@ class CalibrationBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CalibrationSamples:
-    """Batches of fixed samples and the noise schedule of the U-Net that is looked at.
+    """Batches of fixed samples and the noise schedule of the U-Net that is pruned.
 
-    Args:
+    Attributes:
         batches: at least one.
         alphas: (T,) cumulated ᾱ of the noise schedule.
         prediction: what the U-Net's output is.
@@ -54,21 +56,20 @@ class CalibrationSamples:
     timestep_dtype: torch.dtype = torch.float32
 
     def few(self) -> CalibrationSamples:
-        """The first quarter of the batches, but at least 8 samples; they cover the schedule too."""
+        """Take a quarter of the batches, but at least 8 samples; they cover the schedule too."""
         size = len(self.batches[0])
         count = max(len(self.batches) // 4, -(-FEWEST // size))
         return replace(self, batches=self.batches[:count])
 
     def steps(self, number: int) -> Tensor:
-        """(N,) timesteps of one batch; those of all batches cover the schedule evenly."""
+        """Give the timesteps (N,) of one batch; those of all batches cover the schedule evenly."""
         size, count = len(self.batches[number]), len(self.batches)
         places = torch.arange(size) * count + number + 1
         return places * len(self.alphas) // (size * count) - 1
 
     def inputs(self, batch: CalibrationBatch, steps: Tensor) -> dict[str, Any]:
-        """Keyword arguments of the U-Net at timesteps (N,)."""
-        signal, strength = self._mix(steps)
-        noised = signal * batch.clean + strength * batch.noise
+        """Make the keyword arguments of the U-Net at timesteps (N,)."""
+        noised = self._levels.add(batch.clean, batch.noise, steps)
         parts = [noised if part is None else part for part in batch.parts]
         return {
             "sample": torch.cat(parts, 1),
@@ -77,43 +78,42 @@ class CalibrationSamples:
         }
 
     def output(self, unet: Any, batch: CalibrationBatch, steps: Tensor) -> Tensor:
-        """(N, C, H, W) what the U-Net predicts; learned variances behind it are left out."""
+        """Predict (N, C, H, W); learned variances behind the prediction are left out."""
         output: Tensor = unet(**self.inputs(batch, steps)).sample
         return output[:, : batch.clean.shape[1]]
 
     def loss(self, unet: Any, batch: CalibrationBatch, steps: Tensor) -> Tensor:
-        """Weighted mean square error of the prediction, a scalar (2006.11239, eq. 14)."""
+        """Compute the weighted mean square error, a scalar (2006.11239, eq. 14)."""
         wanted = self._wanted(batch, steps)
         return ((self.output(unet, batch, steps) - wanted).square() * batch.weights).mean()
 
     @torch.no_grad()
     def outputs(self, unet: Any) -> list[Tensor]:
-        """What the U-Net predicts for each batch at `steps`."""
+        """Predict every batch at its `steps`."""
         return [
             self.output(unet, batch, self.steps(number))
             for number, batch in enumerate(self.batches)
         ]
 
     def distance(self, unet: Any, wanted: list[Tensor]) -> float:
-        """Weighted mean square distance to another U-Net's `outputs`.
+        """Compute the weighted mean square distance to another U-Net's `outputs`.
 
         Where the other's loss is at its minimum, this is how much higher the loss is here: the
         error of a conditional mean is uncorrelated with every function of its inputs.
         """
         apart = [
-            float(((found - goal).square() * batch.weights).mean())
-            for found, goal, batch in zip(self.outputs(unet), wanted, self.batches, strict=True)
+            float(((found - other).square() * batch.weights).mean())
+            for found, other, batch in zip(self.outputs(unet), wanted, self.batches, strict=True)
         ]
         return sum(apart) / len(apart)
 
-    def _mix(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        alphas = self.alphas[steps].view(-1, 1, 1, 1)
-        return alphas.sqrt(), (1 - alphas).clamp(min=0).sqrt()
+    @property
+    def _levels(self) -> NoiseLevels:
+        return NoiseLevels.of_alphas(self.alphas)
 
     def _wanted(self, batch: CalibrationBatch, steps: Tensor) -> Tensor:
         if self.prediction == "epsilon":
             return batch.noise
         if self.prediction == "sample":
             return batch.clean
-        signal, strength = self._mix(steps)
-        return signal * batch.noise - strength * batch.clean
+        return self._levels.velocity(batch.clean, batch.noise, steps)

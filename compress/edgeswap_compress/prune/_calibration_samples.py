@@ -1,4 +1,4 @@
-"""Calibration samples: rendered triplets for a checkpoint, noise for a bare U-Net."""
+"""Make calibration samples: rendered triplets for a checkpoint, noise for a bare U-Net."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeswap_compress._pruning_errors import BadFolder, UnsupportedModel
+from edgeswap_compress._pruning_errors import BadUNetFolder, UnsupportedModel
 from edgeswap_compress.checkpoint.latents import encode_crop, latents_to_sample
 from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs, timestep_dtype
 from edgeswap_compress.diffusers_folder.unet_home import read_object
 from edgeswap_compress.errors import InvalidSettings
+from edgeswap_compress.fit.config import MASK_WEIGHT
 from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.losses import face_weights
 from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
-from edgeswap_compress.prune.structure.inputs import example_inputs, timestep_dtype
 
 if TYPE_CHECKING:
     from edgeswap_compress.checkpoint.folder import Checkpoint
@@ -27,14 +29,13 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 8
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-MASK_WEIGHT = 3.0  # of the inner face against 0.25 outside, as in training
 
 
 @torch.no_grad()
-def swap_calibration(
+def swap_samples(
     checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: int
 ) -> CalibrationSamples:
-    """Random triplets of a rendered dataset with their exact truth.
+    """Draw random triplets of a rendered dataset with their exact truth.
 
     Args:
         checkpoint: in float32; its autoencoder and conditioner prepare the inputs.
@@ -89,11 +90,11 @@ def _mask_weights(dataset: HeldOut, triplets: TripletDraw, size: int) -> Tensor:
         of_group = dataset.masks(int(group))
         masks.append(torch.from_numpy(of_group[[target, truth]].max(0, keepdims=True)).float())
     inside = F.interpolate(torch.stack(masks) / 255, size=(size, size), mode="area")
-    weights = 0.25 + MASK_WEIGHT * inside
+    weights = face_weights(inside, MASK_WEIGHT)
     return weights / weights.mean()
 
 
-def noise_calibration(
+def noise_samples(
     config: Mapping[str, Any],
     *,
     tokens: int,
@@ -101,7 +102,7 @@ def noise_calibration(
     seed: int,
     scheduler: Any = None,
 ) -> CalibrationSamples:
-    """Seeded standard normal samples and conditions, where there is no data.
+    """Draw seeded standard normal samples and conditions, where there is no data.
 
     A U-Net sees at every timestep what it would see of a sample that is pure noise. This ranks
     channels by what the network does to its inputs in general, not by what it does to pictures.
@@ -110,6 +111,7 @@ def noise_calibration(
         config: of the U-Net.
         tokens: length of the cross-attention sequence.
         samples: how many, rounded up to whole batches of 2.
+        seed: of the numbers.
         scheduler: with `alphas_cumprod` and a `prediction_type`; the linear schedule of DDPM
             (2006.11239), which predicts the noise, when None.
     """
@@ -149,13 +151,13 @@ def noise_calibration(
 
 
 def pipeline_scheduler(folder: Path) -> Any:
-    """The noise schedule of a diffusers pipeline, or None where a folder states none."""
+    """Read the noise schedule of a diffusers pipeline; None where a folder states none."""
     for home in (folder, folder.parent):
         file = home / "scheduler" / "scheduler_config.json"
         if file.is_file():
             stated = read_object(file)
             if (problem := config_problem(stated, SCHEDULER_RULES)) is not None:
-                raise BadFolder(file, problem, "correct it, or copy the folder again")
+                raise BadUNetFolder(file, problem, "correct it, or copy the folder again")
             known = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule",
                      "trained_betas", "prediction_type", "rescale_betas_zero_snr")  # fmt: skip
             return DDPMScheduler(**{key: stated[key] for key in known if key in stated})

@@ -1,4 +1,4 @@
-"""Before and after: what pruning saved, on paper and by the clock, and what it may cost."""
+"""Compare a U-Net before and after pruning: size, MACs, latency, loss."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from edgeswap_compress._macs import count_macs, count_parameters
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.meta_copy import empty_original
 from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._config import PruneConfig
-from edgeswap_compress.prune._samples import Model, calibration_of, is_large, token_count
+from edgeswap_compress.prune._samples import calibration_samples
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.target import seeded_inputs
 from edgeswap_compress.prune.latency.timing import interleaved_medians_ms, interleaved_ms
-from edgeswap_compress.prune.stage import open_model
-from edgeswap_compress.prune.structure.inputs import example_inputs
+from edgeswap_compress.prune.model import Model, is_large, open_model, token_count
 
 RUNS = 15
 
@@ -32,7 +32,7 @@ def compare(
     samples: int | None = None,
     data: Path | None = None,
 ) -> dict[str, Any]:
-    """What the U-Nets of two folders cost, and how far apart their outputs are.
+    """Compare what the U-Nets of two folders cost, and how far apart their outputs are.
 
     Args:
         before: the unpruned checkpoint or U-Net.
@@ -51,10 +51,10 @@ def compare(
     loaded = {"before": open_model(before), "after": open_model(after)}
     if latency_runs is None:
         latency_runs = 0 if is_large(loaded["before"]) else RUNS
-    calibration = _probe(loaded["before"], before, samples, data)
+    drawn = _samples(loaded["before"], before, samples, data)
     unets = {name: model.unet for name, model in loaded.items()}
     tokens = token_count(loaded["before"])
-    if latency_runs or calibration is not None:
+    if latency_runs or drawn is not None:
         unets = {name: torch.nn.Module.float(unet) for name, unet in unets.items()}
     timed = _timed(unets, tokens, latency_runs)
     facts: dict[str, Any] = {
@@ -63,7 +63,7 @@ def compare(
             "macs": _macs(loaded[name], tokens),
             "latency_torch_ms": timed["torch"].get(name),
             "latency_ort_ms": timed["ort"].get(name),
-            "loss": _loss(calibration, unet),
+            "loss": _loss(drawn, unet),
         }
         for name, unet in unets.items()
     }
@@ -71,18 +71,18 @@ def compare(
         key: facts["after"][key] / value if value else None
         for key, value in facts["before"].items()
     }
-    facts |= _predictions(calibration, unets, loaded["after"])
+    facts |= _predictions(drawn, unets, loaded["after"])
     facts["latency_runs"], facts["threads"] = latency_runs, torch.get_num_threads()
     facts["checkpoint"] = str(after)
     return facts
 
 
 def _macs(model: Model, tokens: int) -> int:
-    """Counted on a weightless double."""
-    double = empty_original(model.unet)
+    """MACs of one forward pass, counted on the meta device."""
+    meta = empty_original(model.unet)
     if model.plan is not None:
-        apply_plan(double, model.plan)
-    return count_macs(double, example_inputs(model.unet.config, tokens=tokens))
+        apply_plan(meta, model.plan)
+    return count_macs(meta, example_inputs(model.unet.config, tokens=tokens))
 
 
 def _timed(unets: dict[str, Any], tokens: int, runs: int) -> dict[str, dict[str, float]]:
@@ -96,40 +96,38 @@ def _timed(unets: dict[str, Any], tokens: int, runs: int) -> dict[str, dict[str,
     }
 
 
-def _probe(
+def _samples(
     model: Model, folder: Path, samples: int | None, data: Path | None
 ) -> CalibrationSamples | None:
     config = PruneConfig(macs_ratio=0.5, samples=samples)
     dataset = None if data is None else read_dataset(data)
-    return calibration_of(model, config, folder=folder, data=dataset)
+    return calibration_samples(model, config, folder=folder, data=dataset)
 
 
 @torch.no_grad()
-def _loss(calibration: CalibrationSamples | None, unet: Any) -> float | None:
+def _loss(drawn: CalibrationSamples | None, unet: Any) -> float | None:
     """The mean diffusion loss; None where the samples are noise, of which it says nothing."""
-    if calibration is None or calibration.origin == "noise":
+    if drawn is None or drawn.origin == "noise":
         return None
     losses = [
-        float(calibration.loss(unet, batch, calibration.steps(number)))
-        for number, batch in enumerate(calibration.batches)
+        float(drawn.loss(unet, batch, drawn.steps(number)))
+        for number, batch in enumerate(drawn.batches)
     ]
     return sum(losses) / len(losses)
 
 
 def _predictions(
-    calibration: CalibrationSamples | None, unets: dict[str, Any], after: Model
+    drawn: CalibrationSamples | None, unets: dict[str, Any], after: Model
 ) -> dict[str, Any]:
     stats = None if after.plan is None else after.plan.stats
     change = None
-    if calibration is not None:
-        change = calibration.distance(unets["after"], calibration.outputs(unets["before"]))
+    if drawn is not None:
+        change = drawn.distance(unets["after"], drawn.outputs(unets["before"]))
     return {
         "output_change": change,
         "predicted_loss": None if stats is None else stats.predicted_loss,
-        "samples": None
-        if calibration is None
-        else sum(len(batch) for batch in calibration.batches),
-        "samples_origin": None if calibration is None else calibration.origin,
+        "samples": None if drawn is None else sum(len(batch) for batch in drawn.batches),
+        "samples_origin": None if drawn is None else drawn.origin,
         "plan": None if stats is None else stats.to_json(),
         "dropped": [] if after.plan is None else sorted(after.plan.dropped),
         "kind": "checkpoint" if isinstance(after, Checkpoint) else "unet",
@@ -137,7 +135,7 @@ def _predictions(
 
 
 def table(facts: dict[str, Any]) -> list[str]:
-    """The facts as lines of text."""
+    """Lay the facts out as lines of text."""
     rows = (
         ("parameters", "parameters", 1e6, "M"),
         ("macs", "MACs", 1e6, "M"),

@@ -1,22 +1,13 @@
-"""What `edgeswap prune` is asked for."""
+"""Settings of pruning and of the training after it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from edgeswap_compress._checks import (
-    BATCH,
-    LEARNING_RATE,
-    MINUTES,
-    OPTIMIZERS,
-    SAMPLES,
-    check_choice,
-    check_ranges,
-    check_samples,
-)
+from edgeswap_compress._checks import WEIGHT, check_ranges, check_seed
 from edgeswap_compress._pruning_errors import PruningError
-from edgeswap_compress.fit.dtype import AUTO, check_dtype
+from edgeswap_compress.fit.config import FittedConfig, IdentityLossConfig
 
 Importance = Literal["magnitude", "random", "taylor", "diff-pruning"]
 IMPORTANCE_NAMES: Final[tuple[str, ...]] = get_args(Importance)
@@ -28,18 +19,20 @@ Mode = Literal["width", "depth", "both"]
 Allocation = Literal["share", "uniform", "global", "best"]
 
 BEST: Final[dict[str, str]] = {"importance": "taylor", "mode": "both", "allocation": "best"}
-"""How `edgeswap prune` chooses where nothing else is said and plans can be judged on samples: what
-benchmarks/studies/pruning.py finds best on the default teacher."""
+"""Default pruning settings of `edgeswap prune` where plans can be compared on samples.
+
+benchmarks/studies/pruning.py finds them best on the default teacher.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneConfig:
-    """What to prune to, and how to choose. Exactly one of the ratios is given.
+    """What to prune to, and how to choose what goes; exactly one of the ratios is given.
 
     The defaults are the choice that needs no samples; `best` is the one that was measured to
     be best.
 
-    Args:
+    Attributes:
         macs_ratio: in (0, 1), the U-Net's multiply-accumulates after / before; met within 5 %.
         params_ratio: likewise of parameters.
         latency_ratio: likewise of latency on ONNX Runtime's CPU, as measured.
@@ -53,11 +46,11 @@ class PruneConfig:
             functions of the channel (see `resample`), where otherwise the best ones are kept.
         round_to: widths become multiples of it, at least 1; hardware likes 8, 16 or 32.
         protect: patterns of modules that stay as they are, see `protected_layers`.
-        samples: that plans are judged on, and importances that measure a loss. None for 64 of a
+        samples: that plans are compared on, and importances that measure a loss. None for 64 of a
             dataset, or 8 of noise for a bare U-Net; 0 for none at all.
         rounds: prune in so many steps, each of the same factor, with recovery between them where
             `RecoverConfig` says so.
-        seed: for everything that draws numbers.
+        seed: of everything that draws numbers while a plan is made.
 
     Where there are several plans to choose from, the one that changes the outputs least wins.
     """
@@ -97,7 +90,6 @@ class PruneConfig:
         for name, least, most in (
             ("samples", 0, 1 << 20),
             ("rounds", 1, 100),
-            ("seed", 0, (1 << 63) - 1),
             ("round_to", 1, 1 << 14),
         ):
             found = getattr(self, name)
@@ -105,6 +97,7 @@ class PruneConfig:
                 raise PruningError(f"{name} must be at least {least}, found {found}")
             if found is not None and found > most:
                 raise PruningError(f"{name} must be at most {most}, found {found}")
+        check_seed(self.seed)
         if self.resample and self.rounds > 1:
             raise PruningError(
                 f"resampling needs all of the original weights, so it cannot go in {self.rounds} "
@@ -113,7 +106,7 @@ class PruneConfig:
 
     @classmethod
     def best(cls, **settings: Any) -> PruneConfig:
-        """A config with `BEST`, where nothing else is said; its plans are judged on samples."""
+        """Make a config whose defaults are `BEST`; its plans are compared on samples."""
         return cls(**{**BEST, **settings})
 
     @property
@@ -130,7 +123,7 @@ class PruneConfig:
         return next(ratio for ratio in found if ratio is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that are given, for a history."""
+        """Give the fields that are not None, for a history."""
         found = asdict(self)
         found["protect"] = list(self.protect)
         return {name: value for name, value in found.items() if value is not None}
@@ -142,47 +135,48 @@ class PruneConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecoverConfig:
-    """Training after pruning: the teacher's outputs and block outputs, and the exact truth.
+class RecoverLosses:
+    """Weights of the loss terms of the recovery; 0 leaves a term out.
+
+    Attributes:
+        truth_weight: of the diffusion loss against the truth.
+        output_weight: of the distance to the unpruned U-Net's prediction.
+        feature_weight: of the distance to the unpruned U-Net's block outputs.
+        identity: the latent-space identity loss.
+    """
+
+    truth_weight: float = 1.0
+    output_weight: float = 1.0
+    feature_weight: float = 1.0
+    identity: IdentityLossConfig = field(default_factory=IdentityLossConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, truth_weight=WEIGHT, output_weight=WEIGHT, feature_weight=WEIGHT)
+        if self.truth_weight + self.output_weight <= 0:
+            raise PruningError("recovery needs a truth_weight or an output_weight above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverConfig(FittedConfig):
+    """Training after pruning: imitate the unpruned U-Net, and learn from the exact truth.
 
     The sum of three losses as in BK-SDM (2305.15798, section 3.3), and the identity loss that the
     teacher was trained with.
 
-    Args:
-        minutes: of fitting in all rounds together; fixed as a number of steps when a round begins.
-        samples: instead of minutes: training samples in each round.
-        truth_weight: of the diffusion loss against the truth.
-        output_weight: of the distance to the teacher's prediction.
-        feature_weight: of the distance to the teacher's block outputs.
-        identity_weight: of the latent-space identity loss.
-        batch_size, learning_rate, optimizer: of the fitting.
-        dtype: of the computation, one of `DTYPES`; a continued run may take another.
+    Attributes:
+        budget: of the fitting: minutes of all rounds together, fixed as a number of steps when a
+            round begins, or samples of each round.
+        fit: optimizer, batch size, dtype and seed.
+        losses: weights of the loss terms.
     """
 
-    minutes: float = 10.0
-    samples: int | None = None
-    truth_weight: float = 1.0
-    output_weight: float = 1.0
-    feature_weight: float = 1.0
-    identity_weight: float = 0.5
-    batch_size: int = 32
-    learning_rate: float = 5e-4
-    optimizer: str = "adamw"
-    dtype: str = AUTO
+    losses: RecoverLosses = field(default_factory=RecoverLosses)
 
     def __post_init__(self) -> None:
-        check_ranges(
-            self, minutes=MINUTES, samples=SAMPLES, batch_size=BATCH, learning_rate=LEARNING_RATE
-        )
-        check_samples(self.samples, self.batch_size)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        for name in ("truth_weight", "output_weight", "feature_weight", "identity_weight"):
-            if not getattr(self, name) >= 0:
-                raise PruningError(f"{name} must be at least 0, found {getattr(self, name):g}")
-        if self.truth_weight + self.output_weight <= 0:
-            raise PruningError("recovery needs a truth_weight or an output_weight above 0")
-        check_dtype(self.dtype)
+        FittedConfig.__post_init__(self)
+        if self.budget.patience:
+            raise PruningError("recovery has no patience: expected 0, leave it out of the budget")
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that are given, for a history."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Give the fields, for a history."""
+        return asdict(self)

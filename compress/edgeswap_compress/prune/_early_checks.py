@@ -1,8 +1,7 @@
-"""Refuse before torch is loaded: what options, folders and files alone can tell."""
+"""Check options, folders and files before torch is loaded."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from edgeswap_compress._pruning_errors import (
     AlreadyPruned,
-    BadFolder,
+    BadUNetFolder,
     HasCompanion,
     PruningError,
     UnsupportedModel,
@@ -29,17 +28,18 @@ from edgeswap_compress.diffusers_folder.weight_files import weight_files
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.prune._config import NEED_SAMPLES, PruneConfig, RecoverConfig
 from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.strict_json import JsonError, read_json_object
 
 TOP = ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out")
 """Parts of every U-Net; a pattern that protects them all leaves nothing to prune."""
 
 
 def check_folders(checkpoint: Path, out: Path) -> None:
-    """Raises unless a U-Net that has not been pruned can be read, and its copy written.
+    """Check that an unpruned U-Net can be read, and that its pruned copy can be written.
 
     Raises:
         OutputExists: `out` is taken.
-        BadFolder, UnsupportedModel, InvalidCheckpoint: there is no U-Net as its config says.
+        BadUNetFolder, UnsupportedModel, InvalidCheckpoint: there is no U-Net as its config says.
         HasCompanion: something beside the U-Net would be lost.
         AlreadyPruned: it has a plan.
         PruningError: the disk is too small.
@@ -65,7 +65,9 @@ def _check_disk(files: list[Path], out: Path) -> None:
     """A pruned U-Net takes no more than the whole one."""
     parent = next(folder for folder in out.absolute().parents if folder.exists())
     if not parent.is_dir():
-        raise BadFolder(parent, "is a file, so no folder can be made in it", "name another output")
+        raise BadUNetFolder(
+            parent, "is a file, so no folder can be made in it", "name another output"
+        )
     needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(parent).free
     if needed > free:
         raise PruningError(
@@ -83,13 +85,15 @@ def check_config(
     held_out: Path | None,
     table: Path | None,
 ) -> None:
-    """Raises where a config asks for what these files cannot give.
+    """Check that the files named can give what a config asks for.
 
     Args:
-        config, recover: what is asked for.
-        checkpoint: that `check_folders` has seen.
-        data, held_out: datasets that were named.
-        table: of latencies, that was named.
+        config: of the pruning.
+        recover: of the training after it, or None.
+        checkpoint: folder that `check_folders` has checked.
+        data: dataset to compare plans on and to learn from, or None.
+        held_out: dataset for the figures, or None.
+        table: file of block latencies, or None.
 
     Raises:
         PruningError: samples, data or modules are missing, or a bare U-Net shall learn.
@@ -123,7 +127,7 @@ def check_config(
     if needs and data is None and config.samples != 0 and side != _packaged_side():
         raise PruningError(
             f"--importance {config.importance}, --mode {config.mode} and --allocation "
-            f"{config.allocation} judge plans on "
+            f"{config.allocation} compare plans on "
             "samples, and no packaged ones have the checkpoint's size: name a rendered "
             "dataset with --data, or use --importance magnitude --mode width --allocation share"
         )
@@ -138,32 +142,33 @@ def _check_bare(checkpoint: Path, recover: RecoverConfig | None, data: Path | No
     if data is not None:
         raise PruningError(
             f"{checkpoint} holds a bare U-Net, which does not say how pictures become its inputs: "
-            "expected a swap checkpoint with --data; leave --data out, and it is probed with noise"
+            "expected a swap checkpoint with --data; leave --data out, and noise is taken"
         )
 
 
 def _check_table(path: Path) -> None:
     """The shape alone; whether it is of this U-Net shows later."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        good = isinstance(data, dict) and isinstance(data.get("blocks"), dict)
-    except (OSError, ValueError, RecursionError):
+        good = isinstance(read_json_object(path).get("blocks"), dict)
+    except (OSError, JsonError):
         good = False
     if not good:
         raise PruningError(f"{path} is no table of latencies: remove it, and it is measured anew")
 
 
 def is_swap(checkpoint: Path) -> bool:
-    """Whether a folder is a swap checkpoint rather than a bare U-Net."""
+    """Tell whether a folder is a swap checkpoint rather than a bare U-Net."""
     return (checkpoint / "swap.json").exists()
 
 
 def _resolution(checkpoint: Path) -> Any:
-    """Side of a swap checkpoint's crops; None where its swap.json does not say, which is told
-    when the checkpoint is loaded."""
+    """Side of a swap checkpoint's crops; None where its swap.json is damaged.
+
+    Loading the checkpoint then says what is wrong.
+    """
     try:
-        return json.loads((checkpoint / "swap.json").read_text(encoding="utf-8"))["resolution_px"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return read_json_object(checkpoint / "swap.json").get("resolution_px")
+    except (OSError, JsonError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""Layers that a plan must leave as they are, named by patterns."""
+"""Find the layers that a plan must leave as they are, by patterns of names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeswap_compress._pruning_errors import PruningError
 
 
 def protected_layers(unet: nn.Module, patterns: Iterable[str]) -> frozenset[str]:
-    """The modules that patterns name, with everything inside them.
+    """Find the modules that patterns name, with everything inside them.
 
     A protected layer is neither cut, on either axis, nor dropped: its weights stay bit for bit.
 

@@ -19,7 +19,6 @@ from edgeswap_compress.evaluate._models import Sampling
 from edgeswap_compress.fit import dtype as module
 from edgeswap_compress.fit.config import FitOptions
 from edgeswap_compress.fit.dtype import Probed, dtype_line, note_dtype, probe, resolve_dtype
-from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.train.config import TeacherConfig
 
 
@@ -135,7 +134,6 @@ def test_a_run_notes_what_it_goes_on_in(tmp_path: Path, caplog: pytest.LogCaptur
 CONFIGS: list[Any] = [
     FitOptions,
     Sampling,
-    RecoverConfig,
     lambda **more: TeacherConfig(autoencoder=None, identity=None, denoiser=None, **more),  # type: ignore[arg-type]
 ]
 

@@ -37,15 +37,15 @@ json.dump({"answers": answers, "most": most, "torch": "torch" in sys.modules}, s
 
 TEACHER = str(default_checkpoint("teacher"))
 OPTIONS: dict[str, tuple[list[str], str]] = {
-    "mode": (["--mode", "sideways"], "by 'sideways': expected one of width, depth, both"),
+    "mode": (["--mode", "sideways"], "mode 'sideways': expected one of width, depth, both"),
     "importance": (["--importance", "luck"], "there is no importance 'luck': expected one of"),
     "ratio": (["--recover-minutes", "nan"], "minutes nan: expected"),
     "rate": (["--recover-minutes", "1", "--learning-rate", "nan"], "learning_rate nan: expected"),
     "batch": (["--recover-samples", "8", "--batch-size", "0"], "batch_size 0: expected"),
     "few": (["--recover-samples", "8"], "8 samples make no batch"),
-    "threads": (["--threads", "100000"], "--threads must lie between 1 and 1024, found 100000"),
-    "stop": (["--recover-minutes", "1", "--stop-after", "-1"], "--stop-after must be above 0"),
-    "seed": (["--seed", "-1"], "seed must be at least 0, found -1"),
+    "threads": (["--threads", "100000"], "--threads 100000: expected 1 to 256"),
+    "stop": (["--recover-minutes", "1", "--stop-after", "-1"], "--stop-after -1.0: expected 0 to"),
+    "seed": (["--seed", "-1"], "seed -1: expected 0 to 4294967295"),
     "protect": (["--protect", "*"], "'*' protects the whole U-Net, so nothing is left to prune"),
     "data": (["--data", "."], ". is no dataset: expected a folder with manifest.json"),
     "held out": (["--recover-minutes", "1", "--data", str(calibration_dataset()),
@@ -85,8 +85,9 @@ def folders(home: Path) -> dict[str, tuple[list[str], str]]:
     (home / bare / "diffusion_pytorch_model.safetensors").write_bytes(b"")
     data = str(calibration_dataset())
     return {
-        "missing": (["no", *half], "no: there is no such folder"),
-        "empty": (["empty", *half], "empty: there is no config.json in it or in its unet/"),
+        "missing": (["no", *half], "no is no checkpoint and no diffusers U-Net: expected a folder "
+                    "with config.json or unet/config.json, found nothing; make one with edgeswap"),
+        "empty": (["empty", *half], "found an empty folder; make one with"),
         "no object": (["list", *half], "expected a JSON object, found list"),
         "another kind": ([unet("kind", _class_name="VQModel"), *half], "describes a VQModel"),
         "a bad value": ([unet("value", norm_eps="1e-5"), *half], "norm_eps is '1e-5', expected a"),
@@ -136,7 +137,7 @@ def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_known_without_torch_are_the_right_ones() -> None:
-    from edgeswap_compress.plan.meta_copy import SUPPORTED_BLOCKS as OF_TWIN
+    from edgeswap_compress.plan.meta_copy import SUPPORTED_BLOCKS as OF_META_COPY
 
     assert set(IMPORTANCE_NAMES) == set(IMPORTANCES) and set(IMPORTANCES) > NEED_SAMPLES
-    assert SUPPORTED_BLOCKS is OF_TWIN
+    assert SUPPORTED_BLOCKS is OF_META_COPY

@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from edgeswap_compress._macs import count_macs
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.folder import write_unet_folder
 from edgeswap_compress.prune._calibration import CalibrationSamples
-from edgeswap_compress.prune._calibration_samples import noise_calibration
+from edgeswap_compress.prune._calibration_samples import noise_samples
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
@@ -27,7 +28,6 @@ from edgeswap_compress.prune.search.importance import IMPORTANCES
 from edgeswap_compress.prune.search.replay import pruned_copy
 from edgeswap_compress.prune.structure._families import FAMILIES, tiny_unet
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
-from edgeswap_compress.prune.structure.inputs import example_inputs
 
 TOKENS = 5
 RATIOS = (0.3, 0.6)
@@ -129,8 +129,8 @@ def structure(family: str) -> PrunableStructure:
 
 
 @cache
-def calibration_of(family: str) -> CalibrationSamples:
-    return noise_calibration(original(family).config, tokens=TOKENS, samples=4, seed=0)
+def samples_of(family: str) -> CalibrationSamples:
+    return noise_samples(original(family).config, tokens=TOKENS, samples=4, seed=0)
 
 
 def inputs_of(family: str) -> dict[str, Any]:
@@ -141,9 +141,9 @@ def inputs_of(family: str) -> dict[str, Any]:
 
 def make(case: Case, root: Path) -> Made:
     """Prune, run and save a case's U-Net, and the inputs beside it."""
-    plan_inputs = PlanInputs(tokens=TOKENS, calibration=calibration_of(case.family))
+    plan_inputs = PlanInputs(tokens=TOKENS, samples=samples_of(case.family))
     plan = build_plan(
-        original(case.family), case.config, structure(case.family), plan_inputs=plan_inputs
+        original(case.family), case.config, structure(case.family), inputs=plan_inputs
     )
     unet, inputs = pruned_copy(original(case.family), plan), inputs_of(case.family)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Modules as ONNX Runtime sessions on the CPU, for `_latency` to time."""
+"""Open modules as ONNX Runtime sessions on the CPU, to time them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class _OfTensors(nn.Module):
         self._args, self._kwargs = args, kwargs
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        """Positional tensors in the order of `tensors_of`."""
+        """Evaluate on positional tensors, in the order of `tensors_of`."""
         given = iter(tensors)
         args, kwargs = _replaced((tuple(self._args), dict(self._kwargs)), given)
         return _first_tensor(self.module(*args, **kwargs))
 
 
 def tensors_of(nested: Any) -> list[Tensor]:
-    """The tensors in nested tuples, lists and dicts, in order."""
+    """List the tensors in nested tuples, lists and dicts, in order."""
     if isinstance(nested, Tensor):
         return [nested]
     if isinstance(nested, Mapping):
@@ -65,14 +65,15 @@ def _first_tensor(output: Any) -> Tensor:
 def write_onnx(
     module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], path: Path
 ) -> None:
-    """Writes a module as ONNX with float32 weights, inputs called "input_0", "input_1", ...
+    """Write a module as ONNX with float32 weights, inputs called "input_0", "input_1", ...
 
     Through TorchScript, which takes a tenth of the time of `torch.export`; a bundle's graphs are
     written by `edgeswap export`, with the same operators where the time goes.
 
     Args:
         module: on the CPU, float32, in evaluation mode.
-        args, kwargs: of its forward; the tensors among them become inputs.
+        args: positional arguments of its forward; the tensors among them become inputs.
+        kwargs: keyword arguments, likewise.
         path: of the file; weights of more than 2 GB are written beside it.
     """
     tensors = tensors_of((tuple(args), dict(kwargs)))
@@ -99,10 +100,12 @@ def open_session(
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
 ) -> Session:
-    """A module on ONNX Runtime's CPU provider, on as many threads as torch uses.
+    """Open a module on ONNX Runtime's CPU provider, with as many threads as torch uses.
 
     Args:
-        module, args, kwargs: as for `write_onnx`; what it will be evaluated on.
+        module: as for `write_onnx`.
+        args: positional arguments that it will be evaluated on.
+        kwargs: keyword arguments that it will be evaluated on.
 
     Returns:
         A function that evaluates the module once and returns its output.

@@ -1,8 +1,7 @@
-"""A table of block latencies on ONNX Runtime's CPU, from which a search predicts whole U-Nets."""
+"""Measure a table of block latencies on ONNX Runtime's CPU, and predict U-Nets from it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -23,10 +22,12 @@ from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.prune.latency.sessions import Session, open_session, tensors_of
 from edgeswap_compress.prune.latency.timing import interleaved_medians_ms
+from edgeswap_compress.prune.search.width_plan import plan_from_kept
 from edgeswap_compress.prune.search.widths import Cost
-from edgeswap_compress.prune.structure.analysis import PrunableStructure, plan_from_kept
+from edgeswap_compress.prune.structure.analysis import PrunableStructure
 from edgeswap_compress.prune.structure.costs import CostModel, Integers
 from edgeswap_runtime.files import write_json
+from edgeswap_runtime.strict_json import read_json_object
 
 LEVELS = (1.0, 0.75, 0.5, 0.25)
 """Widths, as shares of the original ones, at which every block is timed."""
@@ -39,9 +40,9 @@ Timer = Callable[[Mapping[Any, Session]], Mapping[Any, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyTable:
-    """What each block of a U-Net takes at some widths.
+    """Latency of each block of a U-Net at some widths.
 
-    Args:
+    Attributes:
         blocks: name -> (MACs, ms) at falling widths; a block that is dropped takes nothing.
         whole_ms: latency of the whole U-Net in its original shape.
     """
@@ -50,7 +51,7 @@ class LatencyTable:
     whole_ms: float
 
     def cost(self, costs: CostModel) -> Cost:
-        """Predicted latency in ms as a function of the widths of a cost model's sets.
+        """Give the predicted latency in ms as a function of the widths of a cost model's groups.
 
         A block's latency is read off between its measured points by its MACs. What the whole took
         beyond the sum of its blocks, or short of it, is scaled with the blocks.
@@ -76,14 +77,14 @@ class LatencyTable:
             layer = layer.rpartition(".")[0]
         return layer
 
-    def check(self, known: PrunableStructure) -> None:
-        """Raises unless the table is of a structure's U-Net.
+    def check(self, structure: PrunableStructure) -> None:
+        """Check that the table is of a structure's U-Net.
 
         Raises:
             PruningError: a block is missing, or its MACs are others.
         """
-        widths = known.costs.sizes
-        for name, macs in _macs(known.costs, block_names(known.meta), widths).items():
+        widths = structure.costs.sizes
+        for name, macs in _macs(structure.costs, block_names(structure.meta_copy), widths).items():
             stated = self.blocks[name][0][0] if name in self.blocks else 0
             if stated != macs:
                 raise PruningError(
@@ -103,7 +104,7 @@ class LatencyTable:
             PruningError: the file is not such a table.
         """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = read_json_object(path)
             blocks = {
                 str(name): tuple((int(macs), float(ms)) for macs, ms in points)
                 for name, points in data["blocks"].items()
@@ -124,7 +125,7 @@ def _curve(points: tuple[tuple[int, float], ...]) -> tuple[NDArray[Any], NDArray
 
 
 def block_names(unet: nn.Module) -> tuple[str, ...]:
-    """The parts of a U-Net that are timed: resnets, attention, resamplers, the first and last."""
+    """List the parts of a U-Net that are timed: resnets, attention, resamplers, first and last."""
     names: list[str] = []
     for name, module in unet.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in names)
@@ -135,7 +136,7 @@ def block_names(unet: nn.Module) -> tuple[str, ...]:
 
 def measure_latencies(
     unet: Any,
-    known: PrunableStructure,
+    structure: PrunableStructure,
     inputs: Mapping[str, Any],
     *,
     runs: int = 15,
@@ -145,21 +146,23 @@ def measure_latencies(
 
     Args:
         unet: in its original shape, float32; not changed.
-        known: `analyze(unet)`, nothing dropped.
+        structure: `analyze(unet)`, nothing dropped.
         inputs: keyword arguments of one evaluation, on the CPU; they fix size and batch.
         runs: timed evaluations of each block, in turns.
         timer: replaces the measuring, for tests.
     """
-    counted = _macs(known.costs, block_names(known.meta), known.costs.sizes)
+    counted = _macs(structure.costs, block_names(structure.meta_copy), structure.costs.sizes)
     # what has no MACs (resampling without a convolution) is shared out among the other blocks
     names = tuple(name for name, macs in counted.items() if macs > 0)
     sessions: dict[Any, Session] = {"": open_session(unet, kwargs=dict(inputs))}
     points: dict[str, list[tuple[int, Any]]] = {name: [] for name in names}
     for level in LEVELS:
-        kept = {chosen.name: range(_width(chosen, level)) for chosen in known.sets}
-        widths = [len(kept[chosen.name]) for chosen in known.sets]
-        small = apply_plan(deepcopy(unet), plan_from_kept(known.meta, known.sets, kept)).eval()
-        macs = _macs(known.costs, names, np.array(widths, dtype=np.int64))
+        kept = {group.name: range(_width(group, level)) for group in structure.groups}
+        widths = [len(kept[group.name]) for group in structure.groups]
+        small = apply_plan(
+            deepcopy(unet), plan_from_kept(structure.meta_copy, structure.groups, kept)
+        ).eval()
+        macs = _macs(structure.costs, names, np.array(widths, dtype=np.int64))
         for name, (args, kwargs) in _calls(small, names, inputs).items():
             module = small.get_submodule(name)
             key = _signature(module, args, kwargs)
@@ -176,9 +179,9 @@ def measure_latencies(
     )
 
 
-def _width(chosen: Any, level: float) -> int:
-    widths = chosen.widths(round_to=1, keep_groups=True)
-    return int(min(widths, key=lambda width: abs(width - level * chosen.size)))
+def _width(group: Any, level: float) -> int:
+    widths = group.widths(round_to=1, keep_groups=True)
+    return int(min(widths, key=lambda width: abs(width - level * group.size)))
 
 
 def _macs(costs: CostModel, names: tuple[str, ...], widths: Integers) -> dict[str, int]:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from edgeswap_compress._pruning_errors import TooNoisy, UnreachableTarget
+from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.latency.sessions import open_session
-from edgeswap_compress.prune.latency.timing import fast_ms, in_turns_ms
+from edgeswap_compress.prune.latency.timing import fast_ms
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.search.widths import TOLERANCE
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
-from edgeswap_compress.prune.structure.inputs import example_inputs
+from edgeswap_runtime.timing import interleave
 
 TRIES = 6
 _CLOSE = 0.015  # of the asked ratio: no further try
@@ -31,7 +32,7 @@ MOST_SEARCH_S = 180.0  # of making and timing all plans: no further try is begun
 class MeasuredRatio:
     """A latency after / before, and how well it is known.
 
-    Args:
+    Attributes:
         ratio: after / before.
         noise: how far apart the ratios of every other round are, relative: 0 on a still machine.
         rounds: that were timed.
@@ -42,8 +43,8 @@ class MeasuredRatio:
     rounds: int = RUNS
 
     @classmethod
-    def of(cls, before_ms: list[float], after_ms: list[float]) -> MeasuredRatio:
-        """From times taken in turns, two rounds at least."""
+    def of(cls, before_ms: Sequence[float], after_ms: Sequence[float]) -> MeasuredRatio:
+        """Compare times taken in turns, two rounds at least; milliseconds."""
         even, odd = (fast_ms(after_ms[i::2]) / fast_ms(before_ms[i::2]) for i in (0, 1))
         return cls(
             ratio=fast_ms(after_ms) / fast_ms(before_ms),
@@ -57,7 +58,7 @@ RatioTimer = Callable[[Any, Any], MeasuredRatio]
 
 
 def seeded_inputs(unet: Any, tokens: int) -> dict[str, Any]:
-    """Keyword arguments of one evaluation on the CPU, the same every time."""
+    """Draw the keyword arguments of one evaluation on the CPU, the same every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return example_inputs(unet.config, tokens=tokens, device="cpu")
@@ -68,27 +69,33 @@ def latency_ratio(whole: Any, pruned: Any, *, tokens: int, runs: int = RUNS) -> 
 
     Tenth percentiles, because other work on the machine interrupts long evaluations more often
     than short ones; where nothing does, they are as far apart as the medians.
+
+    Args:
+        whole: the U-Net before pruning, float32, on the CPU.
+        pruned: the U-Net after pruning, likewise.
+        tokens: length of the cross-attention sequence.
+        runs: timed evaluations of each, at most.
     """
     inputs = seeded_inputs(whole, tokens)
     sessions = {
         name: open_session(unet, kwargs=inputs)
         for name, unet in (("before", whole), ("after", pruned))
     }
-    times_ms = in_turns_ms(sessions, runs=runs, most_s=MOST_S)
-    return MeasuredRatio.of(times_ms["before"], times_ms["after"])
+    times_ms = interleave(sessions, runs, most_s=MOST_S)
+    return MeasuredRatio.of(times_ms["before"].tolist(), times_ms["after"].tolist())
 
 
 def build_measured_plan(
     unet: Any,
     config: PruneConfig,
-    known: PrunableStructure,
+    structure: PrunableStructure,
     *,
-    plan_inputs: PlanInputs,
+    inputs: PlanInputs,
     earlier: Earlier | None = None,
     timer: RatioTimer | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PruningPlan:
-    """A plan for a latency ratio whose U-Net was exported and timed, and met it.
+    """Make a plan for a latency ratio, and time its U-Net until it meets the ratio.
 
     The table adds up blocks that were timed alone, which is a few hundredths off the whole. So the
     proposed U-Net is timed beside the original, and the table is asked for a ratio corrected by
@@ -96,8 +103,11 @@ def build_measured_plan(
     that won at first.
 
     Args:
-        unet, config, plan_inputs, earlier: as for `build_plan`.
-        known: of the U-Net in its original shape.
+        unet: as for `build_plan`.
+        config: as for `build_plan`; with a `latency_ratio`.
+        structure: of the U-Net in its original shape.
+        inputs: as for `build_plan`; with a table of latencies.
+        earlier: as for `build_plan`.
         timer: replaces the measuring, for tests.
         clock: seconds; replaces the machine's, for tests.
 
@@ -109,38 +119,41 @@ def build_measured_plan(
         TooNoisy: the nearest was measured on a machine too busy to tell.
     """
     whole = unet if earlier is None else earlier.original
-    measure = timer or (lambda a, b: latency_ratio(a, b, tokens=plan_inputs.tokens))
+    measure = timer or (lambda a, b: latency_ratio(a, b, tokens=inputs.tokens))
     wanted = asked = config.ratio
     tried: list[tuple[MeasuredRatio, PruningPlan]] = []
     begun = clock()
-    for _ in range(TRIES):
-        if tried and clock() - begun > MOST_SEARCH_S:
-            break
+    while len(tried) < TRIES and not (tried and clock() - begun > MOST_SEARCH_S):
+        step = replace(config, latency_ratio=asked)
         try:
-            plan = build_plan(
-                unet,
-                replace(config, latency_ratio=asked),
-                known,
-                plan_inputs=plan_inputs,
-                earlier=earlier,
-            )
+            plan = build_plan(unet, step, structure, inputs=inputs, earlier=earlier)
         except UnreachableTarget:
             if not tried:
                 raise
             break
         found = measure(whole, pruned_copy(unet, plan, earlier))
-        if plan.stats is not None:
-            stats = replace(plan.stats, latency_ratio=found.ratio, latency_noise=found.noise)
-            plan = replace(plan, stats=stats)
-        tried.append((found, plan))
+        tried.append((found, _noted(plan, found)))
         if abs(found.ratio / wanted - 1) <= max(_CLOSE, found.noise):
             break  # no further try could be told from this one
         asked = min(0.99, max(0.01, asked * wanted / found.ratio))
         if earlier is None:  # its depth and allocation have won; only widths are corrected
-            known = analyze(
-                unet, tokens=plan_inputs.tokens, dropped=plan.dropped, protect=config.protect
+            structure = analyze(
+                unet, tokens=inputs.tokens, dropped=plan.dropped, protect=config.protect
             )
         config = _settled(config, plan)
+    return _nearest(tried, wanted)
+
+
+def _noted(plan: PruningPlan, found: MeasuredRatio) -> PruningPlan:
+    """The plan, with what was measured in its stats."""
+    if plan.stats is None:
+        return plan
+    stats = replace(plan.stats, latency_ratio=found.ratio, latency_noise=found.noise)
+    return replace(plan, stats=stats)
+
+
+def _nearest(tried: Sequence[tuple[MeasuredRatio, PruningPlan]], wanted: float) -> PruningPlan:
+    """The plan nearest to the wanted ratio, where it is near enough and well enough known."""
     found, plan = min(tried, key=lambda entry: abs(entry[0].ratio - wanted))
     if found.noise > TOLERANCE:
         raise TooNoisy(wanted, found.ratio, noise=found.noise, rounds=found.rounds)

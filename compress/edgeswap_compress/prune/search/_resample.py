@@ -29,7 +29,7 @@ def resample(unet: Any, plan: PruningPlan) -> None:
     Args:
         unet: in its original shape, with weights; changed in place. Applying the plan afterwards
             leaves the resampled channels alone.
-        plan: `stats.resampled` names the sets.
+        plan: `stats.resampled` names the groups.
     """
     names = () if plan.stats is None else plan.stats.resampled or ()
     for name in names:
@@ -63,7 +63,7 @@ def _resample_feed_forward(unet: Any, name: str, plan: PruningPlan) -> None:
 
 def _kept(axis: Axis | None) -> tuple[int, ...]:
     if axis is None:
-        raise ValueError("a resampled set is not cut")
+        raise ValueError("a resampled group is not cut")
     return axis.kept
 
 

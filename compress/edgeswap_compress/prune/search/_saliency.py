@@ -21,26 +21,26 @@ Along: TypeAlias = dict[tuple[str, AxisName], Tensor]
 
 def grouped(
     along: Mapping[tuple[str, AxisName], Tensor],
-    sets: Sequence[ChannelGroup],
+    groups: Sequence[ChannelGroup],
     pruned: PruningPlan | None = None,
 ) -> dict[str, Tensor]:
-    """Set name -> (rows, size) the sum over every member of the set.
+    """Group name -> (rows, size) the sum over every member of the group.
 
     Args:
         along: of the axes that count; a member that is absent adds nothing.
-        sets: of the original U-Net.
+        groups: of the original U-Net.
         pruned: what the layers have lost already; lost channels get 0.
     """
     totals = {}
-    for chosen in sets:
+    for group in groups:
         parts = []
-        for member in chosen.members:
+        for member in group.members:
             values = along.get((member.layer, member.axis))
             if values is None:
                 continue
             whole = _spread(values, member.layer, member.axis, pruned)
-            parts += [whole[:, start : start + chosen.size] for start in member.offsets]
-        totals[chosen.name] = torch.stack(parts).sum(0)
+            parts += [whole[:, start : start + group.size] for start in member.offsets]
+        totals[group.name] = torch.stack(parts).sum(0)
     return totals
 
 
@@ -57,9 +57,9 @@ def _spread(values: Tensor, layer: str, axis: AxisName, pruned: PruningPlan | No
 
 def first_order(
     unet: nn.Module,
-    sets: Sequence[ChannelGroup],
+    groups: Sequence[ChannelGroup],
     tasks: Sequence[tuple[CalibrationBatch, Tensor]],
-    calibration: CalibrationSamples,
+    samples: CalibrationSamples,
 ) -> Along:
     """Σ w ∂L/∂w at each index of every member axis, (1, length).
 
@@ -67,17 +67,19 @@ def first_order(
 
     Args:
         unet: float32; its gradients are gone afterwards.
+        groups: of the original U-Net.
         tasks: batches and their timesteps; the gradients of all losses are summed first.
+        samples: that the batches are of.
     """
     unet.zero_grad(set_to_none=True)
     needed = [parameter.requires_grad for parameter in unet.parameters()]
     unet.requires_grad_(True)
     with torch.enable_grad():
         for batch, steps in tasks:
-            calibration.loss(unet, batch, steps).backward()
+            samples.loss(unet, batch, steps).backward()
     changes: Along = {}
     with torch.no_grad():
-        for name in {member.layer for chosen in sets for member in chosen.members}:
+        for name in {member.layer for group in groups for member in group.members}:
             changes |= _changes(name, unet.get_submodule(name))
     unet.zero_grad(set_to_none=True)
     for parameter, before in zip(unet.parameters(), needed, strict=True):
@@ -102,10 +104,10 @@ def _changes(name: str, layer: nn.Module) -> Along:
     return changes
 
 
-def squared_weights(unet: nn.Module, sets: Sequence[ChannelGroup]) -> Along:
+def squared_weights(unet: nn.Module, groups: Sequence[ChannelGroup]) -> Along:
     """Sum of squared weights at each index of every axis of every convolution and linear layer."""
     squares: Along = {}
-    for name in {member.layer for chosen in sets for member in chosen.members}:
+    for name in {member.layer for group in groups for member in group.members}:
         layer = unet.get_submodule(name)
         axes = WEIGHT_AXES[kind_of(name, layer)]
         weight = layer.weight

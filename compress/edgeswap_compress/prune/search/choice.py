@@ -1,56 +1,64 @@
-"""Making a plan: every depth and every way of comparing layers that is asked for; the best wins."""
+"""Make a plan: try the depths and allocations that are asked for, and choose the best."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from edgeswap_compress._pruning_errors import PruningError, UnreachableTarget
+from edgeswap_compress.diffusers_folder.example_inputs import DEFAULT_TOKENS
 from edgeswap_compress.plan.depth import without
 from edgeswap_compress.plan.plan import DropKind, PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._protect import protected_layers
+from edgeswap_compress.prune.search.importance import scores_of
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
+from edgeswap_compress.prune.search.width_plan import width_plan
 from edgeswap_compress.prune.search.widths import Cost, CostTarget
-from edgeswap_compress.prune.structure.analysis import (
-    PrunableStructure,
-    analyze,
-    scores_of,
-    width_plan,
-)
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
 from edgeswap_compress.prune.structure.candidates import depth_candidates, goes_with, joined
-from edgeswap_compress.prune.structure.inputs import DEFAULT_TOKENS
 
 if TYPE_CHECKING:
     from edgeswap_compress.prune._calibration import CalibrationSamples
-    from edgeswap_compress.prune.latency.table import LatencyTable
+    from edgeswap_compress.prune.structure.costs import CostModel
 
 ALLOCATIONS = ("share", "uniform", "global")
 MOST_DEPTHS = 6  # depths that "both" completes to whole plans
-FINALIZTS = 4  # plans that are judged on all samples; the others have lost on a quarter of them
+FINALISTS = 4  # plans that are compared on all samples; the others lost on a quarter of them
+
+
+class LatencyPredictor(Protocol):
+    """Predicts the latency of a U-Net from the widths of its channel groups."""
+
+    @property
+    def whole_ms(self) -> float:
+        """Latency of the U-Net in its original shape, in milliseconds."""
+
+    def cost(self, costs: CostModel, /) -> Cost:
+        """Give the predicted latency in milliseconds as a function of the groups' widths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanInputs:
-    """What a plan is made with, beside the weights.
+    """What a plan is made from, beside the weights.
 
-    Args:
+    Attributes:
         tokens: length of the cross-attention sequence, for counting MACs.
-        calibration: samples, for importances that need them and for choosing between plans.
+        samples: for importances that measure a loss, and for choosing between plans.
         latencies: needed for a latency target.
     """
 
     tokens: int = DEFAULT_TOKENS
-    calibration: CalibrationSamples | None = None
-    latencies: LatencyTable | None = None
+    samples: CalibrationSamples | None = None
+    latencies: LatencyPredictor | None = None
 
-    def goal(self, known: PrunableStructure, config: PruneConfig) -> CostTarget:
-        """The cost that a config's ratio is of, as a function of the widths of a structure's sets.
+    def cost_target(self, structure: PrunableStructure, config: PruneConfig) -> CostTarget:
+        """Give the cost that a config's ratio is of, as a function of the groups' widths.
 
         Raises:
             PruningError: a latency target without a table.
@@ -58,13 +66,13 @@ class PlanInputs:
         whole: float
         cost: Cost
         if config.target == "macs":
-            cost, whole, what = known.costs.macs, known.macs, "MACs"
+            cost, whole, what = structure.costs.macs, structure.macs, "MACs"
         elif config.target == "params":
-            cost, whole, what = known.costs.parameters, known.parameters, "parameters"
+            cost, whole, what = structure.costs.parameters, structure.parameters, "parameters"
         elif self.latencies is None:
             raise PruningError("a latency target needs a table of latencies: measure_latencies()")
         else:
-            cost, what = self.latencies.cost(known.costs), "latency"
+            cost, what = self.latencies.cost(structure.costs), "latency"
             whole = self.latencies.whole_ms
         option = f"--{config.target}-ratio"
         return CostTarget(
@@ -77,10 +85,10 @@ def build_plan(
     config: PruneConfig,
     structure: PrunableStructure | None = None,
     *,
-    plan_inputs: PlanInputs | None = None,
+    inputs: PlanInputs | None = None,
     earlier: Earlier | None = None,
 ) -> PruningPlan:
-    """The plan that reaches the config's ratio and changes the U-Net's outputs least.
+    """Make the plan that reaches the config's ratio and changes the U-Net's outputs least.
 
     Resnets, residual streams, attention heads (whole ones) and feed-forward layers become
     narrower, modules are dropped. The model's input and output, its conditioning embeddings and
@@ -92,7 +100,7 @@ def build_plan(
             of one.
         config: what to prune to; after an earlier plan its depth stays what that plan made it.
         structure: `analyze(unet)`, for making several plans.
-        plan_inputs: samples and latencies, where they are needed.
+        inputs: samples and latencies, where they are needed.
         earlier: where a pruned U-Net is pruned further.
 
     Raises:
@@ -100,62 +108,62 @@ def build_plan(
         UnreachableTarget: no aligned plan comes within 5 % of the ratio.
         PruningError: samples or latencies are needed and missing.
     """
-    plan_inputs = plan_inputs or PlanInputs()
+    inputs = inputs or PlanInputs()
     whole = unet if earlier is None else earlier.original
-    known = structure or analyze(
+    structure = structure or analyze(
         whole,
-        tokens=plan_inputs.tokens,
+        tokens=inputs.tokens,
         protect=config.protect,
         dropped=None if earlier is None else earlier.plan.dropped,
     )
     if earlier is not None:
         config = replace(config, mode="width")
-    if config.compares and plan_inputs.calibration is None:
+    if config.compares and inputs.samples is None:
         raise PruningError(
             "choosing between plans measures a loss, but there are no samples: name a rendered "
             "dataset with --data, or use --mode width and another --allocation than best"
         )
     tried = [
         entry
-        for depth in _depths(whole, config, known, plan_inputs)
-        for entry in _width_plans(unet, config, depth, plan_inputs, earlier)
+        for depth in _depths(whole, config, structure, inputs)
+        for entry in _width_plans(unet, config, depth, inputs, earlier)
     ]
     plans = [entry for entry in tried if isinstance(entry, PruningPlan)]
     if not plans:
         raise next(entry for entry in tried if isinstance(entry, UnreachableTarget))
-    if plan_inputs.calibration is None:
+    if inputs.samples is None:
         return plans[0]
-    if len(plans) > FINALIZTS:
-        plans = _ranked(unet, whole, plans, plan_inputs.calibration.few(), earlier)[:FINALIZTS]
-    return _ranked(unet, whole, plans, plan_inputs.calibration, earlier)[0]
+    if len(plans) > FINALISTS:
+        plans = _ranked(unet, whole, plans, inputs.samples.few(), earlier)[:FINALISTS]
+    return _ranked(unet, whole, plans, inputs.samples, earlier)[0]
 
 
 def _ranked(
     unet: Any,
     whole: Any,
     plans: list[PruningPlan],
-    calibration: CalibrationSamples,
+    samples: CalibrationSamples,
     earlier: Earlier | None,
 ) -> list[PruningPlan]:
     """The plans, the one that changes the outputs least first; each says how much it does."""
-    wanted = calibration.outputs(whole)
-    judged = [_judged(unet, plan, calibration, wanted, earlier) for plan in plans]
+    wanted = samples.outputs(whole)
+    judged = [_judged(unet, plan, samples, wanted, earlier) for plan in plans]
     return [plan for _, plan in sorted(judged, key=lambda entry: entry[0])]
 
 
 def _width_plans(
     unet: Any,
     config: PruneConfig,
-    known: PrunableStructure,
-    plan_inputs: PlanInputs,
+    structure: PrunableStructure,
+    inputs: PlanInputs,
     earlier: Earlier | None,
 ) -> Iterator[PruningPlan | UnreachableTarget]:
     """A plan for each allocation that is asked for, or why there is none."""
-    goal = plan_inputs.goal(known, config)
-    scores = scores_of(unet, config, known, calibration=plan_inputs.calibration, earlier=earlier)
+    target = inputs.cost_target(structure, config)
+    scores = scores_of(unet, config, structure, samples=inputs.samples, earlier=earlier)
     for allocation in ALLOCATIONS if config.allocation == "best" else (config.allocation,):
         make = partial(
-            width_plan, config, known, goal, scores, allocation=allocation, earlier=earlier
+            width_plan, config, structure, target, scores, allocation=allocation, earlier=earlier
         )
         yield _plan_or_why(make)
 
@@ -171,61 +179,61 @@ def _plan_or_why(make: Callable[[], PruningPlan]) -> PruningPlan | UnreachableTa
 def _judged(
     unet: Any,
     plan: PruningPlan,
-    calibration: CalibrationSamples,
+    samples: CalibrationSamples,
     wanted: list[Tensor],
     earlier: Earlier | None,
 ) -> tuple[float, PruningPlan]:
     """What a plan does to the outputs before any training, and the plan that says so."""
-    loss = calibration.distance(pruned_copy(unet, plan, earlier), wanted)
+    loss = samples.distance(pruned_copy(unet, plan, earlier), wanted)
     if plan.stats is None:
         return loss, plan
     return loss, replace(plan, stats=replace(plan.stats, predicted_loss=loss))
 
 
 def _depths(
-    unet: Any, config: PruneConfig, known: PrunableStructure, plan_inputs: PlanInputs
+    unet: Any, config: PruneConfig, structure: PrunableStructure, inputs: PlanInputs
 ) -> Iterator[PrunableStructure]:
     """The depths to complete to plans, none dropped first."""
-    if config.mode == "width" or plan_inputs.calibration is None:
-        yield known
+    if config.mode == "width" or inputs.samples is None:
+        yield structure
         return
     if config.mode == "both":
-        yield known
+        yield structure
     # which modules go is clear from few samples; which channels go is not
-    drops = list(_greedy(unet, config, known, plan_inputs, plan_inputs.calibration.few()))
+    drops = list(_greedy(unet, config, structure, inputs, inputs.samples.few()))
     if config.mode == "depth":
         drops = drops[-1:] or [{}]
     elif len(drops) > MOST_DEPTHS:
         places = np.linspace(0, len(drops) - 1, MOST_DEPTHS).astype(int)
         drops = [drops[place] for place in places]
     for dropped in drops:
-        yield analyze(unet, tokens=plan_inputs.tokens, dropped=dropped, protect=config.protect)
+        yield analyze(unet, tokens=inputs.tokens, dropped=dropped, protect=config.protect)
 
 
 def _greedy(
     unet: Any,
     config: PruneConfig,
-    known: PrunableStructure,
-    plan_inputs: PlanInputs,
-    calibration: CalibrationSamples,
+    structure: PrunableStructure,
+    inputs: PlanInputs,
+    samples: CalibrationSamples,
 ) -> Iterator[Mapping[str, DropKind]]:
-    """Drops of growing depth: one more candidate each, the least change for what it saves first.
+    """Drop modules one by one, the least change of the outputs for its saving first.
 
-    Candidates are measured alone. One that would overshoot the target is passed over.
+    Yields what is dropped after each. Candidates are measured alone; one that would overshoot the
+    target is passed over.
     """
-    wanted = calibration.outputs(unet)
+    wanted = samples.outputs(unet)
 
     def cost(dropped: Mapping[str, DropKind]) -> float:
-        left = replace(known, costs=known.costs.without(goes_with(dropped)))
-        return float(plan_inputs.goal(left, config).cost(known.costs.sizes))
+        left = replace(structure, costs=structure.costs.without(goes_with(dropped)))
+        return float(inputs.cost_target(left, config).cost(structure.costs.sizes))
 
-    goal = plan_inputs.goal(known, config)
-    target, whole = goal.ratio * goal.whole, cost({})
+    target, whole = inputs.cost_target(structure, config).value, cost({})
     ranked = []
     for candidate in depth_candidates(unet, protected_layers(unet, config.protect)):
         saved = whole - cost(candidate.dropped)
         if saved > 0:
-            change = calibration.distance(without(unet, candidate.dropped).eval(), wanted)
+            change = samples.distance(without(unet, candidate.dropped).eval(), wanted)
             ranked.append((change / saved, candidate.name, candidate))
     dropped: dict[str, DropKind] = {}
     for _, _, candidate in sorted(ranked, key=lambda entry: entry[:2]):

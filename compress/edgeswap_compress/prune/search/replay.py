@@ -1,4 +1,4 @@
-"""A U-Net's weights after a plan: resampled where the plan says so, then cut."""
+"""Apply a plan to a U-Net's weights: resample where the plan says so, then cut."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeswap_compress.prune.search._resample import resample
 class Earlier:
     """What has been pruned already, where pruning goes on.
 
-    Args:
+    Attributes:
         plan: of the U-Net that is pruned further; the next plan keeps none of what it removed.
         original: the U-Net before any pruning, whose outputs are still the aim.
     """
@@ -26,7 +26,7 @@ class Earlier:
 
 
 def prune_weights(unet: Any, plan: PruningPlan) -> Any:
-    """Prunes a U-Net that has weights, in place; returns it.
+    """Prune a U-Net that has weights, in place, and return it.
 
     Args:
         unet: in its original shape.
@@ -41,6 +41,6 @@ def prune_weights(unet: Any, plan: PruningPlan) -> Any:
 
 
 def pruned_copy(unet: Any, plan: PruningPlan, earlier: Earlier | None = None) -> Any:
-    """A pruned copy of a U-Net in its original shape, or of what an earlier plan left of one."""
+    """Prune a copy of a U-Net in its original shape, or of what an earlier plan left of one."""
     whole = deepcopy(unet) if earlier is None else expanded(unet, earlier.plan)
     return prune_weights(whole, plan)

@@ -1,4 +1,4 @@
-"""How wide every channel set becomes, so that the whole U-Net costs what was asked."""
+"""Search the width of every channel group at which the U-Net costs what was asked."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GOOD_ENOUGH = 0.01  # of the asked ratio: norms give up their groups only if th
 _AIM = 0.002  # of the asked ratio: fine adjustment stops here
 
 Cost: TypeAlias = Callable[[ArrayLike], NDArray[Any]]
-"""(...) from the width of each set, (..., sets)."""
+"""(...) from the width of each group, (..., groups)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CostTarget:
-    """What a search is for.
+    """What a search is to reach: a cost of the U-Net after pruning over its cost before.
 
-    Args:
+    Attributes:
         cost: of the U-Net, falling with every width.
         whole: cost of the U-Net in its original shape.
         ratio: to reach.
@@ -41,87 +41,91 @@ class CostTarget:
     what: str
     option: str
 
+    @property
+    def value(self) -> float:
+        """The cost to reach."""
+        return self.ratio * self.whole
+
 
 def search_widths(
-    sets: Sequence[ChannelGroup],
+    groups: Sequence[ChannelGroup],
     scores: Mapping[str, Scores],
-    goal: CostTarget,
+    target: CostTarget,
     *,
     allocation: str,
     round_to: int,
     at_most: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
-    """Widths at which the U-Net costs `goal.ratio` of what it did.
+    """Find widths at which the U-Net costs `target.ratio` of its original cost.
 
     Widths at which every GroupNorm keeps its number of groups come first; others are used only
     where those miss the target by more than a hundredth.
 
     Args:
-        sets: from `trace`.
-        scores: importance of each channel, by the set's name.
-        goal: with a cost of the same sets.
+        groups: from `trace`.
+        scores: importance of each channel, by the group's name.
+        target: with a cost of the same groups.
         allocation: "share", "uniform" or "global", see `PruneConfig`.
         round_to: widths are multiples of it.
-        at_most: widths that have been reached already; the sizes of the sets when None.
+        at_most: widths that have been reached already; the sizes of the groups when None.
 
     Returns:
-        One width for each set.
+        One width for each group.
 
     Raises:
         UnreachableTarget: nothing within 5 % of the target; the message says what is reachable.
     """
-    sizes = np.array(at_most or [chosen.size for chosen in sets], dtype=np.int64)
-    target = goal.ratio * goal.whole
-    best, found = sizes, float(goal.cost(sizes))
+    sizes = np.array(at_most or [group.size for group in groups], dtype=np.int64)
+    best, found = sizes, float(target.cost(sizes))
     least = found
     for keep_groups in (True, False):
         options = [
             (int(most), *(width for width in widths if width < most))
-            for chosen, most in zip(sets, sizes, strict=True)
-            for widths in (chosen.widths(round_to=round_to, keep_groups=keep_groups),)
+            for group, most in zip(groups, sizes, strict=True)
+            for widths in (group.widths(round_to=round_to, keep_groups=keep_groups),)
         ]
-        widths = _approach(_steps(sets, scores, options, goal, allocation), options, goal, target)
-        if abs(float(goal.cost(widths)) - target) < abs(found - target):
-            best, found = widths, float(goal.cost(widths))
-        if abs(found / target - 1) <= _GOOD_ENOUGH:
+        widths = _approach(_steps(groups, scores, options, target, allocation), options, target)
+        if abs(float(target.cost(widths)) - target.value) < abs(found - target.value):
+            best, found = widths, float(target.cost(widths))
+        if abs(found / target.value - 1) <= _GOOD_ENOUGH:
             break
-        least = min(least, float(goal.cost([choices[-1] for choices in options])))
-    if abs(found / target - 1) > TOLERANCE:
+        least = min(least, float(target.cost([choices[-1] for choices in options])))
+    if abs(found / target.value - 1) > TOLERANCE:
         raise UnreachableTarget(
-            f"a {goal.what} ratio of {goal.ratio:g} cannot be reached with widths that are "
-            f"multiples of {round_to}: the nearest is {found / goal.whole:.3f} and the least "
-            f"{least / goal.whole:.3f}; ask for another {goal.option} or a smaller --round-to"
+            f"a {target.what} ratio of {target.ratio:g} cannot be reached with widths that are "
+            f"multiples of {round_to}: the nearest is {found / target.whole:.3f} and the least "
+            f"{least / target.whole:.3f}; ask for another {target.option} or a smaller --round-to"
         )
     return tuple(int(width) for width in best)
 
 
 Step: TypeAlias = tuple[float, int, int]
-"""(price, position of the set, position of its new width among the options)"""
+"""(price, position of the group, position of its new width among the options)"""
 
 
 def _steps(
-    sets: Sequence[ChannelGroup],
+    groups: Sequence[ChannelGroup],
     scores: Mapping[str, Scores],
     options: Sequence[tuple[int, ...]],
-    goal: CostTarget,
+    target: CostTarget,
     allocation: str,
 ) -> list[Step]:
-    """Every narrowing of every set by one option, the cheapest first.
+    """Every narrowing of every group by one option, the cheapest first.
 
-    A step's price is the share that the set has lost by then, or, for "global", the importance
+    A step's price is the share that the group has lost by then, or, for "global", the importance
     it loses over the cost it saves while all else is whole (the Lagrangian of the two). A price
-    never falls as the set gets narrower, so each set's steps stay in order.
+    never falls as the group gets narrower, so each group's steps stay in order.
     """
     steps = []
-    for position, (chosen, widths) in enumerate(zip(sets, options, strict=True)):
-        values = np.ones(chosen.size) if allocation == "uniform" else scores[chosen.name]
-        prices = chosen.losses(values, widths)
+    for position, (group, widths) in enumerate(zip(groups, options, strict=True)):
+        values = np.ones(group.size) if allocation == "uniform" else scores[group.name]
+        prices = group.losses(values, widths)
         if allocation == "global":
             prices = [
-                loss / max(saved, 1e-9 * goal.whole)
+                loss / max(saved, 1e-9 * target.whole)
                 for loss, saved in zip(
                     np.diff(np.array(prices) * values.sum(), prepend=0.0),
-                    _saved(position, widths, sets, goal),
+                    _saved(position, widths, groups, target),
                     strict=True,
                 )
             ]
@@ -134,17 +138,17 @@ def _steps(
 
 
 def _saved(
-    position: int, widths: Sequence[int], sets: Sequence[ChannelGroup], goal: CostTarget
+    position: int, widths: Sequence[int], groups: Sequence[ChannelGroup], target: CostTarget
 ) -> NDArray[Any]:
-    """What each width of one set saves on the one before, all other sets whole."""
-    table = np.tile(np.array([chosen.size for chosen in sets], dtype=np.int64), (len(widths), 1))
+    """What each width of one group saves on the one before, all other groups whole."""
+    table = np.tile(np.array([group.size for group in groups], dtype=np.int64), (len(widths), 1))
     table[:, position] = widths
-    saved: NDArray[Any] = -np.diff(goal.cost(table), prepend=goal.cost(table[0]))
+    saved: NDArray[Any] = -np.diff(target.cost(table), prepend=target.cost(table[0]))
     return saved
 
 
 def _approach(
-    steps: Sequence[Step], options: Sequence[tuple[int, ...]], goal: CostTarget, target: float
+    steps: Sequence[Step], options: Sequence[tuple[int, ...]], target: CostTarget
 ) -> Integers:
     """Takes the cheapest steps until the target is met, then adjusts."""
 
@@ -155,18 +159,16 @@ def _approach(
         return widths
 
     def saving(count: int) -> float:
-        return -float(goal.cost(widths_after(count)))
+        return -float(target.cost(widths_after(count)))
 
-    count = bisect_left(range(len(steps)), -target, key=saving)
-    return _adjust(widths_after(count), goal, options, target)
+    count = bisect_left(range(len(steps)), -target.value, key=saving)
+    return _adjust(widths_after(count), target, options)
 
 
-def _adjust(
-    widths: Integers, goal: CostTarget, options: Sequence[tuple[int, ...]], target: float
-) -> Integers:
-    """Moves single sets by single steps as long as that brings the cost nearer to the target."""
-    error = abs(float(goal.cost(widths)) - target)
-    while error > _AIM * target:
+def _adjust(widths: Integers, target: CostTarget, options: Sequence[tuple[int, ...]]) -> Integers:
+    """Moves single groups by single steps as long as that brings the cost nearer to the target."""
+    error = abs(float(target.cost(widths)) - target.value)
+    while error > _AIM * target.value:
         moved = []
         for position, choices in enumerate(options):
             here = choices.index(int(widths[position]))
@@ -174,7 +176,7 @@ def _adjust(
                 neighbor = widths.copy()
                 neighbor[position] = choice
                 moved.append(neighbor)
-        errors = np.abs(goal.cost(np.stack(moved)) - target)
+        errors = np.abs(target.cost(np.stack(moved)) - target.value)
         nearest = int(errors.argmin())
         if errors[nearest] >= error:
             break

@@ -128,7 +128,7 @@ FAMILIES: dict[str, tuple[type[Any], dict[str, Any]]] = {
 
 
 def tiny_unet(family: str, seed: int = 0) -> Any:
-    """A U-Net with random weights, norms included, so that no two channels are alike.
+    """Make a U-Net with random weights, norms included, so that no two channels are alike.
 
     Args:
         family: a key of `FAMILIES`.

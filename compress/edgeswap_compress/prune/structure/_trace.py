@@ -1,4 +1,4 @@
-"""Which channels of a U-Net hang together, found by Torch-Pruning's dependency graph."""
+"""Find the channel groups of a U-Net with Torch-Pruning's dependency graph."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ PROTECTED = frozenset(
 
 
 def trace(meta: nn.Module, inputs: Mapping[str, Any]) -> tuple[ChannelGroup, ...]:
-    """The channel sets that may be pruned, in the order of the U-Net's modules.
+    """Find the channel groups that may be pruned, in the order of the U-Net's modules.
 
     Left out, and so protected, are the model's output, its conditioning embeddings, and channels
     that pass through anything other than ungrouped layers of `WEIGHT_AXES`.
 
     Args:
-        meta: from `meta_copy`.
+        meta: the U-Net without weights, from `meta_copy`.
         inputs: from `example_inputs`, on the meta device.
     """
     graph = dependency_graph(meta, inputs)
@@ -58,19 +58,21 @@ def trace(meta: nn.Module, inputs: Mapping[str, Any]) -> tuple[ChannelGroup, ...
         visited |= producers
         start = min(producers, key=lambda producer: order[producer])
         # A projection whose output is split in two is wider than the channels it drives: look
-        # from the narrowest axis that holds the whole set, so that every channel counts once.
+        # from the narrowest axis that holds the whole group, so that every channel counts once.
         narrow = min(
             (touch for touch in touches if touch.is_whole),
             key=lambda touch: (touch.length, not touch.produces, order[touch.layer]),
         )
         touches = _touches(graph, names, modules[narrow.layer], narrow.axis)
-        if touches is not None and (chosen := _channel_set(start, narrow.length, touches, modules)):
-            found.append(chosen)
-    return tuple(sorted(found, key=lambda chosen: order[chosen.name]))
+        if touches is not None and (
+            group := _channel_group(start, narrow.length, touches, modules)
+        ):
+            found.append(group)
+    return tuple(sorted(found, key=lambda group: order[group.name]))
 
 
 def dependency_graph(unet: nn.Module, inputs: Mapping[str, Any]) -> Any:
-    """Torch-Pruning's graph of a U-Net with plain attention processors.
+    """Build Torch-Pruning's graph of a U-Net with plain attention processors.
 
     Every argument with a mutable default is passed, because those defaults leak between graphs.
     """
@@ -142,10 +144,10 @@ def _touches(
     return found
 
 
-def _channel_set(
+def _channel_group(
     name: str, size: int, touches: Sequence[_Touch], modules: Mapping[str, nn.Module]
 ) -> ChannelGroup | None:
-    """The set of these axes, or None where it must stay whole."""
+    """Make the group of these axes; None where it must stay whole."""
     members = []
     for touch in touches:
         offsets = _offsets(touch, size)
@@ -158,12 +160,12 @@ def _channel_set(
             Member(layer=touch.layer, axis=touch.axis, length=touch.length, offsets=offsets)
         )
     norms = {touch.layer: touch.length for touch in touches if touch.is_norm}
-    groups = {
+    norm_groups = {
         layer: norm.num_groups
         for layer in norms
         if isinstance(norm := modules[layer], nn.GroupNorm)
     }
-    own = [count for layer, count in groups.items() if norms[layer] == size]
+    own = [count for layer, count in norm_groups.items() if norms[layer] == size]
     attentions = [
         member.layer.removesuffix(".to_q")
         for member in members
@@ -182,14 +184,14 @@ def _channel_set(
         size=size,
         unit=unit,
         members=tuple(members),
-        norm_groups=tuple(groups.values()),
+        norm_groups=tuple(norm_groups.values()),
         own_groups=gcd(*own) if own else 1,
         attention=attentions[0] if attentions else None,
     )
 
 
 def _offsets(touch: _Touch, size: int) -> tuple[int, ...] | None:
-    """Where the set's channels lie on a layer's axis; None unless they lie in whole runs."""
+    """Where the group's channels lie on a layer's axis; None unless they lie in whole runs."""
     runs: dict[int, set[int]] = defaultdict(set)
     for index, channel in zip(touch.indices, touch.roots, strict=True):
         runs[index - channel].add(channel)

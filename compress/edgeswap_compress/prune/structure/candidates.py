@@ -1,4 +1,4 @@
-"""What could be dropped from a U-Net, one candidate at a time."""
+"""List the modules that could be dropped from a U-Net, as candidates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeswap_compress.plan.skips import check_drops, way_down, way_up
 class DepthCandidate:
     """Modules that can be dropped from a U-Net together, and would be dropped for one reason.
 
-    Args:
+    Attributes:
         dropped: as in a plan: one module, or a layer of a down block with one of its up block.
         layers: names of the layers with weights that would be gone.
     """
@@ -33,7 +33,7 @@ class DepthCandidate:
 
 
 def depth_candidates(unet: Any, protected: Collection[str] = ()) -> tuple[DepthCandidate, ...]:
-    """Everything that can be dropped, in the order of the U-Net's modules.
+    """List everything that can be dropped, in the order of the U-Net's modules.
 
     Single modules are resnets, transformers, the blocks within them, and residual attentions.
     Layers are paired as in BK-SDM (2305.15798, section 3.2): a layer of a down block that keeps
@@ -56,7 +56,7 @@ def depth_candidates(unet: Any, protected: Collection[str] = ()) -> tuple[DepthC
 def joined(
     unet: nn.Module, dropped: Mapping[str, DropKind], more: Mapping[str, DropKind]
 ) -> dict[str, DropKind] | None:
-    """Both drops as one, or None where they overlap or do not go together."""
+    """Join two drops; None where they overlap or do not go together."""
     both = {**dropped, **more}
     if len(both) < len(dropped) + len(more):
         return None
@@ -69,13 +69,13 @@ def joined(
 
 
 def lost_layers(unet: nn.Module, dropped: Mapping[str, DropKind]) -> tuple[str, ...]:
-    """Names of the layers whose weights go with dropped modules."""
+    """Name the layers whose weights go with dropped modules."""
     layers = dict.fromkeys(name.rpartition(".")[0] for name, _ in unet.named_parameters())
     return tuple(filter(goes_with(dropped), layers))
 
 
 def goes_with(dropped: Mapping[str, DropKind]) -> Callable[[str], bool]:
-    """Whether a module, by its name, is gone when these are dropped."""
+    """Make a test of names: whether a module is gone when these are dropped."""
     gone = tuple(f"{name}." for name in dropped)
     gone += tuple(
         f"{name.replace('.resnets.', '.attentions.')}."

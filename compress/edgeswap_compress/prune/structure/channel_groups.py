@@ -1,4 +1,4 @@
-"""Channels that can only be removed together, and how many of them may stay."""
+"""Groups of channels that are removed together, and how many of them may stay."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from edgeswap_compress.plan.layers import AxisName
 
 Scores: TypeAlias = NDArray[np.float64]
-"""(size,) importance of each channel of a set, non-negative."""
+"""(size,) importance of each channel of a group, non-negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One axis of one layer that a channel set runs through.
+    """One axis of one layer that a channel group runs through.
 
-    Args:
+    Attributes:
         layer: module name.
         axis: which axis of it.
         length: of that axis, everything included.
-        offsets: channel i of the set is at `offset + i` on the axis, for each offset. A
+        offsets: channel i of the group is at `offset + i` on the axis, for each offset. A
             concatenation gives an offset above 0, a projection split in two gives two offsets.
     """
 
@@ -36,15 +36,27 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelGroup:
-    """Channels that many layers share: removing one removes it from every member.
+    """Channels that several layers share: removing one removes it from every member.
 
-    Args:
-        name: of the layer that stands for the set.
+    The inner channels of a resnet of width 32 are an example. Its conv1 makes them, norm2
+    normalizes them in 8 groups, conv2 reads them, and time_emb_proj, whose 64 outputs are split
+    into a scale and a shift of 32 each, changes them. The group has the size 32, the name of
+    conv1, norm_groups (8,), own_groups 8, and these members:
+
+        conv1          axis "out", length 32, offsets (0,)
+        norm2          axis "out", length 32, offsets (0,)
+        conv2          axis "in",  length 32, offsets (0,)
+        time_emb_proj  axis "out", length 64, offsets (0, 32): channel 5 is outputs 5 and 37
+
+    At a width of 24 each of the norm's 8 groups keeps its 3 most important channels.
+
+    Attributes:
+        name: of the layer that stands for the group.
         size: number of channels.
         unit: channels that stay or go as one: an attention head's, else 1.
         members: every axis the channels run through.
         norm_groups: of every GroupNorm among the members, its number of groups.
-        own_groups: common divisor of the groups of those GroupNorms that normalize this set
+        own_groups: common divisor of the groups of those GroupNorms that normalize this group
             alone, not concatenated with another; 1 where there is none.
         attention: name of the attention module whose heads these are, or None.
     """
@@ -64,7 +76,7 @@ class ChannelGroup:
         return len(readers) == 1 and readers[0].layer.endswith((".conv2", ".net.2"))
 
     def widths(self, *, round_to: int, keep_groups: bool) -> tuple[int, ...]:
-        """Widths the set may have, from `size` downwards, never 0.
+        """List the widths the group may have, from `size` downwards, never 0.
 
         Args:
             round_to: every smaller width is a multiple of it (and of `unit`).
@@ -76,7 +88,7 @@ class ChannelGroup:
         return (self.size, *below)
 
     def losses(self, scores: Scores, widths: Sequence[int]) -> list[float]:
-        """Share of the set's importance, in [0, 1], that is gone at each of some widths.
+        """Compute the share of the group's importance, in [0, 1], that is gone at some widths.
 
         Args:
             scores: (size,) non-negative. If all are 0, every channel counts the same.
@@ -94,7 +106,7 @@ class ChannelGroup:
         ]
 
     def select(self, scores: Scores, width: int) -> tuple[int, ...]:
-        """The channels that stay at a width: those with the highest scores.
+        """Select the channels that stay at a width: those with the highest scores.
 
         Equally many stay in each of gcd(own_groups, width) contiguous slices, so that the
         norm's groups keep their members. Ties go to the lower index.

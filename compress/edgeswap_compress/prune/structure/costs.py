@@ -1,4 +1,4 @@
-"""MACs and parameters of a pruned U-Net in closed form, so that a search can try many plans."""
+"""Compute MACs and parameters of a pruned U-Net in closed form, for many plans at once."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Integers: TypeAlias = NDArray[np.int64]
 class CostTerms:
     """A sum of entries, each a rate times the lengths of two axes (1 where there is no axis).
 
-    Args:
+    Attributes:
         layers: (entries,) name of the layer or attention that each entry is of.
         rates: (entries,).
         lengths: (2, entries) before pruning.
-        losses: (2, entries, sets) by how much an axis shrinks when a set loses one channel.
+        losses: (2, entries, groups) by how much an axis shrinks when a group loses one channel.
     """
 
     layers: tuple[str, ...]
@@ -36,18 +36,18 @@ class CostTerms:
     losses: Integers
 
     def entries(self, lost: Integers) -> Integers:
-        """(..., entries) from the number of channels that each set loses, (..., sets)."""
+        """Compute the entries (..., entries) from the channels each group loses, (..., groups)."""
         after = self.lengths[:, None] - np.moveaxis(self.losses @ np.atleast_2d(lost).T, 2, 1)
         found: Integers = self.rates * after[0] * after[1]
         return found.reshape((*lost.shape[:-1], -1))
 
     def total(self, lost: Integers) -> Integers:
-        """(...) from the number of channels that each set loses, (..., sets)."""
+        """Compute the sum (...) from the number of channels each group loses, (..., groups)."""
         totals: Integers = self.entries(lost).sum(axis=-1)
         return totals
 
     def without(self, gone: Callable[[str], bool]) -> CostTerms:
-        """The entries of layers that are not gone."""
+        """Keep the entries of layers that are not gone."""
         stay = [not gone(layer) for layer in self.layers]
         return CostTerms(
             layers=tuple(name for name, stays in zip(self.layers, stay, strict=True) if stays),
@@ -59,22 +59,22 @@ class CostTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CostModel:
-    """What a U-Net costs as a function of the widths of its channel sets; exact, no estimate."""
+    """What a U-Net costs as a function of the widths of its channel groups; exact, no estimate."""
 
     sizes: Integers
     macs_terms: CostTerms
     parameters_terms: CostTerms
 
     def macs(self, widths: ArrayLike) -> Integers:
-        """MACs of one forward pass: (...) from the width of each set, (..., sets)."""
+        """Compute the MACs (...) of one forward pass from the groups' widths, (..., groups)."""
         return self.macs_terms.total(self.sizes - np.asarray(widths, dtype=np.int64))
 
     def parameters(self, widths: ArrayLike) -> Integers:
-        """Number of parameters: (...) from the width of each set, (..., sets)."""
+        """Compute the number of parameters (...) from the groups' widths, (..., groups)."""
         return self.parameters_terms.total(self.sizes - np.asarray(widths, dtype=np.int64))
 
     def without(self, gone: Callable[[str], bool]) -> CostModel:
-        """What is left when some layers are dropped, which changes no other layer's cost."""
+        """Drop some layers, which changes no other layer's cost."""
         return CostModel(
             sizes=self.sizes,
             macs_terms=self.macs_terms.without(gone),
@@ -83,24 +83,24 @@ class CostModel:
 
 
 def cost_model(
-    meta: nn.Module, inputs: Mapping[str, Any], sets: Sequence[ChannelGroup]
+    meta: nn.Module, inputs: Mapping[str, Any], groups: Sequence[ChannelGroup]
 ) -> CostModel:
-    """Counts every layer of an unpruned U-Net once.
+    """Count the MACs and parameters of every layer of an unpruned U-Net.
 
     A layer's MACs and weights go with the length of both its axes, its bias with its output; the
     two products inside attention go with the heads' channels.
 
     Args:
-        meta: from `meta_copy`.
+        meta: the U-Net without weights, from `meta_copy`.
         inputs: from `example_inputs`, on the meta device.
-        sets: from `trace`.
+        groups: from `trace`.
     """
-    losses: dict[tuple[str, str], Integers] = defaultdict(lambda: np.zeros(len(sets), np.int64))
-    for position, chosen in enumerate(sets):
-        for member in chosen.members:
+    losses: dict[tuple[str, str], Integers] = defaultdict(lambda: np.zeros(len(groups), np.int64))
+    for position, group in enumerate(groups):
+        for member in group.members:
             losses[member.layer, member.axis][position] += len(member.offsets)
     counted = macs_by_module(meta, inputs)
-    macs, parameters, fixed = _Ledger(losses), _Ledger(losses), count_parameters(meta)
+    macs, parameters, fixed = _TermsBuilder(losses), _TermsBuilder(losses), count_parameters(meta)
     for name, module in meta.named_modules():
         if can_cut(module):
             axes = _axes(name, module)
@@ -116,9 +116,9 @@ def cost_model(
             macs.add(name, own, _axes(f"{name}.to_q", module.to_q)[:1])
     parameters.add("", fixed, [])  # of anything that cannot be cut
     return CostModel(
-        sizes=np.array([chosen.size for chosen in sets], dtype=np.int64),
-        macs_terms=macs.bill(),
-        parameters_terms=parameters.bill(),
+        sizes=np.array([group.size for group in groups], dtype=np.int64),
+        macs_terms=macs.build(),
+        parameters_terms=parameters.build(),
     )
 
 
@@ -128,8 +128,8 @@ def _axes(name: str, layer: nn.Module) -> list[tuple[str, str, int]]:
     ]
 
 
-class _Ledger:
-    """Collects the entries of a bill."""
+class _TermsBuilder:
+    """Collects cost terms, entry by entry."""
 
     def __init__(self, losses: Mapping[tuple[str, str], Integers]) -> None:
         self._losses = losses
@@ -139,7 +139,7 @@ class _Ledger:
         self._shrinks: list[list[Integers]] = []
 
     def add(self, layer: str, amount: int, axes: Sequence[tuple[str, str, int]]) -> None:
-        """Adds an amount that is proportional to each of at most two axes (layer, axis, length)."""
+        """Add an amount that is proportional to each of at most two axes (layer, axis, length)."""
         lengths = [length for _, _, length in axes]
         self._layers.append(layer)
         self._rates.append(amount // int(np.prod(lengths, dtype=np.int64)))
@@ -148,8 +148,8 @@ class _Ledger:
         self._lengths.append(lengths + [1] * missing)
         self._shrinks.append([self._losses[a, b] for a, b, _ in axes] + [nothing] * missing)
 
-    def bill(self) -> CostTerms:
-        """The bill of everything added so far."""
+    def build(self) -> CostTerms:
+        """Join everything added so far."""
         return CostTerms(
             layers=tuple(self._layers),
             rates=np.array(self._rates, dtype=np.int64),

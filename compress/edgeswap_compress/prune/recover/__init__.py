@@ -1,0 +1,1 @@
+"""Recovery: rounds of pruning, each followed by a short training."""
