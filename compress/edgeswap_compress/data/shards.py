@@ -11,12 +11,12 @@ groups of P = K·(K + 1) pictures (their order: `_grid`):
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.numpy import save
 
 from edgeswap_compress.data._dataset_manifest import check_manifest
 from edgeswap_compress.data.grid import Group, GroupSettings, picture_index, triplets
@@ -48,17 +48,7 @@ def write_shard(path: Path, groups: Sequence[Group]) -> None:
         "images": np.stack([group.images for group in groups]),
         "masks": np.stack([group.masks for group in groups]),
     }
-    header: dict[str, Any] = {}
-    offset = 0
-    for name, tensor in tensors.items():
-        kind = "F32" if tensor.dtype.kind == "f" else "U8"
-        ends = [offset, offset + tensor.nbytes]
-        header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": ends}
-        offset = ends[1]
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # keeps the floats aligned when mapped
-    body = b"".join(np.ascontiguousarray(tensor).tobytes() for tensor in tensors.values())
-    write_bytes(path, len(text).to_bytes(8, "little") + text + body)
+    write_bytes(path, save(tensors))
 
 
 def map_shard(path: Path) -> dict[str, NDArray[Any]]:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress._checks import (
-    BATCH,
     check_checkpoint,
-    check_habits,
     check_out,
-    check_range,
-    check_seed,
 )
 from edgeswap_compress.data.assets import RENDERING, asset
 from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation, NotHeldOut
@@ -109,13 +104,6 @@ def _check(args: argparse.Namespace, samplings: list[Sampling], of_teacher: Samp
     """Check everything that is known before anything is rendered."""
     from edgeswap_compress.evaluate._sheet import require_new_png
 
-    ranges = {"batch-size": BATCH, "seeds": (1, 1000)}
-    for name, (low, high) in ranges.items():
-        check_range(f"--{name}", getattr(args, name.replace("-", "_")), low, high)
-    check_habits(args)
-    check_seed(args.seed)
-    if args.pairs_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", args.pairs_sha256):
-        raise InvalidEvaluation(f"--pairs-sha256 {args.pairs_sha256!r}: expected 64 hex digits")
     if args.sheet is not None:
         if len(samplings) > 1:
             raise InvalidEvaluation("a sheet shows one number of steps: give --steps only one")

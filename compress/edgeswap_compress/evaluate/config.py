@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from edgeswap_compress._checks import BATCH, THREADS, check_ranges, check_seed
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
 
 SPREAD_PAIRS = 32
@@ -34,8 +36,9 @@ class EvaluateConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("batch_size", 1), ("seed", 0), ("seeds", 1), ("resamples", 100)):
-            if getattr(self, name) < low:
-                raise InvalidEvaluation(f"{name} {getattr(self, name)}: expected {low} or more")
-        if self.threads is not None and self.threads < 1:
-            raise InvalidEvaluation(f"threads {self.threads}: expected 1 or more")
+        check_seed(self.seed)
+        check_ranges(
+            self, batch_size=BATCH, seeds=(1, 1000), resamples=(100, 1_000_000), threads=THREADS
+        )
+        if self.pairs_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.pairs_sha256):
+            raise InvalidEvaluation(f"--pairs-sha256 {self.pairs_sha256!r}: expected 64 hex digits")

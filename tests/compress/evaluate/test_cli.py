@@ -132,8 +132,8 @@ def test_the_hash_of_another_evaluation_is_demanded(
         (["--limit", 13], "a limit of 13 pairs: expected 1 to 12"),
         (["--steps", 0], "steps 0: expected 1 to 1000"),
         (["--guidance", 0.1], "guidance 0.1: expected 1.0"),
-        (["--batch-size", 0], "--batch-size 0: expected 1 to 65536"),
-        (["--threads", 0], "--threads 0: expected 1 to 256"),
+        (["--batch-size", 0], "batch_size 0: expected 1 to 65536"),
+        (["--threads", 0], "threads 0: expected 1 to 256"),
         (["--sheet", "sheet.jpg"], "expected a name ending in .png"),
     ],
 )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.evaluate._errors import (
     CropMismatch,
     InvalidEvaluation,
@@ -356,15 +357,15 @@ def test_another_pair_list_is_refused_before_any_work(judged: Any) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"batch_size": 0}, "batch_size 0: expected 1 or more"),
-        ({"seed": -1}, "seed -1: expected 0 or more"),
-        ({"seeds": 0}, "seeds 0: expected 1 or more"),
-        ({"threads": 0}, "threads 0: expected 1 or more"),
-        ({"resamples": 99}, "resamples 99: expected 100 or more"),
+        ({"batch_size": 0}, "batch_size 0: expected 1 to 65536"),
+        ({"seed": -1}, "seed -1: expected 0 to 4294967295"),
+        ({"seeds": 0}, "seeds 0: expected 1 to 1000"),
+        ({"threads": 0}, "threads 0: expected 1 to 256"),
+        ({"resamples": 99}, "resamples 99: expected 100 to 1000000"),
     ],
 )
 def test_impossible_settings(config: dict[str, int], message: str) -> None:
-    with pytest.raises(InvalidEvaluation, match=message):
+    with pytest.raises(InvalidSettings, match=message):
         EvaluateConfig(**config)  # type: ignore[arg-type]
 
 

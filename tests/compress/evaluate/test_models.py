@@ -17,7 +17,7 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop, guided
 from edgeswap_compress.conditioning.source import Condition
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotAModel
+from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.evaluate._models import Sampling, open_bundle, open_model
 from edgeswap_runtime import BadBundle, Bundle, FakeBackend
 from edgeswap_runtime.bundle.manifest import (
@@ -29,7 +29,7 @@ from edgeswap_runtime.bundle.manifest import (
     ScheduleRow,
     Tensor,
 )
-from edgeswap_runtime.errors import InvalidRequest
+from edgeswap_runtime.errors import BadFolder, InvalidRequest
 
 Arrays = dict[str, NDArray[Any]]
 DETECTED = tuple(f"{kind}_{s}" for kind in ("cls", "obj", "bbox", "kps") for s in (8, 16, 32))
@@ -241,12 +241,14 @@ def test_a_bundle_has_the_steps_it_was_exported_with(checkpoint: Checkpoint) -> 
 
 def test_neither_checkpoint_nor_bundle(tmp_path: Path) -> None:
     with (
-        pytest.raises(NotAModel, match=r"expected a checkpoint \(swap.json\).*found neither"),
+        pytest.raises(
+            BadFolder, match="a folder with swap.json or manifest.json, found an empty folder"
+        ),
         open_model(tmp_path, Sampling()),
     ):
         pass
     with (
-        pytest.raises(NotAModel, match="found no such folder; edgeswap train"),
+        pytest.raises(BadFolder, match="found nothing; make one with edgeswap train"),
         open_model(tmp_path / "none", Sampling()),
     ):
         pass

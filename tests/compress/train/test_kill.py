@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
 
-CONFIG = FitConfig(samples=1600, batch_size=4, warmup_steps=5, optimizer="muon")
+CONFIG = FitConfig(samples=480, batch_size=4, warmup_steps=5, optimizer="muon")
 STATE = "state.safetensors"
 
 
@@ -64,7 +64,7 @@ def test_killed_at_random_moments_the_run_ends_as_if_it_never_was(tmp_path: Path
     for _ in range(3):
         process = start(run)
         steps = len(seen)
-        while process.poll() is None and steps < len(seen) + 20:  # let it get somewhere
+        while process.poll() is None and steps < len(seen) + 10:  # let it get somewhere
             time.sleep(0.01)
             log = run / "metrics.jsonl"
             steps = len(log.read_text().splitlines()) if log.exists() else 0

@@ -100,7 +100,7 @@ def test_other_settings_in_the_same_folder_are_refused(datasets: Any, tmp_path: 
         dtype="float32",
         seed=1,
     )
-    with pytest.raises(TrainingStopped, match="other settings"):
+    with pytest.raises(TrainingStopped, match="another training: expected the same settings"):
         train(tmp_path, other)
 
 
@@ -129,7 +129,7 @@ def test_a_run_goes_on_from_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
         assert all(torch.allclose(a[key], b[key], atol=1e-3) for key in a), name
     assert before.swap.residual_std == after.swap.residual_std
     assert [entry["stage"] for entry in after.swap.history] == ["train", "train"]
-    with pytest.raises(TrainingStopped, match="other settings"):
+    with pytest.raises(TrainingStopped, match="another training: expected the same settings"):
         TeacherRun(Path("train"), Path("heldout"), config, tmp_path / "second" / "run")
 
 

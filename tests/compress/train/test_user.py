@@ -204,7 +204,7 @@ def test_other_example_settings_in_the_same_folder_are_refused(
 ) -> None:
     data = labeled_folder(noise_dataset, tmp_path / "labeled")
     train(data, tmp_path, stop_after_s=0.0)
-    with pytest.raises(TrainingStopped, match="begun with other settings"):
+    with pytest.raises(TrainingStopped, match="another training: expected the same settings"):
         train(data, tmp_path, examples=ExampleConfig(self_share=0.4))
 
 

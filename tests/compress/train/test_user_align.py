@@ -165,7 +165,9 @@ def test_the_command_tells_what_it_left_out(
     assert main(["data", "align", str(photos), str(tmp_path / "a")]) == 0
     output = capsys.readouterr()
     assert output.err == "bert/3.png: no face found\n"
-    assert output.out == f"wrote 4 crops of 5 photos to {tmp_path / 'a'}\n"
+    wrote, then = output.out.splitlines()
+    assert wrote == f"wrote 4 crops of 5 photos to {tmp_path / 'a'}"
+    assert then == f"next: edgeswap train {tmp_path / 'a'} OUT --held-out OTHER_CROPS"
     assert main(["data", "align", str(photos), str(tmp_path / "b"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["left_out"] == 1
     photo(tmp_path / "none" / "1.png")
