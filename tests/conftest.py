@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from edgeswap_compress._threads import let_waiting_threads_sleep
+from edgeswap_runtime.backends.threads import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()

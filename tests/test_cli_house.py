@@ -28,8 +28,8 @@ MAKES_ONE_FILE = {"swap", "data sheet"}
 HELP_S = 0.5
 
 MEANINGS = {
-    "--autoencoder": "checkpoint whose .*autoencoder",
     "--backend": "library that runs|TensorRT to build with",
+    "--batch": "batch",
     "--batch-size": "samples a step|pairs at a time",
     "--data": "dataset|folder made by edgeswap data",
     "--device": "runs on|computes on",
@@ -38,42 +38,32 @@ MEANINGS = {
     "--fine-weight": "weight of the fine detail",
     "--held-out": "for the figures",
     "--identity-weight": "weight of the identity loss",
-    "--json": "JSON",
+    "--json": "JSON|json",
     "--learning-rate": "largest learning rate",
-    "--limit": "first N",
-    "--method": "how",
     "--metric-share": "0: measure errors on latents, 1: as they show in pixels",
     "--minutes": "minutes",
     "--optimizer": "optimizer",
-    "--picture": "draw",
-    "--precision": "precision",
+    "--overwrite": "replace",
+    "--precision": "precision|number format inside the graphs",
     "--run": "folder for the state",
     "--samples": "images|samples",
     "--save-every": "seconds between saves",
     "--schedule": "schedule",
     "--seed": "seed of",
-    "--size": "size",
+    "--size": "side of|sizes",
     "--source": "photo",
-    "--split": "split|part of",
     "--steps": "steps",
     "--stop-after": "minutes",
     "--target": "photo",
-    "--teacher": "checkpoint|bundle",
     "--teacher-guidance": "guidance scale of the teacher",
     "--teacher-steps": "steps of the teacher",
     "--threads": "threads",
     "--tracker": "metrics",
-    "--verify": "check|verif",
-    "--workers": "process",
     "bundle": "folder",
     "checkpoint": "checkpoint",
-    "data": "folder|dataset",
-    "dataset": "dataset",
-    "model": "checkpoint or of a bundle|checkpoint or a bundle",
     "out": "to make|to write",
     "path": "folder",
     "student": "checkpoint folder",
-    "teacher": "checkpoint folder",
 }
 """An argument that several commands take -> what each of its help texts must say."""
 
@@ -123,6 +113,14 @@ def arguments(name: str) -> Iterator[tuple[str, argparse.Action, str]]:
                 yield typed, action, told
 
 
+def is_chosen_of(typed: str, action: argparse.Action) -> bool:
+    """True for an option of a group of which one must be given."""
+    name = next(name for name in sorted(MODULES, key=len, reverse=True) if typed.startswith(name))
+    parser = dict(with_children(name, parser_of(name)))[typed]
+    groups = [group for group in parser._mutually_exclusive_groups if group.required]
+    return any(action in group._group_actions for group in groups)
+
+
 def label(action: argparse.Action) -> str:
     """The longest name of an option, or a positional argument's own."""
     return max(action.option_strings, key=len, default=action.dest)
@@ -140,9 +138,9 @@ def test_a_command_is_a_module_with_a_parser_and_a_function(name: str) -> None:
 def test_every_argument_says_what_it_is_and_its_default(name: str) -> None:
     untold = []
     for typed, action, told in arguments(name):
-        takes_value = action.nargs != 0
-        free = takes_value and bool(action.option_strings) and not action.required
-        if len(told) < 4 or (free and not re.search("default|instead of", told)):
+        required = action.required or is_chosen_of(typed, action)
+        free = action.nargs != 0 and bool(action.option_strings) and not required
+        if len(told) < 4 or (free and not re.search("default|instead|required", told)):
             untold.append(f"{typed} {label(action)}: {told!r}")
         unit = UNITS.get(label(action))
         if unit is not None and unit not in told:
@@ -226,6 +224,7 @@ def test_a_name_means_one_thing() -> None:
     shared = {argument: told for argument, told in uses.items() if len(told) > 1}
     undecided = sorted(set(shared) - set(MEANINGS))
     assert undecided == [], "state in MEANINGS what the argument means in every command"
+    assert sorted(set(MEANINGS) - set(shared)) == [], "in MEANINGS, but not shared"
     wrong = [
         f"{typed} {argument}: {told}"
         for argument, texts in shared.items()

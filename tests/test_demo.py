@@ -8,7 +8,6 @@ import time
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +71,8 @@ def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_demo, "default_bundle", lambda: bundle)
     for stage in (_stage, _distill, _quality):
         monkeypatch.setattr(stage, "read_dataset", SmallFaces)
-    quick = partial(_demo.DemoConfig, macs_ratio=0.7, samples=64, targets=32, pairs=2, rounds=1)
+    student = _demo.StudentConfig(macs_ratio=0.7, samples=64, targets=32)
+    quick = partial(_demo.DemoConfig, student=student, pairs=2, rounds=1)
     monkeypatch.setattr(_demo, "DemoConfig", quick)
 
 
@@ -85,19 +85,19 @@ def test_the_demo_makes_swaps_times_and_reports(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     heard: list[float] = []
-    run = _demo.run_demo
+    run = _demo.demo
 
-    def listened(out: Path, config: _demo.DemoConfig, say: _demo.Say) -> dict[str, Any]:
+    def listened(config: _demo.DemoConfig, out: Path, *, progress: _demo.Say) -> Path:
         def hear(line: str) -> None:
             heard.append(time.monotonic())
-            say(line)
+            progress(line)
 
         heard.append(time.monotonic())
-        return run(out, config, hear)
+        return run(config, out, progress=hear)
 
-    monkeypatch.setattr(_demo, "run_demo", listened)
+    monkeypatch.setattr(_demo, "demo", listened)
     out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out), "--json"]) == 0
+    assert main(["demo", str(out), "--json"]) == 0
     assert max(np.diff([*heard, time.monotonic()])) <= 10.0  # never silent for longer
     captured = capsys.readouterr()
     facts = json.loads(captured.out)
@@ -123,7 +123,7 @@ def test_an_existing_folder_is_left_alone(
 ) -> None:
     out = tmp_path / "demo"
     out.mkdir()
-    assert main(["demo", "--out", str(out)]) == 2
+    assert main(["demo", str(out)]) == 2
     assert "already exists" in capsys.readouterr().err
     assert not list(out.iterdir())
 
@@ -134,7 +134,7 @@ def test_a_photo_that_is_none_is_refused_before_any_work(
 ) -> None:
     photo = tmp_path / "photo.png"
     photo.write_text("not a picture")
-    assert main(["demo", "--out", str(tmp_path / "demo"), "--source", str(photo)]) == 2
+    assert main(["demo", str(tmp_path / "demo"), "--source", str(photo)]) == 2
     error = capsys.readouterr().err.strip()
     assert "photo.png" in error
     assert len(error.splitlines()) == 1

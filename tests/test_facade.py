@@ -53,6 +53,17 @@ def test_import_is_light() -> None:
     assert min(spent) <= 0.08
 
 
+def test_the_torch_side_lets_waiting_threads_sleep() -> None:
+    """Imported from Python too, not only by a command."""
+    code = "import edgeswap_compress, os, sys; print(os.environ['OMP_WAIT_POLICY'], *sys.modules)"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, env=environment
+    )
+    policy, *loaded = done.stdout.decode().split()
+    assert policy == "PASSIVE" and "torch" not in loaded
+
+
 def test_every_public_name_is_there() -> None:
     assert sorted(edgeswap.__all__) == sorted(set(edgeswap.__all__))
     assert len(edgeswap.__all__) <= 12

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgeswap_bench.measure.subject import Subject
+    from edgeswap_bench.measure.subject import TimedSubject
 
 UNMET = 3
 """Exit code: everything was measured, and a condition that was asked for is not met."""
@@ -123,7 +123,7 @@ def _swap_options(options: argparse.Namespace) -> SwapOptions:
 
 
 def _pictures(
-    subjects: Sequence[Subject],
+    subjects: Sequence[TimedSubject],
 ) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Label -> target and swapped, of the first picture that each bundle swapped."""
     found: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}

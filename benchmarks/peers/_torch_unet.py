@@ -43,11 +43,11 @@ def _load(options: argparse.Namespace, dtype: torch.dtype) -> tuple[Any, list[st
     given = list(inputs(options))
     if (options.model / "swap.json").is_file():
         from edgeswap_compress import Checkpoint
-        from edgeswap_export.graphs.swap_graphs import Denoise
+        from edgeswap_export.graphs.swap_graphs import DenoiseGraph
 
         order = ["sample", "timestep", "target_latents", "tokens", "vector", "source_latents",
                  "guidance"]  # fmt: skip
-        module = Denoise(Checkpoint.load(options.model).to(dtype)).to(dtype)
+        module = DenoiseGraph(Checkpoint.load(options.model).to(dtype)).to(dtype)
         return module, [name for name in order if name in given]
     from edgeswap_compress.prune import read_unet_folder
     from edgeswap_export.unet.stage import UNetGraph

@@ -119,15 +119,16 @@ def parse() -> argparse.Namespace:
 
 def exported(model: Path, folder: Path) -> Path:
     """The U-Net as ONNX, unless the folder holds it from before."""
-    from edgeswap_export import ExportConfig, export
-    from edgeswap_export.unet.stage import export_unet, is_unet_folder
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
+    from edgeswap_export.unet import export_unet, is_unet_folder
 
     out = folder / "exported"
     if not out.exists():
         if is_unet_folder(model):
             export_unet(model, ExportConfig(), out)
         else:
-            export(model, ExportConfig(others=(), detector=False), out)
+            config = ExportConfig(schedules=SchedulesConfig(others=()), detector=False)
+            export(model, config, out)
     return out / "denoise.onnx"
 
 

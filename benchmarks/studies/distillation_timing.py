@@ -11,15 +11,18 @@ import numpy as np
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
-from edgeswap_export import ExportConfig, export
-from edgeswap_runtime import Swapper
-from edgeswap_runtime._clock import StageClock
+from edgeswap_export import ExportConfig, GraphsConfig, SchedulesConfig, export
+from edgeswap_runtime import StageClock, Swapper
 
 
 def bundle_of(checkpoint: Path, steps: int, folder: Path, precision: str = "fp32") -> Path:
     """The checkpoint exported with one schedule of so many DDIM steps, unless it was before."""
     if not folder.exists():
-        config = ExportConfig(steps=steps, others=(), detector=False, precision=precision)
+        config = ExportConfig(
+            schedules=SchedulesConfig(steps=steps, others=()),
+            graphs=GraphsConfig(precision=precision),
+            detector=False,
+        )
         export(checkpoint, config, folder)
     return folder
 

@@ -79,9 +79,7 @@ def with_engines(path: Path, backend: str) -> Bundle:
         pass
     out = path.with_name(f"{path.name}-{backend}-{gpu.architecture}")
     rtx = backend == "tensorrt_rtx"
-    config = EngineConfig(
-        backend=RTX if rtx else STANDARD, targets=(gpu.architecture,) if rtx else ()
-    )
+    config = EngineConfig(backend=RTX if rtx else STANDARD, gpus=(gpu.architecture,) if rtx else ())
     if not out.is_dir():
         engine(path, config, out, progress=lambda line: print(line, file=sys.stderr))
     return Bundle.open(out)

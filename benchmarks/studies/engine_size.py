@@ -2,7 +2,7 @@
 
 The U-Net of Stable Diffusion 1.5 inpainting, with random weights, exported to float16 with its
 weights in a file beside the graph (by benchmarks/studies/export_size.py, whose folder is used).
-TensorRT for RTX builds one plan for SM86, SM89 and SM120, in a fresh process that imports neither
+TensorRT for RTX builds one plan for sm86, sm89 and sm120, in a fresh process that imports neither
 torch nor onnx. The row is wall time and the process's peak resident memory; the bars are 60 s and
 9 GB. Nothing here runs on a GPU.
 
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-TARGETS = ("SM86", "SM89", "SM120")
+GPUS = ("sm86", "sm89", "sm120")
 BARS = {"seconds": 60.0, "peak_rss_gb": 9.0}
 
 
@@ -60,17 +60,17 @@ def parse() -> argparse.Namespace:
 def build(folder: Path) -> dict[str, Any]:
     """One plan, written to disk; imports and reading the weights are in the time."""
     begun = time.perf_counter()
-    from edgeswap_export.engine._build import EngineRequest, build_plan
+    from edgeswap_export.engine import EngineRequest, build_engine
     from edgeswap_runtime.backends.tensorrt import load_library
     from edgeswap_runtime.files import write_bytes
 
     trt = load_library("tensorrt_rtx")
     onnx = folder / "onnx" / "denoise.onnx"
-    plan = build_plan(trt, EngineRequest(name="denoise", onnx=onnx, targets=TARGETS))
+    plan = build_engine(trt, EngineRequest(name="denoise", onnx=onnx, gpus=GPUS))
     write_bytes(folder / "denoise.plan", plan.data)
     weights = onnx.with_name(f"{onnx.name}.data")
     return {
-        "targets": list(TARGETS),
+        "targets": list(GPUS),
         "version": trt.__version__,
         "seconds": time.perf_counter() - begun,
         "peak_rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,

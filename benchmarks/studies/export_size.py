@@ -97,11 +97,11 @@ def make(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 def export(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """What `edgeswap export UNET_FOLDER OUT` does, imports included."""
     begun = time.perf_counter()
-    from edgeswap_export._config import ExportConfig
-    from edgeswap_export.unet.stage import export_unet
+    from edgeswap_export import ExportConfig, GraphsConfig
+    from edgeswap_export.unet import export_unet
 
     marks: list[tuple[str, float]] = []
-    config = ExportConfig(precision=arguments.precision)
+    config = ExportConfig(graphs=GraphsConfig(precision=arguments.precision))
     out = export_unet(
         folder / "unet",
         config,

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 GRAPHS = ("encode", "identity", "denoise", "decode")
-PROBES = 4
+EXAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,15 @@ def kept(file: Path, make: Any) -> Any:
 
 def export_one(arguments: argparse.Namespace, precision: str) -> None:
     """The checkpoint's bundle of one precision, its default schedule alone."""
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_export import BundleInfo, ExportConfig, GraphsConfig, SchedulesConfig, export
 
     out = arguments.folder / precision
     if not out.is_dir():
         config = ExportConfig(
-            precision=precision, others=(), detector=not arguments.no_detector, name=precision
+            graphs=GraphsConfig(precision=precision),
+            schedules=SchedulesConfig(others=()),
+            info=BundleInfo(name=precision),
+            detector=not arguments.no_detector,
         )
         export(arguments.checkpoint, config, out, progress=lambda line: print(line, flush=True))
 
@@ -150,20 +153,20 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     """Row -> graph -> the worst output's errors against torch in float32."""
     from edgeswap_compress.checkpoint.folder import Checkpoint
     from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
-    from edgeswap_export.graphs.example import SEED, probe
+    from edgeswap_export.graphs.example import SEED, seeded_example
     from edgeswap_export.graphs.swap_graphs import torch_graphs
     from edgeswap_export.parity.compare import difference, run_graph
     from edgeswap_export.parity.prove import _torch_answers
     from edgeswap_export.samplers.schedule import schedule_table
 
     checkpoint = Checkpoint.load(checkpoint_path)
-    swap, sample = checkpoint.swap, probe(checkpoint.swap)
+    swap, sample = checkpoint.swap, seeded_example(checkpoint.swap)
     graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
     settings = dict(checkpoint.scheduler.config)
     schedule = schedule_table(settings, swap.default_sampler, swap.default_steps, None)
-    probes = rendered_examples(swap, PROBES, "parity", SEED)
+    examples = rendered_examples(swap, EXAMPLES, "parity", SEED)
     reference = next(iter(backends.values()))
-    feeds = feeds_of_swaps(reference, probes, [schedule], swap.guidance_scale)
+    feeds = feeds_of_swaps(reference, examples, [schedule], swap.guidance_scale)
     found: dict[str, Any] = {}
     for row, backend in backends.items():
         found[row.name] = {}

@@ -26,8 +26,8 @@ from edgeswap_compress import default_checkpoint
 from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.data.render.camera import template
-from edgeswap_compress.data.render.portrait import portrait_of
+from edgeswap_compress.data.people.camera import template
+from edgeswap_compress.data.render3.portrait import portrait_of
 from edgeswap_compress.evaluate import (
     DlibJudge,
     EvaluateConfig,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeswap_runtime.backends.threads import let_waiting_threads_sleep
 from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -27,3 +28,5 @@ else:
     )
 
 __all__ = ["Checkpoint", "SwapConfig", "SwapPipeline", "default_checkpoint"]
+
+let_waiting_threads_sleep()  # before any module of ours loads torch

@@ -148,7 +148,13 @@ def check_run(run: Path) -> None:
 
 
 def usual_run(out: Path) -> Path:
-    """Name the run folder of an output where no other was asked for: beside it, OUT.run."""
+    """Name the run folder of an output where no other was asked for: beside it, OUT.run.
+
+    Raises:
+        InvalidSettings: OUT has no name, as "" and ".." have none.
+    """
+    if out.name in ("", ".."):
+        raise InvalidSettings(f"OUT is '{out}': expected the name of a folder to write")
     return out.with_name(out.name + ".run")
 
 

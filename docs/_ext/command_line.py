@@ -18,7 +18,10 @@ from sphinx.util.docutils import SphinxDirective
 
 from edgeswap_runtime.cli import COMMANDS, load
 
-FIRST_WORDS: dict[str, tuple[tuple[str, ...], ...]] = {"distill": ((), ("autoencoder",))}
+FIRST_WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "bench": ((), ("compare",)),
+    "distill": ((), ("autoencoder",)),
+}
 """Command -> the words after its name that lead to parsers of their own."""
 
 

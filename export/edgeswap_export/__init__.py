@@ -1,4 +1,4 @@
-"""edgeswap's export: a checkpoint in, a proven bundle out.
+"""Export: turn a checkpoint into a bundle of ONNX graphs, and prove that both compute the same.
 
     from edgeswap_export import ExportConfig, export
 
@@ -14,48 +14,36 @@ from typing import TYPE_CHECKING
 from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_export._config import ExportConfig, ScheduleRequest
-    from edgeswap_export._errors import ExportError, GraphFailed, ParityFailed
+    from edgeswap_export._config import BundleInfo, ExportConfig, GraphsConfig
+    from edgeswap_export._errors import ExportError, GraphNotExported, ParityFailed
+    from edgeswap_export._schedules import ScheduleRequest, SchedulesConfig
     from edgeswap_export._stage import export
     from edgeswap_export.samplers.options import SamplerOptions
     from edgeswap_export.samplers.schedule import SAMPLERS, schedule_table
-    from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "edgeswap_export._config": (
-                "ExportConfig",
-                "ScheduleRequest",
-            ),
-            "edgeswap_export._errors": (
-                "ExportError",
-                "GraphFailed",
-                "ParityFailed",
-            ),
+            "edgeswap_export._config": ("BundleInfo", "ExportConfig", "GraphsConfig"),
+            "edgeswap_export._errors": ("ExportError", "GraphNotExported", "ParityFailed"),
+            "edgeswap_export._schedules": ("ScheduleRequest", "SchedulesConfig"),
             "edgeswap_export._stage": ("export",),
             "edgeswap_export.samplers.options": ("SamplerOptions",),
-            "edgeswap_export.samplers.schedule": (
-                "SAMPLERS",
-                "schedule_table",
-            ),
-            "edgeswap_runtime.bundle.manifest": (
-                "Schedule",
-                "ScheduleRow",
-            ),
+            "edgeswap_export.samplers.schedule": ("SAMPLERS", "schedule_table"),
         },
     )
 
 __all__ = [
     "SAMPLERS",
+    "BundleInfo",
     "ExportConfig",
     "ExportError",
-    "GraphFailed",
+    "GraphNotExported",
+    "GraphsConfig",
     "ParityFailed",
     "SamplerOptions",
-    "Schedule",
     "ScheduleRequest",
-    "ScheduleRow",
+    "SchedulesConfig",
     "export",
     "schedule_table",
 ]

@@ -1,4 +1,4 @@
-"""Inputs as a bundle meets them: rendered faces, and what the sampler makes of them."""
+"""Collect realistic inputs of each graph, by swapping rendered faces."""
 
 from __future__ import annotations
 
@@ -18,72 +18,72 @@ from edgeswap_runtime.bundle.manifest import Schedule
 from edgeswap_runtime.sampler import sample_latents
 
 Feeds = dict[str, list[dict[str, NDArray[np.float32]]]]
-"""Graph name -> inputs it met."""
+"""Graph name -> the inputs that it was given."""
 
 ROWS_KEPT = 4
-"""Evaluations of the denoiser that are kept of one swap, evenly over its schedule."""
+"""Denoiser inputs that are kept of one swap, evenly over its schedule."""
 
 
 def rendered_examples(swap: SwapConfig, count: int, part: str, seed: int) -> list[SwapExample]:
-    """Swaps to try, of the people in the packaged dataset.
+    """Draw swaps of people in the packaged dataset.
 
     Args:
-        swap: gives the crops' size and the noise's shape; pictures are resized where need be.
-        count: how many.
+        swap: the checkpoint's settings: size of the crops, shape of the noise.
+        count: how many swaps.
         part: "calibration" or "parity": two halves of the dataset without a picture in common.
-        seed: of the choice and the noise.
+        seed: of the choice of people and of the noise.
     """
     dataset = read_dataset(calibration_dataset())
     generator = np.random.default_rng([seed, len(part)])
     half = [group for group in dataset.groups if group % 2 == (part == "parity")]
     triplets = dataset.triplets()
     shape = (1, swap.latent_channels, swap.latent_size, swap.latent_size)
-    probes = []
+    examples = []
     for _ in range(count):
         images = dataset.images(half[generator.integers(len(half))])
         source, target, _ = triplets[generator.integers(len(triplets))]
         noise = generator.standard_normal(shape, dtype=np.float32)
-        probes.append(
+        examples.append(
             SwapExample(
                 target=_crop(images[target], swap.resolution_px),
                 source=_crop(images[source], swap.resolution_px),
                 noise=torch.from_numpy(noise),
             )
         )
-    return probes
+    return examples
 
 
 def feeds_of_swaps(
     backend: OrtBackend,
-    probes: Sequence[SwapExample],
+    examples: Sequence[SwapExample],
     schedules: Sequence[Schedule],
     guidance_scale: float,
 ) -> Feeds:
-    """What each graph is given when the probes are swapped by the runtime's own sampler.
+    """Record what each graph is given when the runtime's sampler swaps the examples.
 
     Args:
-        backend: has the bundle's graphs.
-        probes: swapped one after the other, each by the next of the schedules, so that together
-            they visit the timesteps of all.
+        backend: holds the bundle's graphs.
+        examples: each is swapped with the next of the schedules, so that together they visit the
+            timesteps of all.
         schedules: at least one.
-        guidance_scale: of the bundle.
+        guidance_scale: the bundle's.
     """
     feeds: Feeds = {"encode": [], "identity": [], "denoise": [], "decode": []}
-    for index, probe in enumerate(probes):
+    for index, example in enumerate(examples):
         schedule = schedules[index % len(schedules)]
-        _feed_one(backend, probe, schedule, guidance_scale, np.random.default_rng(index), feeds)
+        _feed_one(backend, example, schedule, guidance_scale, np.random.default_rng(index), feeds)
     return feeds
 
 
 def _feed_one(
     backend: OrtBackend,
-    probe: SwapExample,
+    example: SwapExample,
     schedule: Schedule,
     guidance_scale: float,
     generator: np.random.Generator,
     feeds: Feeds,
 ) -> None:
-    start = [probe.noise.numpy()]
+    start = [example.noise.numpy()]
     fixed: dict[str, NDArray[np.float32]] = {}
 
     def run(
@@ -95,11 +95,11 @@ def _feed_one(
     def draw() -> NDArray[np.float32]:
         if start:
             return start.pop()
-        return generator.standard_normal(probe.noise.shape, dtype=np.float32)
+        return generator.standard_normal(example.noise.shape, dtype=np.float32)
 
     for graph, name, crop in (
-        ("encode", "target", probe.target),
-        ("identity", "source", probe.source),
+        ("encode", "target", example.target),
+        ("identity", "source", example.source),
     ):
         inputs = {name: crop.numpy()}
         feeds[graph].append(inputs)

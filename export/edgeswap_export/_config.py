@@ -1,84 +1,87 @@
-"""What an export may be asked for."""
+"""Settings of the export stage."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
-from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_export._errors import UnsupportedExport, UnsupportedSchedule
+from edgeswap_export._errors import UnsupportedExport
+from edgeswap_export._schedules import (
+    ScheduleRequest,
+    SchedulesConfig,
+    parse_settings,
+    settings_of,
+)
 from edgeswap_export.precision import PRECISIONS
-from edgeswap_export.samplers.options import SamplerOptions
-from edgeswap_export.samplers.schedule import SAMPLERS, check_sampler, check_steps
 
-USEFUL_STEPS = (1, 2, 4, 8, 25)
-"""Step counts at which a model of several steps gets a DDIM table besides its default one."""
+if TYPE_CHECKING:
+    from edgeswap_compress.checkpoint.swap_config import SwapConfig
+
+
+MOST_SWAPS = 100_000
+LONGEST_NAME = 200
+"""Characters of a bundle's name, as a manifest takes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleRequest:
-    """One schedule table to store in a bundle.
+class GraphsConfig:
+    """How the graphs with weights are written.
 
     Attributes:
-        sampler: A name in SAMPLERS of edgeswap_export.
-        steps: At least 1.
-        options: The sampler's own; None takes their defaults.
+        precision: a name in PRECISIONS; inputs and outputs stay float32.
+        calibration_swaps: rendered swaps that value ranges are measured on, for fp16, int8 and fp8;
+            at least 1.
+        batch: smallest, usual and largest batch; None for a fixed batch of one.
+        compact: store weights in float16 where that changes no weight.
+
+    Raises:
+        UnsupportedExport: on construction, when the settings do not fit together.
     """
 
-    sampler: str
-    steps: int
-    options: SamplerOptions | None = None
+    precision: str = "fp32"
+    calibration_swaps: int = 24
+    batch: tuple[int, int, int] | None = None
+    compact: bool = False
 
     def __post_init__(self) -> None:
-        check_sampler(self.sampler)
-        check_steps(self.steps)
+        if self.precision not in PRECISIONS:
+            raise UnsupportedExport(
+                f"precision '{self.precision}': expected one of {', '.join(PRECISIONS)}"
+            )
+        if self.compact and self.precision != "fp32":
+            raise UnsupportedExport(
+                f"compact stores float32 weights in fewer bytes, and {self.precision} has fewer"
+                " already: leave one of the two out"
+            )
+        if not 1 <= self.calibration_swaps <= MOST_SWAPS:
+            raise UnsupportedExport(
+                f"{self.calibration_swaps} calibration swaps: expected at least 1 and at most "
+                f"{MOST_SWAPS}"
+            )
 
-    @property
-    def name(self) -> str:
-        """Its name in the manifest, such as "ddim-4" or "ddim-4-eta=0.5"."""
-        return "-".join([self.sampler, str(self.steps), *settings_of(self.options)])
 
-    def to_json(self) -> dict[str, Any]:
-        """For the bundle's history."""
-        return {"sampler": self.sampler, "steps": self.steps, "options": settings_of(self.options)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleInfo:
+    """What a bundle says of itself.
 
-    @classmethod
-    def from_json(cls, raw: Any) -> ScheduleRequest:
-        """Rebuild from `to_json`; "options" may be left out.
+    Attributes:
+        name: None takes the name of the checkpoint's folder.
+        license: SPDX identifier of the weights' license; None takes the checkpoint's.
+        origin: where the weights come from, in a few words; None takes the checkpoint's.
+    """
 
-        Raises:
-            UnsupportedSchedule: another form.
-        """
-        if (
-            not isinstance(raw, Mapping)
-            or not {"sampler", "steps"} <= set(raw)
-            or set(raw)
-            - {
-                "sampler",
-                "steps",
-                "options",
-            }
-        ):
-            raise UnsupportedSchedule(f"a schedule is {{sampler, steps, options}}, found {raw!r}")
-        settings = raw.get("options") or []
-        options = parse_settings(raw["sampler"], settings) if settings else None
-        return cls(sampler=raw["sampler"], steps=raw["steps"], options=options)
+    name: str | None = None
+    license: str | None = None
+    origin: str | None = None
 
-    @classmethod
-    def parse(cls, text: str) -> ScheduleRequest:
-        """Read "SAMPLER:STEPS" or "SAMPLER:STEPS:NAME=VALUE,...".
-
-        Raises:
-            UnsupportedSchedule: another form.
-            UnknownSampler: no such sampler.
-        """
-        sampler, _, rest = text.partition(":")
-        steps, _, settings = rest.partition(":")
-        if not steps.isdecimal():
-            raise UnsupportedSchedule(f"schedule '{text}': expected SAMPLER:STEPS, such as lcm:4")
-        options = parse_settings(sampler, settings.split(",")) if settings else None
-        return cls(sampler=sampler, steps=int(steps), options=options)
+    def __post_init__(self) -> None:
+        for field_name, most in (("name", LONGEST_NAME), ("license", 4000), ("origin", 4000)):
+            text = getattr(self, field_name)
+            if text is not None and not 1 <= len(text) <= most:
+                raise UnsupportedExport(
+                    f"{field_name} has {len(text)} characters: expected 1 to {most}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,91 +89,53 @@ class ExportConfig:
     """How a checkpoint becomes a bundle.
 
     Attributes:
-        name: The bundle's name in its manifest; None takes the checkpoint folder's.
-        sampler: Sampler of the default schedule; None takes the checkpoint's.
-        steps: Steps of the default schedule; None takes the checkpoint's.
-        others: Schedules stored besides; None stores DDIM at USEFUL_STEPS, or nothing besides
-            where the default schedule has one step, because that model knows no others.
-        options: Of the default schedule's sampler; None takes their defaults.
-        precision: Of the four graphs with weights, a name in PRECISIONS. Their inputs and outputs
-            stay float32.
-        calibration_swaps: Rendered swaps that ranges are observed on, for fp16, int8 and fp8.
-        batch: The least, the usual and the largest batch of the four graphs; None is one, for good.
-        single_file: Write the whole swap as one graph, `swap.onnx`, besides.
-        compact: Store weights in float16 where it holds them exactly; the graphs compute the same.
-        detector: Put the face detector in. Without it the bundle swaps aligned crops only.
-        license: SPDX identifier of the checkpoint's weights; None takes the checkpoint's own.
-        origin: Where the weights come from, in a few words; None takes the checkpoint's own.
+        schedules: which schedules the bundle stores.
+        graphs: precision, batch and storage of the graphs with weights.
+        info: name, license and origin.
+        single_file: also write the whole swap as one graph, `swap.onnx`.
+        detector: include the face detector; a bundle without it swaps aligned crops only.
+
+    Raises:
+        UnsupportedExport: on construction, when the settings do not fit together.
     """
 
-    name: str | None = None
-    sampler: str | None = None
-    steps: int | None = None
-    others: tuple[ScheduleRequest, ...] | None = None
-    options: SamplerOptions | None = None
-    precision: str = "fp32"
-    calibration_swaps: int = 24
-    batch: tuple[int, int, int] | None = None
+    schedules: SchedulesConfig = field(default_factory=SchedulesConfig)
+    graphs: GraphsConfig = field(default_factory=GraphsConfig)
+    info: BundleInfo = field(default_factory=BundleInfo)
     single_file: bool = False
-    compact: bool = False
     detector: bool = True
-    license: str | None = None
-    origin: str | None = None
 
     def __post_init__(self) -> None:
-        if self.sampler is not None:
-            check_sampler(self.sampler)
-        if self.steps is not None:
-            check_steps(self.steps)
-        if self.precision not in PRECISIONS:
+        if self.single_file and self.graphs.precision in ("bf16", "fp8"):
             raise UnsupportedExport(
-                f"precision '{self.precision}': expected one of {', '.join(PRECISIONS)}"
+                f"a single file in {self.graphs.precision} cannot be proven here: expected fp32,"
+                " fp16 or int8"
             )
-        if self.single_file and self.precision in ("bf16", "fp8"):
-            raise UnsupportedExport(
-                f"a single file in {self.precision} cannot be proven here: expected fp32, fp16 or"
-                " int8"
-            )
-        if self.compact and self.precision != "fp32":
-            raise UnsupportedExport(
-                f"compact stores float32 weights in fewer bytes, and {self.precision} has fewer"
-                " already: leave one of the two out"
-            )
-        if self.calibration_swaps < 1:
-            raise UnsupportedExport(
-                f"{self.calibration_swaps} calibration swaps: expected at least 1"
-            )
-
-    def requests(self, swap: SwapConfig) -> tuple[ScheduleRequest, ...]:
-        """The schedules to write for a checkpoint, the default one first, none twice."""
-        default = ScheduleRequest(
-            sampler=swap.default_sampler if self.sampler is None else self.sampler,
-            steps=swap.default_steps if self.steps is None else self.steps,
-            options=self.options,
-        )
-        others = self.others
-        if others is None:
-            counts = USEFUL_STEPS if swap.default_steps > 1 else ()
-            others = tuple(ScheduleRequest(sampler="ddim", steps=count) for count in counts)
-        return tuple({request.name: request for request in (default, *others)}.values())
 
     def to_json(self) -> dict[str, Any]:
-        """For the bundle's history."""
-        others = None if self.others is None else [r.to_json() for r in self.others]
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**plain, "others": others, "options": settings_of(self.options)}
+        """Return all settings side by side, as the command line names them, for the history."""
+        parts = (self.schedules, self.graphs, self.info)
+        plain = {f.name: getattr(part, f.name) for part in parts for f in fields(part)}
+        others = self.schedules.others
+        return {
+            **plain,
+            "single_file": self.single_file,
+            "detector": self.detector,
+            "options": settings_of(self.schedules.options),
+            "others": None if others is None else [request.to_json() for request in others],
+        }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ExportConfig:
-        """Rebuild from `to_json`, or from a recipe's table, where any field may be left out.
+        """Make a config of what `to_json` returns; any setting may be left out.
 
         Raises:
-            UnsupportedExport: an unknown field, or one of another type.
-            ExportError: a value that cannot be.
+            UnsupportedExport: an unknown setting, or one of another type.
+            ExportError: a value out of its range.
         """
         values = dict(raw)
-        if unknown := sorted(set(values) - {f.name for f in fields(cls)}):
-            known = ", ".join(f.name for f in fields(cls))
+        if unknown := sorted(set(values) - set(cls().to_json())):
+            known = ", ".join(cls().to_json())
             raise UnsupportedExport(
                 f"export has no setting '{unknown[0]}': expected some of {known}"
             )
@@ -188,7 +153,17 @@ class ExportConfig:
             if values.get("sampler") is None:
                 raise UnsupportedExport("options belong to a sampler: name it too")
             values["options"] = parse_settings(values["sampler"], settings)
-        return cls(**values)
+        return cls(
+            schedules=SchedulesConfig(**_taken(SchedulesConfig, values)),
+            graphs=GraphsConfig(**_taken(GraphsConfig, values)),
+            info=BundleInfo(**_taken(BundleInfo, values)),
+            **values,
+        )
+
+
+def _taken(part: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Remove a part's settings from all of them, and return them."""
+    return {f.name: values.pop(f.name) for f in fields(part) if f.name in values}
 
 
 _KINDS: dict[str, type] = {
@@ -206,29 +181,29 @@ _KINDS: dict[str, type] = {
 
 
 UNKNOWN = "unknown"
-"""What a bundle says of weights whose license or origin nobody has stated."""
+"""License and origin of weights of which neither is known."""
 
 
 def license_of(config: ExportConfig, swap: SwapConfig | None = None) -> tuple[str, str]:
-    """License and origin of the weights: as the export was told, else as the checkpoint says.
+    """Return license and origin of the weights: those of the config, else the checkpoint's.
 
     Args:
         config: of the export.
-        swap: of the checkpoint; None for a bare U-Net, whose folder states neither.
+        swap: of the checkpoint; None for a bare U-Net, whose folder has neither.
 
     Returns:
-        license (SPDX identifier) and origin, each UNKNOWN where nobody has stated it.
+        license (SPDX identifier) and origin, each UNKNOWN where it is not stated.
     """
     stated = (None, None) if swap is None else (swap.license, swap.origin)
-    license_name, origin = config.license or stated[0], config.origin or stated[1]
+    license_name, origin = config.info.license or stated[0], config.info.origin or stated[1]
     return license_name or UNKNOWN, origin or UNKNOWN
 
 
 def parse_sizes(name: str, sizes: Any) -> tuple[int, int, int]:
-    """The least, the usual and the largest of a dynamic axis, from "1:4:8" or [1, 4, 8].
+    """Read the smallest, usual and largest size of a dynamic axis, from "1:4:8" or [1, 4, 8].
 
     Raises:
-        UnsupportedExport: not three growing numbers from 1 on.
+        UnsupportedExport: not three numbers of at least 1 in ascending order.
     """
     parts = sizes.split(":") if isinstance(sizes, str) else sizes
     try:
@@ -240,39 +215,3 @@ def parse_sizes(name: str, sizes: Any) -> tuple[int, int, int]:
             f"{name} {sizes}: expected MIN:OPT:MAX of at least 1, such as 1:4:8"
         )
     return least, usual, most
-
-
-def settings_of(options: SamplerOptions | None) -> list[str]:
-    """The options that differ from their defaults, as "name=value"."""
-    if options is None:
-        return []
-    default = type(options)()
-    names = [field.name for field in fields(options)]
-    changed = [n for n in names if getattr(options, n) != getattr(default, n)]
-    return [f"{name}={getattr(options, name)}" for name in changed]
-
-
-def parse_settings(sampler: str, settings: Sequence[str]) -> SamplerOptions:
-    """A sampler's options from "name=value" strings; the inverse of `settings_of`.
-
-    Raises:
-        UnknownSampler: no such sampler.
-        UnsupportedSchedule: it has no such option, or not with such a value.
-    """
-    check_sampler(sampler)
-    kind = SAMPLERS[sampler].options
-    defaults = kind()
-    known = {field.name: type(getattr(defaults, field.name)) for field in fields(kind)}
-    values: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if name not in known or not equals:
-            expected = ", ".join(f"{n}=..." for n in known) or "none"
-            raise UnsupportedSchedule(f"{sampler} has no option '{setting}': expected {expected}")
-        try:
-            values[name] = known[name](text)
-        except ValueError as error:
-            raise UnsupportedSchedule(
-                f"{sampler} {name}: expected {known[name].__name__}, found {text!r}"
-            ) from error
-    return kind(**values)

@@ -1,4 +1,4 @@
-"""Every error the export raises.
+"""Define the errors of the export.
 
 EdgeswapError                    the caller's mistake or bad input; exit code 2
 └── ExportError (ValueError)
@@ -6,11 +6,11 @@ EdgeswapError                    the caller's mistake or bad input; exit code 2
     ├── UnsupportedPrediction    the scheduler config states an unknown prediction type
     ├── UnsupportedSchedule      these steps or options cannot be written as a table
     │   └── NoSignal             epsilon prediction where the sample is pure noise
-    ├── UnsupportedExport        what was asked for does not go together
+    ├── UnsupportedExport        settings and checkpoint do not fit together
     └── UnusableDetector         the detector's file is not the one expected
-EdgeswapFailure                  our own failure; exit code 1
+EdgeswapFailure                  a failure of edgeswap's own; exit code 1
 ├── ParityFailed                 ONNX Runtime and torch differ by more than the tolerance
-└── GraphFailed                  a graph could not be written or is not valid ONNX
+└── GraphNotExported             a graph could not be written or is not valid ONNX
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 
 
 class ExportError(EdgeswapError, ValueError):
-    """Base of what a caller of the export can mend."""
+    """Base class of errors that the caller of the export can correct."""
 
 
 class UnknownSampler(ExportError):
@@ -30,7 +30,7 @@ class UnknownSampler(ExportError):
 
 
 class UnsupportedPrediction(ExportError):
-    """The scheduler config states a prediction type that no table can be made for."""
+    """The scheduler config states an unknown prediction type."""
 
     def __init__(self, prediction_type: object) -> None:
         super().__init__(
@@ -40,11 +40,11 @@ class UnsupportedPrediction(ExportError):
 
 
 class UnsupportedSchedule(ExportError):
-    """The schedule asked for cannot be written as a table of scalars."""
+    """The schedule that was asked for cannot be written as a table of numbers."""
 
 
 class NoSignal(UnsupportedSchedule):
-    """A model that predicts noise is asked to start where there is nothing but noise."""
+    """A model that predicts noise would have to start from pure noise."""
 
     def __init__(self, timestep: int) -> None:
         super().__init__(
@@ -55,16 +55,16 @@ class NoSignal(UnsupportedSchedule):
 
 
 class UnsupportedExport(ExportError):
-    """What was asked for does not go together, or not with this checkpoint."""
+    """The settings do not fit together, or do not fit this checkpoint."""
 
 
 class UnusableDetector(ExportError):
-    """The face detector's file is not the graph this export knows."""
+    """The face detector's file is not the one expected."""
 
 
 class ParityFailed(EdgeswapFailure):
-    """What was exported does not compute what was trained."""
+    """ONNX Runtime and torch differ by more than the tolerance."""
 
 
-class GraphFailed(EdgeswapFailure):
-    """A graph could not be written, or what was written is not valid ONNX."""
+class GraphNotExported(EdgeswapFailure):
+    """A graph could not be written, or is not valid ONNX."""

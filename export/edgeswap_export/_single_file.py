@@ -1,4 +1,4 @@
-"""The one-file swap: two aligned crops in, one crop out, for applications without our runtime."""
+"""Write the whole swap as one ONNX file, for applications without the runtime."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from edgeswap_export.parity.compare import (
     run_graph,
     swap_with_runtime,
 )
-from edgeswap_export.parity.prove import Subject
+from edgeswap_export.parity.prove import ParitySubject
 from edgeswap_runtime.sampler import noise_source
 
 TOLERANCE = 1e-4
-"""Largest difference from the runtime's own swap with the same noise, in a range of 2.
+"""Largest difference from the runtime's swap with the same noise; crops lie in [-1, 1].
 
-Both run the same nodes on the same weights; only the sums between the steps are float32 here and
-there, and ONNX Runtime may fuse across what were files.
+Both run the same nodes on the same weights. The sums between the steps are rounded differently, and
+ONNX Runtime may fuse nodes that were in different files.
 """
 
 SHARE_IN_FEWER_BITS = 0.25
-"""Of SWAP_RMS, what the root mean square difference may be in fewer bits than float32.
+"""Largest root mean square difference, as a share of SWAP_RMS, in precisions below float32.
 
-ONNX Runtime keeps float32 where two casts meet that were in two files, so other values are rounded;
-a quarter of the error that the precision may have adds 6 % to its power.
+ONNX Runtime keeps float32 where two casts meet that were in different files, so that other values
+are rounded. A quarter of the error that the precision may have adds 6 % to the error's power.
 """
 
 
 def write_single_file(
-    folder: Path, subject: Subject, sample: SwapExample, precision: str
+    folder: Path, subject: ParitySubject, sample: SwapExample, precision: str
 ) -> dict[str, Any]:
     """Write swap.onnx beside a bundle's graphs and compare it with them.
 
     Args:
-        folder: holds the graphs as they are in the bundle.
-        subject: its first schedule is unrolled.
-        sample: a swap to compare by; its noise is replaced by the stored one.
+        folder: holds the bundle's graphs.
+        subject: what was exported; its first schedule is unrolled.
+        sample: the swap to compare; the stored noise is used, not this one's.
         precision: of the graphs.
 
     Returns:
-        what was measured.
+        the measured difference, for the manifest.
 
     Raises:
         UnsupportedExport: the schedule has too many steps.
-        ParityFailed: the file differs from the graphs it was made of.
+        ParityFailed: the file computes something else than the graphs it was made of.
     """
     swap, request = subject.checkpoint.swap, subject.requests[0]
     schedule = subject.tables[request.name]
     graphs = {name: onnx.load(folder / f"{name}.onnx") for name in subject.graphs}
     about = {
         "inputs": "target and source: aligned crops, RGB, NCHW, -1 to 1",
-        "output": "crop: likewise",
+        "output": "crop: as the inputs",
         "resolution_px": swap.resolution_px,
         "landmarks_px": swap.landmarks_px,
         "mask": asdict(swap.mask),

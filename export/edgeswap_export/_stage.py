@@ -1,4 +1,4 @@
-"""The export stage: a checkpoint folder in, a proven bundle folder out."""
+"""Turn a checkpoint into a bundle: the stage behind `edgeswap export`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 
 from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
 from edgeswap_compress.data.assets import asset
-from edgeswap_export._config import ExportConfig, license_of
+from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
 from edgeswap_export._single_file import write_single_file
 from edgeswap_export.graphs.compact import store_in_float16
@@ -25,12 +25,12 @@ from edgeswap_export.graphs.detector import (
     detector_entry,
     detector_graph,
 )
-from edgeswap_export.graphs.example import SwapExample, probe
+from edgeswap_export.graphs.example import SwapExample, seeded_example
 from edgeswap_export.graphs.finite import require_finite_answers, require_finite_weights
 from edgeswap_export.graphs.fuse import SINGLE_FILE, require_few_steps
 from edgeswap_export.graphs.swap_graphs import AXES, TorchGraph, batched, torch_graphs
 from edgeswap_export.graphs.to_onnx import to_onnx, write_onnx
-from edgeswap_export.parity.prove import Subject, prove, prove_batch
+from edgeswap_export.parity.prove import ParitySubject, prove, prove_batch
 from edgeswap_export.precision.convert import Converted
 from edgeswap_export.precision.layers import layer_types
 from edgeswap_export.samplers.schedule import schedule_table
@@ -43,16 +43,17 @@ from edgeswap_runtime.bundle.manifest import (
     Tensor,
     write_manifest,
 )
-from edgeswap_runtime.files import new_folder
+from edgeswap_runtime.files import new_folder, require_folder
 
 PACKAGES = ("edgeswap", "torch", "diffusers", "onnx", "onnxscript", "onnxruntime")
 Progress = Callable[[str], None]
 
 
 def export(
-    checkpoint_path: Path | str,
+    checkpoint: Path | str,
     config: ExportConfig,
     out: Path | str,
+    *,
     progress: Progress = lambda line: None,
 ) -> Path:
     """Turn a checkpoint into a bundle and prove that both compute the same.
@@ -60,49 +61,51 @@ def export(
     The same checkpoint, config and package versions give the same bytes in every graph.
 
     Args:
-        checkpoint_path: The checkpoint folder.
-        config: What to put into the bundle.
-        out: The bundle folder to make; it appears when it is complete and proven, or not at all.
-        progress: Called with one line per thing begun.
+        checkpoint: the checkpoint's folder.
+        config: what to put into the bundle.
+        out: folder of the bundle; it appears when it is complete and proven, or not at all.
+        progress: called with one line for each thing begun.
 
     Returns:
-        ``out``.
+        `out`.
 
     Raises:
-        OutputExists: ``out`` exists.
-        InvalidCheckpoint: The checkpoint is damaged.
-        ExportError: The config asks for what cannot be written; the message says what.
-        ParityFailed: ONNX Runtime and torch differ by more than the stated tolerance.
-        GraphFailed: A graph could not be written.
+        OutputExists: `out` exists.
+        BadFolder: there is no checkpoint.
+        InvalidCheckpoint: the checkpoint is damaged.
+        ExportError: the config asks for what cannot be written; the message says what.
+        ParityFailed: ONNX Runtime and torch differ by more than the tolerance.
+        GraphNotExported: a graph could not be written.
     """
+    source = require_checkpoint(Path(checkpoint))
     with new_folder(Path(out)) as folder:
-        progress(f"loading {checkpoint_path}")
-        checkpoint = _load(Path(checkpoint_path))
-        requests = config.requests(checkpoint.swap)
-        settings = dict(checkpoint.scheduler.config)
+        progress(f"loading {source}")
+        loaded = _load(source)
+        requests = config.schedules.requests(loaded.swap)
+        settings = dict(loaded.scheduler.config)
         tables = {r.name: schedule_table(settings, r.sampler, r.steps, r.options) for r in requests}
         if config.single_file:
             require_few_steps(tables[requests[0].name])
         if config.detector:
-            # Before the minutes of work: it may be missing.
+            # First, because it may be missing and the rest takes minutes.
             write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
-        sample = probe(checkpoint.swap)
-        graphs = _write_graphs(folder, checkpoint, sample, config, progress)
-        subject = Subject(checkpoint=checkpoint, graphs=graphs, requests=requests, tables=tables)
+        sample = seeded_example(loaded.swap)
+        graphs = _write_graphs(folder, loaded, sample, config.graphs, progress)
+        subject = ParitySubject(checkpoint=loaded, graphs=graphs, requests=requests, tables=tables)
         parity = prove(folder, subject, sample, progress)
-        if config.batch is not None:
-            parity["batch"] = prove_batch(folder, subject, config.batch[2], progress)
+        if config.graphs.batch is not None:
+            parity["batch"] = prove_batch(folder, subject, config.graphs.batch[2], progress)
         converted: dict[str, Converted] = {}
-        if config.precision != "fp32":
-            converted, proof = requantize(
-                folder, subject, config.precision, config.calibration_swaps, progress
-            )
+        if config.graphs.precision != "fp32":
+            converted, proof = requantize(folder, subject, config.graphs, progress)
             parity = {**proof, "float32": parity}
         if config.single_file:
             progress(f"writing {SINGLE_FILE}")
-            parity["single_file"] = write_single_file(folder, subject, sample, config.precision)
+            parity["single_file"] = write_single_file(
+                folder, subject, sample, config.graphs.precision
+            )
         layers = {n: layer_types(onnx.load(folder / f"{n}.onnx")) for n in graphs}
-        manifest = _manifest(Path(checkpoint_path), config, subject, converted, layers, parity)
+        manifest = _manifest(source, config, subject, converted, layers, parity)
         write_manifest(folder, manifest)
     return Path(out)
 
@@ -111,11 +114,11 @@ def _write_graphs(
     folder: Path,
     checkpoint: Checkpoint,
     sample: SwapExample,
-    config: ExportConfig,
+    config: GraphsConfig,
     progress: Progress,
 ) -> dict[str, TorchGraph]:
-    """Write the float32 graphs; what torch answers to the sample is checked to be numbers first."""
-    # One processor for every checkpoint, so that the same weights give the same graph.
+    """Write the float32 graphs, after a check that torch's own outputs are finite."""
+    # One attention processor for every checkpoint: the same weights give the same graph.
     checkpoint.unet.set_attn_processor(AttnProcessor2_0())
     graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
     for name, graph in graphs.items():
@@ -129,8 +132,18 @@ def _write_graphs(
     return graphs
 
 
+def require_checkpoint(path: Path) -> Path:
+    """Check that a folder is a swap checkpoint; return it.
+
+    Raises:
+        BadFolder: it is none.
+    """
+    make = "edgeswap prune or edgeswap distill"
+    return require_folder(path, what="checkpoint", holds="swap.json", make=make)
+
+
 def _load(path: Path) -> Checkpoint:
-    """The checkpoint, its weights checked to be numbers."""
+    """Load a checkpoint and check that all its weights are finite."""
     checkpoint = Checkpoint.load(path)
     for name in MODULES:
         require_finite_weights(getattr(checkpoint, name), path / name)
@@ -140,25 +153,31 @@ def _load(path: Path) -> Checkpoint:
 def write_graph(
     name: str, graph: TorchGraph, batch: tuple[int, int, int] | None
 ) -> onnx.ModelProto:
-    """One graph as ONNX: of a batch of one, or of a free one."""
+    """Write one graph as ONNX, with a fixed batch of one or with a dynamic batch.
+
+    Args:
+        name: the graph's name.
+        graph: its module and example.
+        batch: None for the fixed one.
+    """
     if batch is None:
         return to_onnx(name, graph.module, graph.inputs, tuple(graph.outputs))
     example = batched(graph, 2).inputs
-    free = {key: {0: "batch"} for key in example}
-    return to_onnx(name, graph.module, example, tuple(graph.outputs), free)
+    axes = {key: {0: "batch"} for key in example}
+    return to_onnx(name, graph.module, example, tuple(graph.outputs), axes)
 
 
 def _manifest(
-    checkpoint_path: Path,
+    checkpoint: Path,
     config: ExportConfig,
-    subject: Subject,
+    subject: ParitySubject,
     converted: Mapping[str, Converted],
     layers: Mapping[str, dict[str, int]],
     parity: dict[str, Any],
 ) -> Manifest:
     swap = subject.checkpoint.swap
     entries = {
-        n: replace(_entry(n, graph, converted.get(n), config.batch), layers=layers[n])
+        n: replace(_entry(n, graph, converted.get(n), config.graphs.batch), layers=layers[n])
         for n, graph in subject.graphs.items()
     }
     license_name, origin = license_of(config, swap)
@@ -168,7 +187,7 @@ def _manifest(
         licenses.append(License(what="face detector", license=LICENSE, origin=ORIGIN))
     stage = {"stage": "export", "config": config.to_json()}
     return Manifest(
-        name=config.name or checkpoint_path.resolve().name,
+        name=config.info.name or checkpoint.resolve().name[:LONGEST_NAME],
         made_with={name: importlib.metadata.version(name) for name in PACKAGES},
         resolution_px=swap.resolution_px,
         alignment=Alignment(landmarks_px=swap.landmarks_px),

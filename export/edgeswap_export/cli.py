@@ -1,4 +1,4 @@
-"""``edgeswap export CHECKPOINT BUNDLE``."""
+"""Run `edgeswap export CHECKPOINT OUT`."""
 
 from __future__ import annotations
 
@@ -6,143 +6,197 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.precision import PRECISIONS
 from edgeswap_runtime.bundle.manifest import Manifest, read_manifest
 from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.files import require_folder
+from edgeswap_runtime.strict_json import read_json_object
+
+if TYPE_CHECKING:
+    from edgeswap_export._config import ExportConfig
+
+_SETTINGS = (
+    "name",
+    "sampler",
+    "steps",
+    "precision",
+    "calibration_swaps",
+    "batch",
+    "license",
+    "origin",
+)
 
 
 def command(argv: list[str]) -> int:
-    """Run the sub-command; errors are the caller's to print.
+    """Run the command.
 
     Args:
-        argv: What follows ``edgeswap export``.
+        argv: the arguments after `edgeswap export`.
 
     Returns:
-        0.
+        the exit code, 0.
+
+    Raises:
+        EdgeswapError: as `export`, for the caller to print.
+        EdgeswapFailure: likewise.
     """
-    arguments = _parser().parse_args(argv)
-    from edgeswap_export import ExportConfig, export  # torch: seconds, which --help need not wait
+    arguments = build_parser().parse_args(argv)
+    config = _config(arguments)
+    require_folder(
+        arguments.checkpoint,
+        what="checkpoint",
+        holds=("swap.json", "config.json", "unet/config.json"),
+        make="edgeswap prune or edgeswap distill",
+    )
+    if arguments.out.exists():
+        raise OutputExists(arguments.out)
+    from edgeswap_export.unet import is_unet_folder  # torch: after the quick checks
 
-    config = ExportConfig.from_json(_settings(arguments))
-    from edgeswap_export.unet.stage import NAME, export_unet, is_unet_folder
-
+    is_unet = is_unet_folder(arguments.checkpoint)
     if arguments.triton is not None:
-        _check_triton(arguments, config.batch)
-    if is_unet_folder(arguments.checkpoint):
-        folder = export_unet(arguments.checkpoint, config, arguments.bundle, progress=_tell)
-        stated = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
-        print(json.dumps(stated) if arguments.json else _unet_table(folder, stated))
-        return 0
-    bundle = export(arguments.checkpoint, config, arguments.bundle, progress=_tell)
+        _check_triton(arguments.triton, config, is_unet=is_unet)
+    if is_unet:
+        return _export_unet(arguments, config)
+    from edgeswap_export import export
+
+    bundle = export(arguments.checkpoint, config, arguments.out, progress=_tell)
     manifest = read_manifest(bundle)
     print(json.dumps(_summary(bundle, manifest)) if arguments.json else _table(bundle, manifest))
     if arguments.triton is not None:
-        from edgeswap_export.triton.repository import TritonConfig, docker_line, write_repository
+        from edgeswap_export.triton import TritonConfig, docker_line, triton
 
-        folder = write_repository(bundle, TritonConfig(), arguments.triton)
+        folder = triton(bundle, TritonConfig(), arguments.triton)
         print(docker_line(folder), file=sys.stderr if arguments.json else sys.stdout)
     return 0
 
 
-def _check_triton(arguments: argparse.Namespace, batch: tuple[int, int, int] | None) -> None:
-    """Refuse --triton where it could only fail after the work."""
-    from edgeswap_export.unet.stage import is_unet_folder
+def _export_unet(arguments: argparse.Namespace, config: ExportConfig) -> int:
+    from edgeswap_export.unet import NAME, export_unet
 
-    if is_unet_folder(arguments.checkpoint):
+    folder = export_unet(arguments.checkpoint, config, arguments.out, progress=_tell)
+    stated = read_json_object(folder / f"{NAME}.json")
+    print(json.dumps(stated) if arguments.json else _unet_table(folder, stated))
+    return 0
+
+
+def _check_triton(folder: Path, config: ExportConfig, *, is_unet: bool) -> None:
+    """Refuse --triton before the export where it would fail after it."""
+    if is_unet:
         raise UnsupportedExport("--triton serves whole swaps, not a bare U-Net: leave it out")
-    if batch is None:
-        raise UnsupportedExport("--triton needs a free batch: add --batch, such as 1:4:8")
-    if arguments.triton.exists():
-        raise OutputExists(arguments.triton)
+    if config.graphs.batch is None:
+        raise UnsupportedExport("--triton needs a dynamic batch: add --batch, such as 1:4:8")
+    if folder.exists():
+        raise OutputExists(folder)
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What was said on the command line, as ExportConfig.from_json takes it."""
-    from edgeswap_export import ScheduleRequest
+def _config(arguments: argparse.Namespace) -> ExportConfig:
+    """Make the config of the parsed arguments."""
+    from edgeswap_export import ExportConfig, ScheduleRequest
 
-    names = (
-        "name",
-        "sampler",
-        "steps",
-        "precision",
-        "calibration_swaps",
-        "batch",
-        "license",
-        "origin",
-    )
-    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    given = {name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None}
     if arguments.schedule:
         given["others"] = [ScheduleRequest.parse(text).to_json() for text in arguments.schedule]
     if arguments.option:
         given["options"] = arguments.option
-    return {
-        **given,
-        "detector": not arguments.no_detector,
-        "single_file": arguments.single_file,
-        "compact": arguments.compact,
-    }
+    return ExportConfig.from_json(
+        {
+            **given,
+            "detector": not arguments.no_detector,
+            "single_file": arguments.single_file,
+            "compact": arguments.compact,
+        }
+    )
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `edgeswap export`."""
     parser = argparse.ArgumentParser(
         prog="edgeswap export",
-        description="Turn a checkpoint into a bundle and prove that both compute the same.",
+        description="Turn a checkpoint into a bundle of ONNX graphs and prove that both compute "
+        "the same.",
     )
     parser.add_argument(
-        "checkpoint",
-        type=Path,
-        metavar="CHECKPOINT",
-        help="checkpoint folder, or a diffusers U-Net's",
-    )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder to make")
-    parser.add_argument("--sampler", help="of the default schedule (default: the checkpoint's)")
-    parser.add_argument("--steps", type=int, help="of the default schedule (default: likewise)")
-    parser.add_argument(
-        "--option", action="append", metavar="NAME=VALUE", help="of --sampler, such as eta=0.5"
-    )
-    parser.add_argument(
-        "--schedule", action="append", metavar="SAMPLER:STEPS[:NAME=VALUE,...]",
-        help="store this one besides; again for more (default: ddim at 1, 2, 4, 8 and 25 steps)",
+        "checkpoint", type=Path, metavar="CHECKPOINT",
+        help="checkpoint folder, or the folder of a bare diffusers U-Net",
     )  # fmt: skip
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, help="of the graphs with weights (default: fp32)"
-    )
-    parser.add_argument(
-        "--calibration-swaps", type=int, metavar="N", help="rendered swaps to observe (default: 24)"
-    )
-    parser.add_argument(
-        "--batch", metavar="MIN:OPT:MAX", help="leave the batch free (default: one)"
-    )
-    parser.add_argument(
-        "--single-file", action="store_true", help="write the whole swap as swap.onnx besides"
-    )
-    parser.add_argument(
-        "--triton", type=Path, metavar="DIR",
-        help="write a Triton model repository besides, as edgeswap triton does",
-    )  # fmt: skip
-    parser.add_argument("--name", help="the bundle's name (default: the checkpoint folder's)")
-    parser.add_argument(
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make, the bundle")
+    _add_schedules(parser.add_argument_group("schedules"))
+    _add_graphs(parser.add_argument_group("graphs"))
+    info = parser.add_argument_group("what the bundle says of itself")
+    info.add_argument("--name", help="name of the bundle (default: the checkpoint folder's)")
+    info.add_argument(
         "--license",
-        help="SPDX license of the weights, such as Apache-2.0 (default: the checkpoint's, else"
-        " 'unknown')",
+        help="SPDX identifier of the weights' license, such as Apache-2.0 (default: the "
+        "checkpoint's, else 'unknown')",
     )
-    parser.add_argument(
+    info.add_argument(
         "--origin",
-        help="where the weights come from, in a few words (default: the checkpoint's, else"
-        " 'unknown')",
+        help="where the weights come from, in a few words (default: the checkpoint's, else "
+        "'unknown')",
     )
     parser.add_argument(
-        "--compact", action="store_true",
-        help="store weights in float16 where that loses no bit: half the size, the same numbers",
+        "--triton", type=Path, metavar="FOLDER",
+        help="also write a model repository for NVIDIA's Triton server into this new folder "
+        "(default: none)",
     )  # fmt: skip
     parser.add_argument(
-        "--no-detector", action="store_true", help="leave the detector out: aligned crops only"
+        "--json", action="store_true", help="print one JSON object instead of a table"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def _add_schedules(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--sampler",
+        help="sampler of the default schedule: ddim, ddpm, dpmpp_2m, euler, langevin or lcm "
+        "(default: the checkpoint's)",
+    )
+    group.add_argument(
+        "--steps", type=int, metavar="N",
+        help="sampling steps of the default schedule, at least 1 (default: the checkpoint's)",
+    )  # fmt: skip
+    group.add_argument(
+        "--option", action="append", metavar="NAME=VALUE",
+        help="option of --sampler, such as eta=0.5; may be repeated (default: the sampler's own)",
+    )  # fmt: skip
+    group.add_argument(
+        "--schedule", action="append", metavar="SAMPLER:STEPS[:NAME=VALUE,...]",
+        help="another schedule to store; may be repeated (default: ddim at 1, 2, 4, 8 and 25 "
+        "steps, none for a checkpoint of one step)",
+    )  # fmt: skip
+
+
+def _add_graphs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--precision", choices=PRECISIONS,
+        help="number format inside the graphs with weights (default: fp32)",
+    )  # fmt: skip
+    group.add_argument(
+        "--calibration-swaps", type=int, metavar="N",
+        help="rendered swaps to measure value ranges on, at least 1, for fp16, int8 and fp8 "
+        "(default: 24)",
+    )  # fmt: skip
+    group.add_argument(
+        "--batch", metavar="MIN:OPT:MAX",
+        help="make the batch dynamic, sizes of at least 1, such as 1:4:8 (default: a fixed batch "
+        "of 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--compact", action="store_true",
+        help="store weights in float16 where that changes no weight (default: store float32)",
+    )  # fmt: skip
+    group.add_argument(
+        "--single-file", action="store_true",
+        help="also write the whole swap as one graph, swap.onnx (default: do not)",
+    )  # fmt: skip
+    group.add_argument(
+        "--no-detector", action="store_true",
+        help="leave the face detector out; the bundle then swaps aligned crops only (default: "
+        "include it)",
+    )  # fmt: skip
 
 
 def _tell(line: str) -> None:
@@ -167,14 +221,15 @@ def _unet_table(folder: Path, stated: dict[str, Any]) -> str:
     kept = sum(len(names) for names in stated["float32_nodes"].values())
     return (
         f"{folder}: {stated['name']}, {stated['precision']}, {size:.1f} MB, {kept} layers kept in"
-        f" float32; differs from torch by {told['relative']:.1e} standard deviations at most"
+        f" float32; differs from torch by {told['relative']:.1e} standard deviations at most\n"
+        f"wrote {folder / 'denoise.onnx'}"
     )
 
 
 def _table(bundle: Path, manifest: Manifest) -> str:
     lines = [f"{bundle}: {manifest.name}", f"{'graph':<10}{'MB':>8}  largest difference from torch"]
     for name, graph in manifest.graphs.items():
-        # the weights of a large graph lie beside it
+        # the weights of a large graph are in a file beside it
         held = [file for file in (graph.file, f"{graph.file}.data") if file in manifest.files]
         size = sum(manifest.files[file].bytes for file in held) / 1e6
         outputs = manifest.parity["graphs"].get(name, {}).values()
@@ -186,4 +241,6 @@ def _table(bundle: Path, manifest: Manifest) -> str:
         mark = "*" if name == manifest.default_schedule else " "
         told = swap if isinstance(swap, str) else f"{swap['max_abs']:.1e} of a range of 2"
         lines.append(f"{name:<17}{mark}  {told}")
-    return "\n".join(lines)
+    swap = f"edgeswap swap {bundle} --source SOURCE.jpg --target TARGET.jpg --out swapped.png"
+    following = swap if "detector" in manifest.graphs else f"edgeswap inspect {bundle}"
+    return "\n".join([*lines, f"wrote {bundle}", f"next: {following}"])

@@ -14,6 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, cast
 
+from edgeswap_runtime.backends.threads import let_waiting_threads_sleep
 from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 fine, 2 bad input, 1 a failure of edgeswap's own, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _let_waiting_threads_sleep()
+    let_waiting_threads_sleep()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -192,15 +193,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse: --help is 0, a usage error is 2
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
     return code
-
-
-def _let_waiting_threads_sleep() -> None:
-    """Make OpenMP's waiting threads sleep instead of spin, unless OMP_WAIT_POLICY is set.
-
-    A spinning thread takes the processor from the thread it waits for as soon as another program
-    runs. OpenMP reads the setting when torch is loaded, so it is made before any command.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _dispatch(arguments: list[str]) -> int:

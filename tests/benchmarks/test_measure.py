@@ -12,7 +12,7 @@ import pytest
 from edgeswap_bench import BenchConfig, BundleSubject, Report, SwapOptions, bench
 from edgeswap_bench.measure.offline import measure_throughput
 from edgeswap_bench.measure.results import overall
-from edgeswap_bench.measure.rounds import Row, warm_up
+from edgeswap_bench.measure.rounds import TimedRow, warm_up
 from edgeswap_bench.measure.subject import Lap, Task
 from edgeswap_bench.report.table import table
 from edgeswap_bench.trust.environment import peak_rss_bytes, rss_bytes
@@ -108,13 +108,13 @@ def test_warm_up_is_left_out(tiny: Any, subject: Subjects) -> None:
 
 
 def test_warm_up_ends_when_the_figure_settles() -> None:
-    row = Row(Scripted([50, 40, 30, 20] + [10] * 99), Task(name="unet"))
+    row = TimedRow(Scripted([50, 40, 30, 20] + [10] * 99), Task(name="unet"))
     warm_up([row], None)
     assert row.settled and len(row.warmup_ms) == 12  # both windows have a median of 10
 
 
 def test_warm_up_is_bounded_and_says_that_nothing_settled() -> None:
-    row = Row(Scripted(1.1**k for k in range(999)), Task(name="unet"))
+    row = TimedRow(Scripted(1.1**k for k in range(999)), Task(name="unet"))
     warm_up([row], None)
     assert not row.settled and len(row.warmup_ms) == 60
 

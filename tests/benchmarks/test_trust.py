@@ -15,7 +15,7 @@ from edgeswap_bench.trust.environment import _status_field, environment, git_rev
 from edgeswap_bench.trust.gpu import GpuState
 from edgeswap_bench.trust.machine import MachineState, read_machine, usable_cores
 from edgeswap_bench.trust.verdict import Verdict, judge, judge_machine, worst
-from edgeswap_bench.trust.watch import Conditions, Moment, Watch
+from edgeswap_bench.trust.watch import Conditions, MachineWatch, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,7 @@ GPU = GpuState(
 def watched(*states: MachineState) -> Conditions:
     """The conditions of a run that found the machine in these states."""
     found = iter(states)
-    watch = Watch(read=lambda workers: next(found))
+    watch = MachineWatch(read=lambda workers: next(found))
     for _ in states[2:]:
         watch.tick()
     return watch.stop()
@@ -98,7 +98,7 @@ def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
 def test_this_machine_counts_our_own_work_as_ours() -> None:
     if read_machine().busy_s is None:
         pytest.skip("this system does not tell how busy its cores are")
-    watch = Watch()
+    watch = MachineWatch()
     end = time.process_time() + 0.3
     while time.process_time() < end:
         pass

@@ -17,7 +17,7 @@ import pytest
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.data.assets import PACKAGES
-from edgeswap_export import ExportConfig, _stage, export
+from edgeswap_export import ExportConfig, GraphsConfig, SchedulesConfig, _stage, export
 from edgeswap_export.graphs import detector as _detector
 from edgeswap_runtime.files import sha256_file
 
@@ -147,7 +147,9 @@ def graphs_of(bundle: Path, but: str = "") -> Iterator[None]:
 @pytest.fixture(scope="package")
 def free(guided: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The guided checkpoint, its batch free: the hardest case, two evaluations in one batch."""
-    config = ExportConfig(batch=(1, 2, 3), others=(), detector=False)
+    config = ExportConfig(
+        graphs=GraphsConfig(batch=(1, 2, 3)), schedules=SchedulesConfig(others=()), detector=False
+    )
     return export(guided.checkpoint, config, tmp_path_factory.mktemp("free") / "bundle")
 
 
@@ -157,10 +159,8 @@ def lowered(guided: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lowered")
     for precision in ("fp16", "int8"):
         config = ExportConfig(
-            precision=precision,
-            calibration_swaps=2,
-            steps=2,
-            others=(),
+            graphs=GraphsConfig(precision=precision, calibration_swaps=2),
+            schedules=SchedulesConfig(steps=2, others=()),
             detector=False,
             single_file=True,
         )

@@ -11,10 +11,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edgeswap_compress import Checkpoint, default_checkpoint
-from edgeswap_export import ExportConfig, export
+from edgeswap_export import BundleInfo, ExportConfig, GraphsConfig, export
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.graphs.compact import SUFFIX, store_in_float16
-from edgeswap_export.graphs.example import probe
+from edgeswap_export.graphs.example import seeded_example
 from edgeswap_export.graphs.swap_graphs import torch_graphs
 from edgeswap_export.parity.compare import open_graphs, run_graph
 from edgeswap_export.precision.run import answers
@@ -73,13 +73,13 @@ def test_a_compact_bundle_is_proven_like_any_other(
 
 def test_compact_is_for_float32() -> None:
     with pytest.raises(UnsupportedExport, match="leave one of the two out"):
-        ExportConfig(compact=True, precision="int8")
+        ExportConfig(graphs=GraphsConfig(compact=True, precision="int8"))
 
 
 def test_the_packaged_bundle_computes_what_the_packaged_student_does() -> None:
     """Its graphs against torch on a seeded swap, as near as the export asks of a new bundle."""
     student, bundle = Checkpoint.load(default_checkpoint("student")), Bundle.open(default_bundle())
-    sample = probe(student.swap, seed=5)
+    sample = seeded_example(student.swap, seed=5)
     graphs = torch_graphs(student, sample.target, sample.source, sample.noise)
     backend = open_graphs(bundle.path, {name: f"{name}.onnx" for name in graphs})
     for name, graph in graphs.items():
@@ -94,7 +94,9 @@ def test_the_packaged_bundle_computes_what_the_packaged_student_does() -> None:
 @pytest.mark.slow
 def test_the_packaged_bundle_is_what_the_export_gives_today(tmp_path: Path) -> None:
     """The same versions of the packages give the same bytes; others, the same answers (above)."""
-    config = ExportConfig(name="student", compact=True, detector=False)
+    config = ExportConfig(
+        info=BundleInfo(name="student"), graphs=GraphsConfig(compact=True), detector=False
+    )
     export(default_checkpoint("student"), config, tmp_path / "student")
     fresh, packaged = (Bundle.open(p).manifest for p in (tmp_path / "student", default_bundle()))
     if fresh.made_with != packaged.made_with:

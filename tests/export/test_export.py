@@ -16,7 +16,14 @@ import pytest
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_export import ExportConfig, ScheduleRequest, _stage, export
+from edgeswap_export import (
+    BundleInfo,
+    ExportConfig,
+    ScheduleRequest,
+    SchedulesConfig,
+    _stage,
+    export,
+)
 from edgeswap_export._config import license_of
 from edgeswap_export._errors import ParityFailed, UnknownSampler, UnsupportedSchedule
 from edgeswap_export.samplers._ddim import DdimOptions
@@ -25,7 +32,7 @@ from edgeswap_runtime import Bundle
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import OutputExists
 
-NO_OTHERS = ExportConfig(others=())
+NO_OTHERS = ExportConfig(schedules=SchedulesConfig(others=()))
 
 
 def test_bundle_is_complete(guided: Any) -> None:
@@ -71,7 +78,12 @@ def test_one_step_model_gets_one_schedule(
     checkpoint.save(tmp_path / "student")
     known_graphs()
     lines: list[str] = []
-    export(tmp_path / "student", ExportConfig(name="quick"), tmp_path / "bundle", lines.append)
+    export(
+        tmp_path / "student",
+        ExportConfig(info=BundleInfo(name="quick")),
+        tmp_path / "bundle",
+        progress=lines.append,
+    )
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert set(manifest.schedules) == {"ddim-1"} == {manifest.default_schedule}
     assert manifest.name == "quick"
@@ -86,7 +98,7 @@ def test_chosen_schedules(tmp_path: Path, known_graphs: Callable[..., None], gui
         ScheduleRequest(sampler="ddim", steps=3, options=DdimOptions(eta=0.5)),
         ScheduleRequest(sampler="langevin", steps=3, options=LangevinOptions()),
     )
-    config = ExportConfig(sampler="dpmpp_2m", steps=5, others=others)
+    config = ExportConfig(schedules=SchedulesConfig(sampler="dpmpp_2m", steps=5, others=others))
     export(guided.checkpoint, config, tmp_path / "bundle")
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert manifest.default_schedule == "dpmpp_2m-5"
@@ -168,14 +180,18 @@ def test_impossible_schedule_is_refused_before_the_work(
 ) -> None:
     monkeypatch.setattr(_stage, "to_onnx", lambda *_: pytest.fail("a graph was written"))
     with pytest.raises(UnsupportedSchedule, match="rounds 61 steps"):
-        export(guided.checkpoint, ExportConfig(steps=61), tmp_path / "bundle")
+        export(
+            guided.checkpoint,
+            ExportConfig(schedules=SchedulesConfig(steps=61)),
+            tmp_path / "bundle",
+        )
 
 
 def test_config_is_checked() -> None:
     with pytest.raises(UnknownSampler, match="unknown sampler 'heun'"):
-        ExportConfig(sampler="heun")
+        ExportConfig(schedules=SchedulesConfig(sampler="heun"))
     with pytest.raises(UnsupportedSchedule, match="at least 1, found 0"):
-        ExportConfig(steps=0)
+        ExportConfig(schedules=SchedulesConfig(steps=0))
     with pytest.raises(UnknownSampler):
         ScheduleRequest(sampler="heun", steps=1)
     with pytest.raises(UnsupportedSchedule):
@@ -184,7 +200,7 @@ def test_config_is_checked() -> None:
 
 def test_default_schedule_is_stored_once() -> None:
     swap = tiny_checkpoint().swap
-    names = [request.name for request in ExportConfig(steps=8).requests(swap)]
+    names = [request.name for request in SchedulesConfig(steps=8).requests(swap)]
     assert names == ["ddim-8", "ddim-1", "ddim-2", "ddim-4", "ddim-25"]
 
 
@@ -200,7 +216,7 @@ def test_json_is_one_object(plain: Any) -> None:
 
 def test_bad_arguments(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["export", str(tmp_path)]) == 2
-    assert "BUNDLE" in capsys.readouterr().err
+    assert "OUT" in capsys.readouterr().err
     assert main(["export", str(tmp_path), str(tmp_path / "b"), "--sampler", "heun"]) == 2
     assert "unknown sampler 'heun'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -226,7 +242,7 @@ def test_table_for_people(
 def test_license_and_origin_are_the_checkpoints_unless_told(asked: str | None) -> None:
     swap = tiny_checkpoint().swap
     stated = replace(swap, license="CC-BY-4.0", origin="somebody's photos")
-    config = ExportConfig(license=asked)
+    config = ExportConfig(info=BundleInfo(license=asked))
     assert license_of(config, stated) == (asked or "CC-BY-4.0", "somebody's photos")
     assert license_of(config, swap) == (asked or "unknown", "unknown")
     assert license_of(config) == (asked or "unknown", "unknown")

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgeswap_export import ExportConfig, export
+from edgeswap_export import ExportConfig, GraphsConfig, SchedulesConfig, export
 from edgeswap_export.precision.layers import layer_types
 from edgeswap_runtime import Bundle
 from edgeswap_runtime.bundle.engines import EngineEntry, EngineInputs
@@ -54,7 +54,11 @@ def test_engines_and_islands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     known_graphs()
-    config = ExportConfig(precision="fp16", calibration_swaps=2, others=(), detector=False)
+    config = ExportConfig(
+        graphs=GraphsConfig(precision="fp16", calibration_swaps=2),
+        schedules=SchedulesConfig(others=()),
+        detector=False,
+    )
     bundle = export(guided.checkpoint, config, tmp_path / "bundle")
     shutil.copytree(bundle, tmp_path / "engined")
     manifest = read_manifest(tmp_path / "engined")

@@ -16,7 +16,7 @@ import onnxruntime as ort
 import pytest
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_export import ExportConfig, ScheduleRequest, export
+from edgeswap_export import ExportConfig, GraphsConfig, ScheduleRequest, SchedulesConfig, export
 from edgeswap_export._errors import ParityFailed
 from edgeswap_export.graphs.fuse import MOST_STEPS, SINGLE_FILE
 from edgeswap_export.samplers._ddim import DdimOptions
@@ -130,7 +130,9 @@ def test_steps_guidance_noise_and_history(
 ) -> None:
     known_graphs()
     config = ExportConfig(
-        sampler=sampler, steps=steps, options=options, others=(), detector=False, single_file=True
+        schedules=SchedulesConfig(sampler=sampler, steps=steps, options=options, others=()),
+        detector=False,
+        single_file=True,
     )
     export(guided.checkpoint, config, tmp_path / "bundle")
     target, source = faces(1)
@@ -139,7 +141,7 @@ def test_steps_guidance_noise_and_history(
 
 
 def test_free_batch(student: Path, tmp_path: Path) -> None:
-    config = ExportConfig(batch=(1, 2, 3), detector=False, single_file=True)
+    config = ExportConfig(graphs=GraphsConfig(batch=(1, 2, 3)), detector=False, single_file=True)
     export(student, config, tmp_path / "bundle")
     session = ort.InferenceSession(tmp_path / "bundle" / SINGLE_FILE)
     random = np.random.default_rng(2)
@@ -156,7 +158,9 @@ def test_free_batch(student: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_fewer_bits(precision: str, student: Path, tmp_path: Path) -> None:
     config = ExportConfig(
-        precision=precision, calibration_swaps=2, detector=False, single_file=True
+        graphs=GraphsConfig(precision=precision, calibration_swaps=2),
+        detector=False,
+        single_file=True,
     )
     export(student, config, tmp_path / "bundle")
     proof = Bundle.open(tmp_path / "bundle").manifest.parity["single_file"]
@@ -198,7 +202,7 @@ def test_wrong_file_is_found(
     from edgeswap_export import _single_file
 
     monkeypatch.setattr(_single_file, "SEED", 1)
-    config = ExportConfig(others=(), detector=False, single_file=True)
+    config = ExportConfig(schedules=SchedulesConfig(others=()), detector=False, single_file=True)
     with pytest.raises(ParityFailed, match=r"swap.onnx differs from the graphs it was made of by"):
         export(guided.checkpoint, config, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -66,6 +66,7 @@ def test_waiting_threads_sleep_in_every_command(
 ) -> None:
     seen: list[str | None] = []
     command(lambda argv: seen.append(os.environ.get("OMP_WAIT_POLICY")) or 0)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     main(["probe"])
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # the user's own choice stays
@@ -92,6 +93,8 @@ def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("error", "code", "message"),
     [
         (InvalidRequest("two\nlines"), 2, "two lines"),
+        (InvalidRequest("a\x00b \x1b[31m"), 2, r"a\x00b \x1b[31m"),
+        (InvalidRequest("a" * 2000 + "b" * 2000), 2, "a" * 750 + " ... " + "b" * 750),
         (EdgeswapFailure("parity failed"), 1, "parity failed"),
         (OSError(errno.ENOSPC, "No space left", "out"), 2,
          "out: No space left; nothing was kept, free some space and try again"),

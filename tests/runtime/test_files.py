@@ -14,6 +14,7 @@ from edgeswap_runtime.errors import BadFolder, InvalidRequest, OutputExists
 from edgeswap_runtime.files import (
     canonical_json,
     new_folder,
+    read_regular,
     require_folder,
     sha256_file,
     write_bytes,
@@ -184,3 +185,13 @@ def test_a_wrong_folder_s_message_names_every_file_that_would_do(tmp_path: Path)
         require_folder(tmp_path / "x", what="thing", holds=("a.json", "b.json"), make="it")
     with pytest.raises(BadFolder, match="expected a folder, found nothing"):
         require_folder(tmp_path / "x", what="folder of photos", holds=(), make="mkdir")
+
+
+def test_no_pipe_or_device_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert read_regular(tmp_path / "file", 2) == b"ab"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="is a pipe, a socket or a device: expected a file"):
+            read_regular(tmp_path / name, 2)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgeswap_bench.measure.subject import Subject
+    from edgeswap_bench.measure.subject import TimedSubject
 
 _OPTIONS = ("backend", "device", "precision", "threads", "schedule", "label")
 
@@ -37,7 +37,7 @@ class Against:
         reports: (name, report) of stored reports.
     """
 
-    subjects: list[Subject] = field(default_factory=list)
+    subjects: list[TimedSubject] = field(default_factory=list)
     failed: list[SubjectResult] = field(default_factory=list)
     reports: list[tuple[str, Report]] = field(default_factory=list)
 
@@ -94,7 +94,7 @@ def open_against(
         if kind == "report":
             found.reports.append((label, read_report(path)))
             continue
-        opened: Subject
+        opened: TimedSubject
         try:
             if kind == "bundle":
                 chosen = _swap_options(first.options, options)

@@ -111,7 +111,7 @@ class BundleSubject:
             self._prepared[task] = make(task)
 
     def run(self, task: Task) -> Lap:
-        """Do a task once; see `Subject`."""
+        """Do a task once; see `TimedSubject`."""
         self.prepare(task)
         call = self._prepared[task]
         self._clock.lap()

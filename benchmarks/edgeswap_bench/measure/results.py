@@ -14,7 +14,7 @@ from edgeswap_bench.trust.watch import Conditions
 from edgeswap_runtime.bundle import schema as _schema
 
 if TYPE_CHECKING:
-    from edgeswap_bench.measure.rounds import Row
+    from edgeswap_bench.measure.rounds import TimedRow
 
 SCHEMA = 2
 KIND = "edgeswap-bench"
@@ -226,7 +226,7 @@ class Report:
         return _schema.decode(cls, body, "report")
 
 
-def task_result(row: Row, conditions: Conditions) -> TaskResult:
+def task_result(row: TimedRow, conditions: Conditions) -> TaskResult:
     """Sum up a row."""
     task = row.task
     place = {"task": task.name, "height_px": task.height_px, "width_px": task.width_px}
@@ -260,7 +260,7 @@ def overall(subjects: tuple[SubjectResult, ...]) -> Verdict:
     )
 
 
-def _graph_timings(row: Row) -> dict[str, GraphTiming]:
+def _graph_timings(row: TimedRow) -> dict[str, GraphTiming]:
     found = {}
     for name, (_, count) in row.laps[0].graphs.items():
         spent = [lap.graphs[name] for lap in row.laps if name in lap.graphs]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgeswap_bench.measure.config import BenchConfig
-    from edgeswap_bench.measure.subject import Lap, Subject, Task
-    from edgeswap_bench.trust.watch import Watch
+    from edgeswap_bench.measure.subject import Lap, Task, TimedSubject
+    from edgeswap_bench.trust.watch import MachineWatch
 
 _WARMUP_RUNS, _WARMUP_S = 60, 20.0
 _WINDOW = 5
@@ -23,7 +23,7 @@ _STEADY = 0.03
 """Two windows of the warm-up agree when their medians differ by no more than this share."""
 
 
-class Row:
+class TimedRow:
     """One task of one subject while it is timed.
 
     Args:
@@ -37,7 +37,7 @@ class Row:
         settled: whether the warm-up ended with a steady figure, or was of a fixed length.
     """
 
-    def __init__(self, subject: Subject, task: Task) -> None:
+    def __init__(self, subject: TimedSubject, task: Task) -> None:
         self.subject, self.task = subject, task
         self.laps: list[Lap] = []
         self.error: str | None = None
@@ -80,7 +80,7 @@ class Row:
             return None
 
 
-def warm_up(rows: Sequence[Row], runs: int | None) -> None:
+def warm_up(rows: Sequence[TimedRow], runs: int | None) -> None:
     """Run everything in turns, untimed.
 
     Args:
@@ -103,9 +103,9 @@ def warm_up(rows: Sequence[Row], runs: int | None) -> None:
 
 
 def time_in_turns(
-    rows: Sequence[Row],
+    rows: Sequence[TimedRow],
     config: BenchConfig,
-    watch: Watch,
+    watch: MachineWatch,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Run everything in turns, timed, until there are runs and seconds enough.

@@ -10,10 +10,10 @@ from edgeswap_bench.measure.bundle_subject import BundleSubject
 from edgeswap_bench.measure.fresh import time_starts, weigh
 from edgeswap_bench.measure.offline import measure_throughput
 from edgeswap_bench.measure.results import Ratio, Report, SubjectResult, overall, task_result
-from edgeswap_bench.measure.rounds import Row, time_in_turns, warm_up
+from edgeswap_bench.measure.rounds import TimedRow, time_in_turns, warm_up
 from edgeswap_bench.measure.subject import Task
 from edgeswap_bench.trust.environment import environment, peak_rss_bytes
-from edgeswap_bench.trust.watch import Watch
+from edgeswap_bench.trust.watch import MachineWatch
 from edgeswap_runtime.bundle import schema as _schema
 from edgeswap_runtime.errors import EdgeswapFailure
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from edgeswap_bench.measure.config import BenchConfig
-    from edgeswap_bench.measure.subject import Subject
+    from edgeswap_bench.measure.subject import TimedSubject
     from edgeswap_bench.trust.watch import Conditions
 
 
 def bench(
-    subjects: Sequence[Subject],
+    subjects: Sequence[TimedSubject],
     config: BenchConfig,
     *,
     failed: Sequence[SubjectResult] = (),
@@ -47,12 +47,12 @@ def bench(
         NoFaceFound: in the source.
         DetectorMissing: a bundle is for aligned crops only, and pictures are to be timed.
     """
-    rows = [Row(subject, task) for subject in subjects for task in _tasks(subject, config)]
+    rows = [TimedRow(subject, task) for subject in subjects for task in _tasks(subject, config)]
     for row in rows:
         if isinstance(row.subject, BundleSubject):
             row.subject.prepare(row.task)
     warm_up(rows, config.warmup)
-    watch = Watch(workers=lambda: _workers(subjects))
+    watch = MachineWatch(workers=lambda: _workers(subjects))
     time_in_turns(rows, config, watch, progress)
     conditions = watch.stop()
     peak = peak_rss_bytes()
@@ -68,7 +68,7 @@ def bench(
     )
 
 
-def _tasks(subject: Subject, config: BenchConfig) -> list[Task]:
+def _tasks(subject: TimedSubject, config: BenchConfig) -> list[Task]:
     """What to time of a subject: what is asked for and what it can do."""
     tasks = []
     for name in config.tasks:
@@ -83,7 +83,7 @@ def _tasks(subject: Subject, config: BenchConfig) -> list[Task]:
 
 
 def _result(
-    subject: Subject, rows: Sequence[Row], config: BenchConfig, conditions: Conditions
+    subject: TimedSubject, rows: Sequence[TimedRow], config: BenchConfig, conditions: Conditions
 ) -> SubjectResult:
     """All of one subject: what was timed in turns, and what is measured apart."""
     facts: dict[str, Any] = subject.describe()
@@ -117,7 +117,7 @@ def _with_fresh(
         return dataclasses.replace(result, fresh_error=str(error))
 
 
-def _ratios(rows: Sequence[Row]) -> Iterable[Ratio]:
+def _ratios(rows: Sequence[TimedRow]) -> Iterable[Ratio]:
     """Every subject against the first, on each task that both did."""
     base_label = rows[0].subject.label if rows else ""
     base = {row.task: row for row in rows if row.subject.label == base_label}
@@ -137,6 +137,6 @@ def _ratios(rows: Sequence[Row]) -> Iterable[Ratio]:
         )
 
 
-def _workers(subjects: Sequence[Subject]) -> list[int]:
+def _workers(subjects: Sequence[TimedSubject]) -> list[int]:
     """Process ids of subjects that run in processes of their own."""
     return [subject.pid for subject in subjects if subject.pid is not None]

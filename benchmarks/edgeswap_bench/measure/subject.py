@@ -49,7 +49,7 @@ class Lap:
     graphs: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-class Subject(Protocol):
+class TimedSubject(Protocol):
     """Something that can be timed: a bundle on a backend, or a worker process.
 
     Attributes:

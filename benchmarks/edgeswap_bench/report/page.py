@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from PIL import Image
 
 from edgeswap_bench.report import sections
 from edgeswap_runtime.bundle import schema as _schema
+from edgeswap_runtime.pictures.write import ALIGNED, SWAPPED, encode_marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,20 +72,20 @@ def _slider(label: str, target: NDArray[np.uint8], swapped: NDArray[np.uint8]) -
     return (
         f'<section class="compare"><h2>Picture: {name}</h2>'
         f'<div class="frame" style="aspect-ratio:{width}/{height}">'
-        f'<img alt="target" src="{_encoded(target)}">'
-        f'<img class="top" alt="swapped by {name}" src="{_encoded(swapped)}"></div>'
+        f'<img alt="target" src="{_encoded(target, ALIGNED)}">'
+        f'<img class="top" alt="swapped by {name}" src="{_encoded(swapped, SWAPPED)}"></div>'
         f'<label class="soft">left: swapped, right: target'
         f'<input type="range" min="0" max="100" value="50" aria-label="how much is swapped">'
         "</label></section>"
     )
 
 
-def _encoded(picture: NDArray[np.uint8]) -> str:
+def _encoded(picture: NDArray[np.uint8], origin: str) -> str:
+    """A picture as a small WebP in a data URI, marked with where it is from."""
     image = Image.fromarray(picture)
     image.thumbnail((_SIDE_PX, _SIDE_PX))
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=88)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    data = encode_marked(image, "WEBP", origin, quality=88)
+    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
 
 
 def _details(report: Report) -> str:

@@ -67,7 +67,7 @@ class Conditions:
     energy_source: str | None
 
 
-class Watch:
+class MachineWatch:
     """Reads the machine at the start, now and then between runs, and at the end.
 
     Args:

@@ -36,6 +36,7 @@ def checkpoint(place: Place, seed: int, folder: Path) -> Case:
     """A random change of one of a checkpoint's documents or weights."""
     random = Random(seed)
     target = linked(place / "tiny", folder / "checkpoint")
+    data: bytes | str
     if random.random() < 0.35:
         name = random.choice(_WEIGHTS)
         told, data = weights.mutate((target / name).read_bytes(), random)

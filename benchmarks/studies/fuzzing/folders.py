@@ -121,7 +121,7 @@ def _dataset_case(kind: str, seed: int, told: str, place: Place, folder: Path) -
         "train", data, made, "--held-out", str(place / "faces"), "--run", f"{made}.run",
         "--init", tiny, "--identity-samples", "32", "--denoiser-samples", "32", *stop[:2],
     )  # fmt: skip
-    ways = (
+    ways: tuple[tuple[str, ...], ...] = (
         ("data", "sheet", data, f"{made}.png"),
         ("evaluate", tiny, "--data", data, "--limit", "2"),
         ("distill", tiny, tiny, made, "--data", data, "--targets", "32", *stop),

@@ -15,12 +15,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from edgeswap_runtime.files import sha256_file, write_json
+from fuzzing.photos import write_pictures
 
 _ROOT = Path(__file__).parents[3]
-_SIDE = 24  # of the tiny checkpoint's crops
+SIDE = 24  # of the tiny checkpoint's crops
 GROUPS = 3
 RECIPE = """checkpoint = "pruned"
 
@@ -104,7 +104,7 @@ def write(folder: Path, *, families: bool) -> None:
         raise RuntimeError("the tiny checkpoint could not be pruned")
     for split in ("train", "heldout"):
         write_dataset(folder / {"train": "faces", "heldout": "heldout"}[split], split)
-    _write_pictures(folder)
+    write_pictures(folder, SIDE)
     (folder / "recipe.toml").write_text(RECIPE)
     (folder / "plain.toml").write_text(RECIPE.replace('"pruned"', '"tiny"'))
 
@@ -201,13 +201,13 @@ def write_dataset(folder: Path, split: str) -> None:
 
     folder.mkdir()
     random = np.random.default_rng(0)
-    settings = GroupSettings(split=split, identities=2, size_px=_SIDE)
+    settings = GroupSettings(split=split, identities=2, size_px=SIDE)
     pictures = settings.identities * (settings.identities + 1)
     groups = [
         Group(
-            images=random.integers(0, 256, (pictures, _SIDE, _SIDE, 3), np.uint8),
-            masks=random.integers(0, 256, (pictures, _SIDE, _SIDE), np.uint8),
-            landmarks=random.uniform(0, _SIDE, (pictures, 5, 2)).astype(np.float32),
+            images=random.integers(0, 256, (pictures, SIDE, SIDE, 3), np.uint8),
+            masks=random.integers(0, 256, (pictures, SIDE, SIDE), np.uint8),
+            landmarks=random.uniform(0, SIDE, (pictures, 5, 2)).astype(np.float32),
         )
         for _ in range(GROUPS)
     ]
@@ -228,51 +228,3 @@ def write_dataset(folder: Path, split: str) -> None:
         "shards": [{**entry, "sha256": sha256_file(shard)}],
     }
     write_json(folder / MANIFEST, manifest)
-
-
-def _picture(seed: int, side: int) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(40, 255, (5, 5, 3), np.uint8)
-    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
-
-
-def _write_pictures(folder: Path) -> None:
-    for seed, name in enumerate(("source", "target")):
-        _picture(seed, 64).save(folder / f"{name}.png")
-    crops, triplets = folder / "crops", folder / "triplets"
-    for person in ("anna", "bert"):
-        (crops / person).mkdir(parents=True)
-        for number in range(3):
-            _picture(number, _SIDE).save(crops / person / f"{number}.png")
-    triplets.mkdir()
-    rows = ["source,target,truth"]
-    for number in range(2):
-        names = [f"{number}-{role}.png" for role in ("source", "target", "truth")]
-        for seed, name in enumerate(names):
-            _picture(10 * number + seed, _SIDE).save(triplets / name)
-        rows.append(",".join(names))
-    (triplets / "triplets.csv").write_text("\n".join(rows) + "\n")
-    _write_formats(folder / "pictures")
-
-
-def _write_formats(folder: Path) -> None:
-    """One picture in every format and depth that people have."""
-    folder.mkdir()
-    picture = _picture(3, 64)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture.save(folder / "photo.jpg", exif=exif, quality=90)
-    picture.save(folder / "progressive.jpg", progressive=True)
-    picture.convert("CMYK").save(folder / "cmyk.jpg")
-    picture.save(folder / "plain.png")
-    picture.convert("P").save(folder / "palette.png")
-    picture.convert("LA").save(folder / "alpha.png")
-    picture.save(folder / "film.png", save_all=True, append_images=[_picture(4, 64)])
-    deep = np.asarray(picture.convert("L")).astype(np.uint16) * 257
-    Image.fromarray(deep).save(folder / "deep.png")
-    Image.fromarray(deep).save(folder / "deep.tif")
-    picture.save(folder / "plain.tif")
-    picture.save(folder / "packed.tif", compression="tiff_lzw")
-    picture.save(folder / "photo.webp")
-    picture.save(folder / "exact.webp", lossless=True)
-    picture.save(folder / "plain.bmp")
-    picture.convert("P").save(folder / "film.gif", save_all=True, append_images=[_picture(4, 64)])

@@ -139,7 +139,8 @@ def crafted(tree: Any, number: int) -> tuple[str, Any]:
 
 def mutate(tree: Any, random: Random) -> tuple[str, Any]:
     """One random change of a document: (description, document)."""
-    path = random.choice(places(tree))
+    found = places(tree)
+    path = random.choice(distinct(found) if random.random() < 0.6 else found)
     value, where = get(tree, path), told(path)
     way = random.choice(("nasty", "nasty", "number", "drop", "repeat", "swap", "rename", "add"))
     if way == "number" and isinstance(value, int | float) and not isinstance(value, bool):
@@ -153,7 +154,7 @@ def mutate(tree: Any, random: Random) -> tuple[str, Any]:
         times = random.choice(_REPEATS)
         return f"{where} {times} times over", put(tree, path, value * times)
     if way == "swap":
-        other = random.choice(places(tree))
+        other = random.choice(found)
         if path[: len(other)] != other[: len(path)]:
             swapped = put(put(tree, path, get(tree, other)), other, value)
             return f"{where} and {told(other)} exchanged", swapped

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgeswap_compress.data.dataset_rendering import render_dataset
     from edgeswap_compress.data.folders import Pictures, open_pictures
     from edgeswap_compress.data.grid import GroupSettings, triplets
-    from edgeswap_compress.data.render.portrait import render_portrait
+    from edgeswap_compress.data.render3.portrait import render_portrait
     from edgeswap_compress.data.shards import Dataset, read_dataset
 else:
     __getattr__, __dir__ = lazy_names(
@@ -33,7 +33,7 @@ else:
                 "GroupSettings",
                 "triplets",
             ),
-            "edgeswap_compress.data.render.portrait": ("render_portrait",),
+            "edgeswap_compress.data.render3.portrait": ("render_portrait",),
             "edgeswap_compress.data.shards": (
                 "Dataset",
                 "read_dataset",

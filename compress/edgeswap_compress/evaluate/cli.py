@@ -205,7 +205,12 @@ def _print(reports: list[EvaluationReport], *, as_json: bool) -> None:
 
 def _numbers(text: str) -> tuple[int, ...]:
     """Read whole numbers with commas between."""
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is no list of numbers, such as 1,4"
+        ) from error
 
 
 def build_parser() -> argparse.ArgumentParser:

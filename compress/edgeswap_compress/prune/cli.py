@@ -128,6 +128,14 @@ def _check_early(args: argparse.Namespace) -> None:
     )
 
 
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; needs neither the checkpoint nor torch."""
+    check_used(parser, args)
+    given = {name: getattr(args, name) for name in BEST if getattr(args, name) is not None}
+    _make_config(args, given)
+    _recover_config(args)
+
+
 def _config(args: argparse.Namespace) -> PruneConfig:
     from edgeswap_compress.prune._samples import default_choice
     from edgeswap_compress.prune.model import open_model

@@ -1,7 +1,8 @@
-"""What the demo found, as ``demo.json`` holds it."""
+"""Put together what the demo has measured, for demo.json and the page."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_export.demo._overview import overview
-from edgeswap_export.demo._timing import summary
 from edgeswap_runtime.doctor import examine
 
 HOW_TIMED = (
@@ -33,7 +33,7 @@ ABOUT_PICTURES = (
     "generated, and say so in their metadata."
 )
 BUSY = 1.5
-"""Times the least time: from here on a median is of a machine that does something else too."""
+"""Ratio of median to shortest time from which on the machine was busy with other programs."""
 
 TITLES = {
     "teacher-float32": ("teacher", "teacher, torch float32"),
@@ -41,7 +41,7 @@ TITLES = {
     "student": ("student", "packaged student, runtime float32"),
     "made-student": ("made-student", "student made just now, runtime float32"),
 }
-"""What is timed -> which model it is, and its name in the table."""
+"""What is timed -> which model it is, and its title in the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,10 @@ class Measured:
     """What the demo has measured.
 
     Attributes:
-        rows: per pair of pictures, caption -> (H, W, 3) uint8 RGB.
+        rows: for each pair of photos, caption -> (H, W, 3) uint8 RGB.
         times_ms: what is timed -> milliseconds of each call.
         fidelity_db: model -> mean PSNR against the truth; and "unchanged".
-        pairs: that was the mean of.
+        pairs: how many pairs that is the mean of.
     """
 
     rows: list[dict[str, NDArray[np.uint8]]]
@@ -62,14 +62,14 @@ class Measured:
 
 
 def gather_facts(measured: Measured, paths: Mapping[str, Path]) -> dict[str, Any]:
-    """Put together what was measured and what the checkpoints say of themselves.
+    """Put together what was measured and what the checkpoints hold.
 
     Args:
         measured: times and figures.
         paths: "teacher", "student" and "made-student" -> checkpoint.
 
     Returns:
-        a JSON object; nothing in it is rounded.
+        a JSON object with unrounded numbers.
     """
     times = measured.times_ms
     medians = {name: summary(values)["median_ms"] for name, values in times.items()}
@@ -96,7 +96,7 @@ def gather_facts(measured: Measured, paths: Mapping[str, Path]) -> dict[str, Any
 
 
 def busy_note(times_ms: Mapping[str, Sequence[float]]) -> str:
-    """What to say where other programs took part of the machine; empty where none did.
+    """Say that other programs kept the machine busy; empty where none did.
 
     Args:
         times_ms: what is timed -> milliseconds of each call.
@@ -110,8 +110,18 @@ def busy_note(times_ms: Mapping[str, Sequence[float]]) -> str:
     )
 
 
+def summary(times_ms: Sequence[float]) -> dict[str, float]:
+    """Return median, shortest and longest time, milliseconds, and their number."""
+    return {
+        "median_ms": statistics.median(times_ms),
+        "min_ms": min(times_ms),
+        "max_ms": max(times_ms),
+        "n": len(times_ms),
+    }
+
+
 def overview_of(row: Mapping[str, NDArray[np.uint8]], facts: Mapping[str, Any]) -> Any:
-    """One row of pictures with the time of each swap; (H, W, 3) uint8 RGB."""
+    """Draw one row of pictures with the time of each swap; (H, W, 3) uint8 RGB."""
     return overview(
         {
             "source": row["source"],

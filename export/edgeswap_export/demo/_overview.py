@@ -1,4 +1,4 @@
-"""``overview.png``: source, target and swaps side by side, with the time of each."""
+"""Draw overview.png: source, target and swaps side by side, with the time of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLOSEUP = 1.5
 
 
 def overview(pictures: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """One row of captioned squares.
+    """Draw one row of squares with captions.
 
     Args:
         pictures: caption -> (H, W, 3) uint8 RGB; each is cut to its central square.

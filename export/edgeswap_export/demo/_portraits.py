@@ -1,4 +1,4 @@
-"""The pictures of the demo: packaged renders of people who do not exist, and the user's own."""
+"""Choose the demo's photos: packaged renders of people who do not exist, and the user's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One swap to show: names and (H, W, 3) uint8 RGB pictures of source and target."""
+    """One swap to show.
+
+    Attributes:
+        name: of the swap.
+        source: (H, W, 3) uint8 RGB.
+        target: (H, W, 3) uint8 RGB.
+    """
 
     name: str
     source: NDArray[np.uint8]
@@ -22,7 +28,7 @@ class Pair:
 
 
 def packaged_pairs() -> list[Pair]:
-    """Every packaged source with the target of the same number."""
+    """Pair every packaged source with the target of the same number."""
     paths = {path.stem: path for path in packaged_portraits()}
     numbers = [name.removeprefix("source-") for name in paths if name.startswith("source-")]
     return [
@@ -34,9 +40,11 @@ def packaged_pairs() -> list[Pair]:
 
 
 def demo_pairs(source: Path | None, target: Path | None) -> list[Pair]:
-    """The packaged pairs, and one more with the user's photos where given.
+    """List the packaged pairs, and one more with the user's photos.
 
-    A photo that was not given is taken from the first packaged pair.
+    Args:
+        source: the user's photo; None takes that of the first packaged pair.
+        target: likewise; without either there is no additional pair.
 
     Raises:
         UnreadablePicture: a photo cannot be read.

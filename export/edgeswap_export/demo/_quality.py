@@ -1,4 +1,4 @@
-"""What was lost: swaps of rendered people, whose true swap is known, against that truth."""
+"""Compare swaps with the exact truth, which is known of rendered people."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ SwapCrops = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truths:
-    """Pairs of the packaged dataset with the exact truth; N pictures each, R x R.
+    """N pairs of the packaged dataset with the exact truth.
 
     Attributes:
-        targets, sources, truths: (N, R, R, 3) uint8 RGB.
-        faces: (N, R, R) in 0..1, how much each pixel of the target is inner face.
+        targets: (N, R, R, 3) uint8 RGB.
+        sources: (N, R, R, 3) uint8 RGB.
+        truths: (N, R, R, 3) uint8 RGB, the true swaps.
+        faces: (N, R, R), 0 to 1, how much of each pixel of the target is inner face.
     """
 
     targets: NDArray[np.uint8]
@@ -36,7 +38,7 @@ def read_truths(dataset: Path, count: int) -> Truths:
 
     Args:
         dataset: folder of a rendered dataset.
-        count: how many.
+        count: how many pairs.
     """
     data, random = read_dataset(dataset), np.random.default_rng(0)
     triplets = data.triplets()
@@ -55,15 +57,15 @@ def read_truths(dataset: Path, count: int) -> Truths:
 def fidelity(
     swaps: Mapping[str, SwapCrops], pairs: Truths, tell: Callable[[int, int], None]
 ) -> dict[str, float]:
-    """How near each model comes to the truth inside the face, in decibels; more is nearer.
+    """Measure how near each model comes to the truth inside the face, in decibels.
 
     Args:
         swaps: name -> model.
-        pairs: what to swap.
-        tell: called with pairs done and pairs in all.
+        pairs: the pairs to swap.
+        tell: called with the pairs done and the pairs in all.
 
     Returns:
-        name -> mean PSNR; "unchanged" is the target as it is, what a model that does nothing gets.
+        name -> mean PSNR, dB; "unchanged" is that of the target as it is.
     """
     made: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in swaps}
     for done, (target, source) in enumerate(zip(pairs.targets, pairs.sources, strict=True)):

@@ -1,4 +1,4 @@
-"""``report.html``: what was gained and lost, the pictures and the times, in one file."""
+"""Write report.html: what was gained and lost, the pictures and the times, in one file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgeswap_export.demo._journey import clock_time
+from edgeswap_export.demo._progress import clock_time
 from edgeswap_export.demo._style import STYLE
 from edgeswap_runtime.pictures.write import ALIGNED, RENDERED, SWAPPED, encode_marked
 
@@ -42,12 +42,12 @@ def write_report(
     rows: Sequence[Mapping[str, NDArray[np.uint8]]],
     titles: Sequence[str],
 ) -> str:
-    """Write the page: it needs no other file and no network.
+    """Write the page, which needs no other file and no network.
 
     Args:
-        facts: what goes into ``demo.json``.
-        rows: per pair, caption -> (H, W, 3) uint8 RGB picture, in the order to show.
-        titles: a heading per pair.
+        facts: the content of demo.json.
+        rows: for each pair, caption -> (H, W, 3) uint8 RGB picture, in the order to show.
+        titles: a heading for each pair.
 
     Returns:
         the HTML.
@@ -83,7 +83,7 @@ in a runtime without torch, on this machine, in {clock_time(facts["seconds"])} m
 
 
 def _cards(facts: Mapping[str, Any]) -> str:
-    """What each student gained and lost against the teacher."""
+    """Write for each student what it gained and lost against the teacher."""
     db = facts["fidelity_db"]
     cards = []
     for key, name, speedup, ms in (
@@ -106,7 +106,7 @@ def _cards(facts: Mapping[str, Any]) -> str:
 
 
 def _way(facts: Mapping[str, Any]) -> str:
-    """The steps, each with its time and a bar of its share."""
+    """Write the steps, each with its time and a bar."""
     longest = max(step["seconds"] for step in facts["steps"]) or 1.0
     teacher = facts["rows"][0]
     told = {"evaluations": teacher["unet_evaluations"], **facts["work"]}
@@ -121,9 +121,9 @@ def _way(facts: Mapping[str, Any]) -> str:
 
 
 def _table(facts: Mapping[str, Any]) -> str:
-    heads = "".join(f"<th allocation='col'>{name}</th>" for name in ("model", *COLUMNS.values()))
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("model", *COLUMNS.values()))
     cells = "".join(
-        f"<tr><th allocation='row'>{html.escape(entry['name'])}</th>"
+        f"<tr><th scope='row'>{html.escape(entry['name'])}</th>"
         + "".join(
             f"<td data-label='{html.escape(COLUMNS[key])}'>{entry[key]}</td>" for key in COLUMNS
         )
@@ -134,7 +134,7 @@ def _table(facts: Mapping[str, Any]) -> str:
 
 
 def table(facts: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One row per model, numbers formatted for reading."""
+    """Format one row for each model."""
     return [
         {
             "name": row["name"],
@@ -170,7 +170,7 @@ def _figures(row: Mapping[str, NDArray[np.uint8]], title: str, facts: Mapping[st
 
 
 def _origin(title: str, caption: str) -> str:
-    """What a picture of the page is: a swap, a packaged render, or a photo of the user's."""
+    """Tell what a picture is: a swap, a packaged render, or a photo of the user's."""
     if caption not in ("source", "target"):
         return SWAPPED
     return RENDERED if title.startswith("portrait") else ALIGNED

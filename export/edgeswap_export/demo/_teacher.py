@@ -1,4 +1,4 @@
-"""The teacher's side of the comparison: the reference torch pipeline, pasted like the runtime."""
+"""Swap with the teacher in torch; its swaps are pasted as the runtime pastes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from edgeswap_runtime.faces.paste import paste
 
 
 class TorchTeacher:
-    """The reference pipeline on aligned crops.
+    """The torch pipeline of a checkpoint.
 
     Args:
-        checkpoint: loaded, float32; converted to ``dtype`` in place.
+        checkpoint: in float32; converted to `dtype` in place.
         dtype: of the modules.
     """
 
@@ -37,16 +37,16 @@ class TorchTeacher:
         seed: int = 0,
         steps: int | None = None,
     ) -> NDArray[np.float32]:
-        """Swap one aligned crop at the checkpoint's default guidance.
+        """Swap one aligned crop with the checkpoint's guidance.
 
         Args:
             target: (R, R, 3) uint8 RGB.
             source: the same.
             seed: of the noise.
-            steps: of the sampler; the checkpoint's default when None.
+            steps: sampling steps; None takes the checkpoint's.
 
         Returns:
-            (R, R, 3) float32 RGB in 0..255.
+            (R, R, 3) float32 RGB, 0 to 255.
         """
         generator = torch.Generator().manual_seed(seed)
         output = self._pipeline(
@@ -61,7 +61,16 @@ class TorchTeacher:
     def swap_picture(
         self, target: NDArray[np.uint8], source: NDArray[np.uint8], runtime: Swapper
     ) -> NDArray[np.uint8]:
-        """Swap the largest face of a picture; detection and alignment are the runtime's."""
+        """Swap the largest face of a picture; the runtime detects and aligns.
+
+        Args:
+            target: (H, W, 3) uint8 RGB.
+            source: (H, W, 3) uint8 RGB.
+            runtime: detects the faces.
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+        """
         swap = self.swap_config
         template = np.array(swap.landmarks_px)
         crops = []

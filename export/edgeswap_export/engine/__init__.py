@@ -1,13 +1,41 @@
-"""TensorRT engines: a bundle in, a bundle with plans for the named GPUs out.
+"""TensorRT engines: put engines for named GPUs into a bundle.
 
     from edgeswap_export.engine import EngineConfig, engine
 
-    engine("bundle", EngineConfig(backend="tensorrt_rtx", targets=("SM86", "SM89")), "with-engines")
+    engine("bundle", EngineConfig(backend="tensorrt_rtx", gpus=("sm86", "sm89")), "with-engines")
 
-It needs the runtime and TensorRT alone, so that it works on a Jetson without torch or onnx.
+It needs the runtime and TensorRT only, neither torch nor onnx, so that it works on a Jetson.
 """
 
-from edgeswap_export.engine._config import EngineConfig
-from edgeswap_export.engine._stage import engine
+from __future__ import annotations
 
-__all__ = ["EngineConfig", "engine"]
+from typing import TYPE_CHECKING
+
+from edgeswap_runtime.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from edgeswap_export.engine._build import EngineRequest, SerializedEngine, build_engine
+    from edgeswap_export.engine._config import BuilderOptions, EngineConfig
+    from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
+    from edgeswap_export.engine._stage import engine
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "edgeswap_export.engine._build": ("EngineRequest", "SerializedEngine", "build_engine"),
+            "edgeswap_export.engine._config": ("BuilderOptions", "EngineConfig"),
+            "edgeswap_export.engine._errors": ("EngineFailed", "UnsupportedEngine"),
+            "edgeswap_export.engine._stage": ("engine",),
+        },
+    )
+
+__all__ = [
+    "BuilderOptions",
+    "EngineConfig",
+    "EngineFailed",
+    "EngineRequest",
+    "SerializedEngine",
+    "UnsupportedEngine",
+    "build_engine",
+    "engine",
+]

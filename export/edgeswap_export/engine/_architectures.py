@@ -1,4 +1,4 @@
-"""Which GPU can compute what, told before minutes of building are spent."""
+"""Check backend, GPUs and precision of engines before anything is built."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from edgeswap_export.engine._errors import UnsupportedEngine
 from edgeswap_runtime.bundle.engines import AMPERE_PLUS, JETSONS, RTX, STANDARD
 
-RTX_TARGETS = ("SM75", "SM80", "SM86", "SM89", "SM120", "SM121")
-"""`ComputeCapability` of TensorRT for RTX 1.7."""
+RTX_GPUS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+"""GPUs that TensorRT for RTX 1.7 builds for: the names of its `ComputeCapability`."""
 
 ENGINE_BACKENDS = (RTX, STANDARD)
 
 _NEEDS = {"fp8": 89, "bf16": 80}
-"""Precision -> the first compute capability that has it; the others run everywhere.
+"""Precision -> the least compute capability that has it; the other precisions run everywhere.
 
 NVIDIA, "CUDA C++ Programming Guide", arithmetic of each compute capability: FP8 tensor cores came
 with 8.9 (Ada), bfloat16 ones with 8.0 (Ampere).
@@ -29,63 +29,71 @@ def check_backend(backend: str) -> None:
         )
 
 
-def check_targets(backend: str, targets: tuple[str, ...]) -> None:
-    """Refuse targets that the backend cannot build for.
+def check_gpus(backend: str, gpus: tuple[str, ...]) -> None:
+    """Refuse GPUs that the backend cannot build for.
+
+    Args:
+        backend: one of ENGINE_BACKENDS.
+        gpus: such as "sm86", lower case.
 
     Raises:
         UnsupportedEngine: none or an unknown one for TensorRT for RTX, or any for TensorRT.
     """
     if backend == STANDARD:
-        if targets:
+        if gpus:
             raise UnsupportedEngine(
                 "TensorRT builds for the GPU it runs on: leave --gpu out and build there, or "
                 "build ahead of time with --backend tensorrt_rtx"
             )
         return
-    if not targets:
+    if not gpus:
         raise UnsupportedEngine(
             "TensorRT for RTX builds ahead of time: name the GPUs, such as --gpu "
-            f"SM86,SM89 of {', '.join(RTX_TARGETS)}"
+            f"sm86,sm89 of {', '.join(RTX_GPUS)}"
         )
-    for target in targets:
-        if target in JETSONS:
+    for gpu in gpus:
+        if gpu.upper() in JETSONS:
             raise UnsupportedEngine(
-                f"TensorRT for RTX has no {target}: a Jetson's engines are built on the Jetson, "
+                f"TensorRT for RTX has no {gpu}: a Jetson's engines are built on the Jetson, "
                 "with --backend tensorrt"
             )
-        if target not in RTX_TARGETS:
+        if gpu not in RTX_GPUS:
             raise UnsupportedEngine(
-                f"TensorRT for RTX has no target '{target}': expected some of "
-                f"{', '.join(RTX_TARGETS)}"
+                f"TensorRT for RTX has no GPU '{gpu}': expected some of {', '.join(RTX_GPUS)}"
             )
 
 
-def check_precision(graph: str, precision: str, architectures: Iterable[str]) -> None:
-    """Refuse a graph that one of the GPUs has no arithmetic for.
+def check_precision(graph: str, precision: str, gpus: Iterable[str]) -> None:
+    """Refuse a graph whose precision one of the GPUs cannot compute.
+
+    Args:
+        graph: its name.
+        precision: as the manifest states it.
+        gpus: such as "sm86".
 
     Raises:
         UnsupportedEngine: naming graph, precision and GPU.
     """
     needed = _NEEDS.get(precision, 0)
-    for name in architectures:
+    for name in gpus:
         if int(name[2:]) < needed:
             raise UnsupportedEngine(
                 f"graph '{graph}' is {precision}, which {name} does not compute: it takes "
-                f"SM{needed} ({_GENERATIONS[needed]}) or newer; leave {name} out, or export with "
+                f"sm{needed} ({_GENERATIONS[needed]}) or newer; leave {name} out, or export with "
                 "--precision fp16"
             )
 
 
-def check_compatibility(level: str | None, backend: str, architecture: str | None) -> None:
-    """Refuse hardware compatibility where there is none.
+def check_compatibility(level: str | None, backend: str, gpu: str | None) -> None:
+    """Refuse hardware compatibility where TensorRT has none.
 
     Args:
-        level: what was asked for, if anything.
-        backend: of TensorRT.
-        architecture: of the GPU, where it is known.
+        level: "ampere-plus", "same-compute-capability" or None.
+        backend: one of ENGINE_BACKENDS.
+        gpu: such as "sm86"; None where it is not known yet.
 
     Raises:
-        UnsupportedEngine: saying why.
+        UnsupportedEngine: the backend or the GPU does not have it.
     """
     if level is None:
         return
@@ -93,10 +101,10 @@ def check_compatibility(level: str | None, backend: str, architecture: str | Non
         raise UnsupportedEngine(
             "TensorRT for RTX has no hardware compatibility: name every GPU in --gpu instead"
         )
-    if level != AMPERE_PLUS or architecture is None:
+    if level != AMPERE_PLUS or gpu is None:
         return
-    if architecture in JETSONS or int(architecture[2:]) < 80:
+    if gpu.upper() in JETSONS or int(gpu[2:]) < 80:
         raise UnsupportedEngine(
-            f"hardware compatibility {AMPERE_PLUS} leaves {architecture} out: it is for desktop and"
-            " server GPUs from SM80 on; leave --hardware-compatibility out"
+            f"hardware compatibility {AMPERE_PLUS} does not include {gpu}: it is for desktop"
+            " and server GPUs from sm80 on; leave --hardware-compatibility out"
         )

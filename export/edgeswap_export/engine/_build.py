@@ -1,7 +1,7 @@
-"""One ONNX graph becomes one TensorRT plan; the same code for both backends and all versions.
+"""Build one TensorRT engine from one ONNX graph; the same code for both backends and all versions.
 
-Networks are strongly typed: the ONNX file alone says what is computed in which precision. That is
-the one way that works from TensorRT 10.3 to 11 and in TensorRT for RTX.
+Networks are strongly typed: the types in the ONNX file say which precision each operator has. This
+is the only way that TensorRT 10.3 to 11 and TensorRT for RTX share.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRequest:
-    """What one plan is to be built from.
+    """What one engine is to be built from.
 
     Attributes:
-        name: the graph's, for messages.
-        onnx: the file; weights of their own lie beside it.
-        profiles: input with dynamic axes -> least, usual and largest shape.
-        targets: architectures to build ahead of time for; empty is the GPU at hand.
-        flags: what differs from the builder's defaults, as in the engine's key: "refit",
+        name: the graph's name, for messages.
+        onnx: the ONNX file; a file of its weights, if any, lies beside it.
+        profiles: input with dynamic axes -> smallest, usual and largest shape.
+        gpus: GPUs to build ahead of time for, such as "sm86"; empty for the GPU of this machine.
+        flags: builder options that are not the default, as they enter the engine's key: "refit",
             "tf32", "hardware_compatibility", "workspace_bytes", "optimization_level".
-        timing_cache: file to keep kernel timings in, or None.
+        timing_cache: file that keeps the measured kernel times; None keeps none.
     """
 
     name: str
     onnx: Path
     profiles: Mapping[str, Shapes] = field(default_factory=dict)
-    targets: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
     flags: Mapping[str, Any] = field(default_factory=dict)
     timing_cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerializedEngine:
-    """A built plan.
+    """An engine as TensorRT serializes it.
 
     Attributes:
-        data: bytes-like, as TensorRT owns them: large plans are not copied.
-        sha256: of it.
-        layers: of the network it was built from.
-        tensors: name -> {"mode", "dtype", "shape"} of inputs and outputs, -1 where free.
-        warnings: what TensorRT warned of, each once, in order.
+        data: bytes-like, in TensorRT's own memory: large engines are not copied.
+        sha256: of `data`, 64 hex digits.
+        layers: how many layers the network has.
+        tensors: name -> {"mode", "dtype", "shape"} of inputs and outputs; -1 is a dynamic axis.
+        warnings: TensorRT's warnings in order, none twice.
     """
 
     data: Any
@@ -64,16 +64,18 @@ class SerializedEngine:
 def build_engine(
     trt: Any, request: EngineRequest, progress: Progress = lambda line: None
 ) -> SerializedEngine:
-    """Build a plan. For TensorRT a driver must be known to be there: without one it may crash.
+    """Build an engine.
+
+    With `tensorrt` the caller must have found a GPU driver: without one TensorRT may crash.
 
     Args:
         trt: the module `tensorrt` or `tensorrt_rtx`.
         request: what to build.
-        progress: called with one line per phase.
+        progress: called with one line for each phase.
 
     Raises:
-        EngineFailed: TensorRT could not parse or build it, with everything it logged.
-        UnsupportedEngine: this version lacks something that was asked for.
+        EngineFailed: TensorRT could not parse or build the graph; with all that it logged.
+        UnsupportedEngine: this TensorRT lacks an option that was asked for.
     """
     logger = trt_logger(trt)
     builder = trt.Builder(logger)
@@ -83,7 +85,7 @@ def build_engine(
     _configure(trt, config, request)
     if request.profiles:
         _add_profile(builder, config, request)
-    # The monitor must live as long as the build: the configuration does not hold on to it.
+    # The configuration does not keep the monitor alive: this name does, for the whole build.
     monitor = _monitor(trt, request.name, progress)
     config.progress_monitor = monitor
     cache = _attach_cache(config, request.timing_cache)
@@ -91,7 +93,7 @@ def build_engine(
     if built is None:
         raise EngineFailed(
             f"TensorRT {trt.__version__} could not build graph '{request.name}'"
-            f"{_for(request.targets)}: {_with_hint(logger.drain())}"
+            f"{_for(request.gpus)}: {_with_hint(logger.drain())}"
         )
     if cache is not None:
         _keep_cache(config, cache)
@@ -121,12 +123,12 @@ def _parse(trt: Any, network: Any, logger: Any, request: EngineRequest) -> None:
 
 def _configure(trt: Any, config: Any, request: EngineRequest) -> None:
     flags = request.flags
-    if request.targets:
-        config.num_compute_capabilities = len(request.targets)
-        for index, target in enumerate(request.targets):
-            config.set_compute_capability(getattr(trt.ComputeCapability, target), index)
+    if request.gpus:
+        config.num_compute_capabilities = len(request.gpus)
+        for index, gpu in enumerate(request.gpus):
+            config.set_compute_capability(getattr(trt.ComputeCapability, gpu.upper()), index)
     if not flags.get("tf32"):
-        # On by default in every version: float32 would be float32 in name only.
+        # TensorRT's default: float32 products would be computed with 10 bits.
         config.clear_flag(trt.BuilderFlag.TF32)
     if flags.get("refit"):
         config.set_flag(trt.BuilderFlag.REFIT)
@@ -154,7 +156,7 @@ def _add_profile(builder: Any, config: Any, request: EngineRequest) -> None:
 
 
 def _monitor(trt: Any, name: str, progress: Progress) -> Any:
-    """TensorRT's progress as lines: its outermost phases and those right below them."""
+    """Report TensorRT's phases as lines: the outermost ones and those directly inside them."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -183,7 +185,7 @@ class _TimingCache:
 
 
 def _attach_cache(config: Any, file: Path | None) -> _TimingCache | None:
-    """Timings of kernels on this GPU; what TensorRT does not take again is left behind."""
+    """Give the builder the kept kernel times; begin with none where TensorRT refuses them."""
     if file is None:
         return None
     kept = file.read_bytes() if file.is_file() else b""
@@ -200,7 +202,7 @@ def _keep_cache(config: Any, held: _TimingCache) -> None:
 
 
 def timing_cache_file(folder: Path, *, version: str, architecture: str, name: str) -> Path:
-    """Where timings of one GPU model under one TensorRT are kept."""
+    """Name the file for the kernel times of one GPU model and one TensorRT version."""
     facts = {"version": version, "architecture": architecture, "gpu": name}
     return folder / f"timing-{hashlib.sha256(canonical_json(facts)).hexdigest()}.cache"
 
@@ -218,12 +220,12 @@ def _tensors(network: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def _for(targets: tuple[str, ...]) -> str:
-    return f" for {', '.join(targets)}" if targets else ""
+def _for(gpus: tuple[str, ...]) -> str:
+    return f" for {', '.join(gpus)}" if gpus else ""
 
 
 def _with_hint(said: str) -> str:
-    """What TensorRT says of Turing can be told in the user's terms."""
+    """Add what to do where TensorRT refuses an operator on Turing GPUs."""
     if "check_turing_op_compatibility" in said:
-        return f"{said}; leave SM75 out of --gpu, or export with --precision fp16"
+        return f"{said}; leave sm75 out of --gpu, or export with --precision fp16"
     return said

@@ -1,7 +1,7 @@
-"""What can go wrong with engines.
+"""Define the errors of engines.
 
 EdgeswapError                    the caller's mistake; exit code 2
-└── UnsupportedEngine (ValueError)   this graph, GPU, backend or option does not go together
+└── UnsupportedEngine (ValueError)   graph, GPU, backend and options do not fit together
 EdgeswapFailure                  exit code 1
 └── EngineFailed                 TensorRT could not build or refit an engine; with its own words
 """
@@ -12,8 +12,8 @@ from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 
 
 class UnsupportedEngine(EdgeswapError, ValueError):
-    """What was asked for cannot be, and can be told before anything is built."""
+    """Graph, GPU, backend and options do not fit together; raised before anything is built."""
 
 
 class EngineFailed(EdgeswapFailure):
-    """TensorRT refused; the message holds what it logged."""
+    """TensorRT could not build or refit an engine; the message holds what it logged."""

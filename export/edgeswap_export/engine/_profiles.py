@@ -1,4 +1,4 @@
-"""Dynamic axes become optimization profiles."""
+"""Make optimization profiles of a graph's dynamic axes."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from edgeswap_runtime.bundle.engines import Shapes
 from edgeswap_runtime.bundle.manifest import DETECTOR, Graph
 
 DETECTOR_SIZES: dict[str, Sizes] = {"height": (32, 480, 640), "width": (32, 640, 640)}
-"""What the runtime shows the detector: multiples of 32, the longer side at most 640."""
+"""Picture sizes that the runtime gives the detector: multiples of 32, at most 640."""
 
 
 def check_sizes(graphs: Mapping[str, Graph], sizes: Mapping[str, Sizes]) -> None:
-    """Refuse sizes that no graph leaves free.
+    """Refuse sizes of axes that no graph has as a dynamic axis.
 
     Raises:
-        UnsupportedEngine: naming the size, and those that are free.
+        UnsupportedEngine: the message names the size, and the dynamic axes that there are.
     """
     free = {size for graph in graphs.values() for size in _free(graph)}
     for name in sizes:
         if name not in free:
-            have = f"those that are: {', '.join(sorted(free))}" if free else "none is"
+            have = f"has only {', '.join(sorted(free))}" if free else "has none"
             raise UnsupportedEngine(
-                f"no graph of the bundle leaves the size '{name}' free ({have}): edgeswap export "
-                "--batch MIN:OPT:MAX leaves the batch free"
+                f"no graph of the bundle has a dynamic axis '{name}' (it {have}): edgeswap export "
+                "--batch MIN:OPT:MAX makes the batch dynamic"
             )
 
 
 def profiles(name: str, graph: Graph, sizes: Mapping[str, Sizes]) -> dict[str, Shapes]:
-    """The optimization profile of each input that has dynamic axes.
+    """Make the optimization profile of each input that has dynamic axes.
 
     Args:
-        name: the graph's.
+        name: the graph's name.
         graph: as the manifest states it.
-        sizes: what was asked for; else what the manifest states.
+        sizes: asked for; the manifest's where an axis is not named here.
 
     Raises:
-        UnsupportedEngine: a dynamic axis of which nothing is known, or one beyond what the graph
-            was exported and proven for.
+        UnsupportedEngine: the range of an axis is not known, or goes beyond what the graph was
+            exported for.
     """
     return {
         tensor.name: _shapes(name, graph, tensor.shape, sizes)
@@ -66,12 +66,13 @@ def _range(name: str, graph: Graph, size: str, sizes: Mapping[str, Sizes]) -> Si
     asked = sizes.get(size, stated)
     if asked is None:
         raise UnsupportedEngine(
-            f"graph '{name}' leaves the size '{size}' free: say --size {size}=MIN:OPT:MAX"
+            f"graph '{name}' has a dynamic axis '{size}' of unknown range: add --size "
+            f"{size}=MIN:OPT:MAX"
         )
     if stated is not None and not (stated[0] <= asked[0] and asked[2] <= stated[2]):
         raise UnsupportedEngine(
             f"size {size} {':'.join(map(str, asked))} of graph '{name}' is beyond {stated[0]} to "
-            f"{stated[2]}, which it was exported for: export again with more room"
+            f"{stated[2]}, which it was exported for: export again with a larger --batch"
         )
     return asked
 

@@ -1,7 +1,10 @@
-"""A personalized student has the graph of the one it came from: its weights fit the same engine.
+"""Refit an engine: give it the weights of another bundle's graph of the same structure.
 
-Follows "Refitting an Engine" in NVIDIA's TensorRT documentation: an `OnnxParserRefitter` reads the
-new weights from the ONNX file, the `Refitter` puts them into the engine, which is written again.
+A personalized student has the graphs of the student it was made from, with other weights.
+
+Source:
+    "Refitting an Engine" in NVIDIA's TensorRT documentation: an `OnnxParserRefitter` reads the new
+    weights from the ONNX file, the `Refitter` puts them into the engine, which is written again.
 """
 
 from __future__ import annotations
@@ -18,19 +21,19 @@ from edgeswap_runtime.bundle.folder import Bundle
 def source_of(
     bundle: Bundle, graph: str, wanted: EngineInputs, structure: str
 ) -> tuple[str, Path, EngineInputs]:
-    """The engine of another bundle that can take a graph's weights.
+    """Find an engine of another bundle that can take a graph's weights.
 
     Args:
-        bundle: the other one.
+        bundle: the other bundle.
         graph: name of the graph, in both.
-        wanted: what the new engine is to be made with.
-        structure: the new graph's hash without weights.
+        wanted: what the new engine is to be made from.
+        structure: `structure_sha256` of the new graph.
 
     Returns:
-        its key, its plan, what it was made from.
+        its key, its file, and what it was made from.
 
     Raises:
-        UnsupportedEngine: there is none, or none that can be refitted; saying which it is.
+        UnsupportedEngine: there is none that can be refitted; the message says why.
     """
     reasons = {}
     for key, entry in sorted(bundle.manifest.engines.items()):
@@ -45,7 +48,7 @@ def source_of(
     told = "; ".join(f"{key}: {reason}" for key, reason in reasons.items()) or "it holds none"
     raise UnsupportedEngine(
         f"no engine of {bundle.path} can take the weights of graph '{graph}' ({told}): build "
-        "engines anew, with --refittable for the next time"
+        "the engines again, with --refittable for the next time"
     )
 
 
@@ -53,34 +56,34 @@ def _obstacle(old: EngineInputs, wanted: EngineInputs) -> str | None:
     if (old.backend, old.version) != (wanted.backend, wanted.version):
         return f"it is of {old.backend} {old.version}, here is {wanted.backend} {wanted.version}"
     if not set(wanted.architectures) <= set(old.architectures):
-        return f"it is for {', '.join(old.architectures)}"
+        return f"it is for {', '.join(old.architectures).lower()}"
     if not old.flags.get("refit"):
         return "it was not built with --refittable"
     return None
 
 
-def refit_plan(trt: Any, plan: Path, onnx: Path, name: str) -> Any:
-    """Read a plan, give it an ONNX file's weights, and write it again.
+def refit_engine(trt: Any, built: Path, onnx: Path, name: str) -> Any:
+    """Read an engine, give it an ONNX file's weights, and serialize it again.
 
-    A driver must be known to be there.
+    The caller must have found a GPU driver.
 
     Args:
         trt: TensorRT's module.
-        plan: of an engine that was built refittable.
+        built: file of an engine that was built refittable.
         onnx: a graph of the same structure.
         name: for messages.
 
     Returns:
-        the new plan, bytes-like.
+        the new engine, bytes-like.
 
     Raises:
-        EngineFailed: TensorRT refuses, with what it logged.
+        EngineFailed: TensorRT refuses; with what it logged.
     """
     logger = trt_logger(trt)
     runtime = trt.Runtime(logger)
-    engine = deserialize(runtime, logger, plan, name)
+    engine = deserialize(runtime, logger, built, name)
     if not engine.refittable:
-        raise EngineFailed(f"{plan}, graph '{name}', is not refittable, against its record")
+        raise EngineFailed(f"{built}, graph '{name}', is not refittable, against its record")
     refitter = trt.Refitter(engine, logger)
     parser = trt.OnnxParserRefitter(refitter, logger)
     if not parser.refit_from_file(str(onnx)):

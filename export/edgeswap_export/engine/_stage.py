@@ -1,4 +1,4 @@
-"""The engine stage: a bundle in, the same bundle with plans in `engines/` out."""
+"""Build engines into a bundle: the stage behind `edgeswap engine`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edgeswap_export.engine._architectures import (
     check_precision,
 )
 from edgeswap_export.engine._build import EngineRequest, Progress, build_engine, timing_cache_file
-from edgeswap_export.engine._config import EngineConfig
+from edgeswap_export.engine._config import BuilderOptions, EngineConfig
 from edgeswap_export.engine._errors import UnsupportedEngine
 from edgeswap_export.engine._profiles import check_sizes, profiles
-from edgeswap_export.engine._refit import refit_plan, source_of
+from edgeswap_export.engine._refit import refit_engine, source_of
 from edgeswap_export.engine._structure import structure_sha256
 from edgeswap_runtime.backends import BACKENDS
 from edgeswap_runtime.backends.cuda import Gpu, require_gpu
@@ -41,61 +41,67 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Machine:
-    """What engines are made with.
+    """The TensorRT and the GPUs that engines are made with.
 
     Attributes:
         trt: TensorRT's module.
-        architectures: what they are for.
-        gpu: the one at hand; None where they are built ahead of time.
+        architectures: GPUs that the engines are for, as the manifest names them: "SM86".
+        gpu: this machine's GPU; None where engines are built ahead of time.
     """
 
     trt: Any
     architectures: tuple[str, ...]
     gpu: Gpu | None
 
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """The GPUs as the command line names them, such as "sm86"."""
+        return tuple(map(str.lower, self.architectures))
+
 
 def engine(
-    bundle_path: Path | str,
+    bundle: Path | str,
     config: EngineConfig,
     out: Path | str,
+    *,
     progress: Progress = lambda line: None,
 ) -> Path:
-    """Give a bundle engines; graphs, tables and engines it has already are taken over as they are.
+    """Make a bundle with engines of another one; what that one holds is copied unchanged.
 
     Args:
-        bundle_path: The bundle folder.
-        config: Which engines.
-        out: The bundle folder to make; it appears when every engine is built, or not at all.
-        progress: Called with one line per thing begun.
+        bundle: the bundle's folder.
+        config: which engines.
+        out: folder of the new bundle; it appears when every engine is built, or not at all.
+        progress: called with one line for each thing begun.
 
     Returns:
-        ``out``.
+        `out`.
 
     Raises:
-        OutputExists: ``out`` exists.
-        BadBundle: The bundle is damaged.
-        BackendMissing: This backend of TensorRT is not installed.
-        DeviceNotGranted: It needs a GPU, and there is none.
-        UnsupportedEngine: What was asked for cannot be; told before anything is built.
-        EngineFailed: TensorRT refused, with its own words.
+        OutputExists: `out` exists.
+        BadBundle: the bundle is damaged.
+        BackendMissing: this backend of TensorRT is not installed.
+        DeviceNotGranted: the backend needs a GPU, and there is none.
+        UnsupportedEngine: bundle, GPU and settings do not fit together; before anything is built.
+        EngineFailed: TensorRT could not build or refit an engine, with its message.
     """
     with new_folder(Path(out)) as folder:
-        bundle = Bundle.open(bundle_path)
-        graphs = _chosen(bundle, config)
-        # Everything that can be refused is, before a library is loaded.
+        given = Bundle.open(bundle)
+        graphs = _chosen(given, config)
+        # Refuse what can be refused before a library is loaded.
         check_sizes(graphs, config.sizes)
         shapes = {name: profiles(name, graph, config.sizes) for name, graph in graphs.items()}
         for name, graph in graphs.items():
-            check_precision(name, graph.precision, config.targets)
+            check_precision(name, graph.precision, config.gpus)
         machine = _machine(config)
         for name, graph in graphs.items():
-            check_precision(name, graph.precision, machine.architectures)
+            check_precision(name, graph.precision, machine.gpus)
         shutil.copytree(
-            bundle.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FILE_NAME)
+            given.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FILE_NAME)
         )
-        engines = dict(bundle.manifest.engines)
+        engines = dict(given.manifest.engines)
         for name, graph in graphs.items():
-            inputs = _inputs(bundle, graph, config, machine, shapes[name])
+            inputs = _inputs(given, graph, config, machine, shapes[name])
             if config.refit is not None:
                 key, entry = _refitted(name, graph, config.refit, machine, inputs, folder)
                 progress(f"{name}: refitted {entry.inputs.refitted_from} as {key}")
@@ -106,8 +112,8 @@ def engine(
                 key, entry = _built(name, graph, config, machine, inputs, folder, progress)
             engines[key] = entry
         stage = {"stage": "engine", "config": config.to_json()}
-        history = (*bundle.manifest.history, stage)
-        changed = replace(bundle.manifest, engines=engines, history=history, files={})
+        history = (*given.manifest.history, stage)
+        changed = replace(given.manifest, engines=engines, history=history, files={})
         write_manifest(folder, changed)
     return Path(out)
 
@@ -125,30 +131,31 @@ def _chosen(bundle: Bundle, config: EngineConfig) -> dict[str, Graph]:
 
 
 def _machine(config: EngineConfig) -> _Machine:
-    """The library, and the GPU where one is needed.
+    """Load the library, and find the GPU where one is needed.
 
     Raises:
-        BackendMissing: no library.
-        DeviceNotGranted: no GPU, where one is needed.
-        UnsupportedEngine: RTX is asked for what it only does with a GPU, and there is none.
+        BackendMissing: the library is not installed.
+        DeviceNotGranted: there is no GPU, and TensorRT needs one.
+        UnsupportedEngine: there is no GPU, and TensorRT for RTX needs one to refit.
     """
     trt = _library(config.backend)
     if config.backend == STANDARD:
         gpu = require_gpu(_cuda(), 0)
-        check_compatibility(config.hardware_compatibility, STANDARD, gpu.architecture)
+        level = config.builder.hardware_compatibility
+        check_compatibility(level, STANDARD, gpu.architecture.lower())
         return _Machine(trt=trt, architectures=(gpu.architecture,), gpu=gpu)
-    if config.refittable or config.refit is not None:
+    if config.builder.refittable or config.refit is not None:
         what = "refits" if config.refit is not None else "makes refittable engines"
         try:
             gpu = require_gpu(_cuda(), 0)
         except DeviceNotGranted as error:
             raise UnsupportedEngine(
-                f"TensorRT for RTX {what} only where it sees a GPU ({error}): do it on the GPU's "
-                "machine, or build the engine anew, which takes seconds"
+                f"TensorRT for RTX {what} only where it sees a GPU ({error}): do it on a machine "
+                "with a GPU, or build the engine again, which takes seconds"
             ) from error
         if config.refit is not None:
             return _Machine(trt=trt, architectures=(gpu.architecture,), gpu=gpu)
-    return _Machine(trt=trt, architectures=config.targets, gpu=None)
+    return _Machine(trt=trt, architectures=tuple(map(str.upper, config.gpus)), gpu=None)
 
 
 def _library(backend: str) -> Any:
@@ -177,20 +184,7 @@ def _inputs(
     machine: _Machine,
     shapes: Mapping[str, Any],
 ) -> EngineInputs:
-    flags: dict[str, Any] = {}
-    if config.refittable:
-        flags["refit"] = True
-    if config.tf32:
-        flags["tf32"] = True
-    if config.hardware_compatibility is not None:
-        flags["hardware_compatibility"] = config.hardware_compatibility
-    if config.optimization_level is not None:
-        flags["optimization_level"] = config.optimization_level
-    if config.workspace_mib is not None:
-        flags["workspace_bytes"] = config.workspace_mib * _MIB
-    elif machine.gpu is not None and machine.gpu.integrated:
-        # The builder would take all of what is the CPU's memory too, and the system would stop it.
-        flags["workspace_bytes"] = machine.gpu.memory_bytes // 4 // _MIB * _MIB
+    flags = _flags(config.builder, machine.gpu)
     hashes = {name: entry.sha256 for name, entry in bundle.manifest.files.items()}
     return EngineInputs(
         onnx=onnx_hashes(hashes, graph.file),
@@ -203,6 +197,25 @@ def _inputs(
     )
 
 
+def _flags(options: BuilderOptions, gpu: Gpu | None) -> dict[str, Any]:
+    """Name the builder options that are not the default, as they enter the engine's key."""
+    flags: dict[str, Any] = {}
+    if options.refittable:
+        flags["refit"] = True
+    if options.tf32:
+        flags["tf32"] = True
+    if options.hardware_compatibility is not None:
+        flags["hardware_compatibility"] = options.hardware_compatibility
+    if options.optimization_level is not None:
+        flags["optimization_level"] = options.optimization_level
+    if options.workspace_mib is not None:
+        flags["workspace_bytes"] = options.workspace_mib * _MIB
+    elif gpu is not None and gpu.integrated:
+        # The CPU shares this memory: the system would stop a builder that takes all of it.
+        flags["workspace_bytes"] = gpu.memory_bytes // 4 // _MIB * _MIB
+    return flags
+
+
 def _built(
     name: str,
     graph: Graph,
@@ -212,36 +225,36 @@ def _built(
     folder: Path,
     progress: Progress,
 ) -> tuple[str, EngineEntry]:
-    """Build one plan into the folder."""
-    progress(f"{name}: building for {', '.join(inputs.architectures)}")
+    """Build one engine into the folder."""
+    progress(f"{name}: building for {', '.join(machine.gpus)}")
     request = EngineRequest(
         name=name,
         onnx=folder / graph.file,
         profiles=inputs.profiles,
-        targets=config.targets if config.backend == RTX else (),
+        gpus=config.gpus if config.backend == RTX else (),
         flags=inputs.flags,
         timing_cache=_timing_cache(config, machine),
     )
-    plan = build_engine(machine.trt, request, progress)
+    built = build_engine(machine.trt, request, progress)
     structure = structure_sha256(folder / graph.file)
     facts = {
-        "plan_sha256": plan.sha256,
-        "bytes": memoryview(plan.data).nbytes,
-        "layers": plan.layers,
-        "tensors": plan.tensors,
-        "warnings": list(plan.warnings),
+        "plan_sha256": built.sha256,
+        "bytes": memoryview(built.data).nbytes,
+        "layers": built.layers,
+        "tensors": built.tensors,
+        "warnings": list(built.warnings),
     }
-    return _stored(name, inputs, structure, plan.data, facts, folder)
+    return _stored(name, inputs, structure, built.data, facts, folder)
 
 
 def _refitted(
     name: str, graph: Graph, source: str, machine: _Machine, inputs: EngineInputs, folder: Path
 ) -> tuple[str, EngineEntry]:
-    """Give another bundle's engine this graph's weights, into the folder."""
+    """Refit another bundle's engine with this graph's weights, into the folder."""
     onnx = folder / graph.file
     structure = structure_sha256(onnx)
-    old_key, plan_file, old = source_of(Bundle.open(source), name, inputs, structure)
-    data = refit_plan(machine.trt, plan_file, onnx, name)
+    old_key, old_file, old = source_of(Bundle.open(source), name, inputs, structure)
+    data = refit_engine(machine.trt, old_file, onnx, name)
     taken = replace(
         inputs,
         architectures=old.architectures,
@@ -261,7 +274,7 @@ def _stored(
     facts: Mapping[str, Any],
     folder: Path,
 ) -> tuple[str, EngineEntry]:
-    """The plan and, beside it, what it is."""
+    """Write an engine and, beside it, what it was made from."""
     key = inputs.key
     home = folder / "engines" / key
     home.mkdir(parents=True)
@@ -277,8 +290,8 @@ def _stored(
 
 
 def _timing_cache(config: EngineConfig, machine: _Machine) -> Path | None:
-    """Only what times kernels on the GPU has timings to keep."""
-    if not config.timing_cache or config.backend == RTX or machine.gpu is None:
+    """Name the file for kernel times; None where no kernels are timed on a GPU."""
+    if not config.builder.timing_cache or config.backend == RTX or machine.gpu is None:
         return None
     return timing_cache_file(
         cache_folder() / "tensorrt",

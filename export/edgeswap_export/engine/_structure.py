@@ -1,8 +1,8 @@
-"""What is left of an ONNX file without its weights' numbers, as a hash.
+"""Hash the structure of an ONNX file: everything but the numbers in its weights.
 
-Two graphs of the same structure differ in weights alone, so that one's engine can be refitted with
-the other's. Whole numbers of 32 and 64 bits are no weights but shapes and axes: they count. The
-file is read as protobuf without the package onnx, which a Jetson need not have. Field numbers are
+An engine of one graph can be refitted with the weights of another graph of the same structure.
+Constants of 32 and 64-bit integers are shapes and axes, not weights: they enter the hash. The file
+is read as protobuf without the package onnx, which a Jetson need not have. Field numbers are
 those of onnx.proto: ModelProto.graph 7, GraphProto.initializer 5, TensorProto.dims 1, data_type 2,
 name 8.
 """
@@ -27,7 +27,7 @@ def structure_sha256(path: Path) -> str:
     """Hash an ONNX file without the numbers in its initializers.
 
     Args:
-        path: the file; weights in a file beside it are not looked at.
+        path: the file; a file of weights beside it is not read.
 
     Returns:
         64 hex digits.
@@ -68,7 +68,7 @@ def _model(view: memoryview, digest: hashlib._Hash) -> None:
 
 
 def _fields(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Field number, the whole field's bytes and its content's, one after the other."""
+    """Yield each field: its number, its bytes, and the bytes of its content."""
     place = 0
     while place < len(view):
         start = place

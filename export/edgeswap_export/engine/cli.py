@@ -1,4 +1,4 @@
-"""``edgeswap engine BUNDLE NEW_BUNDLE``."""
+"""Run `edgeswap engine BUNDLE OUT`."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgeswap_export.engine._architectures import ENGINE_BACKENDS, RTX_TARGETS
-from edgeswap_export.engine._config import COMPATIBILITIES, EngineConfig, Sizes
+from edgeswap_export.engine._architectures import ENGINE_BACKENDS, RTX_GPUS
+from edgeswap_export.engine._config import COMPATIBILITIES, BuilderOptions, EngineConfig, Sizes
 from edgeswap_export.engine._errors import UnsupportedEngine
 from edgeswap_export.engine._stage import engine
 from edgeswap_runtime.bundle.manifest import Manifest, read_manifest
 
 
 def command(argv: list[str]) -> int:
-    """Run the sub-command; errors are the caller's to print.
+    """Run the command.
 
     Args:
-        argv: What follows ``edgeswap engine``.
+        argv: the arguments after `edgeswap engine`.
 
     Returns:
-        0.
+        the exit code, 0.
+
+    Raises:
+        EdgeswapError: as `engine`, for the caller to print.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     before = time.perf_counter()
     with _stdout_to_stderr():
         out = engine(arguments.bundle, _config(arguments), arguments.out, progress=_tell)
     spent_s = time.perf_counter() - before
     manifest = read_manifest(out)
     report = {"bundle": str(out), "seconds": spent_s, "engines": _summary(manifest)}
-    print(json.dumps(report) if arguments.json else _table(out, manifest))
+    print(json.dumps(report) if arguments.json else _table(out, manifest, arguments.backend))
     return 0
 
 
 @contextlib.contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """TensorRT for RTX prints some warnings past its logger, into what is the report's place."""
+    """Send what TensorRT for RTX prints past its logger to standard error."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:
@@ -58,15 +61,17 @@ def _config(arguments: argparse.Namespace) -> EngineConfig:
         sizes["batch"] = _size(f"batch={arguments.batch}")[1]
     return EngineConfig(
         backend=arguments.backend,
-        targets=tuple(part for part in (arguments.gpu or "").upper().split(",") if part),
+        gpus=tuple(part for part in (arguments.gpu or "").split(",") if part),
         graphs=tuple(part for part in (arguments.graph or "").split(",") if part),
         sizes=sizes,
-        hardware_compatibility=arguments.hardware_compatibility,
-        refittable=arguments.refittable,
-        workspace_mib=arguments.workspace_mib,
-        optimization_level=arguments.optimization_level,
-        tf32=arguments.tf32,
-        timing_cache=not arguments.no_timing_cache,
+        builder=BuilderOptions(
+            refittable=arguments.refittable,
+            hardware_compatibility=arguments.hardware_compatibility,
+            workspace_mib=arguments.workspace_mib,
+            optimization_level=arguments.optimization_level,
+            tf32=arguments.tf32,
+            timing_cache=not arguments.no_timing_cache,
+        ),
         refit=None if arguments.refit is None else str(arguments.refit),
     )
 
@@ -85,52 +90,77 @@ def _size(text: str) -> tuple[str, Sizes]:
     return name, (least, usual, most)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `edgeswap engine`."""
     parser = argparse.ArgumentParser(
         prog="edgeswap engine",
         description="Build TensorRT engines of a bundle's graphs, into a new bundle.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="from edgeswap export")
-    parser.add_argument("out", type=Path, metavar="NEW_BUNDLE", help="folder to make")
+    parser.add_argument(
+        "bundle", type=Path, metavar="BUNDLE", help="folder that edgeswap export has made"
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to make, the new bundle")
     parser.add_argument(
         "--backend", required=True, metavar="|".join(ENGINE_BACKENDS),
-        help="tensorrt_rtx builds ahead of time on any machine, tensorrt on the device itself",
+        help="TensorRT to build with: tensorrt_rtx ahead of time on any machine, tensorrt on the "
+        "device itself (required)",
     )  # fmt: skip
     parser.add_argument(
-        "--gpu", metavar="SM86,SM89", help=f"for tensorrt_rtx, of {', '.join(RTX_TARGETS)}"
-    )
-    parser.add_argument("--graph", metavar="NAME,...", help="these graphs only (default: all)")
+        "--gpu", metavar="GPU,...",
+        help="GPUs to build for, such as sm86,sm89, required for tensorrt_rtx; of "
+        f"{', '.join(RTX_GPUS)} (default: none, for tensorrt, which takes this machine's)",
+    )  # fmt: skip
     parser.add_argument(
-        "--batch", metavar="MIN:OPT:MAX", help="(default: what the bundle was exported for)"
+        "--graph", metavar="NAME,...", help="graphs to build engines of (default: all)"
     )
+    parser.add_argument(
+        "--batch", metavar="MIN:OPT:MAX",
+        help="batch sizes, at least 1, such as 1:4:8 (default: those of the export)",
+    )  # fmt: skip
     parser.add_argument(
         "--size", action="append", default=[], metavar="NAME=MIN:OPT:MAX",
-        help="of another dynamic axis; again for more",
+        help="sizes of another dynamic axis, at least 1; may be repeated (default: those of the "
+        "export)",
+    )  # fmt: skip
+    _add_builder_options(parser)
+    parser.add_argument(
+        "--refit", type=Path, metavar="OTHER_BUNDLE",
+        help="bundle whose engines take this bundle's weights, instead of building (default: "
+        "build)",
     )  # fmt: skip
     parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of a table"
+    )
+    return parser
+
+
+def _add_builder_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--hardware-compatibility", metavar="|".join(COMPATIBILITIES),
-        help="for tensorrt: run on other GPUs than this one, more slowly",
+        help="other GPUs that the engines of tensorrt run on too, more slowly (default: only the "
+        "GPU of this machine)",
     )  # fmt: skip
     parser.add_argument(
         "--workspace-mib", type=int, metavar="N",
-        help="working memory of the builder (default: all; a quarter of a Jetson's)",
+        help="memory that a layer may use, MiB, at least 1 (default: all; a quarter of it where "
+        "GPU and CPU share it)",
     )  # fmt: skip
     parser.add_argument(
-        "--optimization-level", type=int, metavar="0..5", help="(default: TensorRT's own)"
-    )
-    parser.add_argument(
-        "--tf32", action="store_true", help="let float32 products be rounded to TensorFloat-32"
-    )
-    parser.add_argument("--no-timing-cache", action="store_true", help="measure every kernel again")
-    parser.add_argument(
-        "--refittable", action="store_true", help="let --refit replace the weights later"
-    )
-    parser.add_argument(
-        "--refit", type=Path, metavar="OTHER_BUNDLE",
-        help="give its engines this bundle's weights, instead of building",
+        "--optimization-level", type=int, metavar="N",
+        help="0 (fastest build) to 5 (fastest engine) (default: TensorRT's own)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
+    parser.add_argument(
+        "--tf32", action="store_true",
+        help="round float32 products to TensorFloat-32, 10 bits (default: do not)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-timing-cache", action="store_true",
+        help="time every kernel again (default: keep the times for the next build)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--refittable", action="store_true",
+        help="let --refit replace the weights later (default: do not)",
+    )  # fmt: skip
 
 
 def _tell(line: str) -> None:
@@ -144,7 +174,7 @@ def _summary(manifest: Manifest) -> list[dict[str, Any]]:
             "graph": entry.graph,
             "backend": entry.inputs.backend,
             "version": entry.inputs.version,
-            "architectures": list(entry.inputs.architectures),
+            "gpus": [name.lower() for name in entry.inputs.architectures],
             "precision": entry.inputs.precision,
             "file": entry.file,
             "bytes": manifest.files[entry.file].bytes,
@@ -154,11 +184,15 @@ def _summary(manifest: Manifest) -> list[dict[str, Any]]:
     ]
 
 
-def _table(out: Path, manifest: Manifest) -> str:
+def _table(out: Path, manifest: Manifest, backend: str) -> str:
     lines = [f"{out}: {manifest.name}", f"{'graph':<10}{'MB':>8}  engine"]
     lines += [
         f"{row['graph']:<10}{row['bytes'] / 1e6:>8.2f}  {row['backend']} {row['version']} for "
-        f"{','.join(row['architectures'])}, {row['precision']}, {row['key'][:12]}"
+        f"{','.join(row['gpus'])}, {row['precision']}, {row['key'][:12]}"
         for row in _summary(manifest)
+    ]
+    lines += [
+        f"wrote {out}",
+        f"next: edgeswap bench {out} --backend {backend}",
     ]
     return "\n".join(lines)

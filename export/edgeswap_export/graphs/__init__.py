@@ -1,1 +1,1 @@
-"""Graphs: torch modules to ONNX files, fused graphs, the detector."""
+"""Write ONNX graphs of torch modules, join graphs, read the face detector."""

@@ -1,4 +1,4 @@
-"""Weights stored in half the bytes where float16 holds them exactly; the numbers stay the same."""
+"""Store weights in float16 where it holds them exactly, in half the bytes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeswap_export.graphs.values import LARGE_BYTES
 
 SUFFIX = "_float16"
-"""What the stored weight is called after the one that the graph computes with."""
+"""Ending of the stored weight's name; the graph computes with the name without it."""
 
 
 def store_in_float16(model: onnx.ModelProto) -> int:
-    """Store float32 weights as float16, with a cast behind each, where no bit is lost.
+    """Store float32 weights as float16 where no bit is lost, each with a cast after it.
 
-    Weights that were trained or saved in float16 are such numbers. Every reader that folds
-    constants, as ONNX Runtime, OpenVINO and TensorRT do when they load a graph, computes with the
-    same float32 numbers as before.
+    Weights that were trained or saved in float16 are such numbers. ONNX Runtime, OpenVINO and
+    TensorRT fold constants when they load a graph, and compute with the same float32 numbers as
+    before.
 
     Args:
-        model: in memory; changed in place. Weights of up to LARGE_BYTES are left alone.
+        model: in memory; changed in place. Weights of up to LARGE_BYTES are not changed.
 
     Returns:
-        how many bytes were saved.
+        bytes saved.
     """
     casts, saved = [], 0
     for tensor in model.graph.initializer:

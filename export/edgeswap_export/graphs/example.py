@@ -1,4 +1,4 @@
-"""Seeded inputs in the range that a model really meets, for tracing and for parity."""
+"""Draw a seeded swap example with realistic values, for tracing and for parity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COARSE_PX = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapExample:
-    """One swap to try: two aligned crops and the noise it starts from.
+    """The inputs of one swap: two aligned crops and the noise that sampling starts from.
 
     Attributes:
         target: (1, 3, R, R) float32 RGB in [-1, 1].
@@ -31,8 +31,13 @@ class SwapExample:
     noise: Tensor
 
 
-def probe(swap: SwapConfig, seed: int = SEED) -> SwapExample:
-    """Draw a probe for a checkpoint; the same seed gives the same numbers on every machine."""
+def seeded_example(swap: SwapConfig, seed: int = SEED) -> SwapExample:
+    """Draw an example for a checkpoint; the same seed gives the same numbers on every machine.
+
+    Args:
+        swap: the checkpoint's settings: size of the crops, shape of the noise.
+        seed: of numpy's generator.
+    """
     generator = np.random.default_rng(seed)
     target, source = (smooth_picture(generator, swap.resolution_px) for _ in range(2))
     shape = (1, swap.latent_channels, swap.latent_size, swap.latent_size)
@@ -45,7 +50,7 @@ def probe(swap: SwapConfig, seed: int = SEED) -> SwapExample:
 
 
 def smooth_picture(generator: np.random.Generator, size_px: int) -> NDArray[np.float32]:
-    """A picture (1, 3, R, R) in [-1, 1] with a photograph's smoothness: blobs, a little grain."""
+    """Draw a picture (1, 3, R, R) in [-1, 1], as smooth as a photo: blobs with a little grain."""
     coarse = generator.uniform(-1.2, 1.2, (3, COARSE_PX, COARSE_PX)).astype(np.float32)
     blobs = [
         np.asarray(Image.fromarray(plane).resize((size_px, size_px), Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""Weights that are no numbers are the checkpoint's fault: found before any graph is written."""
+"""Check that a checkpoint's weights and outputs are finite, before any graph is written."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def require_finite_weights(module: nn.Module, where: Path | str) -> None:
     """Check that no weight is NaN or infinite.
 
     Args:
-        module: with its weights in memory.
+        module: the module to check.
         where: the folder they were read from, for the message.
 
     Raises:
-        InvalidCheckpoint: naming the first such tensor.
+        InvalidCheckpoint: one is; the message names the first such tensor.
     """
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -32,14 +32,14 @@ def require_finite_weights(module: nn.Module, where: Path | str) -> None:
 
 
 def require_finite_answers(what: str, answers: Mapping[str, Tensor]) -> None:
-    """Check that torch itself computes numbers from the weights, which may be finite but absurd.
+    """Check that torch computes finite outputs: finite weights may still be absurd.
 
     Args:
         what: the graph's name.
-        answers: output name -> what torch answers to a seeded example.
+        answers: name of an output -> torch's output for a seeded example.
 
     Raises:
-        InvalidCheckpoint: naming the first output that holds NaN or infinity.
+        InvalidCheckpoint: an output holds NaN or infinity; the message names the first.
     """
     for name, value in answers.items():
         if not bool(torch.isfinite(value).all()):

@@ -1,4 +1,4 @@
-"""Several graphs as one: a sampler's steps unrolled, and a whole swap in one file."""
+"""Join graphs: unroll a sampler's steps into one graph, and a whole swap into one file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 from edgeswap_runtime.sampler import noise_source
 
 MOST_STEPS = 4
-"""Each step repeats the denoiser's nodes, though not its weights; engines build in proportion."""
+"""Most steps in one graph: each repeats the denoiser's nodes, and the time to build engines."""
 
 SINGLE_FILE = "swap.onnx"
 SEED = 0
-"""Of the stored noise: the runtime's own default, so that both give the same swap."""
+"""Seed of the stored noise: the runtime's default, so that both give the same swap."""
 
 
 def swap_graph(
@@ -30,21 +30,21 @@ def swap_graph(
     guidance_scale: float,
     about: Mapping[str, Any],
 ) -> onnx.ModelProto:
-    """A whole swap as one graph.
+    """Make one graph of a whole swap.
 
     Args:
-        graphs: encode, identity, denoise and decode.
-        schedule: which steps to unroll; at most MOST_STEPS evaluations.
-        guidance_scale: of the bundle.
-        about: goes into the file's metadata under "edgeswap", as JSON.
+        graphs: encode, identity, denoise and decode, by name.
+        schedule: the steps to unroll; at most MOST_STEPS evaluations.
+        guidance_scale: the bundle's.
+        about: JSON values for the file's metadata, under "edgeswap".
 
     Returns:
-        target (N, 3, R, R) and source (N, 3, R, R), aligned RGB crops in [-1, 1], to crop
-        (N, 3, R, R) likewise. The noise it starts from is stored.
+        a graph with inputs target and source, (N, 3, R, R) aligned RGB crops in [-1, 1], and
+        output crop, (N, 3, R, R) in [-1, 1]. The noise that it starts from is stored inside.
 
     Raises:
         UnsupportedExport: the schedule has too many steps.
-        GraphFailed: the result is not valid ONNX.
+        GraphNotExported: the result is not valid ONNX.
     """
     sampler = sampler_graph(graphs["denoise"], schedule, guidance_scale)
     fused = _Fusion("swap", graphs["encode"])
@@ -77,17 +77,17 @@ def require_few_steps(schedule: Schedule) -> None:
 def sampler_graph(
     denoise: onnx.ModelProto, schedule: Schedule, guidance_scale: float = 1.0, seed: int = SEED
 ) -> onnx.ModelProto:
-    """A schedule's rows unrolled around the denoiser, whose weights are stored once.
+    """Unroll a schedule's rows around the denoiser, whose weights are stored once.
 
     Args:
         denoise: the bundle's graph.
         schedule: at most MOST_STEPS rows.
-        guidance_scale: stored, where the denoiser takes one.
-        seed: of the stored noise, drawn as the runtime draws it.
+        guidance_scale: stored where the denoiser has such an input.
+        seed: of the stored noise, which is drawn as in the runtime.
 
     Returns:
-        target_latents, tokens, vector, source_latents to sample; x' as in
-        `edgeswap_runtime.sampler`, in float32.
+        a graph with inputs target_latents, tokens, vector and source_latents, and output sample,
+        the x' of `edgeswap_runtime.sampler` in float32.
 
     Raises:
         UnsupportedExport: too many rows.
@@ -97,7 +97,7 @@ def sampler_graph(
 
 
 class _Fusion:
-    """Nodes and weights of several graphs gathered under prefixes."""
+    """Nodes and weights of several graphs, with a prefix for each graph's names."""
 
     def __init__(self, name: str, like: onnx.ModelProto) -> None:
         self.name, self.ir_version = name, like.ir_version
@@ -141,14 +141,14 @@ class _Fusion:
             self.nodes.append(node)
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
-        """Store a constant; returns its name."""
+        """Store a constant and return its name."""
         self.weights[name] = numpy_helper.from_array(values, name)
         return name
 
     def finish(
         self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
-        """The checked graph."""
+        """Make the model of all nodes and weights, and check it."""
         graph = helper.make_graph(
             self.nodes, self.name, inputs, outputs, list(self.weights.values())
         )
@@ -163,7 +163,7 @@ class _Fusion:
 
 
 class _Unrolled:
-    """Writes one row after the other."""
+    """Write the rows of a schedule as nodes, one row after the other."""
 
     def __init__(
         self, denoise: onnx.ModelProto, schedule: Schedule, guidance_scale: float, seed: int
@@ -173,7 +173,7 @@ class _Unrolled:
         self.inputs = {value.name: value for value in denoise.graph.input}
         shape = [max(d.dim_value, 1) for d in _shape(self.inputs["sample"])]
         self.draw = noise_source(seed, tuple(shape))
-        # The condition carries the batch, which the stored noise has to take on.
+        # With a dynamic batch the stored noise is expanded to the condition's batch.
         self.free = bool(_shape(self.inputs["sample"])[0].dim_param)
 
     def run(self) -> onnx.ModelProto:
@@ -216,7 +216,7 @@ class _Unrolled:
         return self._node("Expand", [stored, f"{name}/shape"], name)
 
     def _per_item(self, name: str, value: float) -> str:
-        """A number for each of the batch, (N,)."""
+        """Store a number and expand it over the batch, (N,)."""
         stored = self.fused.constant(f"{name}/value", np.array([value], np.float32))
         if not self.free:
             return stored
@@ -225,7 +225,7 @@ class _Unrolled:
         return self._node("Expand", [stored, f"{name}/shape"], name)
 
     def _sum(self, name: str, terms: list[tuple[float, str]]) -> str:
-        """A weighted sum; what is multiplied by 0 is left out, by 1 not multiplied."""
+        """Add a weighted sum; terms with factor 0 are left out, factor 1 is not multiplied."""
         parts = []
         for index, (factor, value) in enumerate((f, v) for f, v in terms if f != 0.0):
             part = value

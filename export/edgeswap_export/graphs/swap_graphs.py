@@ -1,4 +1,4 @@
-"""The four graphs of a bundle that hold trained weights, as torch modules of one forward each."""
+"""Define the torch modules of a bundle's four graphs with trained weights."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ AXES: dict[str, tuple[str, ...]] = {
     "timestep": ("batch",),
     "guidance": ("batch",),
 }
-"""Tensor name -> what each of its axes is; every graph uses the same names for the same things."""
+"""Name of a tensor -> names of its axes, the same in all graphs."""
 
 
-class Encode(nn.Module):
+class EncodeGraph(nn.Module):
     """target (1, 3, R, R) in [-1, 1] -> target_latents (1, C, S, S)."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -37,10 +37,11 @@ class Encode(nn.Module):
         self.vae, self.swap = checkpoint.vae, checkpoint.swap
 
     def forward(self, target: Tensor) -> tuple[Tensor]:
+        """Encode the target's crop."""
         return (encode_crop(self.vae, self.swap, target),)
 
 
-class Identity(nn.Module):
+class IdentityGraph(nn.Module):
     """source (1, 3, R, R) in [-1, 1] -> tokens (1, T, D), vector (1, V), source_latents."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -49,12 +50,13 @@ class Identity(nn.Module):
         self.conditioner = checkpoint.conditioner
 
     def forward(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the condition from the source's crop."""
         condition = self.conditioner.condition(encode_crop(self.vae, self.swap, source))
         return condition.tokens, condition.vector, condition.source_latents
 
 
 class _ConstantNull(nn.Module):
-    """What guidance needs of the conditioner, worked out once: a graph should not repeat it."""
+    """The null condition that guidance needs, computed once and stored as a constant."""
 
     def __init__(self, conditioner: SourceConditioner) -> None:
         super().__init__()
@@ -63,18 +65,18 @@ class _ConstantNull(nn.Module):
             self.register_buffer(name, getattr(null, name).detach().clone())
 
     def null(self, n: int) -> Condition:
-        """The null condition of a batch; of one it is the constant itself."""
+        """Return the null condition for a batch of n."""
         stored = [self.get_buffer(name) for name in ("tokens", "vector", "source_latents")]
         if n == 1:
             return Condition(*stored)
         return Condition(*(value.expand(n, *value.shape[1:]) for value in stored))
 
 
-class Denoise(nn.Module):
-    """One step's evaluation of the denoiser -> output (1, C, S, S).
+class DenoiseGraph(nn.Module):
+    """One evaluation of the denoiser -> output (1, C, S, S).
 
-    With a ``guidance`` input of shape (1,) the conditional and the unconditional evaluation run as
-    one batch of two inside the graph; without it the graph is one plain evaluation.
+    With an input `guidance` of shape (1,) the conditional and the unconditional evaluation run as
+    one batch of two; without it there is one conditional evaluation.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -92,6 +94,7 @@ class Denoise(nn.Module):
         source_latents: Tensor,
         guidance: Tensor | None = None,
     ) -> tuple[Tensor]:
+        """Evaluate the denoiser."""
         condition = Condition(tokens, vector, source_latents)
         scale = 1.0 if guidance is None else guidance.reshape(-1, 1, 1, 1)
         output = guided(
@@ -107,7 +110,7 @@ class Denoise(nn.Module):
         return (output,)
 
 
-class Decode(nn.Module):
+class DecodeGraph(nn.Module):
     """sample, target_latents (1, C, S, S) -> crop (1, 3, R, R) in [-1, 1]."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -115,17 +118,18 @@ class Decode(nn.Module):
         self.vae, self.swap = checkpoint.vae, checkpoint.swap
 
     def forward(self, sample: Tensor, target_latents: Tensor) -> tuple[Tensor]:
+        """Decode a sample."""
         return (decode_sample(self.vae, self.swap, sample, target_latents),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchGraph:
-    """One graph before it is written.
+    """One graph before it is written, with an example.
 
     Attributes:
-        module: Takes ``inputs`` in order, returns a tuple of ``outputs`` in order.
-        inputs: Name -> an example of the shape and range the graph will meet.
-        outputs: Name -> what torch answers to the example.
+        module: takes the inputs in order, returns a tuple of the outputs in order.
+        inputs: name -> a realistic example.
+        outputs: name -> torch's output for the example.
     """
 
     module: nn.Module
@@ -137,24 +141,23 @@ class TorchGraph:
 def torch_graphs(
     checkpoint: Checkpoint, target: Tensor, source: Tensor, noise: Tensor
 ) -> dict[str, TorchGraph]:
-    """Chain a checkpoint's graphs on one example, as a swap does.
+    """Make a checkpoint's graphs, each with an example from one swap.
 
     Args:
-        checkpoint: In float32 and evaluation mode.
+        checkpoint: in float32 and evaluation mode.
         target: (1, 3, R, R) aligned crop in [-1, 1].
         source: (1, 3, R, R) aligned crop in [-1, 1].
         noise: (1, C, S, S) standard normal.
 
     Returns:
-        Graph name -> module with its example. The denoiser's example is at the middle of the
-        noise schedule; the decoder's sample is the noise, which has the unit variance of a clean
-        sample.
+        name of a graph -> the graph. The denoiser's example is at the middle of the noise
+        schedule; the decoder's sample is the noise, which has unit variance as a clean sample has.
     """
     swap = checkpoint.swap
     middle = len(checkpoint.scheduler.alphas_cumprod) // 2
-    encode = _run(Encode(checkpoint), {"target": target}, ("target_latents",))
+    encode = _run(EncodeGraph(checkpoint), {"target": target}, ("target_latents",))
     identity = _run(
-        Identity(checkpoint), {"source": source}, ("tokens", "vector", "source_latents")
+        IdentityGraph(checkpoint), {"source": source}, ("tokens", "vector", "source_latents")
     )
     latents = encode.outputs["target_latents"]
     inputs = {
@@ -165,14 +168,14 @@ def torch_graphs(
     }
     if swap.guidance_scale != 1.0:
         inputs["guidance"] = torch.tensor([float(swap.guidance_scale)])
-    denoise = _run(Denoise(checkpoint), inputs, ("output",))
-    decode = _run(Decode(checkpoint), {"sample": noise, "target_latents": latents}, ("crop",))
+    denoise = _run(DenoiseGraph(checkpoint), inputs, ("output",))
+    decode = _run(DecodeGraph(checkpoint), {"sample": noise, "target_latents": latents}, ("crop",))
     return {"encode": encode, "identity": identity, "denoise": denoise, "decode": decode}
 
 
 @torch.no_grad()
 def batched(graph: TorchGraph, count: int) -> TorchGraph:
-    """The same graph on a batch: its example, again and again."""
+    """Return the graph with a batch as example: its example, repeated `count` times."""
     inputs = {
         name: value.repeat(count, *[1] * (value.ndim - 1)) for name, value in graph.inputs.items()
     }

@@ -1,4 +1,4 @@
-"""From a torch module to the bytes of an ONNX file; the same weights give the same bytes."""
+"""Write a torch module as an ONNX file; the same weights give the same bytes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edgeswap_export._errors import GraphFailed
+from edgeswap_export._errors import GraphNotExported
 from edgeswap_export.graphs.values import LARGE_BYTES, fits
 from edgeswap_runtime.files import write_bytes
 
 OPSET = 18
-"""The newest that JetPack 6's TensorRT 10.3 reads without complaint."""
+"""The newest opset that TensorRT 10.3 of JetPack 6 reads without warnings."""
 
 PRODUCER = "edgeswap"
 
-FreeSizes = Mapping[str, Mapping[int, str]]
-"""Input name -> axis -> name of its dynamic axis; every other size is static."""
+DynamicAxes = Mapping[str, Mapping[int, str]]
+"""Name of an input -> axis -> name of the dynamic axis; all other axes are static."""
 
 
 def to_onnx(
@@ -32,29 +32,29 @@ def to_onnx(
     module: nn.Module,
     inputs: dict[str, Tensor],
     outputs: tuple[str, ...],
-    free: FreeSizes | None = None,
+    axes: DynamicAxes | None = None,
 ) -> onnx.ModelProto:
-    """Write a module as an ONNX graph, through ``torch.export`` and onnxscript's optimizer.
+    """Write a module as an ONNX graph, with `torch.export` and onnxscript's optimizer.
 
     Args:
-        name: The graph's name, for its own field and for messages.
-        module: In evaluation mode; takes the inputs in order, returns a tuple of the outputs.
-        inputs: Input name -> example tensor. A dynamic axis is at least 2 in the example, since
-            torch takes a 1 for a constant.
-        outputs: Output names.
-        free: Which sizes stay free; none when None.
+        name: the graph's name.
+        module: in evaluation mode; takes the inputs in order, returns a tuple of the outputs.
+        inputs: name of an input -> example. A dynamic axis needs a size of at least 2 there: torch
+            takes 1 for a constant.
+        outputs: names of the outputs.
+        axes: the dynamic axes; None for none.
 
     Returns:
-        The checked model, without anything that tells where or when it was made.
+        the checked model, without paths, dates or versions.
 
     Raises:
-        GraphFailed: torch cannot export the module or what it wrote is not valid ONNX.
+        GraphNotExported: torch cannot export the module, or the model is not valid ONNX.
     """
-    model: onnx.ModelProto = torch_program(name, module, inputs, outputs, free).model_proto
+    model: onnx.ModelProto = torch_program(name, module, inputs, outputs, axes).model_proto
     strip(model, name)
     check(model, name)
-    if free is not None:
-        require_free(model, name, free)
+    if axes is not None:
+        require_dynamic_axes(model, name, axes)
     return model
 
 
@@ -63,12 +63,14 @@ def torch_program(
     module: nn.Module,
     inputs: dict[str, Tensor],
     outputs: tuple[str, ...],
-    free: FreeSizes | None = None,
+    axes: DynamicAxes | None = None,
 ) -> Any:
-    """torch's own result of the export: the model, and the traced program it came from.
+    """Export a module with torch; return its result: the model and the traced program.
+
+    The arguments are those of `to_onnx`.
 
     Raises:
-        GraphFailed: torch cannot export the module.
+        GraphNotExported: torch cannot export the module.
     """
     try:
         with torch.no_grad(), _quiet():
@@ -79,46 +81,48 @@ def torch_program(
                 opset_version=OPSET,
                 input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_shapes=None if free is None else _dimensions(module, inputs, free),
+                dynamic_shapes=None if axes is None else _dimensions(module, inputs, axes),
                 optimize=True,
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
         first = str(error).strip().splitlines()[0]
-        raise GraphFailed(f"torch could not write graph '{name}': {first}") from error
+        raise GraphNotExported(f"torch could not write graph '{name}': {first}") from error
 
 
-def require_free(model: onnx.ModelProto, name: str, free: FreeSizes) -> None:
-    """Hold a model's inputs against what was to stay free.
+def require_dynamic_axes(model: onnx.ModelProto, name: str, axes: DynamicAxes) -> None:
+    """Check that a model has the dynamic axes that were asked for.
 
-    torch fixes a size that its tracing compared with a number, and does not say so.
+    torch silently makes an axis static when tracing compares its size with a number.
 
     Raises:
-        GraphFailed: It has fixed one.
+        GraphNotExported: an axis is static.
     """
     for value in model.graph.input:
-        for axis, size in free.get(value.name, {}).items():
+        for axis, size in axes.get(value.name, {}).items():
             if not value.type.tensor_type.shape.dim[axis].dim_param:
-                raise GraphFailed(f"graph '{name}': torch fixed the size '{size}' of {value.name}")
+                raise GraphNotExported(
+                    f"graph '{name}': torch made the axis '{size}' static in {value.name}"
+                )
 
 
 def _dimensions(
-    module: nn.Module, inputs: Mapping[str, Tensor], free: FreeSizes
+    module: nn.Module, inputs: Mapping[str, Tensor], axes: DynamicAxes
 ) -> tuple[Any, ...]:
-    """Per input, in order: axis -> torch's dimension of that name; one tuple for `*tensors`."""
-    names = {name for axes in free.values() for name in axes.values()}
+    """Return axis -> torch's dimension for each input, in order; one tuple for `*tensors`."""
+    names = {name for named in axes.values() for name in named.values()}
     known = {name: torch.export.Dim(name, min=1) for name in sorted(names)}
     each = tuple(
-        {axis: known[name] for axis, name in free.get(key, {}).items()} or None for key in inputs
+        {axis: known[name] for axis, name in axes.get(key, {}).items()} or None for key in inputs
     )
     parameters = inspect.signature(module.forward).parameters.values()
     return (each,) if any(p.kind is p.VAR_POSITIONAL for p in parameters) else each
 
 
 def strip(model: onnx.ModelProto, name: str) -> None:
-    """Remove what differs between two exports of the same weights, or names the machine.
+    """Remove what differs between two exports of the same weights.
 
-    torch writes stack traces with file paths on every node, and its own version.
+    torch writes its version, and stack traces with file paths on every node.
     """
     model.producer_name, model.producer_version = PRODUCER, ""
     model.doc_string, model.domain = "", ""
@@ -138,10 +142,10 @@ def strip(model: onnx.ModelProto, name: str) -> None:
 def check(model: onnx.ModelProto, name: str) -> None:
     """Run onnx's checker with full shape inference.
 
-    A model too large for that is checked when it has been written, by `write_onnx`.
+    `write_onnx` checks a model that is too large for that, after writing it.
 
     Raises:
-        GraphFailed: With the checker's first line.
+        GraphNotExported: it is not valid; with the checker's first line.
     """
     if not fits(model):
         return
@@ -152,12 +156,12 @@ def write_onnx(folder: Path, name: str, model: onnx.ModelProto) -> None:
     """Write NAME.onnx, with its weights in NAME.onnx.data beside it where they are too large.
 
     Args:
-        folder: Where to; it must not hold the files yet.
-        name: The graph's.
-        model: Whole, in memory. Of a large one the weights are moved out of it, not copied.
+        folder: where the files go; it must not hold them yet.
+        name: the graph's name.
+        model: in memory. The weights of a large one are moved out of it, not copied.
 
     Raises:
-        GraphFailed: A large model is not valid ONNX.
+        GraphNotExported: a large model is not valid ONNX.
     """
     path = folder / f"{name}.onnx"
     if fits(model):
@@ -174,7 +178,7 @@ def check_file(path: Path, name: str) -> None:
     """Run onnx's checker, with full shape inference, on a file, its weights in it or beside it.
 
     Raises:
-        GraphFailed: With the checker's first line.
+        GraphNotExported: it is not valid; with the checker's first line.
     """
     _checked(str(path), name)
 
@@ -184,18 +188,18 @@ def _checked(model: onnx.ModelProto | str, name: str) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         first = str(error).strip().splitlines()[0]
-        raise GraphFailed(f"graph '{name}' is not valid ONNX: {first}") from error
+        raise GraphNotExported(f"graph '{name}' is not valid ONNX: {first}") from error
 
 
 def serialize(model: onnx.ModelProto) -> bytes:
-    """The model's bytes, map entries in a fixed order."""
+    """Return the model's bytes, the same for the same model."""
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporter says about packages and interfaces that are not used here."""
+    """Silence the exporter's warnings about packages and interfaces that are not used here."""
     logger = logging.getLogger("torch.onnx._internal.exporter")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -203,7 +207,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
-            # said of the second and later inputs that share a dynamic axis
+            # a warning for the second and later inputs that share a dynamic axis
             warnings.filterwarnings("ignore", r"# The axis name: \w+ will not be used", UserWarning)
             yield
     finally:

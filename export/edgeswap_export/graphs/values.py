@@ -1,4 +1,4 @@
-"""What is known of a graph's values without running it: types, producers, what feeds what."""
+"""Find out about a graph's values without running it: types, producers, consumers."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import onnx
 from onnx import TensorProto
 
 LARGE_BYTES = 1 << 10
-"""Initializers above this are weights; smaller ones may be shapes that inference must read."""
-
+"""Initializers above this are weights; smaller ones may be shapes, which inference must read."""
 
 MAX_BYTES = 2**30
-"""What one ONNX file holds with its weights inside: half of what a protobuf could, because writing
-one takes memory for several copies."""
+"""Largest ONNX file with its weights inside: half of protobuf's limit, because writing one takes
+memory for several copies."""
 
 
 def fits(model: onnx.ModelProto) -> bool:
-    """Whether the model fits into one file, weights included."""
+    """Whether the model fits into one file together with its weights."""
     weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     return weights <= MAX_BYTES
 
 
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without its weights' numbers, small enough for any protobuf call.
+    """Copy a model without its weights' numbers, so that it is small enough for protobuf.
 
-    Each large initializer keeps name, type and shape and points to a file that nobody reads.
+    Each large initializer keeps name, type and shape, and names a file that is never read.
     """
     bare = onnx.ModelProto()
     bare.ir_version = model.ir_version
@@ -47,7 +46,7 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def value_types(model: onnx.ModelProto) -> dict[str, int]:
-    """Name of every value, initializers included -> its ONNX element type."""
+    """Return name -> ONNX element type of every value, initializers included."""
     inferred = onnx.shape_inference.infer_shapes(skeleton(model), strict_mode=True).graph
     types = {tensor.name: tensor.data_type for tensor in inferred.initializer}
     for info in (*inferred.input, *inferred.output, *inferred.value_info):
@@ -56,12 +55,12 @@ def value_types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    """Value name -> the node that computes it."""
+    """Return name of a value -> the node that computes it."""
     return {output: node for node in model.graph.node for output in node.output if output}
 
 
 def consumers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
-    """Value name -> the nodes that read it, in the graph's order."""
+    """Return name of a value -> the nodes that read it, in the graph's order."""
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         for name in dict.fromkeys(node.input):
@@ -70,7 +69,7 @@ def consumers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
 
 
 def upstream(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """Names of the given nodes and of all nodes that feed them."""
+    """Return the names of the given nodes and of all nodes that feed them."""
     made_by, found, waiting = producers(model), set(), list(nodes)
     while waiting:
         node = waiting.pop()

@@ -1,1 +1,1 @@
-"""Parity: proof that exported graphs compute what torch computes."""
+"""Prove that exported graphs compute what torch computes."""

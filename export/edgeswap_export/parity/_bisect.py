@@ -1,4 +1,4 @@
-"""Where two versions of a graph begin to differ: the first layer, by name."""
+"""Find the first layer where two versions of a graph differ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Divergence:
     """The first layer whose result is wrong although its inputs are right.
 
     Attributes:
-        node: its name in the ONNX file.
+        node: name of the node in the ONNX file.
         op_type: its operator.
         error: root mean square difference in units of the reference's standard deviation.
     """
@@ -48,18 +48,18 @@ def first_divergence(
     level: str = "none",
     written: onnx.ModelProto | None = None,
 ) -> Divergence | None:
-    """Compare a graph's inside with a reference, in the graph's order.
+    """Compare the values inside a graph with a reference, in the graph's order.
 
     Args:
-        model: the suspect.
+        model: the graph to check.
         feed: its inputs.
-        reference: value name -> what it should be; names the graph lacks are passed over.
+        reference: name of a value -> the right value; names that the graph lacks are ignored.
         tolerance: root mean square difference in units of the reference's standard deviation.
-        level: of graph optimization to run the suspect at.
-        written: the graph whose layers to name, where the suspect only stands in for it.
+        level: graph optimization to run `model` at.
+        written: the graph whose layers are named, where `model` is an emulation of it.
 
     Returns:
-        The first value above the tolerance or not finite, or None.
+        the first layer whose value is above the tolerance or not finite; None if there is none.
     """
     makers = producers(model if written is None else written)
     wrong: dict[str, float] = {}
@@ -80,17 +80,17 @@ def first_divergence(
 
 
 def onnx_values(model: onnx.ModelProto, feed: Feed) -> dict[str, NDArray[np.float32]]:
-    """Every float32 value of a graph, copied, as the reference for its conversions."""
+    """Return every float32 value of a graph, as the reference for its conversions."""
     found: dict[str, NDArray[np.float32]] = {}
     look_inside(model, [feed], lambda name, value: found.update({name: value.copy()}))
     return found
 
 
 def torch_values(name: str, graph: TorchGraph) -> dict[str, NDArray[np.float32]]:
-    """The values inside a torch module under the names they have in its ONNX graph.
+    """Return the values inside a torch module, under their names in the ONNX graph.
 
-    torch names most of them alike in the traced program and in the file; what the optimizer fused
-    has no counterpart and is left out.
+    Most have the same name in the traced program and in the file. Those that the optimizer has
+    fused are missing.
     """
     program = torch_program(name, graph.module, graph.inputs, tuple(graph.outputs)).exported_program
     waiting = iter(graph.inputs.values())
@@ -112,7 +112,7 @@ def torch_values(name: str, graph: TorchGraph) -> dict[str, NDArray[np.float32]]
 
 
 class _Recorder(torch.fx.Interpreter):  # type: ignore[misc,unused-ignore]
-    """Runs a traced program and keeps each float32 result."""
+    """Run a traced program and keep each float32 result."""
 
     def __init__(self, module: torch.fx.GraphModule) -> None:
         super().__init__(module)

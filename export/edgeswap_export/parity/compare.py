@@ -1,4 +1,4 @@
-"""Proof that what was exported computes what was trained."""
+"""Compare graphs and whole swaps in ONNX Runtime with torch."""
 
 from __future__ import annotations
 
@@ -24,26 +24,24 @@ from edgeswap_runtime.bundle.manifest import Schedule
 from edgeswap_runtime.sampler import sample_latents
 
 GRAPH_TOLERANCE = 1e-4
-"""Largest difference of one graph's output, in units of that output's standard deviation.
+"""Largest difference of a graph's output, in units of that output's standard deviation.
 
-float32 rounds to 6e-8; some hundred layers that sum in another order measure 1e-6 to 1e-5, and
-another processor's kernels sum in yet another order. A wrong layer shows as 1e-2 and more.
+float32 rounds to 6e-8. Some hundred layers that sum in another order differ by 1e-6 to 1e-5, and
+other processors sum in yet other orders. A wrong layer differs by 1e-2 and more.
 """
 
 SWAP_TOLERANCE = 0.5 / 255.0
-"""Largest difference of a swapped crop in [-1, 1] after the whole sampler: a quarter of an 8-bit
-level.
+"""Largest difference of a swapped crop in [-1, 1]: a quarter of an 8-bit level.
 
-Measured are 1e-6 to 4e-6, what is left of the graphs' differences, but up to 4e-4 for Euler's
-method: diffusers computes it in float32 on numbers of the size of sigma = 4096.
+Measured are 1e-6 to 4e-6, and up to 4e-4 for Euler's method, which diffusers computes in float32 on
+numbers as large as sigma = 4096.
 """
 
-
 SWAP_RMS = {"fp16": 0.015, "bf16": 0.036, "int8": 0.036, "fp8": 0.036}
-"""Largest root mean square difference of a swapped crop in [-1, 1], in fewer bits than float32.
+"""Largest root mean square difference of a swapped crop in [-1, 1], below float32.
 
-A good swap is some 27 dB from the truth. An error of its own that is 42.5 dB down costs 0.1 dB of
-that, one 35 dB down half a decibel: what float16 and the coarser precisions may cost.
+A good swap has a PSNR of about 27 dB to the truth. An independent error of 42.5 dB PSNR costs 0.1
+dB of that (float16), one of 35 dB half a decibel (the coarser precisions).
 """
 
 Inspect = Callable[[str], Divergence | None]
@@ -54,12 +52,12 @@ class Difference:
     """How far ONNX Runtime is from torch on one output.
 
     Attributes:
-        max_abs: Largest absolute difference.
-        relative: The same in units of the reference's standard deviation.
-        rms: Root mean square difference in units of the reference's standard deviation.
-        tolerance: What was allowed: of `relative` in float32, of `rms` in fewer bits; of
-            `max_abs` for a swapped crop, in fewer bits of its root mean square difference, which
-            is what `psnr_db` states.
+        max_abs: largest absolute difference.
+        relative: the same in units of the reference's standard deviation.
+        rms: root mean square difference, in units of the reference's standard deviation.
+        tolerance: the limit of `relative` for a float32 graph, of `rms` for other precisions; for
+            a swapped crop the limit of `max_abs`, in other precisions of the root mean square
+            difference (see `psnr_db` beside it).
     """
 
     max_abs: float
@@ -71,7 +69,7 @@ class Difference:
 def difference(
     found: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float
 ) -> Difference:
-    """Measure one output against its reference; both of one shape."""
+    """Measure how far an output is from its reference, an array of the same shape."""
     wrong = found.astype(np.float64) - expected.astype(np.float64)
     largest = float(np.abs(wrong).max())
     spread = max(float(expected.astype(np.float64).std()), 1e-12)
@@ -89,15 +87,15 @@ def graph_parity(
     """Compare every graph with torch on its example.
 
     Args:
-        backend: Has the graphs.
-        graphs: What torch answers.
-        inspect: Asked for the first diverging layer of a graph that fails.
+        backend: holds the graphs.
+        graphs: the same graphs in torch, with torch's outputs.
+        inspect: finds the first diverging layer of a graph that fails, by the graph's name.
 
     Returns:
-        Graph name -> output name -> Difference as a dict.
+        name of a graph -> name of an output -> the Difference as a dict.
 
     Raises:
-        ParityFailed: An output differs by more than GRAPH_TOLERANCE, or is not finite.
+        ParityFailed: an output differs by more than GRAPH_TOLERANCE, or is not finite.
     """
     report: dict[str, dict[str, Any]] = {}
     for name, graph in graphs.items():
@@ -126,17 +124,18 @@ def output_parity(
     """Compare one graph's outputs with torch's.
 
     Args:
-        name: The graph's, for the message.
-        found, expected: Output name -> array.
-        tolerance: Of the root mean square difference, for fewer bits than float32; when None, the
-            largest single difference may be GRAPH_TOLERANCE.
-        inspect: Asked for the first diverging layer of a graph that fails.
+        name: the graph's name, for the message.
+        found: name of an output -> array, from ONNX Runtime.
+        expected: the same from torch.
+        tolerance: limit of the root mean square difference, for precisions below float32; None
+            limits the largest difference to GRAPH_TOLERANCE.
+        inspect: finds the first diverging layer of a graph that fails, by the graph's name.
 
     Returns:
-        Output name -> Difference as a dict.
+        name of an output -> the Difference as a dict.
 
     Raises:
-        ParityFailed: An output differs by more than the tolerance, or is not finite.
+        ParityFailed: an output differs by more than the tolerance, or is not finite.
     """
     report = {}
     allowed = GRAPH_TOLERANCE if tolerance is None else tolerance
@@ -164,17 +163,17 @@ def swap_parity(
     """Compare a whole swap with the reference pipeline's.
 
     Args:
-        schedule: The schedule's name, for the message.
-        found: (1, 3, R, R) crop from ``swap_with_runtime``.
-        expected: The same from ``swap_with_torch``.
-        precision: Of the graphs. In fewer bits than float32 the root mean square difference is
-            held against SWAP_RMS, in units of the crop's range.
+        schedule: the schedule's name, for the message.
+        found: (1, 3, R, R) crop from `swap_with_runtime`.
+        expected: the same from `swap_with_torch`.
+        precision: of the graphs. Below float32 the limit is SWAP_RMS for the root mean square
+            difference, else SWAP_TOLERANCE for the largest one.
 
     Returns:
-        The Difference as a dict.
+        the Difference as a dict, and "psnr_db".
 
     Raises:
-        ParityFailed: The crops differ by more than SWAP_TOLERANCE, or are not finite.
+        ParityFailed: the crops differ by more than the limit, or are not finite.
     """
     allowed = SWAP_RMS.get(precision, SWAP_TOLERANCE)
     measured = difference(found, expected, allowed)
@@ -194,27 +193,27 @@ def swap_parity(
 def swap_with_runtime(
     backend: Backend[Any],
     schedule: Schedule,
-    probe: SwapExample,
+    example: SwapExample,
     guidance_scale: float,
     draw: Callable[[], NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
-    """Swap the probe as the runtime does: its backend, its sampler, the exported graphs.
+    """Swap an example with the exported graphs and the runtime's sampler.
 
     Args:
-        backend: Has the graphs.
-        schedule: To sample by.
-        probe: The crops, and the noise to start from.
-        guidance_scale: Of the bundle.
-        draw: Gives all the noise, (1, C, S, S) float32 at a time, instead of the probe; when None,
-            noise after the start is drawn from torch's generator, in the order diffusers draws it.
+        backend: holds the graphs.
+        schedule: the steps to sample.
+        example: the crops, and the noise to start from.
+        guidance_scale: the bundle's.
+        draw: returns noise (1, C, S, S) float32 at each call, the first included; None starts from
+            the example's noise and draws the rest from torch's generator, as diffusers does.
 
     Returns:
         (1, 3, R, R) float32 crop in [-1, 1].
     """
-    draw = _torch_noise(probe) if draw is None else draw
+    draw = _torch_noise(example) if draw is None else draw
     fixed = {
-        **backend.run("encode", {"target": backend.upload(probe.target.numpy())}),
-        **backend.run("identity", {"source": backend.upload(probe.source.numpy())}),
+        **backend.run("encode", {"target": backend.upload(example.target.numpy())}),
+        **backend.run("identity", {"source": backend.upload(example.source.numpy())}),
     }
     guidance = {}
     if guidance_scale != 1.0:
@@ -235,35 +234,46 @@ def swap_with_runtime(
     return backend.download(backend.run("decode", decoded)["crop"])
 
 
-def _torch_noise(probe: SwapExample) -> Callable[[], NDArray[np.float32]]:
+def _torch_noise(example: SwapExample) -> Callable[[], NDArray[np.float32]]:
     generator = torch.Generator().manual_seed(SEED)
-    start = [probe.noise]
+    start = [example.noise]
 
     def draw() -> NDArray[np.float32]:
-        noise = start.pop() if start else torch.randn(probe.noise.shape, generator=generator)
+        noise = start.pop() if start else torch.randn(example.noise.shape, generator=generator)
         return noise.numpy()
 
     return draw
 
 
 def swap_with_torch(
-    checkpoint: Checkpoint, scheduler: Any, steps: int, probe: SwapExample, seed: int = SEED
+    checkpoint: Checkpoint, scheduler: Any, steps: int, example: SwapExample, seed: int = SEED
 ) -> NDArray[np.float32]:
-    """Swap the probe with the reference pipeline and a diffusers scheduler."""
+    """Swap an example with the torch pipeline.
+
+    Args:
+        checkpoint: the reference.
+        scheduler: a diffusers scheduler.
+        steps: sampling steps.
+        example: the crops, and the noise to start from.
+        seed: of the noise after the start.
+
+    Returns:
+        (1, 3, R, R) float32 crop in [-1, 1].
+    """
     pipeline = SwapPipeline.from_checkpoint(checkpoint, scheduler)
     pipeline.set_progress_bar_config(disable=True)
     with quiet_diffusers():
         output = pipeline(
-            probe.target,
-            probe.source,
+            example.target,
+            example.source,
             num_inference_steps=steps,
-            noise=probe.noise,
+            noise=example.noise,
             generator=torch.Generator().manual_seed(seed),
         )
     return output.crops.numpy()
 
 
 def open_graphs(folder: Path, files: Mapping[str, str]) -> OrtBackend:
-    """Open graphs on the processor with one thread, so that their sums have one order."""
+    """Open graphs on the CPU with one thread, so that sums have the same order in every run."""
     paths = {name: folder / file for name, file in files.items()}
     return OrtBackend(paths, device="cpu", threads=1)

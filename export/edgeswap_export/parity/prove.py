@@ -1,4 +1,4 @@
-"""The proofs that go into a manifest: float32 first, then the precision of the bundle."""
+"""Prove the exported graphs: first in float32, then in the bundle's precision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export._calibration import Feeds
-from edgeswap_export._config import ScheduleRequest
+from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export.graphs.example import SEED, SwapExample
 from edgeswap_export.graphs.swap_graphs import TorchGraph, batched
 from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
@@ -30,7 +30,7 @@ from edgeswap_export.parity.compare import (
 )
 from edgeswap_export.precision.convert import Converted, allowed
 from edgeswap_export.precision.run import Feed, MemoryBackend
-from edgeswap_export.samplers.noise import noise_levels
+from edgeswap_export.samplers.noise import read_noise_schedule
 from edgeswap_export.samplers.schedule import SAMPLERS
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
@@ -41,14 +41,14 @@ NOT_COMPARED = "not compared: diffusers has no such sampler"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is proven.
+class ParitySubject:
+    """A checkpoint and all that was made of it, to be compared.
 
     Attributes:
-        checkpoint: The reference, in float32.
-        graphs: Its modules, each with one example.
-        requests: The schedules, the default one first.
-        tables: Schedule name -> table.
+        checkpoint: the reference, in float32.
+        graphs: name -> its torch module with an example.
+        requests: the schedules, the default one first.
+        tables: name of a schedule -> its table.
     """
 
     checkpoint: Checkpoint
@@ -58,15 +58,21 @@ class Subject:
 
 
 def prove(
-    folder: Path, subject: Subject, sample: SwapExample, progress: Progress
+    folder: Path, subject: ParitySubject, sample: SwapExample, progress: Progress
 ) -> dict[str, Any]:
-    """Compare the float32 graphs, then every whole swap that diffusers can also make, with torch.
+    """Compare the float32 graphs with torch, then whole swaps by every schedule diffusers has.
+
+    Args:
+        folder: holds the graphs.
+        subject: what they were made from.
+        sample: the swap to compare.
+        progress: called with one line for each thing begun.
 
     Returns:
-        The manifest's "parity": each difference with its tolerance, what was compared and how.
+        the manifest's "parity": each difference with its tolerance, what was compared and how.
 
     Raises:
-        ParityFailed: A difference is above its tolerance; the message names the first layer.
+        ParityFailed: a difference is above its tolerance; the message names the first layer.
     """
 
     def inspect(name: str) -> Divergence | None:
@@ -91,11 +97,22 @@ def prove(
     }
 
 
-def prove_batch(folder: Path, subject: Subject, count: int, progress: Progress) -> dict[str, Any]:
-    """Compare the float32 graphs with torch once more, on the largest batch they were made for.
+def prove_batch(
+    folder: Path, subject: ParitySubject, count: int, progress: Progress
+) -> dict[str, Any]:
+    """Compare the float32 graphs with torch on a batch.
+
+    Args:
+        folder: holds the graphs.
+        subject: what they were made from.
+        count: size of the batch.
+        progress: called with one line.
+
+    Returns:
+        the size of the batch and the differences, for the manifest.
 
     Raises:
-        ParityFailed: A difference is above its tolerance.
+        ParityFailed: a difference is above its tolerance.
     """
     progress(f"comparing each graph with torch on a batch of {count}")
     graphs = {name: batched(graph, count) for name, graph in subject.graphs.items()}
@@ -107,14 +124,14 @@ def prove_batch(folder: Path, subject: Subject, count: int, progress: Progress) 
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """Converted graphs to prove.
+class ConvertedGraphs:
+    """Converted graphs that are to be proven.
 
     Attributes:
-        folder: Holds the converted files.
-        converted: Graph name -> what was written.
-        originals: Graph name -> the proven float32 graph, to find a diverging layer with.
-        budget: The loss they were quantized with.
+        folder: holds their files.
+        converted: name of a graph -> its conversion.
+        originals: name of a graph -> the proven float32 graph.
+        budget: the loss that quantization was allowed, of LOSS_BUDGETS.
     """
 
     folder: Path
@@ -124,19 +141,26 @@ class Candidate:
 
 
 def prove_precision(
-    subject: Subject, candidate: Candidate, feeds: Feeds, sample: SwapExample, progress: Progress
+    subject: ParitySubject,
+    candidate: ConvertedGraphs,
+    feeds: Feeds,
+    sample: SwapExample,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """The same of graphs in fewer bits, on rendered faces that they were not calibrated with.
+    """Compare converted graphs with torch, on faces that were not used for calibration.
 
     Args:
-        subject: The reference.
-        candidate: What is proven.
-        feeds: Of swaps of the dataset's other half.
-        sample: A swap of it.
-        progress: Called with one line per thing begun.
+        subject: the reference.
+        candidate: the converted graphs.
+        feeds: name of a graph -> inputs from swaps of other faces.
+        sample: one of these swaps.
+        progress: called with one line for each thing begun.
+
+    Returns:
+        the manifest's "parity".
 
     Raises:
-        ParityFailed: As `prove`.
+        ParityFailed: as `prove`.
     """
     converted = candidate.converted
     precision = next(iter(converted.values())).precision
@@ -175,13 +199,17 @@ def prove_precision(
 
 
 def _swaps(
-    backend: Backend[Any], subject: Subject, sample: SwapExample, precision: str, progress: Progress
+    backend: Backend[Any],
+    subject: ParitySubject,
+    sample: SwapExample,
+    precision: str,
+    progress: Progress,
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
-    levels = noise_levels(dict(subject.checkpoint.scheduler.config))
+    noise = read_noise_schedule(dict(subject.checkpoint.scheduler.config))
     for request in subject.requests:
         entry = SAMPLERS[request.sampler]
-        scheduler = entry.reference_scheduler(levels, request.options or entry.options())
+        scheduler = entry.reference_scheduler(noise, request.options or entry.options())
         if scheduler is None:
             swaps[request.name] = NOT_COMPARED
             continue
@@ -200,5 +228,5 @@ def _torch_answers(graph: TorchGraph, feed: Feed) -> dict[str, NDArray[np.float3
 
 
 def _stacked(answers: list[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
-    """Output name -> all its answers in one array."""
+    """Join the outputs of several runs: name -> one array."""
     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}

@@ -1,5 +1,6 @@
-"""Graphs in fewer bits: float16, bfloat16, INT8 and FP8, and what has to stay float32."""
+"""Convert graphs to float16, bfloat16, INT8 or FP8, but for nodes that must stay float32."""
 
 from __future__ import annotations
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
+"""Number formats that a graph can be exported in."""

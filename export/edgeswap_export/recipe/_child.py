@@ -1,7 +1,7 @@
-"""One stage in a process of its own, which ends when the build that started it is gone.
+"""Run one stage in its own process, which ends when the build that started it ends.
 
-Run as `python -m edgeswap_export.recipe._child COMMAND ...`, with a pipe on standard input whose
-other end the build holds open and never writes to: it closes when the build ends, however it ends.
+Started as `python -m edgeswap_export.recipe._child COMMAND ...`. Its standard input is a pipe that
+the build never writes to; the system closes it when the build ends, in whatever way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edgeswap_runtime.cli import main
 
 
 def watch_parent() -> None:
-    """Wait for the end of standard input, then end at once; stages survive that at any moment."""
+    """Wait until standard input is closed, then end this process at once."""
     while os.read(0, 1):
         pass
     os._exit(1)

@@ -1,4 +1,4 @@
-"""The recipe: a TOML file with one table a stage, whose keys are that command's options."""
+"""Read a recipe: a TOML file with one table for each stage, its keys that command's options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 
 from edgeswap_export.recipe._checks import check_options
 from edgeswap_export.recipe._errors import BadRecipe
-from edgeswap_export.recipe._stages import STAGES, home_of_stage, parser_of
+from edgeswap_export.recipe._request import StageRequest
+from edgeswap_export.recipe._stages import STAGES, parser_of
 from edgeswap_runtime.errors import EdgeswapError
 from edgeswap_runtime.files import read_regular
 
@@ -27,28 +28,13 @@ _MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageRequest:
-    """One stage to run.
-
-    Attributes:
-        stage: a name in STAGES.
-        arguments: what its command is given besides folders.
-        inputs: the files and folders among the arguments, as they are written there.
-    """
-
-    stage: str
-    arguments: tuple[str, ...]
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A recipe, checked.
+    """A recipe that was read and checked.
 
     Attributes:
-        path: its file.
-        checkpoint: what it begins with.
-        stages: in the order of STAGES.
+        path: the recipe's file.
+        checkpoint: folder of the checkpoint that the first stage reads.
+        stages: what to run, in the order of STAGES.
     """
 
     path: Path
@@ -57,7 +43,7 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        """What the paths in it are relative to."""
+        """The folder that paths in the recipe are relative to."""
         return self.path.resolve().parent
 
 
@@ -65,7 +51,7 @@ def read_recipe(path: Path | str) -> Recipe:
     """Read a recipe and check every option of every stage before any work begins.
 
     Raises:
-        BadRecipe: there is no such file, it is not TOML, or it says what no command understands.
+        BadRecipe: there is no such file, it is not TOML, or a command does not take its options.
     """
     file = Path(path)
     try:
@@ -80,7 +66,7 @@ def read_recipe(path: Path | str) -> Recipe:
     checkpoint = raw.pop("checkpoint", None)
     if not isinstance(checkpoint, str):
         raise BadRecipe(
-            file, 'expected checkpoint = "FOLDER" at its top, what the build begins with'
+            file, 'expected checkpoint = "FOLDER" at its top, the checkpoint to begin with'
         )
     if unknown := sorted(set(raw) - set(STAGES)):
         near = difflib.get_close_matches(unknown[0], STAGES, n=1)
@@ -104,7 +90,7 @@ def read_recipe(path: Path | str) -> Recipe:
 
 
 def _tables(file: Path, name: str, value: Any) -> list[dict[str, Any]]:
-    """One table, or several where the stage may run again on what it made."""
+    """List the tables of a stage: one, or several where the stage may run several times."""
     tables = value if isinstance(value, list) else [value]
     if not all(isinstance(table, dict) for table in tables):
         raise BadRecipe(file, f"{name} is {value!r}, expected a table [{name}]")
@@ -122,7 +108,7 @@ def _request(file: Path, start: Path, name: str, table: Mapping[str, Any]) -> St
     for key, value in table.items():
         option = "--" + key.replace("_", "-")
         if option.removeprefix("--") in taken:
-            raise BadRecipe(file, f"[{name}] {key} is not a recipe's to set: leave it out")
+            raise BadRecipe(file, f"[{name}] {key} is set by the build: leave it out")
         if option not in known or option in ("--help", "--json"):
             options = [text.removeprefix("--") for text in known if text.startswith("--")]
             near = difflib.get_close_matches(option.removeprefix("--"), options, n=1)
@@ -140,7 +126,7 @@ def _request(file: Path, start: Path, name: str, table: Mapping[str, Any]) -> St
 
 
 def _words(file: Path, name: str, option: str, action: argparse.Action, value: Any) -> list[str]:
-    """An option as it would be typed."""
+    """Write an option as one would type it."""
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise BadRecipe(file, f"[{name}] {option[2:]} is {value!r}, expected true or false")
@@ -160,13 +146,13 @@ def _words(file: Path, name: str, option: str, action: argparse.Action, value: A
 
 
 def _try(file: Path, start: Path, name: str, arguments: list[str]) -> None:
-    """Let the command's own parser, and then its config, judge the options."""
+    """Check the options with the command's own parser and config."""
     said, parser = io.StringIO(), parser_of(name)
     places = STAGES[name].positions(str(start), str(start), "out")
     try:
         with contextlib.redirect_stderr(said):
             parsed = parser.parse_args([*places, *arguments])
-            check_options(name, home_of_stage(name), parser, parsed)
+            check_options(name, parser, parsed)
     except EdgeswapError as error:
         raise BadRecipe(file, f"[{name}] {error}") from error
     except SystemExit as error:

@@ -1,11 +1,10 @@
-"""Running one stage, or finding that it has run before."""
+"""Run one stage in its own process, or find that it has run before."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import importlib.metadata
-import json
 import shutil
 import subprocess
 import sys
@@ -15,25 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from edgeswap_export.recipe._errors import BuildBusy, StageFailed, StageRefused
-from edgeswap_export.recipe._recipe import StageRequest
+from edgeswap_export.recipe._request import StageRequest
 from edgeswap_export.recipe._stages import STAGES
-from edgeswap_runtime.files import canonical_json, sha256_file
+from edgeswap_runtime.files import canonical_json, require_name, sha256_file
+from edgeswap_runtime.strict_json import read_json
 
 PACKAGES = ("edgeswap", "torch", "diffusers", "torch-pruning", "onnx", "onnxscript", "onnxruntime")
-"""Their versions are inputs of every stage."""
+"""Packages whose versions enter the key of every stage."""
 
 CHILD = "edgeswap_export.recipe._child"
 WAIT_S = 20.0
-"""How long a killed build's last stage may take to notice."""
+"""Seconds that the last stage of a killed build may take to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """Where a stage's result lies; the name holds the hash of everything that went into it.
+    """Folder of a stage's result, named by the hash of everything that the result depends on.
 
     Attributes:
-        folder: holds `out`, the result; `run`, the state of an unfinished one; `report.json`.
-        key: that hash.
+        folder: holds `out`, the result; `run`, the state of an unfinished stage; `report.json`.
+        key: the hash, 64 hex digits.
     """
 
     folder: Path
@@ -46,21 +46,21 @@ class Home:
 
     @property
     def report(self) -> Path:
-        """What the command printed; it is there when the stage has ended well."""
+        """The file with what the command printed; it is there once the stage has ended well."""
         return self.folder / "report.json"
 
     def finished(self, makes: str | None) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether the stage is done; `makes` is that of its BuildStage."""
         return self.report.is_file() and (makes is None or self.out.is_dir())
 
 
 def home_of(stages: Path, request: StageRequest, given: Mapping[str, Path], folder: Path) -> Home:
-    """Where the result of a stage belongs.
+    """Name the folder of a stage's result.
 
     Args:
-        stages: holds all of them.
-        request: the stage's options.
-        given: role -> the checkpoint or bundle that it reads.
+        stages: folder of all stages.
+        request: the stage and its options.
+        given: role -> the checkpoint or bundle that the stage reads.
         folder: what paths among the options are relative to.
     """
     inputs = {
@@ -77,23 +77,23 @@ def home_of(stages: Path, request: StageRequest, given: Mapping[str, Path], fold
 def run_stage(
     request: StageRequest, arguments: list[str], home: Home, folder: Path, held: int
 ) -> None:
-    """Run a stage's command in a process of its own; a run that was cut short goes on.
+    """Run a stage's command in its own process; an interrupted run continues.
 
     Args:
         request: the stage.
-        arguments: of its command, folders included.
+        arguments: of its command, with the folders.
         home: where its result goes.
         folder: what paths among the options are relative to.
-        held: from `alone_in`.
+        held: the file descriptor from `alone_in`.
 
     Raises:
         StageRefused: it ended with exit code 2, or stopped before it was done.
-        StageFailed: it ended in another way; its own message stands on standard error.
+        StageFailed: it ended in another way; its message is on standard error.
     """
     home.folder.mkdir(parents=True, exist_ok=True)
     for left in home.folder.glob(".*.partial"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
-    if home.out.exists():  # whole, but killed before it could say so
+    if home.out.exists():  # complete, but killed before its report was written
         shutil.rmtree(home.out)
     printed = home.folder / ".report.partial"
     words = STAGES[request.stage].words
@@ -107,9 +107,9 @@ def run_stage(
     if STAGES[request.stage].makes is not None and not home.out.is_dir():
         raise StageRefused(
             f"stage {request.stage} stopped before it was done, as its options ask; the same"
-            " command goes on"
+            " command continues"
         )
-    json.loads(printed.read_text(encoding="utf-8"))
+    read_json(printed)
     printed.replace(home.report)
 
 
@@ -128,7 +128,7 @@ def _wait(line: list[str], folder: Path, output: Any, held: int) -> int:
 
 
 def fingerprint(path: Path) -> str:
-    """The hash of a file's bytes, or of the names and bytes of everything in a folder."""
+    """Hash a file's bytes, or the names and bytes of all files in a folder."""
     if path.is_file():
         return sha256_file(path)
     entries = [
@@ -141,18 +141,26 @@ def fingerprint(path: Path) -> str:
 
 @contextlib.contextmanager
 def alone_in(folder: Path, tell: Callable[[str], None], wait_s: float = WAIT_S) -> Iterator[int]:
-    """Hold a build's folder; the stage that a killed build has left behind is waited for.
+    """Lock a build's folder, after waiting for a stage that a killed build has left running.
+
+    Args:
+        folder: the build's folder; it is made where it is missing.
+        tell: called with one line if there is something to wait for.
+        wait_s: seconds to wait at most.
 
     Yields:
-        a file descriptor for the stages' processes to inherit: what is held, they hold too.
+        a file descriptor that the stages' processes inherit, so that they hold the lock too.
 
     Raises:
-        BuildBusy: somebody else holds it and does not let go.
+        InvalidRequest: the folder's name is too long.
+        BuildBusy: another process keeps the lock.
     """
     import fcntl  # not on Windows
     import os
     import time
 
+    for part in (folder, *folder.parents):
+        require_name(part)
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -1,4 +1,4 @@
-"""The stages of a build: which command each is, and what it is given."""
+"""List the stages of a build: the command of each, and the folders it is given."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from types import ModuleType
 
 from edgeswap_runtime.cli import COMMANDS
 
+BUNDLE, RECORD = "bundle", "build.json"
+"""Names of the finished bundle and of the record, in a build's folder."""
+
 Positions = Callable[[str, str, str], list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A command as a stage.
+class BuildStage:
+    """A command as a stage of a build.
 
     Attributes:
-        words: the command and sub-command.
-        home: the module with the sub-command's parser; None where it is the command's own.
-        positions: what the recipe begins with, the folder that the stage before has made, and the
-            one to make -> the command's first arguments.
-        makes: what kind of folder comes out, "checkpoint" or "bundle"; None for a report alone.
-        taken: options that are not a recipe's to set.
-        writes: options that name files which the command makes or goes on with.
-        runs: whether it keeps its state in a `--run` folder and can be continued.
-        repeats: whether it may stand several times, each on what the one before has made.
+        words: the command and its sub-command, if any.
+        home: module of the sub-command; None for the command's own module.
+        positions: (the recipe's checkpoint, the folder to read, the folder to make) -> the
+            positional arguments of the command.
+        makes: kind of folder that it makes, "checkpoint" or "bundle"; None if it only reports.
+        taken: options that the build itself sets.
+        writes: options that name files which the command makes or adds to.
+        runs: whether it keeps its state in a `--run` folder and can continue.
+        repeats: whether a recipe may hold it several times, each on the result of the last.
     """
 
     words: tuple[str, ...]
@@ -39,44 +42,44 @@ class Stage:
     repeats: bool = False
 
 
-STAGES: dict[str, Stage] = {
-    "prune": Stage(
+STAGES: dict[str, BuildStage] = {
+    "prune": BuildStage(
         words=("prune",),
         makes="checkpoint",
         taken=("run",),
         writes=("latency-table",),
         runs=True,
     ),
-    "distill": Stage(
+    "distill": BuildStage(
         words=("distill",),
         positions=lambda first, given, out: [first, given, out],
         makes="checkpoint",
         taken=("run",),
         runs=True,
     ),
-    "autoencoder": Stage(
+    "autoencoder": BuildStage(
         words=("distill", "autoencoder"),
         home="edgeswap_compress.distill.autoencoder.cli",
         makes="checkpoint",
         taken=("run",),
         runs=True,
     ),
-    "export": Stage(words=("export",), makes="bundle", taken=("triton",)),
-    "engine": Stage(words=("engine",), makes="bundle", repeats=True),
-    "evaluate": Stage(words=("evaluate",), positions=lambda first, given, out: [given], makes=None),
-    "bench": Stage(words=("bench",), positions=lambda first, given, out: [given], makes=None),
+    "export": BuildStage(words=("export",), makes="bundle", taken=("triton",)),
+    "engine": BuildStage(words=("engine",), makes="bundle", repeats=True),
+    "evaluate": BuildStage(
+        words=("evaluate",), positions=lambda first, given, out: [given], makes=None
+    ),
+    "bench": BuildStage(words=("bench",), positions=lambda first, given, out: [given], makes=None),
 }
-"""Name of the recipe's table -> stage, in the order they run."""
+"""Name of the recipe's table -> stage, in the order of running."""
 
 
 def parser_of(stage: str) -> argparse.ArgumentParser:
-    """The parser of a stage's command, to check a recipe by before any work begins."""
-    home = home_of_stage(stage)
-    build = getattr(home, "build_parser", None) or home._parser
-    parser: argparse.ArgumentParser = build()
+    """Make the parser of a stage's command."""
+    parser: argparse.ArgumentParser = home_of_stage(stage).build_parser()
     return parser
 
 
 def home_of_stage(stage: str) -> ModuleType:
-    """The module of a stage's command."""
+    """Import the module of a stage's command."""
     return importlib.import_module(STAGES[stage].home or COMMANDS[stage][0].partition(":")[0])

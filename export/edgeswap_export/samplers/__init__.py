@@ -1,1 +1,1 @@
-"""One module per sampler, each a function from a diffusers scheduler to rows of scalars."""
+"""Samplers: one module for each, which writes it as a table of numbers for the runtime."""

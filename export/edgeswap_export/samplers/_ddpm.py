@@ -1,4 +1,4 @@
-"""Ancestral sampling: Ho, Jain & Abbeel, arXiv 2006.11239, equations (6) and (7), algorithm 2."""
+"""Write DDPM as a table: Ho, Jain & Abbeel, arXiv 2006.11239, equations (6), (7), algorithm 2."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from diffusers import DDPMScheduler
-
-from edgeswap_export.samplers.noise import NoiseLevels, visited
+from edgeswap_export.samplers.noise import NoiseSchedule, visited
 from edgeswap_export.samplers.options import SamplerOptions, check_variance
 from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DdpmOptions(SamplerOptions):
-    """Options of the ancestral table.
+    """Options of the DDPM table.
 
     Attributes:
         variance: "fixed_small" is the posterior variance, "fixed_large" the forward step's beta.
@@ -27,20 +25,26 @@ class DdpmOptions(SamplerOptions):
         check_variance("ddpm", self.variance)
 
 
-def ddpm_reference(levels: NoiseLevels, options: DdpmOptions) -> Any:
-    """The diffusers scheduler that the table equals."""
-    return levels.scheduler(DDPMScheduler, variance_type=options.variance)
+def ddpm_reference(noise: NoiseSchedule, options: DdpmOptions) -> Any:
+    """Make the diffusers scheduler that the table equals."""
+    return noise.scheduler("DDPMScheduler", variance_type=options.variance)
 
 
-def ancestral_row(levels: NoiseLevels, timestep: int, after: int, variance: str) -> ScheduleRow:
-    """One ancestral step from a timestep to the next one visited (negative: to the clean sample).
+def ancestral_row(noise: NoiseSchedule, timestep: int, after: int, variance: str) -> ScheduleRow:
+    """Compute one DDPM step from a timestep to the next one visited.
 
     The posterior variance of the step to the clean sample is zero; diffusers clamps it to 1e-20,
-    which no float32 sample can feel. At timestep 0 diffusers adds no noise of either variance.
+    which changes no float32 number. At timestep 0 diffusers adds no noise of either variance.
+
+    Args:
+        noise: the checkpoint's noise schedule.
+        timestep: where the sample is.
+        after: the next timestep; negative for the clean sample.
+        variance: one of `VARIANCES`.
     """
-    here = levels.alphas_cumprod[timestep]
-    there = levels.alphas_cumprod[after] if after >= 0 else 1.0
-    x0, _ = levels.predictions(timestep)
+    here = noise.alphas_cumprod[timestep]
+    there = noise.alphas_cumprod[after] if after >= 0 else 1.0
+    x0, _ = noise.predictions(timestep)
     ratio = here / there
     to_x0 = math.sqrt(there) * (1.0 - ratio) / (1.0 - here)
     to_sample = math.sqrt(ratio) * (1.0 - there) / (1.0 - here)
@@ -55,11 +59,11 @@ def ancestral_row(levels: NoiseLevels, timestep: int, after: int, variance: str)
     )
 
 
-def ddpm(levels: NoiseLevels, steps: int, options: DdpmOptions) -> Schedule:
-    """Write ancestral sampling as a table: x' = posterior mean + sqrt(posterior variance) noise."""
-    timesteps = [int(t) for t in visited(levels, ddpm_reference(levels, options), steps)]
+def ddpm(noise: NoiseSchedule, steps: int, options: DdpmOptions) -> Schedule:
+    """Write DDPM as a table: x' = posterior mean + sqrt(posterior variance) noise."""
+    timesteps = [int(t) for t in visited(noise, ddpm_reference(noise, options), steps)]
     rows = tuple(
-        ancestral_row(levels, timestep, after, options.variance)
+        ancestral_row(noise, timestep, after, options.variance)
         for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True)
     )
     return Schedule(sampler="ddpm", steps=steps, initial_noise_scale=1.0, rows=rows)

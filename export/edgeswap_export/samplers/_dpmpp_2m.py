@@ -1,22 +1,20 @@
-"""DPM-Solver++(2M): Lu et al., arXiv 2211.01095, algorithm 2."""
+"""Write DPM-Solver++(2M) as a table: Lu et al., arXiv 2211.01095, algorithm 2."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from diffusers import DPMSolverMultistepScheduler
-
 from edgeswap_export.samplers._linear import predictions
-from edgeswap_export.samplers.noise import NoiseLevels, visited
+from edgeswap_export.samplers.noise import NoiseSchedule, visited
 from edgeswap_export.samplers.options import SamplerOptions
 from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 
 
-def dpmpp_2m_reference(levels: NoiseLevels, options: SamplerOptions) -> Any:
-    """The diffusers scheduler that the table equals."""
-    return levels.scheduler(
-        DPMSolverMultistepScheduler,
+def dpmpp_2m_reference(noise: NoiseSchedule, options: SamplerOptions) -> Any:
+    """Make the diffusers scheduler that the table equals."""
+    return noise.scheduler(
+        "DPMSolverMultistepScheduler",
         solver_order=2,
         solver_type="midpoint",
         algorithm_type="dpmsolver++",
@@ -24,21 +22,21 @@ def dpmpp_2m_reference(levels: NoiseLevels, options: SamplerOptions) -> Any:
     )
 
 
-def dpmpp_2m(levels: NoiseLevels, steps: int, options: SamplerOptions) -> Schedule:
+def dpmpp_2m(noise: NoiseSchedule, steps: int, options: SamplerOptions) -> Schedule:
     """Write the two-step solver as a table; the history holds the previous predicted x0.
 
     x' = (sigma'/sigma) x - alpha' (e^-h - 1) ((1 + w) x0 - w previous x0), w = h / (2 h_previous),
     h the step in log(alpha/sigma); the first and the last step are of first order (w = 0).
     """
-    scheduler = dpmpp_2m_reference(levels, options)
-    timesteps = visited(levels, scheduler, steps)
+    scheduler = dpmpp_2m_reference(noise, options)
+    timesteps = visited(noise, scheduler, steps)
     ratios = [float(s) for s in scheduler.sigmas]  # sigma / alpha, the last one zero
     rows = []
     for index, timestep in enumerate(timesteps):
         alpha, sigma = _split(ratios[index])
         alpha_after, sigma_after = _split(ratios[index + 1])
-        x0, _ = predictions(levels.prediction_type, alpha, sigma)
-        # e^-h = (sigma'/alpha') / (sigma/alpha): no logarithm is needed, nor an infinite one.
+        x0, _ = predictions(noise.prediction_type, alpha, sigma)
+        # e^-h = (sigma'/alpha') / (sigma/alpha), without a logarithm, which could be infinite.
         gain = alpha_after * (1.0 - ratios[index + 1] / ratios[index])
         weight = 0.0
         if 0 < index < steps - 1:

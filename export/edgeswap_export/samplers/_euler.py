@@ -1,29 +1,27 @@
-"""Euler on the probability-flow ODE: Karras et al., arXiv 2206.00364, algorithm 1, first order."""
+"""Write Euler's method as a table: Karras et al., arXiv 2206.00364, algorithm 1, first order."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from diffusers import EulerDiscreteScheduler
-
 from edgeswap_export.samplers._linear import SAMPLE, Linear, predictions
-from edgeswap_export.samplers.noise import NoiseLevels, visited
+from edgeswap_export.samplers.noise import NoiseSchedule, visited
 from edgeswap_export.samplers.options import SamplerOptions
 from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 
 
-def euler_reference(levels: NoiseLevels, options: SamplerOptions) -> Any:
-    """The diffusers scheduler that the table equals."""
-    return levels.scheduler(
-        EulerDiscreteScheduler,
+def euler_reference(noise: NoiseSchedule, options: SamplerOptions) -> Any:
+    """Make the diffusers scheduler that the table equals."""
+    return noise.scheduler(
+        "EulerDiscreteScheduler",
         interpolation_type="linear",
         timestep_type="discrete",
         final_sigmas_type="zero",
     )
 
 
-def euler(levels: NoiseLevels, steps: int, options: SamplerOptions) -> Schedule:
+def euler(noise: NoiseSchedule, steps: int, options: SamplerOptions) -> Schedule:
     """Write Euler's method as a table: x' = x + (sigma' - sigma) (x - x0) / sigma.
 
     The sample lives in the variance-exploding coordinates of the paper, x = x0 + sigma eps, so it
@@ -31,8 +29,8 @@ def euler(levels: NoiseLevels, steps: int, options: SamplerOptions) -> Schedule:
     checkpoint's terminal signal-to-noise ratio is zero sigma would be infinite; as in diffusers the
     last alphas_cumprod is then 2^-24, which makes it 4096.
     """
-    scheduler = euler_reference(levels, options)
-    timesteps = visited(levels, scheduler, steps)
+    scheduler = euler_reference(noise, options)
+    timesteps = visited(noise, scheduler, steps)
     scheduler.sigmas = scheduler.sigmas.double()  # init_noise_sigma computes with them
     sigmas = [float(s) for s in scheduler.sigmas]
     rows = []
@@ -40,7 +38,7 @@ def euler(levels: NoiseLevels, steps: int, options: SamplerOptions) -> Schedule:
         input_scale = 1.0 / math.sqrt(sigma**2 + 1.0)
         # alpha and sigma of the same noise level where variance is preserved; the prediction is
         # made there, on the scaled sample.
-        x0, _ = predictions(levels.prediction_type, input_scale, sigma * input_scale)
+        x0, _ = predictions(noise.prediction_type, input_scale, sigma * input_scale)
         x0 = Linear(x0.sample * input_scale, x0.output)
         step = SAMPLE + ((after - sigma) / sigma) * (SAMPLE - x0)
         rows.append(

@@ -1,4 +1,4 @@
-"""Ancestral steps corrected by Langevin dynamics: Song et al., arXiv 2011.13456, algorithm 5."""
+"""Write DDPM with Langevin correction as a table: Song et al., arXiv 2011.13456, algorithm 5."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from diffusers import DDPMScheduler
-
 from edgeswap_export._errors import UnsupportedSchedule
 from edgeswap_export.samplers._ddpm import ancestral_row
 from edgeswap_export.samplers._linear import SAMPLE
-from edgeswap_export.samplers.noise import NoiseLevels, scales, visited
+from edgeswap_export.samplers.noise import NoiseSchedule, scales, visited
 from edgeswap_export.samplers.options import SamplerOptions, check_variance
 from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 
@@ -21,11 +19,10 @@ class LangevinOptions(SamplerOptions):
     """Options of the Langevin-corrected table.
 
     Attributes:
-        corrector_steps: Langevin steps at every noise level an ancestral step arrives at.
-        step_size: kappa in units of the noise variance there, kappa = step_size * sigma^2, in
-            (0, 4). The paper's r (its "signal-to-noise ratio", 0.16) is step_size = 4 r^2 = 0.1;
-            it scales by norms measured on the way, a table by the norms they have on average.
-        variance: As in DdpmOptions.
+        corrector_steps: Langevin steps after each DDPM step but the last, 0 or more.
+        step_size: kappa / sigma^2, between 0 and 4. The paper's ratio r = 0.16 is step_size =
+            4 r^2 = 0.1; the paper scales by measured norms, a table by the norms' mean values.
+        variance: as in `DdpmOptions`.
     """
 
     corrector_steps: int = 1
@@ -37,7 +34,7 @@ class LangevinOptions(SamplerOptions):
             raise UnsupportedSchedule(
                 f"langevin corrector_steps must not be negative, found {self.corrector_steps}"
             )
-        # At 4 the correction of pure noise overshoots by as much as it corrects: it diverges.
+        # From 4 on the correction of pure noise is larger than twice the noise: it diverges.
         if not 0.0 < self.step_size < 4.0:
             raise UnsupportedSchedule(
                 f"langevin step_size must lie between 0 and 4, found {self.step_size:g}"
@@ -45,14 +42,14 @@ class LangevinOptions(SamplerOptions):
         check_variance("langevin", self.variance)
 
 
-def corrector_row(levels: NoiseLevels, timestep: int, step_size: float) -> ScheduleRow:
-    """One Langevin step at one noise level: x' = x + kappa (grad log p / 2 + noise / sqrt(kappa)).
+def corrector_row(noise: NoiseSchedule, timestep: int, step_size: float) -> ScheduleRow:
+    """Compute one Langevin step: x' = x + kappa (grad log p / 2 + noise / sqrt(kappa)).
 
-    The score is grad log p(x) = -eps / sigma, so the step leaves
-    the density of the noisy samples as it is, up to terms of second order in kappa.
+    The score is grad log p(x) = -eps / sigma. The step keeps the density of the noisy samples, up
+    to terms of second order in kappa.
     """
-    _, sigma = scales(levels.alphas_cumprod[timestep])
-    _, eps = levels.predictions(timestep)
+    _, sigma = scales(noise.alphas_cumprod[timestep])
+    _, eps = noise.predictions(timestep)
     kappa = step_size * sigma**2
     score = (-1.0 / sigma) * eps
     step = SAMPLE + (0.5 * kappa) * score
@@ -64,17 +61,17 @@ def corrector_row(levels: NoiseLevels, timestep: int, step_size: float) -> Sched
     )
 
 
-def langevin(levels: NoiseLevels, steps: int, options: LangevinOptions) -> Schedule:
+def langevin(noise: NoiseSchedule, steps: int, options: LangevinOptions) -> Schedule:
     """Write the predictor-corrector sampler as a table.
 
-    Every ancestral step but the last, which arrives at the clean sample, is followed by the
-    corrector steps of the level it arrived at; a corrector row evaluates the model at that level.
+    Every DDPM step but the last, which ends at the clean sample, is followed by the corrector
+    steps; each evaluates the model at the timestep where the DDPM step has ended.
     """
-    scheduler = levels.scheduler(DDPMScheduler, variance_type=options.variance)
-    timesteps = [int(t) for t in visited(levels, scheduler, steps)]
+    scheduler = noise.scheduler("DDPMScheduler", variance_type=options.variance)
+    timesteps = [int(t) for t in visited(noise, scheduler, steps)]
     rows = []
     for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True):
-        rows.append(ancestral_row(levels, timestep, after, options.variance))
+        rows.append(ancestral_row(noise, timestep, after, options.variance))
         if after >= 0:
-            rows += [corrector_row(levels, after, options.step_size)] * options.corrector_steps
+            rows += [corrector_row(noise, after, options.step_size)] * options.corrector_steps
     return Schedule(sampler="langevin", steps=steps, initial_noise_scale=1.0, rows=tuple(rows))

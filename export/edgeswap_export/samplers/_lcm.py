@@ -1,4 +1,4 @@
-"""Latent consistency models: Luo et al., arXiv 2310.04378, algorithm 3 (multistep sampling)."""
+"""Write LCM sampling as a table: Luo et al., arXiv 2310.04378, algorithm 3 (multistep sampling)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from diffusers import LCMScheduler
-
 from edgeswap_export._errors import UnsupportedSchedule
 from edgeswap_export.samplers._linear import SAMPLE
-from edgeswap_export.samplers.noise import NoiseLevels, visited
+from edgeswap_export.samplers.noise import NoiseSchedule, visited
 from edgeswap_export.samplers.options import SamplerOptions
 from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
 
@@ -22,8 +20,9 @@ class LcmOptions(SamplerOptions):
     """Options of the consistency-model table.
 
     Attributes:
-        original_steps: Number of evenly spaced timesteps the model was distilled on.
-        timestep_scaling: Sharpness of the boundary condition; larger trusts the model sooner.
+        original_steps: evenly spaced timesteps that the model was distilled on, at least 1.
+        timestep_scaling: sharpness of the boundary condition; with a larger one the model's own
+            prediction counts from smaller timesteps on.
     """
 
     original_steps: int = 50
@@ -36,28 +35,28 @@ class LcmOptions(SamplerOptions):
             )
 
 
-def lcm_reference(levels: NoiseLevels, options: LcmOptions) -> Any:
-    """The diffusers scheduler that the table equals."""
-    return levels.scheduler(
-        LCMScheduler,
+def lcm_reference(noise: NoiseSchedule, options: LcmOptions) -> Any:
+    """Make the diffusers scheduler that the table equals."""
+    return noise.scheduler(
+        "LCMScheduler",
         original_inference_steps=options.original_steps,
         timestep_scaling=options.timestep_scaling,
     )
 
 
-def lcm(levels: NoiseLevels, steps: int, options: LcmOptions) -> Schedule:
+def lcm(noise: NoiseSchedule, steps: int, options: LcmOptions) -> Schedule:
     """Write multistep consistency sampling as a table.
 
     x' = alpha' (c_skip x + c_out x0) + sigma' noise, without the noise and alpha' at the last step.
     """
-    timesteps = [int(t) for t in visited(levels, lcm_reference(levels, options), steps)]
+    timesteps = [int(t) for t in visited(noise, lcm_reference(noise, options), steps)]
     rows = []
     for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True):
         scaled = timestep * options.timestep_scaling
         c_skip = SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2)
         c_out = scaled / math.sqrt(scaled**2 + SIGMA_DATA**2)
-        there = levels.alphas_cumprod[after] if after >= 0 else 1.0
-        x0, _ = levels.predictions(timestep)
+        there = noise.alphas_cumprod[after] if after >= 0 else 1.0
+        x0, _ = noise.predictions(timestep)
         step = math.sqrt(there) * (c_skip * SAMPLE + c_out * x0)
         rows.append(
             ScheduleRow(

@@ -1,4 +1,4 @@
-"""Linear functions of (sample, model output), so that a sampler's row reads like its paper."""
+"""Compute with linear functions of the sample and the model's output, as the papers write them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from edgeswap_export._errors import UnsupportedPrediction
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """The function ``sample * x + output * model(x)``, in float64 scalars.
+    """The function `sample * x + output * model(x)`.
 
-    Sums and scalar multiples of such functions are such functions again; that is all a sampler
-    needs, and it is why a sampler can be written down as a table.
+    Sums and multiples of such functions are such functions again. That is all a sampler needs, and
+    why it can be written as a table.
+
+    Attributes:
+        sample: factor of the sample x, float64.
+        output: factor of the model's output, float64.
     """
 
     sample: float
@@ -33,20 +37,21 @@ OUTPUT = Linear(0.0, 1.0)
 
 
 def predictions(prediction_type: str, alpha: float, sigma: float) -> tuple[Linear, Linear]:
-    """State the predicted clean sample and the predicted noise in terms of what the model says.
+    """Express the predicted clean sample and noise by the sample and the model's output.
 
     Args:
-        prediction_type: What the model was trained to say: "epsilon", "sample" or "v_prediction".
-        alpha: Signal scale of the noisy sample, sqrt(alphas_cumprod).
-        sigma: Noise scale of the noisy sample, sqrt(1 - alphas_cumprod); alpha^2 + sigma^2 = 1.
+        prediction_type: what the model predicts: "epsilon", "sample" or "v_prediction".
+        alpha: signal scale of the noisy sample, sqrt(alphas_cumprod).
+        sigma: noise scale of the noisy sample, sqrt(1 - alphas_cumprod); alpha^2 + sigma^2 = 1.
 
     Returns:
-        (x0, eps) with ``x = alpha * x0 + sigma * eps``.
+        (x0, eps) with `x = alpha * x0 + sigma * eps`.
 
     Raises:
-        UnsupportedPrediction: The prediction type is none of the three.
+        UnsupportedPrediction: the prediction type is none of the three.
 
-    Source: v is alpha * eps - sigma * x0, Salimans & Ho, arXiv 2202.00512, appendix D.
+    Source:
+        v = alpha * eps - sigma * x0: Salimans & Ho, arXiv 2202.00512, appendix D.
     """
     if prediction_type == "epsilon":
         return (1.0 / alpha) * (SAMPLE - sigma * OUTPUT), OUTPUT

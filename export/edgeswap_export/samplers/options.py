@@ -1,4 +1,4 @@
-"""What the samplers' option classes share."""
+"""Define what the option classes of all samplers share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ VARIANCES = ("fixed_small", "fixed_large")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerOptions:
-    """Base of every sampler's options; itself the options of a sampler that has none."""
+    """Base class of the samplers' options; a sampler without options takes this one."""
 
 
 def check_variance(sampler: str, variance: str) -> None:
-    """Raise UnsupportedSchedule unless the variance is one that a table can hold."""
+    """Raise UnsupportedSchedule unless the variance is one of `VARIANCES`."""
     if variance not in VARIANCES:
         raise UnsupportedSchedule(
             f"{sampler} variance must be one of {', '.join(VARIANCES)}, found {variance!r}"

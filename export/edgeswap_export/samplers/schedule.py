@@ -1,4 +1,4 @@
-"""A diffusers scheduler, reduced to a table of scalars that needs no scheduler code to run."""
+"""Write a sampler as a table of numbers, which the runtime runs without scheduler code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeswap_export.samplers._dpmpp_2m import dpmpp_2m, dpmpp_2m_reference
 from edgeswap_export.samplers._euler import euler, euler_reference
 from edgeswap_export.samplers._langevin import LangevinOptions, langevin
 from edgeswap_export.samplers._lcm import LcmOptions, lcm, lcm_reference
-from edgeswap_export.samplers.noise import NoiseLevels, noise_levels
+from edgeswap_export.samplers.noise import NoiseSchedule, read_noise_schedule
 from edgeswap_export.samplers.options import SamplerOptions
 from edgeswap_runtime.bundle.manifest import Schedule
 
@@ -23,9 +23,9 @@ class Sampler:
     """A registered sampler.
 
     Attributes:
-        write: (noise levels, steps, options) -> table.
-        options: The class of its options; they all have defaults.
-        reference_scheduler: (noise levels, options) -> the diffusers scheduler that the table
+        write: (noise schedule, steps, options) -> table.
+        options: the class of its options; all have defaults.
+        reference_scheduler: (noise schedule, options) -> the diffusers scheduler that the table
             equals, or None where diffusers has none. An export is proven against it.
     """
 
@@ -34,8 +34,8 @@ class Sampler:
     reference_scheduler: Callable[..., Any]
 
 
-def no_reference(levels: NoiseLevels, options: SamplerOptions) -> None:
-    """For a sampler that diffusers does not have."""
+def no_reference(noise: NoiseSchedule, options: SamplerOptions) -> None:
+    """Return None: diffusers has no such sampler."""
 
 
 SAMPLERS: dict[str, Sampler] = {
@@ -66,22 +66,22 @@ def schedule_table(
     steps: int,
     options: SamplerOptions | None = None,
 ) -> Schedule:
-    """Reduce a sampler to the table of scalars that the runtime runs.
+    """Write a sampler as the table of numbers that the runtime runs.
 
     Args:
-        scheduler_config: The checkpoint's diffusers scheduler config (scheduler_config.json).
-        sampler: A name in SAMPLERS.
-        steps: Number of sampler steps, at least 1.
-        options: The sampler's own options; None takes their defaults.
+        scheduler_config: the checkpoint's diffusers scheduler config (scheduler_config.json).
+        sampler: a name in `SAMPLERS`.
+        steps: sampler steps, at least 1.
+        options: the sampler's own; None takes the defaults.
 
     Returns:
-        The table. Running it gives, step by step, what the diffusers scheduler gives.
+        the table, whose samples are those of the diffusers scheduler at every step.
 
     Raises:
-        UnknownSampler: No sampler has that name.
-        UnsupportedPrediction: The config states an unknown prediction type.
-        UnsupportedSchedule: The steps, the options or the config cannot be written as a table.
-        NoSignal: The model predicts noise and the schedule starts from pure noise.
+        UnknownSampler: no sampler has that name.
+        UnsupportedPrediction: the config states an unknown prediction type.
+        UnsupportedSchedule: the steps, the options or the config cannot be written as a table.
+        NoSignal: the model predicts noise and the schedule starts from pure noise.
     """
     check_sampler(sampler)
     check_steps(steps)
@@ -91,4 +91,4 @@ def schedule_table(
         raise UnsupportedSchedule(
             f"{sampler} takes {entry.options.__name__}, found {type(chosen).__name__}"
         )
-    return entry.write(noise_levels(scheduler_config), steps, chosen)
+    return entry.write(read_noise_schedule(scheduler_config), steps, chosen)

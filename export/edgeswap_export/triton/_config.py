@@ -1,7 +1,8 @@
-"""Triton's config.pbtxt, written as text.
+"""Write the config.pbtxt of a Triton model.
 
-Source: `ModelConfig` in model_config.proto of triton-inference-server/common, and the chapters
-"Model Configuration" and "Ensemble Models" of the server's user guide.
+Source:
+    `ModelConfig` in model_config.proto of triton-inference-server/common, and the chapters "Model
+    Configuration" and "Ensemble Models" of the server's user guide.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from dataclasses import dataclass
 from edgeswap_runtime.bundle.manifest import Tensor
 
 KINDS = {"float32": "TYPE_FP32"}
-"""numpy's name of an element type -> Triton's; a bundle's borders are float32."""
+"""numpy's name of an element type -> Triton's; inputs and outputs of a bundle are float32."""
 
 ACCELERATORS = ("tensorrt",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batching:
-    """How requests are gathered.
+    """How the server joins requests to batches.
 
     Attributes:
-        largest: requests of one run at most.
-        preferred: a batch of so many is run at once.
-        delay_us: how long a request waits for others, in microseconds.
+        largest: most requests in a batch.
+        preferred: size of a batch that is run without waiting.
+        delay_us: microseconds that a request waits for others.
     """
 
     largest: int
@@ -34,7 +35,13 @@ class Batching:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One model of an ensemble: its tensors' names -> the ensemble's."""
+    """One model of an ensemble.
+
+    Attributes:
+        model: its name.
+        inputs: name of an input -> name of a tensor of the ensemble.
+        outputs: the same of its outputs.
+    """
 
     model: str
     inputs: Mapping[str, str]
@@ -48,13 +55,14 @@ def model_config(
     batching: Batching,
     accelerator: str | None = None,
 ) -> str:
-    """The config.pbtxt of one ONNX graph.
+    """Write the config.pbtxt of one ONNX graph.
 
     Args:
-        name: the model's, and its folder's.
-        inputs, outputs: their first axis is the batch, which Triton adds itself.
-        batching: gathers requests.
-        accelerator: one of ACCELERATORS, used by ONNX Runtime on a GPU.
+        name: name of the model and of its folder.
+        inputs: of the graph; the first axis is the batch, which Triton adds itself.
+        outputs: likewise.
+        batching: how requests are joined.
+        accelerator: one of ACCELERATORS, for ONNX Runtime on a GPU; None for none.
     """
     lines = [
         f'name: "{name}"',
@@ -82,7 +90,15 @@ def ensemble_config(
     batching: Batching,
     steps: Sequence[Step],
 ) -> str:
-    """The config.pbtxt of models that feed each other inside the server."""
+    """Write the config.pbtxt of an ensemble: models whose outputs feed each other in the server.
+
+    Args:
+        name: name of the ensemble and of its folder.
+        inputs: of the ensemble; the first axis is the batch.
+        outputs: likewise.
+        batching: gives the largest batch.
+        steps: the models, in order.
+    """
     lines = [
         f'name: "{name}"',
         'platform: "ensemble"',

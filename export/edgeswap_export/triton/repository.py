@@ -1,4 +1,4 @@
-"""The stage: a bundle in, a model repository out."""
+"""Turn a bundle into a Triton model repository: the stage behind `edgeswap triton`."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ ENSEMBLES: Mapping[str, tuple[tuple[str, ...], tuple[Step, ...]]] = {
     "swap": (("target", "source"), (ENCODE, IDENTITY, DENOISE, DECODE)),
     "swap_known": (("target", *CONDITION), (ENCODE, DENOISE, DECODE)),
 }
-"""Name -> its inputs and its steps; both answer `crop`.
+"""Name -> its inputs and its models; the output of both is `crop`.
 
-`swap` takes both crops. `swap_known` takes what the model `identity` answered once for a source,
-which a client keeps for all its targets.
+`swap` takes both crops. `swap_known` takes the outputs of the model `identity` for a source, which
+a client keeps for all its targets.
 """
 
 
@@ -58,8 +58,8 @@ class TritonConfig:
     """How a bundle is served.
 
     Attributes:
-        schedule: a name from the bundle's schedules; its default when None.
-        delay_us: how long a request waits for others to share a batch, in microseconds.
+        schedule: name of a schedule of the bundle; None for its default.
+        delay_us: microseconds that a request waits for others to share a batch, at least 0.
         accelerator: "tensorrt" lets ONNX Runtime compile the graphs on a GPU; None does not.
     """
 
@@ -76,36 +76,37 @@ class TritonConfig:
             )
 
 
-def write_repository(bundle_path: Path | str, config: TritonConfig, out: Path | str) -> Path:
-    """Write a model repository: four models and two ensembles of them.
+def triton(bundle: Path | str, config: TritonConfig, out: Path | str) -> Path:
+    """Write a bundle as a model repository: four models and two ensembles of them.
 
     Args:
-        bundle_path: a bundle whose graphs leave the batch free.
+        bundle: folder of a bundle with a dynamic batch.
         config: how to serve it.
-        out: the folder to make; it appears whole or not at all.
+        out: the folder to make; it appears when it is complete, or not at all.
 
     Returns:
-        ``out``.
+        `out`.
 
     Raises:
-        BadBundle, DamagedFile: the bundle is damaged, or not one.
+        BadBundle: the bundle is damaged.
+        DamagedFile: likewise.
         InvalidRequest: it has no such schedule.
         UnsupportedExport: its batch is fixed, or the schedule has too many steps for one graph.
-        OutputExists: ``out`` exists.
+        OutputExists: `out` exists.
     """
-    bundle = Bundle.open(bundle_path)
-    manifest = bundle.manifest
-    batching = _batching(bundle, config)
+    given = Bundle.open(bundle)
+    manifest = given.manifest
+    batching = _batching(given, config)
     name = manifest.default_schedule if config.schedule is None else config.schedule
     if name not in manifest.schedules:
         raise InvalidRequest(
-            f"{bundle.path} has no schedule '{name}': expected one of "
+            f"{given.path} has no schedule '{name}': expected one of "
             f"{', '.join(sorted(manifest.schedules))}"
         )
     borders = _borders(manifest)
     with new_folder(Path(out)) as folder:
         for model_name, (inputs, outputs) in borders.items():
-            model = onnx.load(bundle.path / manifest.graphs[model_name].file)
+            model = onnx.load(given.path / manifest.graphs[model_name].file)
             if model_name == "denoise":
                 schedule = manifest.schedules[name]
                 model = sampler_graph(model, schedule, manifest.guidance_scale)
@@ -115,15 +116,17 @@ def write_repository(bundle_path: Path | str, config: TritonConfig, out: Path | 
             _write(folder / model_name, text)
         known = {t.name: t for inputs, outputs in borders.values() for t in (*inputs, *outputs)}
         for ensemble, (names, steps) in ENSEMBLES.items():
-            (folder / ensemble / "1").mkdir(parents=True)  # a version without files, as Triton asks
-            given = [known[name] for name in names]
-            text = ensemble_config(ensemble, given, [known["crop"]], batching, steps)
+            (folder / ensemble / "1").mkdir(
+                parents=True
+            )  # Triton wants a version folder, though it is empty
+            inputs_of = [known[name] for name in names]
+            text = ensemble_config(ensemble, inputs_of, [known["crop"]], batching, steps)
             _write(folder / ensemble, text)
     return Path(out)
 
 
 def docker_line(folder: Path) -> str:
-    """What starts the server; leave --gpus out on a machine without one."""
+    """Return the command that starts the server; without a GPU leave --gpus out."""
     return (
         "docker run --rm --gpus all -p 8000:8000 -p 8001:8001 -p 8002:8002"
         f" -v {folder.resolve()}:/models {IMAGE} tritonserver --model-repository=/models"
@@ -146,7 +149,7 @@ def _served(manifest: Manifest) -> dict[str, Graph]:
 
 
 def _borders(manifest: Manifest) -> dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
-    """Model name -> its inputs and outputs; the denoiser's are those of the whole sampler."""
+    """Return model name -> inputs and outputs; the denoiser's are those of the whole sampler."""
     served = _served(manifest)
     borders = {name: (graph.inputs, graph.outputs) for name, graph in served.items()}
     denoise = served["denoise"]

@@ -1,4 +1,4 @@
-"""A torch U-Net in float16, layer by layer: what float16 cannot hold stays float32."""
+"""Convert a torch U-Net to float16, but for layers whose values float16 cannot hold."""
 
 from __future__ import annotations
 
@@ -17,21 +17,30 @@ NORMS = (nn.GroupNorm, nn.LayerNorm)
 
 @dataclass(slots=True)
 class Peaks:
-    """The largest magnitudes that a layer was given and gave; infinite where not finite."""
+    """The largest magnitudes at a layer; infinite where a value was not finite.
+
+    Attributes:
+        given: of its inputs.
+        made: of its output.
+    """
 
     given: float = 0.0
     made: float = 0.0
 
 
-class Watch:
-    """Observes a module's layers while it runs; a context manager."""
+class PeakRecorder:
+    """Record the largest magnitudes at each layer of a module, as a context manager.
+
+    Args:
+        module: in torch; it is run inside the `with` block.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.peaks: dict[str, Peaks] = {}
         self._handles: list[Any] = []
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> PeakRecorder:
         for name, layer in self.module.named_modules():
             if next(layer.children(), None) is None:
                 self._handles.append(layer.register_forward_hook(self._hook(name)))
@@ -51,8 +60,8 @@ class Watch:
         return look
 
 
-class _Island(nn.Module):
-    """A layer in float32 among others in float16."""
+class _Float32Layer(nn.Module):
+    """A layer that computes in float32 among layers in float16."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -64,10 +73,16 @@ class _Island(nn.Module):
 
 
 def float32_nodes(module: nn.Module, peaks: Mapping[str, Peaks]) -> list[str]:
-    """The layers with weights that float16 cannot hold, by the rule of `precision._islands`.
+    """List the layers with weights whose values float16 cannot hold.
+
+    The rule is that of `precision.float32_nodes.overflowing`.
+
+    Args:
+        module: the U-Net.
+        peaks: name of a layer -> its largest magnitudes, from `PeakRecorder`.
 
     Raises:
-        UnsupportedExport: what flows between layers is itself too large for float16.
+        UnsupportedExport: values between layers are too large for float16.
     """
     limit = FP16_MAX / HEADROOM
     kinds = dict(module.named_modules())
@@ -85,17 +100,17 @@ def float32_nodes(module: nn.Module, peaks: Mapping[str, Peaks]) -> list[str]:
 
 
 def to_half(module: nn.Module, kept: list[str]) -> None:
-    """Turn a module's weights to float16 in place, one layer after the other.
+    """Convert a module's weights to float16 in place, layer by layer.
 
     Args:
         module: in float32.
-        kept: names of layers to leave in float32, with casts around them.
+        kept: names of layers that stay in float32, with casts around them.
     """
     chosen = set(kept)
     for name, layer in list(module.named_modules()):
         if name in chosen:
             parent, _, attribute = name.rpartition(".")
-            setattr(module.get_submodule(parent), attribute, _Island(layer))
+            setattr(module.get_submodule(parent), attribute, _Float32Layer(layer))
             continue
         own = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
         for _, tensor in own:
@@ -107,4 +122,4 @@ def _peak(value: Any) -> float:
     if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
         return 0.0
     largest = float(value.detach().abs().max())
-    return largest if largest == largest else float("inf")  # not a number
+    return largest if largest == largest else float("inf")  # NaN

@@ -1,11 +1,10 @@
-"""A bare diffusers U-Net, whole or pruned, as one proven graph."""
+"""Export a bare diffusers U-Net, whole or pruned, as one ONNX graph, and prove it."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from edgeswap_export.graphs.example import SEED
 from edgeswap_export.graphs.finite import require_finite_answers, require_finite_weights
 from edgeswap_export.graphs.to_onnx import (
     check_file,
-    require_free,
+    require_dynamic_axes,
     strip,
     torch_program,
     write_onnx,
@@ -29,7 +28,7 @@ from edgeswap_export.graphs.to_onnx import (
 from edgeswap_export.parity.compare import output_parity
 from edgeswap_export.precision.convert import allowed
 from edgeswap_export.precision.run import open_session
-from edgeswap_export.unet._half import Watch, float32_nodes, to_half
+from edgeswap_export.unet._half import PeakRecorder, float32_nodes, to_half
 from edgeswap_runtime.files import canonical_json, new_folder, sha256_file, write_json
 
 NAME = "denoise"
@@ -37,7 +36,7 @@ KIND = "edgeswap-unet"
 PACKAGES = ("edgeswap", "torch", "diffusers", "onnx", "onnxscript", "onnxruntime")
 PRECISIONS = ("fp32", "fp16")
 MIDDLE = 500.0
-"""The example's timestep: half of the thousand that the Stable Diffusion family counts."""
+"""The example's timestep: the middle of the 1000 of the Stable Diffusion family."""
 
 _SETTINGS = ("name", "precision", "batch", "license", "origin")
 _AXES = {
@@ -49,11 +48,11 @@ _AXES = {
 
 
 class UNetGraph(nn.Module):
-    """One evaluation of a diffusers U-Net; float32 comes in and goes out, whatever is inside.
+    """One evaluation of a diffusers U-Net, with float32 inputs and outputs.
 
     Args:
-        unet: The model.
-        names: Of the tensors that `forward` takes, in order.
+        unet: the model, in `self.dtype`.
+        names: names of the tensors that `forward` takes, in order.
     """
 
     def __init__(self, unet: nn.Module, names: tuple[str, ...]) -> None:
@@ -62,10 +61,17 @@ class UNetGraph(nn.Module):
         self.dtype = torch.float32
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor]:
-        """The tensors in order of `names`; (N, C, S, S) noise or velocity comes out."""
+        """Evaluate the U-Net.
+
+        Args:
+            tensors: in the order of `names`.
+
+        Returns:
+            one tensor (N, C, S, S) float32, the U-Net's prediction.
+        """
         given = dict(zip(self.names, tensors, strict=True))
         timestep = given.pop("timestep")
-        # The U-Net puts these two beside float32 sines before it casts them itself.
+        # The U-Net joins these two with float32 sines, and casts them itself.
         added = {k: given.pop(k) for k in ("text_embeds", "time_ids") if k in given}
         cast: dict[str, Any] = {
             k: v.to(self.dtype) if v.is_floating_point() else v for k, v in given.items()
@@ -78,7 +84,7 @@ class UNetGraph(nn.Module):
 
 
 def is_unet_folder(path: Path | str) -> bool:
-    """Whether a folder holds a diffusers U-Net and is not a swap checkpoint."""
+    """Whether a folder holds a diffusers U-Net and is no swap checkpoint."""
     folder = Path(path)
     bare = [folder / CONFIG_NAME, folder / "unet" / CONFIG_NAME]
     return not (folder / "swap.json").exists() and any(file.is_file() for file in bare)
@@ -88,28 +94,29 @@ def export_unet(
     folder: Path | str,
     config: ExportConfig,
     out: Path | str,
+    *,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Write the denoiser of a U-Net folder as ONNX and prove it against torch.
+    """Write a U-Net as an ONNX graph and prove that it computes what torch computes.
 
     Args:
-        folder: a diffusers U-Net's folder, a pipeline's, or what `edgeswap prune` made of one.
-        config: its name, precision (fp32 or fp16), batch, license and origin are used; the rest
-            belongs to swap checkpoints and has to be left alone.
+        folder: of a diffusers U-Net, of a pipeline, or of what `edgeswap prune` made of one.
+        config: name, precision (fp32 or fp16), batch, license and origin are used; the other
+            settings are of swap checkpoints and must have their defaults.
         out: the folder to make: denoise.onnx, with its weights beside it above 1 GB, and
             denoise.json, which states tensors, precision, hashes and parity.
-        progress: called with one line per thing begun.
+        progress: called with one line for each thing begun.
 
     Returns:
-        ``out``.
+        `out`.
 
     Raises:
         OutputExists: ``out`` exists.
         BadUNetFolder, UnsupportedModel, BadPlan: see `edgeswap_compress.prune.load_unet`.
-        UnsupportedExport: a setting that a bare U-Net has no use for, or values that float16
-            cannot hold.
+        UnsupportedExport: a setting does not apply to a bare U-Net, or float16 cannot hold its
+            values.
         ParityFailed: ONNX Runtime and torch differ by more than the precision allows.
-        GraphFailed: the graph could not be written.
+        GraphNotExported: the graph could not be written.
     """
     _check_settings(config)
     with new_folder(Path(out)) as partial:
@@ -120,16 +127,16 @@ def export_unet(
         example = _example(read.unet.config)
         graph = UNetGraph(read.unet.requires_grad_(False), tuple(example)).eval()
         del read
-        expected, kept = _answers(graph, example, config.precision, progress)
+        expected, kept = _answers(graph, example, config.graphs.precision, progress)
         require_finite_answers(NAME, {"output": expected})
         progress("writing graph denoise")
-        _write(partial, graph, example, config.batch)
+        _write(partial, graph, example, config.graphs.batch)
         del graph
         check_file(partial / f"{NAME}.onnx", NAME)
         progress("comparing the graph with torch")
-        parity = _prove(partial, example, expected, config.precision)
+        parity = _prove(partial, example, expected, config.graphs.precision)
         stated = _statement(config, example, expected, kept, parity)
-        stated["name"] = config.name or Path(folder).resolve().name
+        stated["name"] = config.info.name or Path(folder).resolve().name
         stated["source"] = {
             "config_sha256": sha256_file(unet_home(Path(folder)) / CONFIG_NAME),
             "plan_sha256": plan and hashlib.sha256(canonical_json(plan)).hexdigest(),
@@ -140,24 +147,22 @@ def export_unet(
 
 
 def _check_settings(config: ExportConfig) -> None:
-    plain = ExportConfig()
-    for field in fields(config):
-        if field.name in _SETTINGS or field.name == "detector":
-            continue
-        if getattr(config, field.name) != getattr(plain, field.name):
+    plain = ExportConfig().to_json()
+    for name, value in config.to_json().items():
+        if name not in (*_SETTINGS, "detector") and value != plain[name]:
             raise UnsupportedExport(
-                f"{field.name} is of no use for a bare U-Net, which has one graph and no sampler:"
+                f"{name} is of no use for a bare U-Net, which has one graph and no sampler:"
                 f" expected some of {', '.join(_SETTINGS)}"
             )
-    if config.precision not in PRECISIONS:
+    if config.graphs.precision not in PRECISIONS:
         raise UnsupportedExport(
-            f"a bare U-Net in {config.precision} cannot be calibrated or proven here: expected"
-            f" {' or '.join(PRECISIONS)}"
+            f"a bare U-Net in {config.graphs.precision} cannot be calibrated or proven here:"
+            f" expected {' or '.join(PRECISIONS)}"
         )
 
 
 def _example(config: Any) -> dict[str, Tensor]:
-    """Seeded standard normal inputs; labels are 0, the timestep is in the middle."""
+    """Draw seeded standard normal inputs; labels are 0, the timestep is in the middle."""
     given = example_inputs(config)
     given |= given.pop("added_cond_kwargs", {})
     random = np.random.default_rng(SEED)
@@ -177,9 +182,13 @@ def _example(config: Any) -> dict[str, Tensor]:
 def _answers(
     graph: UNetGraph, example: dict[str, Tensor], precision: str, progress: Callable[[str], None]
 ) -> tuple[Tensor, list[str]]:
-    """What torch answers in float32, and the layers that stay so; turns the rest to float16."""
+    """Compute torch's float32 output; for fp16 convert the U-Net.
+
+    Returns:
+        the output, and the names of the layers that stay float32.
+    """
     progress("asking torch")
-    with Watch(graph.unet) as watch:
+    with PeakRecorder(graph.unet) as watch:
         expected = graph(*example.values())[0]
     if precision == "fp32":
         return expected, []
@@ -195,14 +204,14 @@ def _write(
     example: dict[str, Tensor],
     batch: tuple[int, int, int] | None,
 ) -> None:
-    free = None
+    axes = None
     if batch is not None:
         example = {k: v.repeat(2, *[1] * (v.ndim - 1)) for k, v in example.items()}
-        free = {name: {0: "batch"} for name in example}
-    model = torch_program(NAME, graph, example, ("output",), free).model_proto
+        axes = {name: {0: "batch"} for name in example}
+    model = torch_program(NAME, graph, example, ("output",), axes).model_proto
     strip(model, NAME)
-    if free is not None:
-        require_free(model, NAME, free)
+    if axes is not None:
+        require_dynamic_axes(model, NAME, axes)
     write_onnx(folder, NAME, model)
 
 
@@ -235,7 +244,7 @@ def _statement(
         sizes: list[int | str] = list(value.shape)
         axes = _AXES.get(name, ("batch", "channel")[: value.ndim])
         dtype = str(value.dtype).removeprefix("torch.")
-        if config.batch is not None:
+        if config.graphs.batch is not None:
             sizes[0] = "batch"
         return {"name": name, "dtype": dtype, "shape": sizes, "axes": list(axes)}
 
@@ -244,11 +253,11 @@ def _statement(
         "schema": 1,
         "kind": KIND,
         "made_with": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "precision": config.precision,
+        "precision": config.graphs.precision,
         "float32_nodes": {"overflow": kept} if kept else {},
         "inputs": [tensor(name, value) for name, value in example.items()],
         "outputs": [tensor("output", expected)],
-        "dynamic_axes": {} if config.batch is None else {"batch": list(config.batch)},
+        "dynamic_axes": {} if config.graphs.batch is None else {"batch": list(config.graphs.batch)},
         "license": license_name,
         "origin": origin,
         "parity": parity,

@@ -33,7 +33,7 @@ def trt_logger(trt: Any) -> Any:
         them and returns the errors as one line.
     """
 
-    class Collector(trt.ILogger):  # type: ignore[misc]
+    class _Messages(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
@@ -52,7 +52,7 @@ def trt_logger(trt: Any) -> Any:
             self.warnings.clear()
             return said
 
-    return Collector()
+    return _Messages()
 
 
 def deserialize(runtime: Any, logger: Any, file: Path, name: str) -> Any:

@@ -41,7 +41,7 @@ from edgeswap_runtime.files import (
     sha256_file,
     write_json,
 )
-from edgeswap_runtime.strict_json import JsonError, read_json
+from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
 
 __all__ = [
     "DETECTOR",
@@ -162,7 +162,8 @@ def write_manifest(bundle: Path, manifest: Manifest) -> Manifest:
         the manifest as written.
 
     Raises:
-        _schema.SchemaError: a value is out of its bounds; nothing was written.
+        _schema.SchemaError: a value is out of its bounds, or `read_manifest` would not take the
+            file; nothing was written.
     """
     files = {
         path.relative_to(bundle).as_posix(): FileEntry(
@@ -172,7 +173,10 @@ def write_manifest(bundle: Path, manifest: Manifest) -> Manifest:
         if path.is_file() and path != bundle / FILE_NAME and not is_clutter(path.name)
     }
     body = replace(manifest, files=files).to_json()
-    written = _schema.decode(Manifest, body, "manifest")
+    try:
+        written = _schema.decode(Manifest, parse_json(canonical_json(body)), "manifest")
+    except JsonError as error:
+        raise _schema.SchemaError(f"{FILE_NAME} could not be read back: {error}") from error
     write_json(bundle / FILE_NAME, body)
     return written
 

@@ -30,6 +30,25 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="BUNDLE",
         help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
     )
+    _add_photos(parser)
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
+    length = parser.add_mutually_exclusive_group()
+    add_schedule(length)
+    length.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="take the schedule with this many steps instead (default: see --schedule)",
+    )
+    add_seed(parser)
+    add_backend_options(parser)
+    return parser
+
+
+def _add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         type=Path,
@@ -56,21 +75,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="largest|all|N",
         help="faces of the target to swap: the largest, all, or the N largest (default: largest)",
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    length = parser.add_mutually_exclusive_group()
-    add_schedule(length)
-    length.add_argument(
-        "--steps",
-        type=int,
-        metavar="N",
-        help="take the schedule with this many steps instead (default: see --schedule)",
-    )
-    add_seed(parser)
-    add_backend_options(parser)
-    return parser
 
 
 def command(argv: list[str]) -> int:

@@ -70,26 +70,22 @@ def draw_sheet(
     height, width = tiles[0][0].shape[:2]
     if any(tile.shape != tiles[0][0].shape for row in tiles for tile in row):
         raise InvalidRequest("the pictures of a sheet differ in size: give a tile_px to scale them")
-    columns, gap, line = len(tiles[0]), style.gap_px, style.line_px
-    head = line * (bool(heading) + bool(titles))
-    pitch = height + gap + (line if captions else 0)
-    size = (columns * (width + gap) + gap, head + gap + len(tiles) * pitch)
-    sheet = Image.new("RGB", size, "white")
+    gap, head = style.gap_px, style.line_px * (bool(heading) + bool(titles))
+    pitch = height + gap + (style.line_px if captions else 0)
+    lefts = [gap + column * (width + gap) for column in range(len(tiles[0]))]
+    sheet = Image.new("RGB", (lefts[-1] + width + gap, head + gap + len(tiles) * pitch), "white")
     pen = _Pen(sheet, style.text_px)
-    pen.write(heading, (gap, 0), size[0] - 2 * gap)
-    lefts = [gap + column * (width + gap) for column in range(columns)]
-    for left, title in zip(lefts, titles, strict=False):
-        pen.write(title, (left, head - line), width)
+    pen.write(heading, (gap, 0), sheet.width - 2 * gap)
+    pen.write_each(titles, lefts, head - style.line_px, width)
     for number, row in enumerate(tiles):
         top = head + gap + number * pitch
         for left, tile in zip(lefts, row, strict=True):
             sheet.paste(Image.fromarray(tile), (left, top))
         caption = captions[number] if captions else ""
         if isinstance(caption, str):
-            pen.write(caption, (gap, top + height), size[0] - 2 * gap)
+            pen.write(caption, (gap, top + height), sheet.width - 2 * gap)
         else:
-            for left, words in zip(lefts, caption, strict=True):
-                pen.write(words, (left, top + height), width)
+            pen.write_each(caption, lefts, top + height, width)
     return np.asarray(sheet)
 
 
@@ -132,6 +128,11 @@ class _Pen:
                 words = words[:-1]
             words = f"{words}..." if words else ""
         self._draw.text((place[0] + _MARGIN_PX, place[1]), words, _INK, self._font)
+
+    def write_each(self, texts: Sequence[str], lefts: list[int], top: int, width_px: int) -> None:
+        """Write one text in each column; none at all is possible."""
+        for left, words in zip(lefts, texts, strict=False):
+            self.write(words, (left, top), width_px)
 
 
 def _require_grid(

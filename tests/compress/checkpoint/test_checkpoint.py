@@ -118,11 +118,37 @@ def test_wrong_shape_and_dtype_are_named(folder: Path) -> None:
         ({"default_steps": 0}, "default_steps"),
         ({"landmarks_px": [[1, 2]]}, "landmarks_px"),
         ({"mask": {"center_px": [1, 2], "wings": 2}}, "wings"),
+        ({"mask": 5}, "mask is of type int, expected dict"),
+        ({"patch_size": True}, "patch_size is of type bool, expected int"),
+        ({"latent_size": 10**9}, "latent_size is 1000000000, expected 1 to 2 048"),
+        ({"history": [1]}, r"history\[0\] is of type int, expected dict"),
+        ({"patch_size": 2}, "in_channels: expected 12, found 27"),
     ],
 )
 def test_bad_swap_json_is_named(folder: Path, changes: dict[str, object], message: str) -> None:
     edit_json(folder / "swap.json", **changes)
     with pytest.raises(InvalidCheckpoint, match=message):
+        Checkpoint.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"timestep_spacing": 10**9}, "expected one of leading, trailing, linspace"),
+        ({"num_train_timesteps": -1}, "expected an integer from 1 to 10000"),
+        ({"trained_betas": []}, "expected a list of 1 to 10000 values"),
+        ({"prediction_type": None}, "expected one of epsilon, sample, v_prediction"),
+    ],
+)
+def test_bad_schedules_are_named(folder: Path, changes: dict[str, object], message: str) -> None:
+    edit_json(folder / "scheduler" / "scheduler_config.json", **changes)
+    with pytest.raises(InvalidCheckpoint, match=message):
+        Checkpoint.load(folder)
+
+
+def test_parts_that_do_not_run_together_are_told_before_weights_are_read(folder: Path) -> None:
+    edit_json(folder / "unet" / "config.json", class_embed_type="timestep")
+    with pytest.raises(InvalidCheckpoint, match=r"expected a module that swap\.json fits"):
         Checkpoint.load(folder)
 
 

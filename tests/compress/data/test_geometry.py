@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeswap_compress.data.render._face import Pose, make_pose, rotation, wear_inner_face
-from edgeswap_compress.data.render._makehuman import read_base, read_proxy, read_target, triangulate
-from edgeswap_compress.data.render._surface import make_fitted, make_surface, surface_arrays
-from edgeswap_compress.data.render._visibility import sphere
-from edgeswap_compress.data.render.camera import crop_camera, look_at, template
-from edgeswap_compress.data.render.head import _Reducer, _rim, _slider_files, inner_weight
-from edgeswap_compress.data.render.scene import draw_scene
+from edgeswap_compress.data.people._face import Pose, make_pose, rotation, wear_inner_face
+from edgeswap_compress.data.people.camera import crop_camera, look_at, template
+from edgeswap_compress.data.people.head import _Reducer, _rim, _slider_files, inner_weight
+from edgeswap_compress.data.people.makehuman import read_base, read_proxy, read_target, triangulate
+from edgeswap_compress.data.people.scene import draw_scene
+from edgeswap_compress.data.people.surface import make_fitted, make_surface, surface_arrays
+from edgeswap_compress.data.render3.visibility import sphere
 from edgeswap_runtime.faces.align import TEMPLATE_96
 
 OBJ = """# a square and a triangle

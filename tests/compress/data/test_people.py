@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgeswap_compress.data.render.expression import draw_expression, neutral_expression
-from edgeswap_compress.data.render.head import HAIRSTYLES
-from edgeswap_compress.data.render.identity import EYE_COLORS, draw_identity, draw_sliders
-from edgeswap_compress.data.render.scene import draw_scene
+from edgeswap_compress.data.people.expression import draw_expression, neutral_expression
+from edgeswap_compress.data.people.head import HAIRSTYLES
+from edgeswap_compress.data.people.identity import EYE_COLORS, draw_identity, draw_sliders
+from edgeswap_compress.data.people.scene import draw_scene
 
 SLIDERS = ("nose/nose-hump-decr|incr", "mouth/mouth-scale-horiz-decr|incr", "head/head-oval",
            "neck/neck-double-decr|incr")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The real renderer: exactness of the split, alignment, determinism. Needs assets and EGL."""
+"""Renderer 3: exactness of the split, alignment, determinism. Needs assets and EGL."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pytest
 
 from edgeswap_compress.data import dataset_rendering, render_dataset, render_portrait
 from edgeswap_compress.data.grid import Group, GroupSettings, render_group, triplets
-from edgeswap_compress.data.render._face import expression_moves, identity_shape
-from edgeswap_compress.data.render.camera import template
-from edgeswap_compress.data.render.expression import neutral_expression
-from edgeswap_compress.data.render.head import Head, load_head
-from edgeswap_compress.data.render.identity import Identity, draw_identity
-from edgeswap_compress.data.render.portrait import portrait_of
-from edgeswap_compress.data.render.renderer import Renderer
-from edgeswap_compress.data.render.scene import draw_scene
-from edgeswap_compress.data.render.stage import crop_stage, make_person
+from edgeswap_compress.data.people._face import expression_moves, identity_shape
+from edgeswap_compress.data.people.camera import template
+from edgeswap_compress.data.people.expression import neutral_expression
+from edgeswap_compress.data.people.head import Head, load_head
+from edgeswap_compress.data.people.identity import Adult, draw_identity
+from edgeswap_compress.data.people.scene import draw_scene
+from edgeswap_compress.data.people.stage import crop_stage, make_person
+from edgeswap_compress.data.render3.portrait import portrait_of
+from edgeswap_compress.data.render3.renderer import Renderer
 from edgeswap_compress.errors import AssetMissing, NoOffscreenRendering
 
 pytestmark = pytest.mark.assets
-SETTINGS = GroupSettings(identities=2, seed=11)
+SETTINGS = GroupSettings(identities=2, seed=11, renderer=3)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def group(renderer: Renderer) -> Group:
     return render_group(renderer, SETTINGS, 0)
 
 
-def person(head: Head, seed: int) -> Identity:
+def person(head: Head, seed: int) -> Adult:
     return draw_identity(np.random.default_rng(seed), head.sliders, len(head.asymmetries))
 
 

@@ -17,7 +17,7 @@ from edgeswap_compress.data import dataset_rendering, grid
 from edgeswap_compress.data.cli import command
 from edgeswap_compress.data.dataset_rendering import render_dataset
 from edgeswap_compress.data.grid import Group, GroupSettings, render_group, shows_whole_face
-from edgeswap_compress.data.render.renderer import Picture
+from edgeswap_compress.data.render3.renderer import Picture
 from edgeswap_compress.errors import (
     AssetMissing,
     DatasetMismatch,
@@ -28,7 +28,7 @@ from edgeswap_compress.errors import (
 from edgeswap_runtime.errors import EdgeswapFailure
 from edgeswap_runtime.files import sha256_file
 
-SETTINGS = GroupSettings(identities=2, size_px=16)
+SETTINGS = GroupSettings(identities=2, size_px=16, renderer=3)
 
 
 class Painter:
@@ -69,7 +69,8 @@ def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
     monkeypatch.setattr(
         dataset_rendering, "open_context", lambda: SimpleNamespace(release=lambda: None)
     )
-    monkeypatch.setattr(dataset_rendering, "load_head", lambda: None)
+    monkeypatch.setattr(dataset_rendering, "load_head", lambda **_: None)
+    monkeypatch.setattr(dataset_rendering, "Studio", NoRenderer)
     monkeypatch.setattr(dataset_rendering, "Renderer", NoRenderer)
     monkeypatch.setattr(dataset_rendering, "render_group", painter.group)
     monkeypatch.setattr(dataset_rendering, "GROUPS_PER_SHARD", 4)
@@ -137,7 +138,7 @@ def test_a_removed_shard_is_rendered_again(painter: Painter, tmp_path: Path) -> 
 
 def test_other_settings_are_refused(painter: Painter, tmp_path: Path) -> None:
     render_dataset(tmp_path / "set", SETTINGS, 1, workers=0)
-    other = GroupSettings(identities=2, size_px=16, seed=7)
+    other = GroupSettings(identities=2, size_px=16, seed=7, renderer=3)
     with pytest.raises(DatasetMismatch, match="a dataset with seed 0, expected 7: name another"):
         render_dataset(tmp_path / "set", other, 1, workers=0)
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
@@ -271,7 +272,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("stages")
 def test_a_group_has_sources_then_scenes_with_shared_masks() -> None:
     renderer: Any = FakeRenderer()
-    group = render_group(renderer, GroupSettings(identities=2), 0)
+    group = render_group(renderer, GroupSettings(identities=2, renderer=3), 0)
     assert renderer.shots == 6
     assert group.images[:, 0, 0, 0].tolist() == [61, 64, 62, 63, 65, 66]
     assert np.array_equal(group.masks[2], group.masks[3])
@@ -282,11 +283,11 @@ def test_a_group_has_sources_then_scenes_with_shared_masks() -> None:
 @pytest.mark.usefixtures("stages")
 def test_bad_scenes_are_drawn_again_but_not_for_ever() -> None:
     renderer: Any = FakeRenderer(bad=2)
-    group = render_group(renderer, GroupSettings(identities=2), 0)
+    group = render_group(renderer, GroupSettings(identities=2, renderer=3), 0)
     assert renderer.shots == 8 and group.images.max() < 255
     hopeless: Any = FakeRenderer(bad=10_000)
     with pytest.raises(EdgeswapFailure, match="group 5 of split 'heldout', seed 3: no scene of"):
-        render_group(hopeless, GroupSettings(identities=2, split="heldout", seed=3), 5)
+        render_group(hopeless, GroupSettings(identities=2, split="heldout", seed=3, renderer=3), 5)
 
 
 def test_splits_seeds_and_groups_never_share_people() -> None:
@@ -314,10 +315,10 @@ def test_the_command_prints_one_object(
     assert printed["groups"] == 2 and printed["pictures"] == 12 and printed["triplets"] == 8
     assert command(["sheet", out, str(tmp_path / "sheet.png"), "--rows", "2"]) == 0
     assert (tmp_path / "sheet.png").stat().st_size > 100
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out.startswith("wrote ")
     with pytest.raises(InvalidSettings, match="groups 5 to 7, 8 rows: expected groups within 0"):
         command(["sheet", out, str(tmp_path / "other.png"), "--first", "5"])
-    with pytest.raises(InvalidSettings, match="size 9: expected numbers from 0 and a size of 32"):
+    with pytest.raises(InvalidSettings, match=r"size 9: expected numbers from 0 to \d+ and a size"):
         command(["portrait", str(tmp_path / "p.png"), "--size", "9"])
     with pytest.raises(SystemExit) as usage:
         command(["paint"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from edgeswap_compress.data.shards import (
     MANIFEST,
     SCHEMA,
     map_shard,
+    read_scenes,
     shard_name,
     write_shard,
 )
@@ -29,7 +30,7 @@ from edgeswap_compress.errors import (
 from edgeswap_runtime.errors import BadFolder, OutputExists
 from edgeswap_runtime.files import sha256_file
 
-SETTINGS = GroupSettings(identities=2, size_px=16)
+SETTINGS = GroupSettings(identities=2, size_px=16, renderer=3)
 
 
 def noise_group(seed: int) -> Group:
@@ -60,7 +61,7 @@ def write_dataset(folder: Path, groups: int = 3, per_shard: int = 2) -> list[Gro
     manifest = {
         "schema": SCHEMA,
         "kind": KIND,
-        "settings": asdict(SETTINGS),
+        "settings": SETTINGS.to_json(),
         "groups": groups,
         "pictures": groups * SETTINGS.pictures,
         "groups_per_shard": per_shard,
@@ -93,6 +94,40 @@ def test_safetensors_reads_the_shards(tmp_path: Path) -> None:
     tensors = safetensors.load_file(tmp_path / "a.safetensors")
     assert np.array_equal(tensors["images"][0], group.images)
     assert np.array_equal(tensors["landmarks"][0], group.landmarks)
+
+
+def test_occluders_and_scenes_are_read_back_and_older_sets_have_none(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "old")
+    old = read_dataset(tmp_path / "old")
+    assert old.scenes(0) == [] and old.occluders(0).max() == 0
+    assert old.occluders(0).shape == old.masks(0).shape
+    made = noise_group(5)
+    records = tuple({"light": f"{slot}"} for slot in range(4))
+    path = tmp_path / "new" / shard_name(0)
+    path.parent.mkdir()
+    write_shard(path, [replace(made, occluders=made.masks[::-1], scenes=records)])
+    shard = {"file": path.name, "groups": 1, "bytes": path.stat().st_size, "sha256": "0" * 64}
+    manifest = json.loads((tmp_path / "old" / MANIFEST).read_text())
+    manifest |= {"groups": 1, "shards": [shard], "renderer_version": 4}
+    (tmp_path / "new" / MANIFEST).write_text(json.dumps(manifest))
+    new = read_dataset(tmp_path / "new")
+    assert np.array_equal(new.occluders(0), made.masks[::-1])
+    assert [record["light"] for record in new.scenes(0)] == ["0", "1", "2", "2", "3", "3"]
+    with pytest.raises(IndexError, match="group 1: expected 0 to 0"):
+        new.scenes(1)
+
+
+def test_scenes_that_are_no_lists_are_refused(tmp_path: Path) -> None:
+    group = noise_group(5)
+    path = tmp_path / "a.safetensors"
+    write_shard(path, [replace(group, occluders=group.masks, scenes=({}, {}, {}, {}))])
+    assert read_scenes(path) == [[{}, {}, {}, {}]]
+    path.write_bytes(path.read_bytes().replace(b"[[{},{},{},{}]]", b"[[{},{},{},{}],"))
+    with pytest.raises(DatasetDamaged, match="expected scenes in its header, found no JSON"):
+        read_scenes(path)
+    path.write_bytes(path.read_bytes().replace(b"[[{},{},{},{}],", b"[{},{},{},{},1]"))
+    with pytest.raises(DatasetDamaged, match="expected scenes of 1 groups, found another number"):
+        read_scenes(path)
 
 
 def test_triplets_share_scene_and_inner_face() -> None:
@@ -208,3 +243,38 @@ def test_marks_are_drawn_on_a_copy() -> None:
     marked = mark_points(image, np.array([[5.2, 1.1], [99, -3]], np.float32))
     assert image.max() == 0
     assert {tuple(at) for at in np.argwhere(marked.any(2))} == {(1, 5), (0, 5)}
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    stated = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(stated | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"groups": "3"}, "manifest.groups is of type str, expected int"),
+        ({"groups": 5}, "expected 2 groups in shard-00001.safetensors, found 1"),
+        ({"groups_per_shard": 0}, "groups_per_shard is 0, expected 1 to 10 000"),
+        ({"shards": {}}, "manifest.shards is of type dict, expected list"),
+        ({"settings": None}, "manifest.settings is of type NoneType"),
+        ({"settings": SETTINGS.to_json() | {"size_px": 32}}, r"images of \(2, 6, 32, 32, 3\)"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_told_at_opening(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    write_dataset(tmp_path / "set")
+    edit_manifest(tmp_path / "set", **changes)
+    with pytest.raises(DatasetDamaged, match=message):
+        read_dataset(tmp_path / "set")
+
+
+def test_landmarks_that_are_no_places_are_told_at_opening(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", groups=1)
+    file = tmp_path / "set" / shard_name(0)
+    group = noise_group(0)
+    group.landmarks[0, 0] = np.nan
+    write_shard(file, [group])
+    with pytest.raises(DatasetDamaged, match="expected landmarks within 100000 pixels"):
+        read_dataset(tmp_path / "set")

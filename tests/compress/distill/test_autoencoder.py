@@ -148,14 +148,18 @@ def test_a_student_learns_behind_the_small_encoder(
 def test_a_bundle_swaps_with_the_small_autoencoder_as_torch_does(
     checkpoint: Path, tmp_path: Path, patch: int
 ) -> None:
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Swapper
 
     small = shrink(
         checkpoint, tmp_path, changed(CONFIG, {"budget.samples": 24, "size.patch_size": patch})
     )
     assert describe(small)["macs"]["decoder"] > 0
-    export(small, ExportConfig(steps=1, others=(), detector=False), tmp_path / "bundle")
+    export(
+        small,
+        ExportConfig(schedules=SchedulesConfig(steps=1, others=()), detector=False),
+        tmp_path / "bundle",
+    )
     rng = np.random.default_rng(0)
     target, source = rng.integers(0, 255, (2, 24, 24, 3), dtype=np.uint8)
     noise = rng.normal(size=(1, 4, 4, 4)).astype(np.float32)

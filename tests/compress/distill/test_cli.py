@@ -137,12 +137,12 @@ def test_a_student_is_exported_unchanged_and_swaps(
 
     from edgeswap_compress.checkpoint.pipeline import SwapPipeline
     from edgeswap_compress.fit.latent_cache import to_tensor
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Bundle, Swapper
 
     command = [*options(folder), "--steps", str(steps), "--method", method, "--samples", "8"]
     assert main(command) == 0
-    config = ExportConfig(detector=False, others=())
+    config = ExportConfig(schedules=SchedulesConfig(others=()), detector=False)
     manifest = Bundle.open(export(folder / "student", config, folder / "bundle")).manifest
     assert manifest.default_schedule == f"ddim-{steps}"
     assert manifest.evaluations_per_step == 1

@@ -242,7 +242,7 @@ def test_a_bundle_has_the_steps_it_was_exported_with(checkpoint: Checkpoint) -> 
 def test_neither_checkpoint_nor_bundle(tmp_path: Path) -> None:
     with (
         pytest.raises(
-            BadFolder, match="a folder with swap.json or manifest.json, found an empty folder"
+            BadFolder, match=r"a folder with swap\.json or manifest\.json, found an empty folder"
         ),
         open_model(tmp_path, Sampling()),
     ):

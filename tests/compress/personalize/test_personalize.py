@@ -151,12 +151,14 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
 
 
 def test_the_bundle_tells_the_consent(student: Path, photos: Path, tmp_path: Path) -> None:
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_export import ExportConfig, SchedulesConfig, export
     from edgeswap_runtime import Bundle
 
     out = learn(student, photos, tmp_path, changed(CONFIG, {"budget.samples": 16}))
     assert out is not None
-    export(out, ExportConfig(detector=False, others=()), tmp_path / "bundle")
+    export(
+        out, ExportConfig(schedules=SchedulesConfig(others=()), detector=False), tmp_path / "bundle"
+    )
     history = Bundle.open(tmp_path / "bundle").manifest.history
     assert [e["config"]["consent"] for e in history if e["stage"] == "personalize"] == [CONSENT]
 

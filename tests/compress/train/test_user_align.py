@@ -14,7 +14,7 @@ from edgeswap_compress.data import _align_photos, align_photos, open_pictures
 from edgeswap_compress.data._align_photos import YUNET, PhotoOutcome, yunet
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.folders import LabeledCrops
-from edgeswap_compress.data.render.camera import template
+from edgeswap_compress.data.people.camera import template
 from edgeswap_compress.errors import AssetDamaged, AssetMissing, InvalidSettings, UnusablePictures
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import BadFolder, OutputExists

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeswap_export.demo._facts import busy_note
-from edgeswap_export.demo._journey import PACES, QUIET_S, Journey, clock_time
+from edgeswap_export.demo._facts import busy_note, summary
 from edgeswap_export.demo._overview import closeup, overview
+from edgeswap_export.demo._progress import PACES, QUIET_S, StepProgress, clock_time
 from edgeswap_export.demo._quality import Truths, fidelity
 from edgeswap_export.demo._report import table, write_report
 from edgeswap_export.demo._speed import Speed, Work, expected, measure_speed
-from edgeswap_export.demo._timing import Candidate, interleave, summary
 from edgeswap_runtime.pictures.mark import read_mark
 
 
@@ -45,17 +44,17 @@ class Recorder:
 def test_no_step_is_silent_for_long_whatever_it_says_itself(slower: float) -> None:
     clock = FakeClock()
     heard = Recorder(clock)
-    journey = Journey({"prune": 40.0, "distill": 100.0, "export": 15.0}, heard, clock)
+    steps = StepProgress({"prune": 40.0, "distill": 100.0, "export": 15.0}, heard, clock)
     for name, seconds in (("prune", 40.0), ("distill", 100.0), ("export", 15.0)):
-        with journey.step(name):
+        with steps.step(name):
             if name == "distill":
-                journey.doing("trajectories 3 %")
+                steps.doing("trajectories 3 %")
             for _ in range(int(seconds * slower)):
                 clock.now += 1.0
-                journey.tick()
+                steps.tick()
     times = [100.0, *(when for when, _ in heard.lines), clock.now]
     assert max(np.diff(times)) <= QUIET_S <= 10.0
-    assert sum(journey.took_s.values()) == pytest.approx(155.0 * slower, abs=2)
+    assert sum(steps.took_s.values()) == pytest.approx(155.0 * slower, abs=2)
     assert heard.lines[0][1] == "[1/3] prune (0% done, about 2:35 left)"
     assert any("[2/3] distill: trajectories 3 %" in line for _, line in heard.lines)
 
@@ -63,23 +62,23 @@ def test_no_step_is_silent_for_long_whatever_it_says_itself(slower: float) -> No
 def test_what_is_left_follows_the_machine() -> None:
     """A step that took twice as long doubles what is expected of the next, within bounds."""
     clock = FakeClock()
-    journey = Journey({"one": 10.0, "two": 20.0, "three": 30.0}, lambda line: None, clock)
-    with journey.step("one"):
-        assert journey.left_s() == 60.0
+    steps = StepProgress({"one": 10.0, "two": 20.0, "three": 30.0}, lambda line: None, clock)
+    with steps.step("one"):
+        assert steps.left_s() == 60.0
         clock.now += 4.0
-        assert journey.left_s() == 56.0
+        assert steps.left_s() == 56.0
         clock.now += 16.0
-        assert journey.left_s() == 1.0 + 50.0  # late: a tenth of the step stays
-    with journey.step("two"):
-        assert journey.left_s() == 2 * 50.0
+        assert steps.left_s() == 1.0 + 50.0  # late: a tenth of the step stays
+    with steps.step("two"):
+        assert steps.left_s() == 2 * 50.0
         clock.now += 1e6
-    assert journey.left_s() == PACES[1] * 30.0
+    assert steps.left_s() == PACES[1] * 30.0
 
 
 def test_a_thread_ticks_beside_the_steps() -> None:
     lines: list[str] = []
-    journey = Journey({"one": 1.0}, lines.append, clock=lambda: 50.0 * time.monotonic())
-    with journey.watched(every_s=0.01), journey.step("one"):
+    steps = StepProgress({"one": 1.0}, lines.append, clock=lambda: 50.0 * time.monotonic())
+    with steps.watched(every_s=0.01), steps.step("one"):
         time.sleep(0.5)  # 25 of its seconds
     assert 3 <= len(lines) <= 7
 
@@ -87,10 +86,10 @@ def test_a_thread_ticks_beside_the_steps() -> None:
 def test_what_is_new_is_said_but_not_all_at_once() -> None:
     clock = FakeClock()
     heard = Recorder(clock)
-    journey = Journey({"one": 10.0}, heard, clock)
-    with journey.step("one"):
+    steps = StepProgress({"one": 10.0}, heard, clock)
+    with steps.step("one"):
         for number in range(100):
-            journey.doing(f"part {number}")
+            steps.doing(f"part {number}")
             clock.now += 0.1
     assert 8 <= len(heard.lines) <= 12
 
@@ -130,20 +129,6 @@ def test_fidelity_is_against_the_truth_inside_the_face() -> None:
     assert found["perfect"] == 60.0
     assert found["idle"] == found["unchanged"] < 20.0
     assert told == [(1, 2), (2, 2)]
-
-
-def test_candidates_take_turns_after_one_warm_up_each() -> None:
-    calls: list[str] = []
-    candidates = {
-        "slow": Candidate(call=lambda: calls.append("slow")),
-        "fast": Candidate(call=lambda: calls.append("fast"), repeats=2),
-    }
-    told: list[tuple[int, int]] = []
-    times = interleave(candidates, 3, lambda done, total: told.append((done, total)))
-    assert calls == ["slow", "fast"] + ["slow", "fast", "fast"] * 3
-    assert [len(times["slow"]), len(times["fast"])] == [3, 6]
-    assert all(value >= 0 for values in times.values() for value in values)
-    assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_the_summary_is_of_the_middle() -> None:

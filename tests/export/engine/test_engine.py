@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeswap_export.engine import EngineConfig, engine
+from edgeswap_export.engine import BuilderOptions, EngineConfig, engine
 from edgeswap_export.engine._build import EngineRequest, build_engine
 from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
 from edgeswap_export.engine._structure import structure_sha256
@@ -78,12 +78,12 @@ def stated(bundle: Path) -> Callable[..., Path]:
     return change
 
 
-RTX_86 = EngineConfig(backend="tensorrt_rtx", targets=("SM86",))
+RTX_86 = EngineConfig(backend="tensorrt_rtx", gpus=("sm86",))
 
 
 def test_a_bundle_with_engines(rtx: ModuleType, plain: Exported, tmp_path: Path) -> None:
     """Every graph of an exported checkpoint, for three generations of GPUs at once."""
-    config = EngineConfig(backend="tensorrt_rtx", targets=("SM86", "SM89", "SM120"))
+    config = EngineConfig(backend="tensorrt_rtx", gpus=("sm86", "SM89", "SM120"))
     lines: list[str] = []
     out = engine(plain.bundle, config, tmp_path / "engines", progress=lines.append)
     before, after = Bundle.open(plain.bundle), Bundle.open(out)
@@ -101,7 +101,7 @@ def test_a_bundle_with_engines(rtx: ModuleType, plain: Exported, tmp_path: Path)
     for name, file in before.manifest.files.items():
         assert after.manifest.files[name] == file
     assert after.manifest.history[-1]["stage"] == "engine"
-    assert any(line.startswith("denoise: building for SM86, SM89, SM120") for line in lines)
+    assert any(line.startswith("denoise: building for sm86, sm89, sm120") for line in lines)
     assert any(line.startswith("denoise: Building engine (") for line in lines)
 
 
@@ -125,7 +125,7 @@ def test_the_same_bytes_in_two_processes(rtx: ModuleType, bundle: Path, tmp_path
         )
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)
-        assert [row["architectures"] for row in report["engines"]] == [["SM86", "SM89"]] * 5
+        assert [row["gpus"] for row in report["engines"]] == [["sm86", "sm89"]] * 5
         files = sorted(path for path in out.rglob("*") if path.is_file())
         found.append({p.relative_to(out).as_posix(): sha256_file(p) for p in files})
     assert found[0] == found[1]
@@ -141,7 +141,7 @@ def test_engines_that_are_there_are_not_built_again(
     (key,) = Bundle.open(first).manifest.engines
     assert f"encode: engine {key} is there already" in lines
     assert len(Bundle.open(second).manifest.engines) == 5
-    other = engine(second, replace(RTX_86, targets=("SM89",)), tmp_path / "third")
+    other = engine(second, replace(RTX_86, gpus=("sm89",)), tmp_path / "third")
     assert len(Bundle.open(other).manifest.engines) == 10
 
 
@@ -194,13 +194,13 @@ def test_every_target_static_and_with_a_profile(
     free = _net(tmp_path / "free.onnx", half, "batch")
     shape = (16, 8, 8)
     plans = [
-        build_engine(rtx, EngineRequest(name="net", onnx=static, targets=(target,))),
+        build_engine(rtx, EngineRequest(name="net", onnx=static, gpus=(target,))),
         build_engine(
             rtx,
             EngineRequest(
                 name="net",
                 onnx=free,
-                targets=(target,),
+                gpus=(target,),
                 profiles={"x": ((1, *shape), (2, *shape), (4, *shape))},
             ),
         ),
@@ -214,12 +214,12 @@ def test_what_tensorrt_logs_reaches_the_user(rtx: ModuleType, tmp_path: Path) ->
     """bfloat16 for Turing is refused beforehand; asked for all the same, RTX says why not."""
     net = _net(tmp_path / "net.onnx", onnx.TensorProto.BFLOAT16)
     with pytest.raises(
-        EngineFailed, match=r"could not build graph 'net' for SM75: .*HW-specific datatypes: b16"
+        EngineFailed, match=r"could not build graph 'net' for sm75: .*HW-specific datatypes: b16"
     ):
-        build_engine(rtx, EngineRequest(name="net", onnx=net, targets=("SM75",)))
+        build_engine(rtx, EngineRequest(name="net", onnx=net, gpus=("sm75",)))
     (tmp_path / "bad.onnx").write_bytes(b"not ONNX")
     with pytest.raises(EngineFailed, match=r"does not take graph 'bad' of .*bad\.onnx: "):
-        build_engine(rtx, EngineRequest(name="bad", onnx=tmp_path / "bad.onnx", targets=("SM86",)))
+        build_engine(rtx, EngineRequest(name="bad", onnx=tmp_path / "bad.onnx", gpus=("sm86",)))
 
 
 def test_an_unknown_operator_is_named(rtx: ModuleType, tmp_path: Path) -> None:
@@ -230,17 +230,17 @@ def test_an_unknown_operator_is_named(rtx: ModuleType, tmp_path: Path) -> None:
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("nowhere", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "odd.onnx")
     with pytest.raises(EngineFailed, match=r"does not take graph 'odd' .*Teleport"):
-        build_engine(rtx, EngineRequest(name="odd", onnx=tmp_path / "odd.onnx", targets=("SM86",)))
+        build_engine(rtx, EngineRequest(name="odd", onnx=tmp_path / "odd.onnx", gpus=("sm86",)))
 
 
 @pytest.mark.parametrize(
     ("precision", "target", "message"),
     [
-        ("fp8", "SM86", r"graph 'decode' is fp8, which SM86 does not compute: it takes SM89 \(Ada"),
+        ("fp8", "SM86", r"graph 'decode' is fp8, which sm86 does not compute: it takes sm89 \(Ada"),
         (
             "bf16",
             "SM75",
-            r"is bf16, which SM75 does not compute: it takes SM80 \(Ampere\) or newer",
+            r"is bf16, which sm75 does not compute: it takes sm80 \(Ampere\) or newer",
         ),
     ],
 )
@@ -253,7 +253,7 @@ def test_arithmetic_that_a_gpu_lacks_is_refused_before_building(
     message: str,
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)  # it must not even be loaded
-    config = EngineConfig(backend="tensorrt_rtx", targets=("SM120", target))
+    config = EngineConfig(backend="tensorrt_rtx", gpus=("sm120", target))
     with pytest.raises(UnsupportedEngine, match=message):
         engine(stated(precision=precision), config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -262,34 +262,39 @@ def test_arithmetic_that_a_gpu_lacks_is_refused_before_building(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"targets": ("SM87",)}, "has no SM87: a Jetson's engines are built on the Jetson, with"),
-        ({"targets": ("SM110",)}, "has no SM110: a Jetson's engines are built on the Jetson"),
-        ({"targets": ("SM90",)}, "no target 'SM90': expected some of SM75, SM80, SM86, SM89"),
-        ({"targets": ()}, "builds ahead of time: name the GPUs, such as --gpu SM86,SM89"),
-        ({"targets": ("SM86", "SM86")}, "targets SM86, SM86: one is named twice"),
+        ({"gpus": ("SM87",)}, "has no sm87: a Jetson's engines are built on the Jetson, with"),
+        ({"gpus": ("SM110",)}, "has no sm110: a Jetson's engines are built on the Jetson"),
+        ({"gpus": ("SM90",)}, "no GPU 'sm90': expected some of sm75, sm80, sm86, sm89"),
+        ({"gpus": ()}, "builds ahead of time: name the GPUs, such as --gpu sm86,sm89"),
+        ({"gpus": ("SM86", "SM86")}, "gpus sm86, sm86: one is named twice"),
         ({"backend": "trt"}, "backend 'trt': expected one of tensorrt_rtx, tensorrt"),
         ({"backend": "tensorrt"}, "builds for the GPU it runs on: leave --gpu out"),
-        ({"hardware_compatibility": "ampere-plus"}, "name every GPU in --gpu instead"),
-        ({"hardware_compatibility": "all"}, "compatibility 'all': expected one of ampere-plus"),
+        ({"builder": {"hardware_compatibility": "ampere-plus"}}, "name every GPU in --gpu instead"),
+        (
+            {"builder": {"hardware_compatibility": "all"}},
+            "compatibility 'all': expected one of ampere-plus",
+        ),
         ({"sizes": {"batch": (2, 1, 4)}}, "size batch 2:1:4: expected MIN:OPT:MAX"),
-        ({"workspace_mib": 0}, "workspace 0 MiB: expected at least 1"),
-        ({"optimization_level": 6}, "optimization level 6: expected 0 to 5"),
+        ({"builder": {"workspace_mib": 0}}, "workspace 0 MiB: expected at least 1"),
+        ({"builder": {"optimization_level": 6}}, "optimization level 6: expected 0 to 5"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedEngine, match=message):
-        EngineConfig(**{"backend": "tensorrt_rtx", "targets": ("SM86",), **settings})
+        if "builder" in settings:
+            settings = {**settings, "builder": BuilderOptions(**settings["builder"])}
+        EngineConfig(**{"backend": "tensorrt_rtx", "gpus": ("SM86",), **settings})
 
 
 def test_a_recipe_is_read_strictly() -> None:
-    config = EngineConfig(backend="tensorrt_rtx", targets=("SM89",), sizes={"batch": (1, 2, 4)})
+    config = EngineConfig(backend="tensorrt_rtx", gpus=("sm89",), sizes={"batch": (1, 2, 4)})
     assert EngineConfig.from_json(config.to_json()) == config
     with pytest.raises(UnsupportedEngine, match="engine has no setting 'target': expected some of"):
-        EngineConfig.from_json({"backend": "tensorrt_rtx", "target": "SM86"})
+        EngineConfig.from_json({"backend": "tensorrt_rtx", "target": "sm86"})
     with pytest.raises(
-        UnsupportedEngine, match=r"engine\.refittable is of type str, expected bool"
+        UnsupportedEngine, match=r"engine\.builder\.refittable is of type str, expected bool"
     ):
-        EngineConfig.from_json({"backend": "tensorrt_rtx", "refittable": "yes"})
+        EngineConfig.from_json({"backend": "tensorrt_rtx", "builder": {"refittable": "yes"}})
 
 
 def test_sizes_must_be_free_and_within_what_was_exported(
@@ -297,14 +302,17 @@ def test_sizes_must_be_free_and_within_what_was_exported(
 ) -> None:
     out = tmp_path / "out"
     config = replace(RTX_86, graphs=("encode",), sizes={"batch": (1, 1, 2)})
-    with pytest.raises(UnsupportedEngine, match=r"'batch' free \(none is\): edgeswap export --bat"):
+    with pytest.raises(
+        UnsupportedEngine,
+        match=r"no graph of the bundle has a dynamic axis 'batch' \(it has none\): edgeswap export",
+    ):
         engine(bundle, config, out)
     encode = tiny.manifest().graphs["encode"]
     (target,) = encode.inputs
     free = replace(encode, inputs=(replace(target, shape=("batch", *target.shape[1:])),))
     manifest = read_manifest(bundle)
     for sizes, graph, message in (
-        ({}, free, "leaves the size 'batch' free: say --size batch=MIN:OPT:MAX"),
+        ({}, free, "has a dynamic axis 'batch' of unknown range: add --size batch=MIN:OPT:MAX"),
         (
             {"batch": (1, 4, 8)},
             replace(free, dynamic_axes={"batch": (1, 2, 4)}),
@@ -321,7 +329,7 @@ def test_sizes_must_be_free_and_within_what_was_exported(
 
 
 def test_refit_of_rtx_needs_a_gpu(rtx: ModuleType, bundle: Path, tmp_path: Path) -> None:
-    for change, verb in (({"refittable": True}, "makes refittable engines"),
+    for change, verb in (({"builder": BuilderOptions(refittable=True)}, "makes refittable engines"),
                          ({"refit": str(bundle)}, "refits")):  # fmt: skip
         with pytest.raises(
             UnsupportedEngine,
@@ -334,7 +342,7 @@ def test_refit_of_rtx_needs_a_gpu(rtx: ModuleType, bundle: Path, tmp_path: Path)
     ("arguments", "message"),
     [
         (["--backend", "tensorrt"], "backend 'tensorrt' is not installed: python -m pip install"),
-        (["--backend", "tensorrt_rtx", "--gpu", "SM87"], "TensorRT for RTX has no SM87"),
+        (["--backend", "tensorrt_rtx", "--gpu", "sm87"], "TensorRT for RTX has no sm87"),
         (["--backend", "tensorrt_rtx", "--gpu", "SM86", "--size", "x"], "size 'x': expected"),
         (["--backend", "tensorrt_rtx", "--gpu", "SM86", "--batch", "1"], "size 'batch=1'"),
     ],

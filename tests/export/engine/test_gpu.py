@@ -1,6 +1,6 @@
 """On a machine with a GPU: real engines, built, run, refitted, compared with ONNX Runtime.
 
-    python -m pytest -m gpu tests/export/test_engine_gpu.py
+    python -m pytest -m gpu tests/export/engine/test_gpu.py
 
 Elsewhere each test is skipped and says why.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeswap_export.engine import EngineConfig, engine
+from edgeswap_export.engine import BuilderOptions, EngineConfig, engine
 from edgeswap_runtime import Swapper
 from edgeswap_runtime.backends.cuda import Gpu, require_gpu
 from edgeswap_runtime.errors import DeviceNotGranted
@@ -38,9 +38,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gpu:
 def _config(backend: str, gpu: Gpu, **changes: Any) -> EngineConfig:
     pytest.importorskip(backend)
     rtx = backend == "tensorrt_rtx"
-    base = EngineConfig(
-        backend=backend.replace("_", "-"), targets=(gpu.architecture,) if rtx else ()
-    )
+    base = EngineConfig(backend=backend, gpus=(gpu.architecture,) if rtx else ())
     return replace(base, **changes)
 
 
@@ -68,10 +66,10 @@ def test_engines_compute_what_onnx_runtime_computes(
 def test_refit_with_the_same_weights_changes_nothing(
     backend: str, gpu: Gpu, plain: Exported, tmp_path: Path
 ) -> None:
-    config = _config(backend, gpu, refittable=True)
+    config = _config(backend, gpu, builder=BuilderOptions(refittable=True))
     built = engine(plain.bundle, config, tmp_path / "built")
     out = engine(
-        plain.bundle, replace(config, refittable=False, refit=str(built)), tmp_path / "out"
+        plain.bundle, replace(config, builder=BuilderOptions(), refit=str(built)), tmp_path / "out"
     )
     assert (
         np.abs(_swap(out, backend, "cuda").astype(int) - _swap(built, backend, "cuda")).max() <= 1

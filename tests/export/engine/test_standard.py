@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeswap_export.engine import EngineConfig, engine
+from edgeswap_export.engine import BuilderOptions, EngineConfig, engine
 from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
 from edgeswap_runtime import Bundle, Swapper
 from edgeswap_runtime.backends.ort import OrtBackend
@@ -29,6 +29,10 @@ from .test_engine import load
 
 VERSIONS = ("tensorrt 10.3.0", "tensorrt 10.13.3", "tensorrt 11.4.0")
 HERE = EngineConfig(backend="tensorrt")
+TF32 = BuilderOptions(tf32=True)
+UNTIMED = BuilderOptions(timing_cache=False)
+REFITTABLE = BuilderOptions(refittable=True)
+AMPERE = BuilderOptions(hardware_compatibility="ampere-plus")
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +68,12 @@ def test_names_and_signatures_of_every_version(
     fakes = install(label)
     config = replace(
         HERE,
-        refittable=True,
-        hardware_compatibility="ampere-plus",
-        workspace_mib=512,
-        optimization_level=2,
+        builder=BuilderOptions(
+            refittable=True,
+            hardware_compatibility="ampere-plus",
+            workspace_mib=512,
+            optimization_level=2,
+        ),
     )
     lines: list[str] = []
     out = engine(plain.bundle, config, tmp_path / "out", progress=lines.append)
@@ -93,7 +99,11 @@ def test_tf32_is_only_taken_when_asked_for(
     install: Callable[..., Any], plain: Exported, tmp_path: Path
 ) -> None:
     fakes = install(VERSIONS[2])
-    engine(plain.bundle, replace(HERE, graphs=("encode",), tf32=True), tmp_path / "out")
+    engine(
+        plain.bundle,
+        replace(HERE, graphs=("encode",), builder=TF32),
+        tmp_path / "out",
+    )
     assert "cleared" not in fakes.trt.built[0]
 
 
@@ -116,7 +126,7 @@ def test_timings_are_kept_for_this_gpu_and_version(
     engine(plain.bundle, config, tmp_path / "one")
     (file,) = cache.iterdir()
     assert file.read_bytes() == b"timed;timed;"
-    engine(plain.bundle, replace(config, timing_cache=False), tmp_path / "two")
+    engine(plain.bundle, replace(config, builder=UNTIMED), tmp_path / "two")
     assert file.read_bytes() == b"timed;timed;"
     file.write_bytes(b"another GPU's")  # the builder does not take it: it starts afresh
     engine(plain.bundle, config, tmp_path / "three")
@@ -136,8 +146,8 @@ def test_a_jetson_keeps_three_quarters_of_its_memory(
     engine(plain.bundle, config, tmp_path / "out")
     assert fakes.trt.built[0]["pools"] == {"WORKSPACE": 1859 << 20}
     assert 1859 == 7_800_000_000 // 4 // (1 << 20)
-    with pytest.raises(UnsupportedEngine, match="ampere-plus leaves SM87 out: it is for desktop"):
-        engine(plain.bundle, replace(config, hardware_compatibility="ampere-plus"), tmp_path / "no")
+    with pytest.raises(UnsupportedEngine, match="does not include sm87: it is for desktop"):
+        engine(plain.bundle, replace(config, builder=AMPERE), tmp_path / "no")
 
 
 def test_what_this_gpu_or_version_lacks_is_refused(
@@ -152,7 +162,7 @@ def test_what_this_gpu_or_version_lacks_is_refused(
     with pytest.raises(UnsupportedEngine, match="is bf16, which SM75 does not compute"):
         engine(folder, HERE, tmp_path / "out")
     install(VERSIONS[0])
-    same = replace(HERE, hardware_compatibility="same-compute-capability")
+    same = replace(HERE, builder=BuilderOptions(hardware_compatibility="same-compute-capability"))
     with pytest.raises(
         UnsupportedEngine,
         match=r"TensorRT 10.3.0 has no hardware compatibility 'same-compute-capability': a newer",
@@ -206,7 +216,7 @@ def test_refit(label: str, install: Callable[..., Any], plain: Exported, tmp_pat
     """A personalized decoder takes over an engine and computes with its own weights (on fakes)."""
     install(label)
     config = replace(HERE, graphs=("decode",))
-    built = engine(plain.bundle, replace(config, refittable=True), tmp_path / "built")
+    built = engine(plain.bundle, replace(config, builder=REFITTABLE), tmp_path / "built")
     other = _personalized(tmp_path / "other", plain.bundle, scale=1.5)
     out = engine(other, replace(config, refit=str(built)), tmp_path / "refitted")
     (old,) = Bundle.open(built).manifest.engines
@@ -239,7 +249,7 @@ def test_refit_refusals(install: Callable[..., Any], plain: Exported, tmp_path: 
     install(VERSIONS[1])
     config = replace(HERE, graphs=("decode",))
     fixed = engine(plain.bundle, config, tmp_path / "fixed")
-    loose = engine(plain.bundle, replace(config, refittable=True), tmp_path / "loose")
+    loose = engine(plain.bundle, replace(config, builder=REFITTABLE), tmp_path / "loose")
     other = _personalized(tmp_path / "other", plain.bundle, scale=2.0)
 
     def refused(bundle: Path, source: Path, message: str) -> None:
@@ -247,7 +257,7 @@ def test_refit_refusals(install: Callable[..., Any], plain: Exported, tmp_path: 
             engine(bundle, replace(config, refit=str(source)), tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
-    refused(other, plain.bundle, r"weights of graph 'decode' \(it holds none\): build engines anew")
+    refused(other, plain.bundle, r"weights of graph 'decode' \(it holds none\): build")
     refused(other, fixed, "it was not built with --refittable")
     model = onnx.load(other / "decode.onnx")
     model.graph.node[0].name = "renamed"
@@ -257,4 +267,4 @@ def test_refit_refusals(install: Callable[..., Any], plain: Exported, tmp_path: 
     install(VERSIONS[2])
     refused(other, loose, "it is of tensorrt 10.13.3.9, here is tensorrt 11.4.0.106")
     install(VERSIONS[1], major=8, minor=9)
-    refused(other, loose, "it is for SM86")
+    refused(other, loose, "it is for sm86")

@@ -12,7 +12,7 @@ import torch
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 from edgeswap_export._errors import ParityFailed
-from edgeswap_export.graphs.example import probe
+from edgeswap_export.graphs.example import seeded_example
 from edgeswap_export.graphs.swap_graphs import TorchGraph, torch_graphs
 from edgeswap_export.parity.compare import (
     GRAPH_TOLERANCE,
@@ -23,7 +23,7 @@ from edgeswap_export.parity.compare import (
     swap_with_runtime,
     swap_with_torch,
 )
-from edgeswap_export.samplers.noise import noise_levels
+from edgeswap_export.samplers.noise import read_noise_schedule
 from edgeswap_export.samplers.schedule import SAMPLERS, schedule_table
 from edgeswap_runtime import Bundle, Swapper
 
@@ -34,7 +34,7 @@ both_guidances = pytest.mark.parametrize("guidance", [1.0, 1.5], ids=["plain", "
 
 
 def graphs_of(checkpoint: Checkpoint, seed: int = SEED) -> dict[str, TorchGraph]:
-    tried = probe(checkpoint.swap, seed)
+    tried = seeded_example(checkpoint.swap, seed)
     return torch_graphs(checkpoint, tried.target, tried.source, tried.noise)
 
 
@@ -70,10 +70,10 @@ def test_sampler_equals_pipeline(sampler: str, steps: int, guidance: float, expo
     """The whole swap: graph differences, and diffusers' own rounding for Euler (see _parity)."""
     checkpoint = Checkpoint.load(exported.checkpoint)
     config = dict(checkpoint.scheduler.config)
-    tried, entry = probe(checkpoint.swap, SEED), SAMPLERS[sampler]
+    tried, entry = seeded_example(checkpoint.swap, SEED), SAMPLERS[sampler]
     backend = open_graphs(exported.bundle, {name: f"{name}.onnx" for name in GRAPHS})
     found = swap_with_runtime(backend, schedule_table(config, sampler, steps), tried, guidance)
-    reference_scheduler = entry.reference_scheduler(noise_levels(config), entry.options())
+    reference_scheduler = entry.reference_scheduler(read_noise_schedule(config), entry.options())
     expected = swap_with_torch(checkpoint, reference_scheduler, steps, tried)
     measured = difference(found, expected, SWAP_TOLERANCE)
     assert measured.max_abs <= (SWAP_TOLERANCE if sampler == "euler" else 2e-5)
@@ -84,7 +84,7 @@ def test_sampler_equals_pipeline(sampler: str, steps: int, guidance: float, expo
 def test_swapper_equals_pipeline(guidance: float, exported: Any) -> None:
     """What a user calls: 8-bit crops in and out, so one level (and a half to round) may differ."""
     checkpoint = Checkpoint.load(exported.checkpoint)
-    tried = probe(checkpoint.swap, SEED)
+    tried = seeded_example(checkpoint.swap, SEED)
     pixels = [((c + 1) * 127.5).round().byte() for c in (tried.target, tried.source)]
     target, source = (p[0].permute(1, 2, 0).numpy() for p in pixels)
     with Swapper.open(exported.bundle, threads=1) as swapper:

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_export import ExportConfig, ScheduleRequest, export
+from edgeswap_export import ExportConfig, GraphsConfig, ScheduleRequest, SchedulesConfig, export
 from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
 from edgeswap_export._errors import ParityFailed, UnsupportedExport, UnsupportedSchedule
 from edgeswap_export.graphs import values as _values
@@ -87,7 +87,11 @@ def test_bundle_that_this_processor_cannot_run_is_proven_in_emulation(
     precision: str, tmp_path: Path, known_graphs: Callable[..., None], guided: Any
 ) -> None:
     known_graphs()
-    config = ExportConfig(precision=precision, calibration_swaps=2, others=(), detector=False)
+    config = ExportConfig(
+        graphs=GraphsConfig(precision=precision, calibration_swaps=2),
+        schedules=SchedulesConfig(others=()),
+        detector=False,
+    )
     export(guided.checkpoint, config, tmp_path / "bundle")
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert "emulation" in manifest.parity["swaps_backend"]
@@ -119,7 +123,10 @@ def test_failure_names_the_first_layer_and_leaves_nothing(
 
     monkeypatch.setattr(convert, "lower", spoil)
     with pytest.raises(ParityFailed) as caught:
-        config = ExportConfig(precision="fp16", calibration_swaps=2, others=())
+        config = ExportConfig(
+            graphs=GraphsConfig(precision="fp16", calibration_swaps=2),
+            schedules=SchedulesConfig(others=()),
+        )
         export(guided.checkpoint, config, tmp_path / "bundle")
     assert f"the first layer that differs is '{spoiled[0]}' (Conv, by" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -141,7 +148,11 @@ def test_float32_failure_names_the_layer_too(
 
     known_graphs(nudge)
     with pytest.raises(ParityFailed) as caught:
-        export(guided.checkpoint, ExportConfig(others=()), tmp_path / "bundle")
+        export(
+            guided.checkpoint,
+            ExportConfig(schedules=SchedulesConfig(others=())),
+            tmp_path / "bundle",
+        )
     assert f"the first layer that differs is '{named[0]}' (Conv, by" in str(caught.value)
 
 
@@ -149,8 +160,8 @@ def test_feeds_come_from_the_sampler_over_all_schedules(guided: Any) -> None:
     bundle, swap = Bundle.open(guided.bundle), Checkpoint.load(guided.checkpoint).swap
     tables = [bundle.manifest.schedules[name] for name in ("ddim-1", "ddim-25")]
     backend = open_graphs(guided.bundle, {name: f"{name}.onnx" for name in GRAPHS})
-    probes = rendered_examples(swap, 3, "calibration", 0)
-    feeds = feeds_of_swaps(backend, probes, tables, guided.guidance_scale)
+    examples = rendered_examples(swap, 3, "calibration", 0)
+    feeds = feeds_of_swaps(backend, examples, tables, guided.guidance_scale)
     steps = [float(feed["timestep"][0]) for feed in feeds["denoise"]]
     assert [len(feeds[name]) for name in GRAPHS] == [3, 3, 6, 3]
     assert steps[0] == steps[-1] == 999.0  # one step, and the third swap is by ddim-1 again
@@ -163,8 +174,8 @@ def test_calibration_and_parity_share_no_picture(guided: Any) -> None:
     parts = {
         part: {
             crop.numpy().tobytes()
-            for probe in rendered_examples(swap, 40, part, 0)
-            for crop in (probe.target, probe.source)
+            for example in rendered_examples(swap, 40, part, 0)
+            for crop in (example.target, example.source)
         }
         for part in ("calibration", "parity")
     }
@@ -175,15 +186,17 @@ def test_calibration_and_parity_share_no_picture(guided: Any) -> None:
 
 def test_config_goes_to_json_and_back() -> None:
     config = ExportConfig(
-        sampler="ddim",
-        steps=3,
-        options=DdimOptions(eta=0.5),
-        precision="int8",
-        others=(ScheduleRequest(sampler="lcm", steps=2), ScheduleRequest.parse("ddim:4:eta=1")),
+        schedules=SchedulesConfig(
+            sampler="ddim",
+            steps=3,
+            options=DdimOptions(eta=0.5),
+            others=(ScheduleRequest(sampler="lcm", steps=2), ScheduleRequest.parse("ddim:4:eta=1")),
+        ),
+        graphs=GraphsConfig(precision="int8"),
     )
     assert ExportConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert ExportConfig.from_json({}) == ExportConfig()
-    assert ExportConfig().precision == PRECISIONS[0]
+    assert ExportConfig().graphs.precision == PRECISIONS[0]
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,14 @@ from edgeswap_compress.data import read_dataset
 from edgeswap_compress.data.grid import Group
 from edgeswap_compress.data.shards import shard_name, write_shard
 from edgeswap_compress.errors import AssetMissing
-from edgeswap_export.recipe._build import build
-from edgeswap_export.recipe._errors import BadRecipe, BuildBusy, StageRefused
-from edgeswap_export.recipe._recipe import read_recipe
+from edgeswap_export.recipe import (
+    BadRecipe,
+    BuildBusy,
+    BuiltStage,
+    StageRefused,
+    build,
+    read_recipe,
+)
 from edgeswap_export.recipe._run import alone_in, home_of
 from edgeswap_export.recipe._stages import STAGES, parser_of
 from edgeswap_runtime import Bundle
@@ -143,12 +148,14 @@ def test_stages_follow_each_other_into_a_bundle(whole: Path) -> None:
 def test_nothing_is_done_twice_and_only_what_changed_again(whole: Path, place: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in (whole / "stages").rglob("*.onnx")}
     said: list[str] = []
-    done = build(place / "student.toml", whole, said.append)
+    done: list[BuiltStage] = []
+    bundle = build(place / "student.toml", whole, progress=said.append, finished=done.append)
+    assert bundle == whole / "bundle" and len(done) == 3
     assert said == [f"{name}: nothing has changed" for name in ("prune", "distill", "export")]
     assert all(entry.seconds is None for entry in done)
     other = place / "other.toml"
     other.write_text(RECIPE.replace("single-file = true", 'name = "student"'))
-    build(other, whole, said.append)
+    build(other, whole, progress=said.append)
     assert said[3:] == ["prune: nothing has changed", "distill: nothing has changed",
                         "export: at work"]  # fmt: skip
     assert not (whole / "bundle" / "swap.onnx").exists()
@@ -247,7 +254,7 @@ def test_a_killed_build_leaves_no_stage_behind(place: Path) -> None:
         ('checkpoint = "tiny"\n[prune]\nseed = 1', "[prune] one of the arguments"),
         ('checkpoint = "tiny"\n[prune]\nmacs-ratio = [1, 2]', "macs-ratio is a list, expected one"),
         ('checkpoint = "tiny"\n[prune]\nmacs-ratio = true', "expected a number or a text"),
-        ('checkpoint = "tiny"\n[distill]\nrun = "x"', "[distill] run is not a recipe's to set"),
+        ('checkpoint = "tiny"\n[distill]\nrun = "x"', "[distill] run is set by the build"),
         ('checkpoint = "tiny"\n[distill]\ndata = "gone"', "[distill] names gone, which does not"),
         ('checkpoint = "tiny"\n[export]\nno-detector = 1', "no-detector is 1, expected true or"),
         ('checkpoint = "tiny"\n[bench]\njson = true', "[bench] has no option json"),
@@ -264,8 +271,20 @@ def test_a_killed_build_leaves_no_stage_behind(place: Path) -> None:
         ('checkpoint = "tiny"\n[distill]\nsteps = 3', "[distill] 4 teacher steps cannot teach 3"),
         ('checkpoint = "tiny"\n[autoencoder]\npatch-size = -1', "[autoencoder] "),
         ('checkpoint = "tiny"\n[evaluate]\nseeds = 0', "[evaluate] seeds 0: expected 1 or more"),
-        ('checkpoint = "tiny"\n[engine]\nflavour = "tensorrt_rtx"', "[engine] "),
+        (
+            'checkpoint = "tiny"\n[engine]\nflavour = "tensorrt-rtx"',
+            "has no option flavour: edgeswap",
+        ),
+        (
+            'checkpoint = "tiny"\n[engine]\ntarget = "SM86"',
+            "[engine] has no option target",
+        ),
+        ('checkpoint = "tiny"\n[prune]\nscope = "share"', "[prune] has no option scope: edgeswap"),
+        ('checkpoint = "tiny"\n[prune]\nby = "width"', "[prune] has no option by: edgeswap prune"),
+        ('checkpoint = "tiny"\n[personalise]', "there is no stage [personalise]: expected [prune]"),
         ('checkpoint = "bare"', "expected a swap checkpoint, which has a swap.json, found none"),
+        ('checkpoint = "tiny"\n[prune]\nmode = "\\u0000"', "[prune] mode holds a NUL character"),
+        ("#" * 1_000_001, "is longer than 1000000 bytes"),
     ],
 )
 def test_bad_recipes_are_refused_before_any_work(

@@ -135,7 +135,7 @@ def test_epsilon_away_from_pure_noise_is_fine(scheduler_config: dict[str, Any]) 
 def test_defaults_of_the_config_stay_the_checkpoints(scheduler_config: dict[str, Any]) -> None:
     """LCM's own default betas are others: the same config must mean the same noise levels."""
     config = {"clip_sample": False, "prediction_type": "v_prediction"}
-    base = diffusers.diffusers.DDIMScheduler.from_config(config)
+    base = diffusers.DDIMScheduler.from_config(config)
     row = schedule_table(config, "lcm", 1).rows[0]
     alpha = float(base.alphas_cumprod[int(row.timestep)]) ** 0.5
     c_skip = 0.25 / ((row.timestep * 10.0) ** 2 + 0.25)

@@ -14,9 +14,9 @@ import pytest
 from google.protobuf import text_format
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_export import ExportConfig, export
+from edgeswap_export import ExportConfig, GraphsConfig, SchedulesConfig, export
 from edgeswap_export._errors import UnsupportedExport
-from edgeswap_export.triton.repository import TritonConfig, docker_line, write_repository
+from edgeswap_export.triton import TritonConfig, docker_line, triton
 from edgeswap_runtime import Bundle, Swapper
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import InvalidRequest
@@ -30,14 +30,18 @@ ENSEMBLES = ("swap", "swap_known")
 @pytest.fixture(scope="module")
 def bundle(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Guided, two steps and a free batch: everything that a sampler's graph can have."""
-    config = ExportConfig(sampler="dpmpp_2m", steps=2, batch=(1, 2, 4), detector=False)
+    config = ExportConfig(
+        schedules=SchedulesConfig(sampler="dpmpp_2m", steps=2),
+        graphs=GraphsConfig(batch=(1, 2, 4)),
+        detector=False,
+    )
     return export(guided.checkpoint, config, tmp_path_factory.mktemp("served") / "bundle")
 
 
 @pytest.fixture(scope="module")
 def repository(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("repository") / "models"
-    return write_repository(bundle, TritonConfig(), out)
+    return triton(bundle, TritonConfig(), out)
 
 
 def read_config(repository: Path, name: str) -> Any:
@@ -145,7 +149,7 @@ def test_export_writes_it_besides(
     checkpoint.save(tmp_path / "student")
     line = ["export", str(tmp_path / "student"), str(tmp_path / "bundle"), "--no-detector"]
     assert main([*line, "--triton", str(tmp_path / "models")]) == 2
-    assert "--triton needs a free batch: add --batch" in capsys.readouterr().err
+    assert "--triton needs a dynamic batch: add --batch" in capsys.readouterr().err
     (tmp_path / "taken").mkdir()
     assert main([*line, "--batch", "1:2:2", "--triton", str(tmp_path / "taken")]) == 2
     assert "already exists" in capsys.readouterr().err
@@ -158,7 +162,7 @@ def test_export_writes_it_besides(
 
 def test_fixed_batch_is_refused(guided: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedExport, match="export the checkpoint with --batch"):
-        write_repository(guided.bundle, TritonConfig(), tmp_path / "models")
+        triton(guided.bundle, TritonConfig(), tmp_path / "models")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,9 +170,9 @@ def test_too_many_steps_and_unknown_schedules_are_refused(
     bundle: Path, tmp_path: Path, known_graphs: Callable[..., None]
 ) -> None:
     with pytest.raises(UnsupportedExport, match="evaluates the denoiser 25 times"):
-        write_repository(bundle, TritonConfig(schedule="ddim-25"), tmp_path / "models")
+        triton(bundle, TritonConfig(schedule="ddim-25"), tmp_path / "models")
     with pytest.raises(InvalidRequest, match="has no schedule 'lcm-9': expected one of ddim-1"):
-        write_repository(bundle, TritonConfig(schedule="lcm-9"), tmp_path / "models")
+        triton(bundle, TritonConfig(schedule="lcm-9"), tmp_path / "models")
     assert list(tmp_path.iterdir()) == []
 
 

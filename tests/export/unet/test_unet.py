@@ -17,7 +17,7 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 
 from edgeswap_compress.plan.folder import load_unet, write_unet_folder
-from edgeswap_export import ExportConfig
+from edgeswap_export import ExportConfig, GraphsConfig
 from edgeswap_export._errors import ParityFailed, UnsupportedExport
 from edgeswap_export.graphs import values as _values
 from edgeswap_export.unet.stage import _example, export_unet, is_unet_folder
@@ -100,7 +100,9 @@ def run(out: Path, feed: dict[str, np.ndarray]) -> np.ndarray:
 def test_graph_equals_torch_on_other_inputs(family: str, precision: str, tmp_path: Path) -> None:
     model = unet(family)
     write_unet_folder(tmp_path / "unet", model, None)
-    export_unet(tmp_path / "unet", ExportConfig(precision=precision), tmp_path / "out")
+    export_unet(
+        tmp_path / "unet", ExportConfig(graphs=GraphsConfig(precision=precision)), tmp_path / "out"
+    )
     stated = json.loads((tmp_path / "out" / "denoise.json").read_text())
     example = {k: v.flip(-1) for k, v in _example(model.config).items()}
     example["timestep"] = torch.tensor([977.0])
@@ -188,7 +190,7 @@ def test_weights_beside_the_graph_where_one_file_cannot_hold_them(
 
 
 def test_free_batch(folder: Path, tmp_path: Path) -> None:
-    export_unet(folder, ExportConfig(batch=(1, 2, 4)), tmp_path / "out")
+    export_unet(folder, ExportConfig(graphs=GraphsConfig(batch=(1, 2, 4))), tmp_path / "out")
     stated = json.loads((tmp_path / "out" / "denoise.json").read_text())
     assert stated["dynamic_axes"] == {"batch": [1, 2, 4]}
     assert stated["inputs"][0]["shape"] == ["batch", 9, 8, 8]
@@ -208,7 +210,9 @@ def test_layers_that_float16_cannot_hold_stay_float32(tmp_path: Path) -> None:
         model.conv_in.weight *= 400.0  # the norms behind it take sums of squares
         model.conv_in.bias *= 400.0
     write_unet_folder(tmp_path / "unet", model, None)
-    export_unet(tmp_path / "unet", ExportConfig(precision="fp16"), tmp_path / "out")
+    export_unet(
+        tmp_path / "unet", ExportConfig(graphs=GraphsConfig(precision="fp16")), tmp_path / "out"
+    )
     stated = json.loads((tmp_path / "out" / "denoise.json").read_text())
     kept = stated["float32_nodes"]["overflow"]
     assert kept and all("norm" in name for name in kept)
@@ -276,4 +280,4 @@ def test_other_models_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["export", str(tmp_path / "vae"), str(tmp_path / "out")]) == 2
     assert "describes a AutoencoderKL" in capsys.readouterr().err
     with pytest.raises(UnsupportedExport):
-        ExportConfig(precision="fp4")
+        ExportConfig(graphs=GraphsConfig(precision="fp4"))

@@ -294,3 +294,10 @@ def test_every_number_of_a_manifest_has_bounds_of_its_own() -> None:
     look(Manifest, "Manifest")
     # These two must equal a constant.
     assert bare == ["Manifest.schema", "Manifest.value_range", "Manifest.value_range"]
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, tiny: Any) -> None:
+    stated = tiny.manifest(history=({"stage": "export", "config": {"calibration_swaps": 10**30}},))
+    with pytest.raises(SchemaError, match=r"could not be read back: 1000.* does not fit into 64"):
+        write_manifest(tmp_path, stated)
+    assert not list(tmp_path.iterdir())

@@ -1,1 +1,1 @@
-"""The renderer: synthetic adults, scenes, cameras, and drawing them with OpenGL."""
+"""Render people with occluders, any light and a camera: renderer version 4."""

@@ -7,9 +7,9 @@ uniform float density;  // layers of hair on top of each other
 void main() {
     float a = opacity * (1.0 - pow(1.0 - texture(strands, texel).a, density));
     if (a < 0.02) discard;
-    vec3 n = normalize(world_normal), view = normalize(camera.xyz - world);
+    vec3 n = unit(world_normal), view = unit(camera.xyz - world);
     if (dot(n, view) < 0.0) n = -n;
-    vec3 light = key_color.rgb * wrapped(n, vec3(0.4)) * light_seen + ambient(n);
-    picture = vec4(develop(color * light), a);
+    vec3 light = key_color.rgb * wrapped(n, vec3(0.4)) * light_seen * cast_light_once(world) + ambient(n);
+    picture = vec4(color * light, a);
     mask = vec4(1.0, 0.0, 0.0, a);
 }

@@ -1,4 +1,3 @@
 in vec3 position;
-uniform mat4 project;
 
-void main() { gl_Position = project * vec4(position, 1.0); }
+void main() { gl_Position = clip * vec4(position, 1.0); }

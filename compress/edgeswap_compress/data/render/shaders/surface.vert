@@ -1,7 +1,7 @@
 in vec3 position;  // posed, dm
 in vec3 normal;    // posed
 in float key_seen; // share of the main light that reaches this vertex
-in vec3 rest;      // on the base mesh, dm: where marks and regions are anchored
+in vec3 rest;      // where marks, regions and patterns are anchored, dm
 in vec2 uv;
 in float inner;    // the source's share in the inner face
 in float rim_inner; // the same, one ring wider: what the mask shows

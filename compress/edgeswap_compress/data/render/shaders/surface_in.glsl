@@ -8,4 +8,4 @@ in float sky_seen;
 in float light_seen;
 
 layout(location = 0) out vec4 picture;
-layout(location = 1) out vec4 mask;  // the inner face; blended with the picture's opacity
+layout(location = 1) out vec4 mask;  // the inner face

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render.head import AGES, MUSCLES, RACES, SEXES, WEIGHTS
+from edgeswap_compress.data.people.head import AGES, MUSCLES, RACES, SEXES, WEIGHTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render.expression import Expression
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.identity import Identity
-    from edgeswap_compress.data.render.scene import Scene
+    from edgeswap_compress.data.people.expression import Expression
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.people.identity import Adult
+    from edgeswap_compress.data.people.scene import Scene
 
     Points = NDArray[np.float32]
 
@@ -27,7 +27,7 @@ _MOUTH_DM = np.array([0.023, 0.019, -0.045], np.float32)
 _SHOULDERS_FOLLOW = 0.35
 
 
-def identity_shape(head: Head, identity: Identity) -> Points:
+def identity_shape(head: Head, identity: Adult) -> Points:
     """The neutral head of one person: (N, 3) float32, dm."""
     shape = head.base.copy()
     for name, weight in _macro_weights(identity).items():
@@ -40,7 +40,7 @@ def identity_shape(head: Head, identity: Identity) -> Points:
     return shape
 
 
-def _macro_weights(identity: Identity) -> dict[str, float]:
+def _macro_weights(identity: Adult) -> dict[str, float]:
     """Multilinear weights of the targets over sex, age, race, muscle and weight."""
     sexes = dict(zip(SEXES, (1 - identity.sex, identity.sex), strict=True))
     ages = dict(zip(AGES, (1 - identity.age, identity.age), strict=True))

@@ -15,7 +15,7 @@ from edgeswap_compress.errors import NoOffscreenRendering
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render._surface import Surface
+    from edgeswap_compress.data.people.surface import Surface
 
 _HEADER = "#version 330\n"
 # What a program is made of: file names in shaders/, vertex stage and fragment stage.
@@ -53,7 +53,7 @@ def open_context() -> moderngl.Context:
 
 def load_program(context: moderngl.Context, name: str) -> moderngl.Program:
     """Compile one of `PROGRAMS` and bind its scene block to slot 0."""
-    folder = files("edgeswap_compress.data.render") / "shaders"
+    folder = files("edgeswap_compress.data.render3") / "shaders"
     vertex, fragment = (
         _HEADER + "\n".join((folder / part).read_text(encoding="utf-8") for part in parts)
         for parts in PROGRAMS[name]

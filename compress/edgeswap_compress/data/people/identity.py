@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render.head import BROWS, HAIRSTYLES, LASHES, RACES
+from edgeswap_compress.data.people.head import BROWS, HAIRSTYLES, LASHES, RACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ _HALVED = ("trans", "nose-compression", "nose-septumangle", "mouth-scale-depth",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Adult:
     """One synthetic adult.
 
     Attributes:
@@ -111,7 +111,7 @@ class Identity:
     moustache: float
 
 
-def draw_identity(rng: Generator, slider_names: Sequence[str], asymmetry_count: int) -> Identity:
+def draw_identity(rng: Generator, slider_names: Sequence[str], asymmetry_count: int) -> Adult:
     """Draw one adult.
 
     Args:
@@ -126,7 +126,7 @@ def draw_identity(rng: Generator, slider_names: Sequence[str], asymmetry_count: 
     hair_color = _hair_color(rng, dark=dark, age=age)
     eye_color = int(rng.choice(EYE_COLORS, p=_DARK_EYE_ODDS if dark else _EYE_ODDS))
     stubble = float(rng.beta(0.7, 1.6)) if sex > 0.6 else 0.0
-    return Identity(
+    return Adult(
         sex=sex,
         age=age,
         weight=float(np.clip(rng.normal(0, 0.4), -0.8, 0.9)),

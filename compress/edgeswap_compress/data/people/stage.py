@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render._face import (
+from edgeswap_compress.data.people._face import (
     Pose,
     expression_moves,
     face_landmarks,
@@ -15,15 +15,15 @@ from edgeswap_compress.data.render._face import (
     make_pose,
     wear_inner_face,
 )
-from edgeswap_compress.data.render.camera import Camera, crop_camera, look_at
+from edgeswap_compress.data.people.camera import Camera, crop_camera, look_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render.expression import Expression
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.identity import Identity
-    from edgeswap_compress.data.render.scene import Scene
+    from edgeswap_compress.data.people.expression import Expression
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.people.identity import Adult
+    from edgeswap_compress.data.people.scene import Scene
 
 _LOOK_DM = np.array([0.0, -0.35, -0.25], np.float32)
 """From between the eyes to what a crop's camera looks at; for a portrait, lower and deeper."""
@@ -35,11 +35,11 @@ _PORTRAIT_HALF_HEIGHT_DM = 2.15
 class Person:
     """An identity and its neutral shape (N, 3), computed once."""
 
-    identity: Identity
+    identity: Adult
     shape: NDArray[np.float32]
 
 
-def make_person(head: Head, identity: Identity) -> Person:
+def make_person(head: Head, identity: Adult) -> Person:
     """Compute an identity's shape."""
     return Person(identity=identity, shape=identity_shape(head, identity))
 

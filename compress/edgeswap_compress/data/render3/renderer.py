@@ -9,9 +9,8 @@ import moderngl
 import numpy as np
 
 from edgeswap_compress.data.assets import asset, cache_folder
-from edgeswap_compress.data.render._appearance import mean_color, skin_files, skin_uniforms
-from edgeswap_compress.data.render._visibility import load_visibility
-from edgeswap_compress.data.render.gl import (
+from edgeswap_compress.data.people.appearance import mean_color, skin_files, skin_uniforms
+from edgeswap_compress.data.render3.gl import (
     PROGRAMS,
     DrawnMesh,
     Target,
@@ -19,6 +18,7 @@ from edgeswap_compress.data.render.gl import (
     load_texture,
     open_context,
 )
+from edgeswap_compress.data.render3.visibility import load_visibility
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.identity import Identity
-    from edgeswap_compress.data.render.scene import Scene
-    from edgeswap_compress.data.render.stage import Person, Stage
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.people.identity import Adult
+    from edgeswap_compress.data.people.scene import Scene
+    from edgeswap_compress.data.people.stage import Person, Stage
 
     Uniforms = dict[str, Any]
 
@@ -161,7 +161,7 @@ class Renderer:
         self._scene.bind_to_uniform_block(0)
         self._target.begin()
 
-    def _mean_skin(self, identity: Identity) -> NDArray[np.float64]:
+    def _mean_skin(self, identity: Adult) -> NDArray[np.float64]:
         """Mean linear RGB (3,) of an inner face's skin."""
         a, b, share = skin_files(self._data, identity)
         for path in (a, b):
@@ -239,7 +239,12 @@ class Renderer:
         self._context.disable(moderngl.CULL_FACE)
 
     def _set_skin(
-        self, who: str, identity: Identity, tone: NDArray[np.float64], *, slots: tuple[int, int]
+        self,
+        who: str,
+        identity: Adult,
+        tone: NDArray[np.float64],
+        *,
+        slots: tuple[int, int],
     ) -> None:
         a, b, share = skin_files(self._data, identity)
         for path, slot, letter in zip((a, b), slots, "ab", strict=True):
@@ -257,7 +262,7 @@ class Renderer:
         self._upload("teeth", stage, face).redraw()
 
     def _draw_eyes(
-        self, stage: Stage, face: NDArray[np.float32], features: Identity
+        self, stage: Stage, face: NDArray[np.float32], features: Adult
     ) -> tuple[DrawnMesh, moderngl.Texture]:
         folder = self._data / "proxies/eyes/HighPolyEyes/textures"
         texture = self._texture(sorted(folder.glob("*_eye.png"))[features.eye_color])
@@ -277,7 +282,7 @@ class Renderer:
             self._set(program, {"transparent": True})
             mesh.redraw()
 
-    def _draw_cards(self, stage: Stage, face: NDArray[np.float32], features: Identity) -> None:
+    def _draw_cards(self, stage: Stage, face: NDArray[np.float32], features: Adult) -> None:
         cards = [
             (f"brow/{features.brow}", features.brow_color, 0.95, features.brow_density),
             (f"lash/{features.lash}", _LASH_COLOR, 0.9, 1.0),

@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render.expression import draw_expression
-from edgeswap_compress.data.render.head import load_head
-from edgeswap_compress.data.render.identity import draw_identity
-from edgeswap_compress.data.render.renderer import Renderer
-from edgeswap_compress.data.render.scene import draw_scene
-from edgeswap_compress.data.render.stage import make_person, portrait_stage
+from edgeswap_compress.data.people.expression import draw_expression
+from edgeswap_compress.data.people.head import load_head
+from edgeswap_compress.data.people.identity import draw_identity
+from edgeswap_compress.data.people.scene import draw_scene
+from edgeswap_compress.data.people.stage import make_person, portrait_stage
+from edgeswap_compress.data.render3.renderer import Renderer
 
 if TYPE_CHECKING:
-    from edgeswap_compress.data.render.expression import Expression
-    from edgeswap_compress.data.render.head import Head
-    from edgeswap_compress.data.render.identity import Identity
-    from edgeswap_compress.data.render.renderer import Picture
-    from edgeswap_compress.data.render.scene import Scene
+    from edgeswap_compress.data.people.expression import Expression
+    from edgeswap_compress.data.people.head import Head
+    from edgeswap_compress.data.people.identity import Adult
+    from edgeswap_compress.data.people.scene import Scene
+    from edgeswap_compress.data.render3.renderer import Picture
 
 _SUPERSAMPLING = 2.0
 
 
 def render_portrait(
-    identity: Identity,
+    identity: Adult,
     expression: Expression,
     scene: Scene,
     size_px: int,
     *,
-    worn: Identity | None = None,
+    worn: Adult | None = None,
     head: Head | None = None,
 ) -> Picture:
     """Render a whole head with shoulders, not aligned to anything.
@@ -76,7 +76,7 @@ def portrait_of(
     )
 
 
-def portrait_identity(head: Head, person: int) -> Identity:
+def portrait_identity(head: Head, person: int) -> Adult:
     """The identity of a numbered portrait."""
     return draw_identity(_stream("person", person), head.sliders, len(head.asymmetries))
 

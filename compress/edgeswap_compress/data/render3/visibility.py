@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.data.render.gl import load_program
+from edgeswap_compress.data.render3.gl import load_program
 
 if TYPE_CHECKING:
     import moderngl
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render._surface import Surface
+    from edgeswap_compress.data.people.surface import Surface
 
 _DIRECTIONS = 192
 _MAP_PX = 384

@@ -15,7 +15,7 @@ from edgeswap_runtime.faces.align import TEMPLATE_96, similarity
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_compress.data.render.scene import Scene
+    from edgeswap_compress.data.people.scene import Scene
 
 _DEPTH_DM = (2.6, 6.0)
 """How far before and behind the head things are drawn."""

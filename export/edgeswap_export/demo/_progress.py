@@ -1,4 +1,4 @@
-"""Where a long command is: which step of how many, what share is done, how much time is left."""
+"""Report the progress of a command of several steps: step, share done, time left."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Say = Callable[[str], None]
 Clock = Callable[[], float]
 
 QUIET_S = 5.0
-"""A step that has said nothing for so long is spoken for."""
+"""Seconds without a line after which the current step is reported again."""
 
 PACES = (0.3, 10.0)
-"""How far the steps that are done may correct what is expected of those to come."""
+"""Range of the factor by which finished steps correct the expected time of the others."""
 
 
-class Journey:
-    """Says of a number of steps, in order, where they are, and never falls silent.
+class StepProgress:
+    """The progress of several steps in order, reported at least every few seconds.
 
     Args:
-        expected_s: step -> seconds that it is expected to take, in order.
-        say: is given each line; called from one thread at a time.
+        expected_s: step -> the seconds expected for it, in order.
+        say: called with each line, by one thread at a time.
         clock: seconds, monotonic.
     """
 
@@ -37,12 +37,12 @@ class Journey:
 
     @property
     def expected_s(self) -> float:
-        """Seconds that all steps together are expected to take."""
+        """Expected seconds of all steps together."""
         return sum(self._expected.values())
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Do one step; how long it took is in `took_s` afterwards."""
+        """Time a step, as a context manager; `took_s` then holds its seconds."""
         with self._lock:
             self._step, self._doing, self._step_began = name, "", self._clock()
             self._speak()
@@ -51,28 +51,28 @@ class Journey:
             self.took_s[name] = self._clock() - self._step_began
 
     def doing(self, what: str) -> None:
-        """Note what the step is at, such as "writing graph encode", and say it if it is new."""
+        """Set what the step is doing, such as "writing graph encode", and report it if new."""
         with self._lock:
             news, self._doing = what != self._doing, what
             if news and self._clock() - self._spoke >= 1.0:
                 self._speak()
 
     def tick(self) -> None:
-        """Say where things are, if nothing was said for a while."""
+        """Report the current step if there was no line for QUIET_S."""
         with self._lock:
             if self._step and self._clock() - self._spoke >= QUIET_S:
                 self._speak()
 
     @contextmanager
     def watched(self, every_s: float = 1.0) -> Iterator[None]:
-        """Tick from a thread beside the steps."""
+        """Call `tick` from a thread while the steps run."""
         ended = threading.Event()
 
         def watch() -> None:
             while not ended.wait(every_s):
                 self.tick()
 
-        thread = threading.Thread(target=watch, name="edgeswap-journey", daemon=True)
+        thread = threading.Thread(target=watch, name="edgeswap-progress", daemon=True)
         thread.start()
         try:
             yield
@@ -81,7 +81,7 @@ class Journey:
             thread.join()
 
     def left_s(self) -> float:
-        """Seconds that are left, as far as the steps that are done tell."""
+        """Estimate the seconds left, corrected by the steps that are done."""
         spent = self._clock() - self._step_began
         done = sum(self.took_s.values())
         known = sum(self._expected[name] for name in self.took_s)
@@ -104,6 +104,6 @@ class Journey:
 
 
 def clock_time(seconds: float) -> str:
-    """Minutes and seconds, such as "2:05"."""
+    """Write seconds as minutes and seconds, such as "2:05"."""
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02d}"

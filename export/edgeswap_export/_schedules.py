@@ -1,0 +1,153 @@
+"""Settings of the schedules that a bundle stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from edgeswap_export._errors import UnsupportedSchedule
+from edgeswap_export.samplers.options import SamplerOptions
+from edgeswap_export.samplers.schedule import SAMPLERS, check_sampler, check_steps
+
+if TYPE_CHECKING:
+    from edgeswap_compress.checkpoint.swap_config import SwapConfig
+
+USEFUL_STEPS = (1, 2, 4, 8, 25)
+"""Steps of the DDIM schedules that a bundle stores besides its default one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleRequest:
+    """One schedule table to store in a bundle.
+
+    Attributes:
+        sampler: a name in SAMPLERS.
+        steps: at least 1.
+        options: the sampler's own; None takes the defaults.
+    """
+
+    sampler: str
+    steps: int
+    options: SamplerOptions | None = None
+
+    def __post_init__(self) -> None:
+        check_sampler(self.sampler)
+        check_steps(self.steps)
+
+    @property
+    def name(self) -> str:
+        """The name in the manifest, such as "ddim-4" or "ddim-4-eta=0.5"."""
+        return "-".join([self.sampler, str(self.steps), *settings_of(self.options)])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return sampler, steps and options, for the bundle's history."""
+        return {"sampler": self.sampler, "steps": self.steps, "options": settings_of(self.options)}
+
+    @classmethod
+    def from_json(cls, raw: Any) -> ScheduleRequest:
+        """Make a request of what `to_json` returns; "options" may be left out.
+
+        Raises:
+            UnsupportedSchedule: another form.
+        """
+        if (
+            not isinstance(raw, Mapping)
+            or not {"sampler", "steps"} <= set(raw)
+            or set(raw) - {"sampler", "steps", "options"}
+        ):
+            raise UnsupportedSchedule(f"a schedule is {{sampler, steps, options}}, found {raw!r}")
+        settings = raw.get("options") or []
+        options = parse_settings(raw["sampler"], settings) if settings else None
+        return cls(sampler=raw["sampler"], steps=raw["steps"], options=options)
+
+    @classmethod
+    def parse(cls, text: str) -> ScheduleRequest:
+        """Read "SAMPLER:STEPS" or "SAMPLER:STEPS:NAME=VALUE,...".
+
+        Raises:
+            UnsupportedSchedule: another form.
+            UnknownSampler: no such sampler.
+        """
+        sampler, _, rest = text.partition(":")
+        steps, _, settings = rest.partition(":")
+        if not steps.isdecimal():
+            raise UnsupportedSchedule(f"schedule '{text}': expected SAMPLER:STEPS, such as lcm:4")
+        options = parse_settings(sampler, settings.split(",")) if settings else None
+        return cls(sampler=sampler, steps=int(steps), options=options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulesConfig:
+    """Which schedules a bundle stores.
+
+    Attributes:
+        sampler: sampler of the default schedule; None takes the checkpoint's.
+        steps: steps of the default schedule, at least 1; None takes the checkpoint's.
+        options: of `sampler`; None takes the defaults.
+        others: more schedules; None stores DDIM at USEFUL_STEPS, and nothing more for a checkpoint
+            of one step, which cannot sample in several.
+
+    Raises:
+        ExportError: on construction, when a value is out of its range.
+    """
+
+    sampler: str | None = None
+    steps: int | None = None
+    options: SamplerOptions | None = None
+    others: tuple[ScheduleRequest, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.sampler is not None:
+            check_sampler(self.sampler)
+        if self.steps is not None:
+            check_steps(self.steps)
+
+    def requests(self, swap: SwapConfig) -> tuple[ScheduleRequest, ...]:
+        """List the schedules for a checkpoint, the default one first, none twice."""
+        default = ScheduleRequest(
+            sampler=swap.default_sampler if self.sampler is None else self.sampler,
+            steps=swap.default_steps if self.steps is None else self.steps,
+            options=self.options,
+        )
+        others = self.others
+        if others is None:
+            counts = USEFUL_STEPS if swap.default_steps > 1 else ()
+            others = tuple(ScheduleRequest(sampler="ddim", steps=count) for count in counts)
+        return tuple({request.name: request for request in (default, *others)}.values())
+
+
+def settings_of(options: SamplerOptions | None) -> list[str]:
+    """List the options that are not the default, as "name=value"."""
+    if options is None:
+        return []
+    default = type(options)()
+    names = [field.name for field in fields(options)]
+    changed = [n for n in names if getattr(options, n) != getattr(default, n)]
+    return [f"{name}={getattr(options, name)}" for name in changed]
+
+
+def parse_settings(sampler: str, settings: Sequence[str]) -> SamplerOptions:
+    """Read a sampler's options from "name=value" strings; the inverse of `settings_of`.
+
+    Raises:
+        UnknownSampler: no such sampler.
+        UnsupportedSchedule: it has no such option, or the value does not fit.
+    """
+    check_sampler(sampler)
+    kind = SAMPLERS[sampler].options
+    defaults = kind()
+    known = {field.name: type(getattr(defaults, field.name)) for field in fields(kind)}
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if name not in known or not equals:
+            expected = ", ".join(f"{n}=..." for n in known) or "none"
+            raise UnsupportedSchedule(f"{sampler} has no option '{setting}': expected {expected}")
+        try:
+            values[name] = known[name](text)
+        except ValueError as error:
+            raise UnsupportedSchedule(
+                f"{sampler} {name}: expected {known[name].__name__}, found {text!r}"
+            ) from error
+    return kind(**values)
