@@ -18,7 +18,7 @@ from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.data import asset, read_dataset
 from edgeswap_compress.distill import stage as _distill
 from edgeswap_compress.errors import AssetMissing
-from edgeswap_compress.prune import stage as _stage
+from edgeswap_compress.prune import planner as _planner
 from edgeswap_export.demo import _quality
 from edgeswap_export.demo import _stage as _demo
 from edgeswap_export.demo._portraits import packaged_pairs
@@ -69,8 +69,8 @@ def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_demo, "default_checkpoint", paths.__getitem__)
     bundle = tiny_bundle().write_bundle(tmp_path / "bundle")
     monkeypatch.setattr(_demo, "default_bundle", lambda: bundle)
-    for stage in (_stage, _distill, _quality):
-        monkeypatch.setattr(stage, "read_dataset", SmallFaces)
+    for module in (_planner, _distill, _quality):
+        monkeypatch.setattr(module, "read_dataset", SmallFaces)
     student = _demo.StudentConfig(macs_ratio=0.7, samples=64, targets=32)
     quick = partial(_demo.DemoConfig, student=student, pairs=2, rounds=1)
     monkeypatch.setattr(_demo, "DemoConfig", quick)
