@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 from diffusers.models.attention_processor import AttnProcessor2_0
 
-from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data.assets import asset
 from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
@@ -26,7 +26,7 @@ from edgeswap_export.graphs.detector import (
     detector_graph,
 )
 from edgeswap_export.graphs.example import SwapExample, seeded_example
-from edgeswap_export.graphs.finite import require_finite_answers, require_finite_weights
+from edgeswap_export.graphs.finite import require_finite_answers
 from edgeswap_export.graphs.fuse import SINGLE_FILE, require_few_steps
 from edgeswap_export.graphs.swap_graphs import AXES, TorchGraph, batched, torch_graphs
 from edgeswap_export.graphs.to_onnx import to_onnx, write_onnx
@@ -80,7 +80,7 @@ def export(
     source = require_checkpoint(Path(checkpoint))
     with new_folder(Path(out)) as folder:
         progress(f"loading {source}")
-        loaded = _load(source)
+        loaded = Checkpoint.load(source)
         requests = config.schedules.requests(loaded.swap)
         settings = dict(loaded.scheduler.config)
         tables = {r.name: schedule_table(settings, r.sampler, r.steps, r.options) for r in requests}
@@ -140,14 +140,6 @@ def require_checkpoint(path: Path) -> Path:
     """
     make = "edgeswap prune or edgeswap distill"
     return require_folder(path, what="checkpoint", holds="swap.json", make=make)
-
-
-def _load(path: Path) -> Checkpoint:
-    """Load a checkpoint and check that all its weights are finite."""
-    checkpoint = Checkpoint.load(path)
-    for name in MODULES:
-        require_finite_weights(getattr(checkpoint, name), path / name)
-    return checkpoint
 
 
 def write_graph(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress.evaluate.report import METRICS, PROVENANCE
+from edgeswap_compress.evaluate.report import JUDGED, METRICS, ROWS
 from edgeswap_export.recipe._checks import require_assets
 from edgeswap_export.recipe._recipe import Recipe, read_recipe
 from edgeswap_export.recipe._request import StageRequest
@@ -161,14 +162,17 @@ def _bundle(done: list[BuiltStage], out: Path) -> None:
 
 
 def _quality(report: dict[str, Any] | list[dict[str, Any]]) -> dict[str, Any]:
-    """Take the swaps' figures and their provenance; of several step counts the first.
+    """Take the swaps' figures and every fact of an evaluation; of several step counts the first.
 
     The figures of other rows, such as those of the truth, are left out.
     """
     first = report[0] if isinstance(report, list) else report
-    figures = {f"{metric}{end}" for metric in METRICS for end in ("", "_lo", "_hi")}
-    kept = figures | set(PROVENANCE)
-    return {k: value for k, value in first.items() if k in kept and value is not None}
+    others = {
+        f"{row}_{metric}{end}"
+        for row, metric, end in itertools.product(ROWS, METRICS, ("", "_lo", "_hi"))
+        if row != JUDGED
+    }
+    return {k: value for k, value in first.items() if k not in others and value is not None}
 
 
 def _take(file: Path, target: Path) -> None:

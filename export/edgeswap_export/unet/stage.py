@@ -17,7 +17,7 @@ from edgeswap_compress.plan.folder import CONFIG_NAME, read_unet_folder, unet_ho
 from edgeswap_export._config import ExportConfig, license_of
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.graphs.example import SEED
-from edgeswap_export.graphs.finite import require_finite_answers, require_finite_weights
+from edgeswap_export.graphs.finite import require_finite_answers
 from edgeswap_export.graphs.to_onnx import (
     check_file,
     require_dynamic_axes,
@@ -122,7 +122,6 @@ def export_unet(
     with new_folder(Path(out)) as partial:
         progress(f"loading {folder}")
         read = read_unet_folder(folder, dtype=torch.float32)
-        require_finite_weights(read.unet, unet_home(Path(folder)))
         plan = None if read.plan is None else read.plan.to_json()
         example = _example(read.unet.config)
         graph = UNetGraph(read.unet.requires_grad_(False), tuple(example)).eval()

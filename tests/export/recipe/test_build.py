@@ -13,15 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.checkpoint.defaults import calibration_dataset
-from edgeswap_compress.data import read_dataset
-from edgeswap_compress.data.grid import Group
-from edgeswap_compress.data.shards import shard_name, write_shard
 from edgeswap_compress.errors import AssetMissing
 from edgeswap_export.recipe import (
     BadRecipe,
@@ -35,7 +29,7 @@ from edgeswap_export.recipe._run import alone_in, home_of
 from edgeswap_export.recipe._stages import STAGES, parser_of
 from edgeswap_runtime import Bundle
 from edgeswap_runtime.cli import main
-from edgeswap_runtime.files import sha256_file, write_json
+from edgeswap_runtime.files import sha256_file
 
 RECIPE = """
 checkpoint = "tiny"
@@ -65,38 +59,12 @@ single-file = true
 """
 
 
-def small_faces(folder: Path) -> None:
-    """The packaged dataset at the tiny checkpoint's size."""
-    folder.mkdir()
-    dataset = read_dataset(calibration_dataset())
-
-    def shrunk(pictures: np.ndarray) -> np.ndarray:
-        return np.stack([np.asarray(Image.fromarray(p).resize((24, 24))) for p in pictures])
-
-    groups = [
-        Group(
-            images=shrunk(dataset.images(g)),
-            masks=shrunk(dataset.masks(g)),
-            landmarks=dataset.landmarks(g) / 4,
-        )
-        for g in range(2)
-    ]
-    shard = folder / shard_name(0)
-    write_shard(shard, groups)
-    manifest = json.loads((calibration_dataset() / "manifest.json").read_text())
-    manifest["settings"]["size_px"] = 24
-    manifest["groups"], manifest["pictures"] = 2, 2 * len(groups[0].images)
-    entry = {"file": shard.name, "groups": 2, "bytes": shard.stat().st_size}
-    manifest["shards"] = [{**entry, "sha256": sha256_file(shard)}]
-    write_json(folder / "manifest.json", manifest)
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, small_faces: Path) -> Path:
     """A folder with a checkpoint, a dataset and a recipe that names both."""
     folder = tmp_path_factory.mktemp("build")
     tiny_checkpoint(seed=1, guidance_scale=1.5).save(folder / "tiny")
-    small_faces(folder / "faces")
+    shutil.copytree(small_faces, folder / "faces")
     (folder / "student.toml").write_text(RECIPE)
     (folder / "bare").mkdir()  # as a U-Net's own folder
     (folder / "bare" / "config.json").write_text("{}")
