@@ -13,37 +13,41 @@ let_waiting_threads_sleep()
 
 
 @pytest.fixture(scope="session")
-def faces_24_px(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packaged dataset, two groups of it, at the tiny checkpoint's size."""
-    import numpy as np
-    from PIL import Image
-
-    from edgeswap_compress.checkpoint.defaults import calibration_dataset
-    from edgeswap_compress.data import read_dataset
+def small_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One group of the packaged dataset at a quarter of its size, to fit the tiny models."""
+    from edgeswap_compress.checkpoint.defaults import CALIBRATION
     from edgeswap_compress.data.grid import Group
-    from edgeswap_compress.data.shards import shard_name, write_shard
+    from edgeswap_compress.data.shards import MANIFEST, read_dataset, shard_name, write_shard
     from edgeswap_runtime.files import sha256_file, write_json
 
-    folder = tmp_path_factory.mktemp("faces")
-    dataset = read_dataset(calibration_dataset())
-
-    def shrunk(pictures: np.ndarray) -> np.ndarray:
-        return np.stack([np.asarray(Image.fromarray(p).resize((24, 24))) for p in pictures])
-
-    groups = [
-        Group(
-            images=shrunk(dataset.images(g)),
-            masks=shrunk(dataset.masks(g)),
-            landmarks=dataset.landmarks(g) / 4,
-        )
-        for g in range(2)
-    ]
-    shard = folder / shard_name(0)
-    write_shard(shard, groups)
-    manifest = json.loads((calibration_dataset() / "manifest.json").read_text())
+    whole = read_dataset(CALIBRATION)
+    group = Group(
+        images=whole.images(0)[:, ::4, ::4],
+        masks=whole.masks(0)[:, ::4, ::4],
+        landmarks=whole.landmarks(0) / 4,
+    )
+    folder = tmp_path_factory.mktemp("small-faces")
+    file = folder / shard_name(0)
+    write_shard(file, [group])
+    manifest = json.loads((CALIBRATION / MANIFEST).read_text())
+    manifest |= {"groups": 1, "pictures": len(group.images)}
     manifest["settings"]["size_px"] = 24
-    manifest["groups"], manifest["pictures"] = 2, 2 * len(groups[0].images)
-    entry = {"file": shard.name, "groups": 2, "bytes": shard.stat().st_size}
-    manifest["shards"] = [{**entry, "sha256": sha256_file(shard)}]
-    write_json(folder / "manifest.json", manifest)
+    manifest["shards"] = [
+        {
+            "file": file.name,
+            "groups": 1,
+            "bytes": file.stat().st_size,
+            "sha256": sha256_file(file),
+        }
+    ]
+    write_json(folder / MANIFEST, manifest)
     return folder
+
+
+@pytest.fixture
+def small_calibration(small_faces: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That dataset in place of the packaged one."""
+    from edgeswap_compress.checkpoint import defaults
+
+    monkeypatch.setattr(defaults, "CALIBRATION", small_faces)
+    return small_faces

@@ -16,30 +16,7 @@ for folder in (ROOT / "docs" / "_ext", Path(__file__).parent):
         sys.path.insert(0, str(folder))
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-class SmallFaces:
-    """The packaged dataset at a quarter of its size, to fit the tiny models."""
-
-    def __init__(self, path: Path) -> None:
-        from edgeswap_compress.data.shards import read_dataset
-
-        self._whole = read_dataset(path)
-        self.identities, self.digest = self._whole.identities, self._whole.digest
-        self.pictures = self._whole.pictures
-
-    def __len__(self) -> int:
-        return 1
-
-    def images(self, group: int) -> NDArray[np.uint8]:
-        """The pictures of a group, (n, 24, 24, 3)."""
-        return self._whole.images(group)[:, ::4, ::4]
-
-    def masks(self, group: int) -> NDArray[np.uint8]:
-        """Their masks, (n, 24, 24)."""
-        return self._whole.masks(group)[:, ::4, ::4]
+    pass
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +43,13 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(
-    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_teacher: Path,
+    small_calibration: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Path]:
     """Makes the folder that the commands run in: place("teacher", "source.png", bundle=...)."""
     import edgeswap_compress
-    from edgeswap_compress.distill import stage as distill_stage
-    from edgeswap_compress.distill.autoencoder import stage as autoencoder_stage
-    from edgeswap_compress.prune import stage as prune_stage
     from edgeswap_runtime.pictures.portraits import packaged_portraits
 
     portraits = {path.stem: path for path in packaged_portraits()}
@@ -93,6 +70,4 @@ def place(
         return tmp_path
 
     monkeypatch.setattr(edgeswap_compress, "default_checkpoint", lambda name: tiny_teacher)
-    for stage in (prune_stage, distill_stage, autoencoder_stage):
-        monkeypatch.setattr(stage, "read_dataset", SmallFaces)
     return make

@@ -4,7 +4,7 @@ Multiplications are of float16 with float32 accumulation on tensor cores, dense.
 multiply-accumulate counts as two operations in makers' figures, so MAC/s = FLOPS / 2. Jetson
 modules state sparse INT8 only: dense FP16 is a quarter of that. Cache bandwidth is not published;
 it is taken as four times the memory's. Starting a kernel inside a CUDA graph is taken as 2 µs (4 µs
-on a Jetson), the order that NVIDIA's "Getting Started with CUDA Graphs" measures.
+on a Jetson). Both are assumptions, not figures that anybody published.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ DISTRIBUTION = "edgeswap-checkpoints"
 PACKAGE = "edgeswap_checkpoints"
 """What the distribution installs: the same folders that a checkout has as `weights`."""
 
+CALIBRATION = Path(__file__).parents[1] / "calibration"
+
 
 def default_checkpoint(name: str) -> Path:
     """Find a default checkpoint: in the checkout, else where edgeswap-checkpoints is installed.
@@ -42,4 +44,4 @@ def default_checkpoint(name: str) -> Path:
 
 def calibration_dataset() -> Path:
     """Find the folder of the small packaged dataset, used where no other dataset is named."""
-    return Path(__file__).parents[1] / "calibration"
+    return CALIBRATION

@@ -64,8 +64,10 @@ A row has those that mean something of it."""
 
 
 PROVENANCE = (
-    "model_sha256", "steps", "guidance", "sampler", "precision", "evaluator", "evaluator_sha256",
-    "landmarker", "landmarker_sha256", "dataset_digest", "pairs_sha256", "n", "seed", "seeds",
+    "model", "model_sha256", "steps", "guidance", "sampler", "precision", "evaluator",
+    "evaluator_sha256", "landmarker", "landmarker_sha256", "dataset_digest",
+    "dataset_as_published", "pairs_sha256", "n", "groups", "gallery", "chance_top1", "seed",
+    "seeds", "bootstrap_resamples",
 )  # fmt: skip
 """Facts of every report that say what was judged, on what, by whom and how; `precision` is the
 dtype that was taken. Who quotes a score quotes these."""

@@ -23,6 +23,7 @@ from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings, Trainin
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.pictures.sheet import SheetStyle
 
 CONFIG = changed(
     DistillConfig(),
@@ -122,7 +123,7 @@ def test_truths_and_identity_join_where_they_are_wanted(teacher: Path, tmp_path:
     assert {"to_teacher", "to_truth", "to_teacher_identity", "to_truth_identity"} <= set(row)
     assert row["fixed_to_truth"] > 0
     with Image.open(tmp_path / "run" / "preview.png") as sheet:
-        assert sheet.size == (5 * 24, 8 * 24)
+        assert sheet.size == (5 * 24, 8 * 24 + SheetStyle().line_px)  # a line of titles above
 
 
 def test_the_decoder_learns_from_the_students_own_swaps(teacher: Path, tmp_path: Path) -> None:

@@ -55,6 +55,13 @@ EVERYWHERE = {"--seed": "0 to 4294967295", "--threads": "1 to 256"}
 FITTING = {"--learning-rate": "0 to 10", "--stop-after": "0 to 10000000"}
 
 
+def _not_a_number(command: str, option: str) -> str:
+    """A part of what is said of a text that is no whole number."""
+    if (command, option) == ("evaluate", "--steps"):
+        return "is no list of numbers"
+    return "expected" if option == "--minutes" else "invalid"
+
+
 def cases() -> list[tuple[str, list[str], str]]:
     """(what is wrong, arguments, a part of what is said)."""
     found = []
@@ -67,9 +74,9 @@ def cases() -> list[tuple[str, list[str], str]]:
             if option not in ("--judge-samples", "--patience"):
                 add(command, option, "0", said)
             add(command, option, "-1", said)
-            add(command, option, "nan", "expected" if option == "--minutes" else "invalid")
+            add(command, option, "nan", _not_a_number(command, option))
             if option != "--minutes":
-                add(command, option, "1e99", "invalid")
+                add(command, option, "1e99", _not_a_number(command, option))
         for option, said in EVERYWHERE.items():
             add(command, option, "-1", said)
             add(command, option, HUGE, said)
@@ -85,7 +92,7 @@ def cases() -> list[tuple[str, list[str], str]]:
     add("autoencoder", "--patch-size", "5", "try --patch-size 6")
     add("distill", "--batch-size", "2000", "at least the batch size, 2000")
     add("distill", "--samples", "31", "31 samples make no batch")
-    add("evaluate", "--steps", "1,x", "invalid")
+    add("evaluate", "--steps", "1,x", "no list of numbers")
     add("evaluate", "--pairs-sha256", "abc", "64 hex digits")
     add("evaluate", "--sheet", "none/sheet.png", "there is no folder none")
     add("train", "--widen-latents", "--json", "--widen-latents is of no use without --init")

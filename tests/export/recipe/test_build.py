@@ -60,11 +60,11 @@ single-file = true
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, faces_24_px: Path) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, small_faces: Path) -> Path:
     """A folder with a checkpoint, a dataset and a recipe that names both."""
     folder = tmp_path_factory.mktemp("build")
     tiny_checkpoint(seed=1, guidance_scale=1.5).save(folder / "tiny")
-    shutil.copytree(faces_24_px, folder / "faces")
+    shutil.copytree(small_faces, folder / "faces")
     (folder / "student.toml").write_text(RECIPE)
     (folder / "bare").mkdir()  # as a U-Net's own folder
     (folder / "bare" / "config.json").write_text("{}")
