@@ -286,6 +286,19 @@ def test_a_missing_asset_is_told_before_any_work(
     assert not (place / "never").exists()
 
 
+def test_a_name_too_long_is_refused_before_any_work(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Folders beside and below the build's have short names: the longest name is its own."""
+    before = sorted(path.name for path in place.iterdir())
+    assert main(["build", str(place / "student.toml"), str(place / ("x" * 256))]) == 2
+    told = capsys.readouterr().err
+    assert "has 256 bytes, expected at most 255" in told and told.count("\n") == 1
+    assert sorted(path.name for path in place.iterdir()) == before
+    with alone_in(place / ("x" * 255), lambda line: None):
+        assert (place / ("x" * 255)).is_dir()
+
+
 def test_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match="there is no such file"):
         build(tmp_path / "none.toml", tmp_path / "out")
