@@ -23,8 +23,8 @@ def test_lines_come_seldom_and_at_the_end(
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()
-    assert [line.split()[1] for line in lines] == ["30/100", "60/100", "90/100", "100/100"]
-    assert lines[0] == "fit 30/100 loss 30, 1 min left"
+    assert [line.split()[1] for line in lines] == [f"{n}/100" for n in range(5, 101, 5)]
+    assert lines[0] == "fit 5/100 loss 5, 2 min left"
     assert lines[-1].endswith("0 min left")
 
 

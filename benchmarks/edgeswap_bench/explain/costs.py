@@ -105,8 +105,10 @@ def graph_costs(path: Path, graph: Graph) -> tuple[NodeCost, ...]:
 
 
 def block_of(weight: str) -> str:
-    """Name the block that a weight belongs to: "unet.down_blocks.0.resnets.1.conv1.weight" ->
-    "down_blocks.0.resnets.1"; "" where the name is not a module's."""
+    """Name the block that a weight belongs to, or "" where the name is not a module's.
+
+    Such as "unet.down_blocks.0.resnets.1.conv1.weight" -> "down_blocks.0.resnets.1".
+    """
     parts = weight.split(".")[:-1]
     if parts and parts[0] in ("unet", "vae", "model"):
         parts = parts[1:]

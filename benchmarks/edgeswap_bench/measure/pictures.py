@@ -37,7 +37,7 @@ def chosen_paths(source: Path | None, target: Path | None) -> tuple[Path, Path]:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """ "720x1280" -> (720, 1280): height, width.
+    """Read a size: height and width of "720x1280" are (720, 1280).
 
     Raises:
         InvalidRequest: not of that form, or out of range.

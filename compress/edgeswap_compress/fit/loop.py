@@ -106,8 +106,6 @@ def fit(
     a run that was killed and continued follows the same curve as one that was not. Processes
     launched together share each batch and average their gradients; the first of them writes.
 
-    Parameters without a gradient are left as they are in that step; buffers are saved too.
-
     Args:
         objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
         config: length, batch, optimizer.

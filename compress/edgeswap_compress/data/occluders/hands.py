@@ -41,8 +41,10 @@ GRIPS: dict[str, tuple[Range, Range, Range, Range]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Hand:
-    """The left hand in its own frame: x to the index finger, y to the fingertips, z out of the
-    back; the origin is the middle of the palm's bones.
+    """The left hand in its own frame.
+
+    x points to the index finger, y to the fingertips, z out of the back; the origin is the middle
+    of the palm's bones.
 
     Attributes:
         vertices: (M, 3) float32, dm.
@@ -134,6 +136,7 @@ def bend(hand: Hand, flex_deg: NDArray[np.floating], spread_deg: NDArray[np.floa
     """Bend the fingers.
 
     Args:
+        hand: stretched out.
         flex_deg: (5, 3) towards the palm; thumb, index, … little finger.
         spread_deg: (5,) away from the middle finger.
     """
@@ -174,10 +177,11 @@ def draw_grip(rng: Generator, hand: Hand, name: str) -> Hand:
 
 
 def skin_material(sheet: Path, nails: Path, tone: NDArray[np.floating], nail: float) -> Material:
-    """A hand's skin.
+    """Make the material of a hand's skin.
 
     Args:
-        sheet: the skin texture; nails: where fingernails are.
+        sheet: the skin texture.
+        nails: where fingernails are.
         tone: (3,) factor on the texture's linear RGB.
         nail: 0 bare .. 1 painted.
     """

@@ -69,13 +69,14 @@ def expression_moves(head: Head, expression: Expression) -> Points:
 
 
 def wear_inner_face(head: Head, outer: Points, inner: Points) -> Points:
-    """The split: one person's head with the shape of another's inner face.
+    """Put the shape of another person's inner face into a head.
 
     The inner face is first shifted and scaled onto the wearer's, so that features keep their
     proportions while the face stays where the head is. Vertices whose weight is 0 keep the
     wearer's coordinates bit for bit.
 
     Args:
+        head: the morphable head.
         outer: (N, 3) neutral head of the wearer (the target).
         inner: (N, 3) neutral head of the person whose inner face is worn (the source).
     """
@@ -136,9 +137,10 @@ def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Points:
 
 
 def face_landmarks(head: Head, face: Points) -> Points:
-    """What a detector reports, in the rest frame.
+    """Find the landmarks that a detector reports, in the rest frame.
 
     Args:
+        head: the morphable head.
         face: (N, 3) the head with expression, unposed.
 
     Returns:

@@ -50,11 +50,12 @@ def template(size_px: int) -> NDArray[np.float64]:
 def crop_camera(
     landmarks: NDArray[np.floating], center: NDArray[np.floating], scene: Scene, size_px: int
 ) -> Camera:
-    """The camera whose picture is the aligned crop, with the scene's misalignment.
+    """Make the camera whose picture is the aligned crop, with the scene's misalignment.
 
     Args:
         landmarks: (5, 3) posed, in the order of `face_landmarks`.
         center: (3,) the posed point the camera looks at.
+        scene: its distance and its misalignment are used.
         size_px: side of the crop.
     """
     plain = look_at(center, scene.distance_dm, half_height_dm=1.0, size_px=size_px)

@@ -39,9 +39,13 @@ class Wardrobe(Protocol):
     data: Path
     masks: Path
 
-    def texture(self, path: Path, *, gray: bool = False) -> moderngl.Texture: ...
+    def texture(self, path: Path, *, gray: bool = False) -> moderngl.Texture:
+        """Give the texture of a picture file, loaded once."""
+        ...
 
-    def mean_skin(self, identity: Adult) -> NDArray[np.float64]: ...
+    def mean_skin(self, identity: Adult) -> NDArray[np.float64]:
+        """Give the mean linear RGB (3,) of a person's skin."""
+        ...
 
 
 class Drawing:

@@ -125,7 +125,7 @@ class Mesh:
 
 
 def _layout(program: moderngl.Program, attributes: tuple[tuple[str, int], ...]) -> list[str]:
-    """moderngl's format of interleaved floats; what the program does not use is skipped."""
+    """Moderngl's format of interleaved floats; what the program does not use is skipped."""
     formats, names = [], []
     for name, width in attributes:
         used = name in program

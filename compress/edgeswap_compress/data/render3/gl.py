@@ -135,7 +135,7 @@ class DrawnMesh:
 
 
 def _layout(program: moderngl.Program, attributes: tuple[tuple[str, int], ...]) -> list[str]:
-    """moderngl's format of interleaved floats; what the program does not use is skipped."""
+    """Moderngl's format of interleaved floats; what the program does not use is skipped."""
     formats, names = [], []
     for name, width in attributes:
         used = name in program
@@ -161,11 +161,14 @@ class Target:
         self._buffer.clear(0.0, 0.0, 0.0, 1.0, depth=1.0)
 
     def write_depth(self, enabled: bool) -> None:
+        """Say whether what is drawn next hides what is drawn later."""
         self._buffer.depth_mask = enabled
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Picture (S, S, 3) RGB and mask (S, S), averaged down; the mask stays above 0 wherever
-        any part of a pixel was."""
+        """Read the picture (S, S, 3) RGB and the mask (S, S), averaged down.
+
+        The mask stays above 0 wherever any part of a pixel was.
+        """
         picture = self._average(self._read(0, 3))
         drawn = self._read(1, 1)[:, :, 0]
         touched = self._average((drawn > 0).view(np.uint8) * np.uint8(255)) > 0

@@ -36,7 +36,8 @@ def render_portrait(
 
     Args:
         identity: the person.
-        expression, scene: of the picture.
+        expression: of the face.
+        scene: light, pose and background.
         size_px: side of the square picture.
         worn: whose inner face the person wears, for the truth of a swap; their own if None.
         head: the morphable head, if it is loaded already.
@@ -61,7 +62,8 @@ def portrait_of(
     """Render the portrait of a numbered person in a numbered scene; the same numbers, the same.
 
     Args:
-        person, scene: any numbers from 0; people here occur in no dataset.
+        person: any number from 0; people here occur in no dataset.
+        scene: any number from 0.
         size_px: side of the picture.
         worn: number of the person whose inner face is worn.
         mild: strength of the expression.

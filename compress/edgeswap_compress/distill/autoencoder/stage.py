@@ -68,8 +68,7 @@ def shrink_autoencoder(
         ``out``, or None if the cadence stopped it early.
 
     Raises:
-        OutputExists: ``out`` exists.
-        InvalidCheckpoint: the autoencoder is a small one already.
+        OutputExists, InvalidCheckpoint: ``out`` exists; the autoencoder is a small one already.
         TrainingStopped: the run folder belongs to another call.
     """
     run, data = run or usual_run(out), data or calibration_dataset()
