@@ -144,6 +144,15 @@ def graphs_of(bundle: Path, but: str = "") -> Iterator[None]:
         yield
 
 
+Reuse = Callable[[Path], contextlib.AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="package")
+def reuse() -> Reuse:
+    """Let exports inside `with reuse(bundle):` take that bundle's graphs, to save seconds."""
+    return graphs_of
+
+
 @pytest.fixture(scope="package")
 def free(guided: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The guided checkpoint, its batch free: the hardest case, two evaluations in one batch."""

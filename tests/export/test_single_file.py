@@ -57,10 +57,11 @@ def student(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def single(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its bundle, written by the command line, with the file in it."""
+def single(student: Path, plain: Any, reuse: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its bundle, written by the command line, with the file in it; the weights are `plain`'s."""
     out = tmp_path_factory.mktemp("single") / "bundle"
-    assert main(["export", str(student), str(out), "--single-file", "--no-detector"]) == 0
+    with reuse(plain.bundle):
+        assert main(["export", str(student), str(out), "--single-file", "--no-detector"]) == 0
     return out
 
 
@@ -140,9 +141,15 @@ def test_steps_guidance_noise_and_history(
     assert np.abs(found - runtime_swap(tmp_path / "bundle", target, source)).max() <= 1
 
 
-def test_free_batch(student: Path, tmp_path: Path) -> None:
-    config = ExportConfig(graphs=GraphsConfig(batch=(1, 2, 3)), detector=False, single_file=True)
-    export(student, config, tmp_path / "bundle")
+def test_free_batch(guided: Any, free: Path, reuse: Any, tmp_path: Path) -> None:
+    config = ExportConfig(
+        schedules=SchedulesConfig(steps=1, others=()),
+        graphs=GraphsConfig(batch=(1, 2, 3)),
+        detector=False,
+        single_file=True,
+    )
+    with reuse(free):
+        export(guided.checkpoint, config, tmp_path / "bundle")
     session = ort.InferenceSession(tmp_path / "bundle" / SINGLE_FILE)
     random = np.random.default_rng(2)
     feed = {
@@ -156,13 +163,14 @@ def test_free_batch(student: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_fewer_bits(precision: str, student: Path, tmp_path: Path) -> None:
+def test_fewer_bits(precision: str, student: Path, plain: Any, reuse: Any, tmp_path: Path) -> None:
     config = ExportConfig(
         graphs=GraphsConfig(precision=precision, calibration_swaps=2),
         detector=False,
         single_file=True,
     )
-    export(student, config, tmp_path / "bundle")
+    with reuse(plain.bundle):
+        export(student, config, tmp_path / "bundle")
     proof = Bundle.open(tmp_path / "bundle").manifest.parity["single_file"]
     target, source = faces(3)
     found = file_swap(tmp_path / "bundle", target, source)

@@ -167,8 +167,15 @@ def kill_and_go_on(place: Path, out: str, kills: int, seed: int, longest_s: floa
 
 @pytest.mark.timeout(600)
 def test_killed_twice_it_ends_in_the_same_bytes(place: Path, whole: Path) -> None:
+    """Twice in the distillation; the export is done again only if its input has changed."""
+    shutil.copytree(whole, place / "killed")
+    shutil.rmtree(place / "killed" / "bundle")
+    (place / "killed" / "build.json").unlink()
+    (distilled,) = (place / "killed" / "stages").glob("distill-*")
+    shutil.rmtree(distilled)
     took = float((place / "took").read_text())
-    kill_and_go_on(place, "killed", kills=2, seed=0, longest_s=0.7 * took)
+    kill_and_go_on(place, "killed", kills=2, seed=0, longest_s=0.2 * took)
+    assert hashes(distilled / "out") == hashes(whole / "stages" / distilled.name / "out")
     assert hashes(place / "killed" / "bundle") == hashes(whole / "bundle")
     assert (place / "killed" / "build.json").read_bytes() == (whole / "build.json").read_bytes()
 
@@ -277,6 +284,19 @@ def test_a_missing_asset_is_told_before_any_work(
     with pytest.raises(AssetMissing, match=f"edgeswap data fetch {name}"):
         build(place / "assets.toml", place / "never")
     assert not (place / "never").exists()
+
+
+def test_a_name_too_long_is_refused_before_any_work(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Folders beside and below the build's have short names: the longest name is its own."""
+    before = sorted(path.name for path in place.iterdir())
+    assert main(["build", str(place / "student.toml"), str(place / ("x" * 256))]) == 2
+    told = capsys.readouterr().err
+    assert "has 256 bytes, expected at most 255" in told and told.count("\n") == 1
+    assert sorted(path.name for path in place.iterdir()) == before
+    with alone_in(place / ("x" * 255), lambda line: None):
+        assert (place / ("x" * 255)).is_dir()
 
 
 def test_missing_recipe(tmp_path: Path) -> None:

@@ -28,14 +28,15 @@ ENSEMBLES = ("swap", "swap_known")
 
 
 @pytest.fixture(scope="module")
-def bundle(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(guided: Any, free: Path, reuse: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Guided, two steps and a free batch: everything that a sampler's graph can have."""
     config = ExportConfig(
         schedules=SchedulesConfig(sampler="dpmpp_2m", steps=2),
         graphs=GraphsConfig(batch=(1, 2, 4)),
         detector=False,
     )
-    return export(guided.checkpoint, config, tmp_path_factory.mktemp("served") / "bundle")
+    with reuse(free):
+        return export(guided.checkpoint, config, tmp_path_factory.mktemp("served") / "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -142,10 +143,10 @@ def test_command(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_export_writes_it_besides(
-    guided: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    guided: Any, free: Path, reuse: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = Checkpoint.load(guided.checkpoint)
-    checkpoint.swap = checkpoint.swap.with_stage("distill", {}, default_steps=1, guidance_scale=1.0)
+    checkpoint.swap = checkpoint.swap.with_stage("distill", {}, default_steps=1)
     checkpoint.save(tmp_path / "student")
     line = ["export", str(tmp_path / "student"), str(tmp_path / "bundle"), "--no-detector"]
     assert main([*line, "--triton", str(tmp_path / "models")]) == 2
@@ -154,7 +155,8 @@ def test_export_writes_it_besides(
     assert main([*line, "--batch", "1:2:2", "--triton", str(tmp_path / "taken")]) == 2
     assert "already exists" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
-    assert main([*line, "--batch", "1:2:2", "--triton", str(tmp_path / "models")]) == 0
+    with reuse(free):
+        assert main([*line, "--batch", "1:2:2", "--triton", str(tmp_path / "models")]) == 0
     assert "docker run" in capsys.readouterr().out
     assert read_config(tmp_path / "models", "swap").max_batch_size == 2
     assert Bundle.open(tmp_path / "bundle").manifest.default_schedule == "ddim-1"
