@@ -45,7 +45,7 @@ class DatasetManifest:
     groups_per_shard: Annotated[int, Range(1, 10_000)]
     shards: Annotated[tuple[Shard, ...], Size(0, 100_000)]
     pictures: Annotated[int, Range(0, 2**40)] = 0
-    renderer_version: Annotated[int, Range(1, 1000)] = 3
+    renderer_version: Annotated[int, Range(0, 1000)] = 3
     assets: dict[str, Any] = field(default_factory=dict)
     environments: tuple[dict[str, Any], ...] = field(default_factory=tuple)
 
