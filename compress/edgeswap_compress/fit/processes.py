@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -31,8 +33,7 @@ class Processes:
             from accelerate import PartialState
 
             self._state = PartialState(cpu=True)
-            # gloo's threads would end the process by a signal if they outlived the interpreter
-            atexit.register(torch.distributed.destroy_process_group)
+            atexit.register(_leave_together)
             self.count, self.rank = self._state.num_processes, self._state.process_index
 
     @property
@@ -77,6 +78,13 @@ def taken_dtype(name: str) -> str:
     with processes().main_first():  # the others read what it found
         found = str(resolve_dtype(name)).removeprefix("torch.")
     return "bfloat16" if processes().any(found == "bfloat16") else "float32"
+
+
+def _leave_together() -> None:
+    """Close the group when all processes are done: a thread of gloo's aborts one left alone."""
+    with contextlib.suppress(RuntimeError):  # another process has died: nothing to wait for
+        torch.distributed.monitored_barrier(timeout=timedelta(seconds=30))
+    torch.distributed.destroy_process_group()
 
 
 @functools.cache
