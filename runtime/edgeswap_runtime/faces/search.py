@@ -65,7 +65,7 @@ def _search_tiles(
     shrink = min(1.0, FINE_PX / max(height, width))
     fine = picture
     if shrink < 1:
-        size = (round(width * shrink), round(height * shrink))
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         image = Image.fromarray(picture)
         fine = np.asarray(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0))
     side = min(DETECT_PX, *(canvas or (DETECT_PX,)))

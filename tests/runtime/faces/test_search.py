@@ -71,6 +71,12 @@ def test_a_picture_on_its_side_is_looked_at_the_other_way_round(tiny: Any) -> No
         assert (right - left, bottom - top) == (24, 24)
 
 
+@pytest.mark.parametrize("shape", [(60_000, 1, 3), (1, 60_000, 3)])
+def test_a_picture_of_one_line_has_no_face(shape: tuple[int, ...], tiny: Any) -> None:
+    detector = _square_detector(tiny, [])
+    assert search_faces(np.zeros(shape, np.uint8), detector, small=True) == ()
+
+
 def test_nothing_is_found_in_nothing(tiny: Any) -> None:
     looks: list[tuple[int, ...]] = []
     assert search_faces(np.zeros((64, 64, 3), np.uint8), _square_detector(tiny, looks)) == ()
