@@ -38,6 +38,7 @@ MILD = 0.55
 """Strength of a source view's expression."""
 _ATTEMPTS = 12
 _MORE_ATTEMPTS = 24  # version 4's fringes hide a lot
+_PEOPLE_ATTEMPTS = 8  # some people hide behind hair and beard in every scene
 _IDENTITY, _SOURCE, _TARGET = range(3)  # what a random stream is for
 
 
@@ -172,22 +173,51 @@ def render_group(renderer: Renderer | Studio, settings: GroupSettings, number: i
     """
     if settings.renderer == 3:
         return _plain_group(cast("Renderer", renderer), settings, number)
-    from edgeswap_compress.data.render.groups import draw_person, shoot_scene
+    from edgeswap_compress.data.render.groups import draw_person
 
     studio = cast("Studio", renderer)
-    count = settings.identities
     place = _Place(settings=settings, group=number)
-    people = [draw_person(studio.head, place.stream(_IDENTITY, k)) for k in range(count)]
+    draws = [0] * settings.identities
+    while True:
+        people = [
+            draw_person(studio.head, place.stream(_IDENTITY, k, draw))
+            for k, draw in enumerate(draws)
+        ]
+        try:
+            return _shoot_people(studio, place, people)
+        except _HiddenPerson as hidden:
+            # Hair and beard hide this face in every scene, so that another person takes the place.
+            draws[hidden.slot] += 1
+            if draws[hidden.slot] == _PEOPLE_ATTEMPTS:
+                raise _no_face(place, _PEOPLE_ATTEMPTS * _MORE_ATTEMPTS) from hidden
+
+
+class _HiddenPerson(Exception):
+    """The person of a slot shows no face in any of several scenes."""
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(slot)
+        self.slot = slot
+
+
+def _shoot_people(studio: Studio, place: _Place, people: list[Person]) -> Group:
+    """Photograph a group: each person once as source, and once with each inner face.
+
+    Raises:
+        _HiddenPerson: whose face no scene shows.
+    """
+    from edgeswap_compress.data.render.groups import shoot_scene
 
     def shoot(k: int, worn: list[Person | None], purpose: int) -> Shot:
-        frontal = purpose == _SOURCE
+        frontal, light = purpose == _SOURCE, place.settings.light
         for attempt in range(_MORE_ATTEMPTS):
             rng = place.stream(purpose, k, attempt)
-            shot = shoot_scene(studio, rng, people[k], worn, frontal=frontal, light=settings.light)
+            shot = shoot_scene(studio, rng, people[k], worn, frontal=frontal, light=light)
             if shot is not None:
                 return shot
-        raise _no_face(place, _MORE_ATTEMPTS)
+        raise _HiddenPerson(k)
 
+    count = len(people)
     sources = [shoot(k, [None], _SOURCE) for k in range(count)]
     worn = [[None if a is b else a for a in people] for b in people]
     targets = [shoot(k, worn[k], _TARGET) for k in range(count)]

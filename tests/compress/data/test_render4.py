@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from edgeswap_compress.data.render.film import Film, develop, grain_of
 from edgeswap_compress.data.render.groups import Shot, draw_person, shoot_scene
 from edgeswap_compress.data.render.studio import Studio
 from edgeswap_compress.errors import AssetMissing, InvalidSettings, NoOffscreenRendering
+from edgeswap_runtime.errors import EdgeswapFailure
 
 pytestmark = pytest.mark.assets
 SETTINGS = GroupSettings(identities=2, seed=11, size_px=64)
@@ -218,3 +220,28 @@ def test_impossible_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"renderer 2: expected one of \[3, 4\]"):
         render_dataset(tmp_path / "set", GroupSettings(renderer=2), 1)
     assert not (tmp_path / "set").exists()
+
+
+def test_a_person_hidden_in_every_scene_is_drawn_anew(
+    studio: Studio, group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[object] = []
+
+    def shoot(*args: Any, **kwargs: Any) -> Shot | None:
+        wearer = args[2]
+        if not refused or wearer is refused[0]:  # the first person never shows a face
+            refused.append(wearer)
+            return None
+        return shoot_scene(*args, **kwargs)
+
+    monkeypatch.setattr(groups, "shoot_scene", shoot)
+    other = render_group(studio, SETTINGS, 0)
+    assert len(refused) == 24
+    assert not np.array_equal(other.images[0], group.images[0])
+    assert np.array_equal(other.images[1], group.images[1]), "the others stay"
+
+
+def test_nobody_shows_a_face(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "shoot_scene", lambda *a, **k: None)
+    with pytest.raises(EdgeswapFailure, match="group 0 of split 'train'.*no scene of 192"):
+        render_group(studio, SETTINGS, 0)
