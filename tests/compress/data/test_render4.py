@@ -243,5 +243,5 @@ def test_a_person_hidden_in_every_scene_is_drawn_anew(
 
 def test_nobody_shows_a_face(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "shoot_scene", lambda *a, **k: None)
-    with pytest.raises(EdgeswapFailure, match="group 0 of split 'train'.*no scene of 192"):
+    with pytest.raises(EdgeswapFailure, match=r"group 0 of split 'train'.*no scene of 192"):
         render_group(studio, SETTINGS, 0)
