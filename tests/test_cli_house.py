@@ -42,6 +42,7 @@ MEANINGS = {
     "--json": "JSON|json",
     "--learning-rate": "largest learning rate",
     "--metric-share": "0: measure errors on latents, 1: as they show in pixels",
+    "--map": "put the face of this photo into",
     "--minutes": "minutes",
     "--optimizer": "optimizer",
     "--out": "the new|to write",

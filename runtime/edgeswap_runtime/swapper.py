@@ -187,11 +187,15 @@ class Swapper:
         """The mark of pictures that this swapper makes."""
         return Mark(software=software(), bundle_sha256=self.bundle.manifest.manifest_sha256)
 
-    def detect(self, picture: PictureLike) -> tuple[Face, ...]:
+    def detect(
+        self, picture: PictureLike, near: Sequence[Face] = (), *, everywhere: bool = True
+    ) -> tuple[Face, ...]:
         """Find all faces of a picture, largest first, with refined landmarks.
 
         Args:
             picture: a path, or (H, W, 3) uint8, RGB.
+            near: in a film, the faces of the last frame: they are found again in a view each.
+            everywhere: in a film, False looks for others in the shrunk picture only.
 
         Raises:
             DetectorMissing: the bundle is for aligned crops only.
@@ -199,7 +203,7 @@ class Swapper:
         """
         rgb = as_rgb(picture)
         with self._in_use():
-            return self._faces.find_all(rgb)
+            return self._faces.find_all(rgb, near, everywhere=everywhere)
 
     def choose(
         self, picture: PictureLike, faces: str | int = "largest", *, name: str | None = None
@@ -269,12 +273,7 @@ class Swapper:
     def identity_of_crops(
         self, crops: Sequence[NDArray[np.uint8]], *, clock: StageClock | None = None
     ) -> Identity:
-        """Read the identity as `identity` does, from crops that are aligned already.
-
-        Args:
-            crops: each (R, R, 3) uint8, RGB, R = `resolution_px`.
-            clock: times the stage identity.
-        """
+        """Read the identity as `identity` does, from aligned crops (R, R, 3) uint8, RGB."""
         several = require_several(crops)
         with self._in_use():
             return self._crops.identity(several, clock=clock)

@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_runtime.commands._people import face_choice
+from edgeswap_runtime.commands._places import (
+    add_sources,
+    half_the_threads,
+    read_people,
+    require_places,
+)
 from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
 
 if TYPE_CHECKING:
@@ -39,15 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="BUNDLE",
         help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
     )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        required=True,
-        action="append",
-        metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
-    )
+    add_sources(parser, required=True)
     parser.add_argument(
         "--target", type=Path, required=True, metavar="FILM", help="film to put the face into"
     )
@@ -130,19 +128,20 @@ def command(argv: list[str]) -> int:
     bundle, schedule, film, config = _check(options)
     from edgeswap_runtime.swapper import Swapper
 
-    with Swapper.open(
-        bundle,
-        backend=options.backend,
-        device=options.device,
-        schedule=schedule,
-        seed=options.seed,
-        threads=options.threads,
-        precision=options.precision,
-    ) as swapper:
-        if options.preview is not None:
+    how: dict[str, Any] = {
+        "backend": options.backend,
+        "device": options.device,
+        "schedule": schedule,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
+    if options.preview is not None:
+        with Swapper.open(bundle, threads=options.threads, **how) as swapper:
             _preview(options, swapper, film, config)
-        else:
-            _swap(options, swapper, film, config)
+        return 0
+    how["threads"] = half_the_threads(options.threads)
+    with Swapper.open(bundle, **how) as swapper, Swapper.open(bundle, **how) as finder:
+        _swap(options, (swapper, finder), film, config)
     return 0
 
 
@@ -164,6 +163,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
 
     usual = require_film_path(options.out, overwrite=options.overwrite)
     require_resumable(options.out, resume=options.resume or options.preview is not None)
+    require_places(options)
     require_seed(options.seed)
     require_threads(options.threads)
     if options.preview is not None:
@@ -191,8 +191,8 @@ def _preview(
 
     path = options.out.with_name(f"{options.out.stem}.preview.png")
     require_writable(path, overwrite=options.overwrite)
-    identity = swapper.identity(options.source)
-    sheet = preview_film(film, swapper, identity, config, options.preview)
+    people = read_people(swapper, options)
+    sheet = preview_film(film, swapper, people, config, options.preview)
     swapper.save(sheet, path, overwrite=options.overwrite)
     if options.json:
         print(json.dumps({"preview": str(path)}))
@@ -201,16 +201,27 @@ def _preview(
 
 
 def _swap(
-    options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
+    options: argparse.Namespace,
+    swappers: tuple[Swapper, Swapper],
+    film: TargetFilm,
+    config: FilmConfig,
 ) -> None:
     from edgeswap_runtime.video.mux import left_out
     from edgeswap_runtime.video.pipeline import swap_film
 
-    identity = swapper.identity(options.source)
+    swapper, finder = swappers
+    people = read_people(swapper, options)
     line = _ProgressLine()
     try:
         report = swap_film(
-            film, swapper, identity, options.out, config, resume=options.resume, progress=line
+            film,
+            swapper,
+            people,
+            options.out,
+            config,
+            finder=finder,
+            resume=options.resume,
+            progress=line,
         )
     finally:
         line.end()
