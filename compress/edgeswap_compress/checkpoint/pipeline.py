@@ -87,12 +87,14 @@ class SwapPipeline(DiffusionPipeline):
         """
         swap, dtype = self.swap, next(self.unet.parameters()).dtype
         scale = swap.guidance_scale if guidance_scale is None else guidance_scale
-        target_latents = encode_crop(self.vae, swap, target.to(dtype))
-        condition = self.conditioner.condition(encode_crop(self.vae, swap, source.to(dtype)))
+        device = next(self.unet.parameters()).device
+        target, source = target.to(device, dtype), source.to(device, dtype)
+        target_latents = encode_crop(self.vae, swap, target)
+        condition = self.conditioner.condition(encode_crop(self.vae, swap, source))
         if noise is None:
             noise = torch.randn(target_latents.shape, generator=generator)
-        self.scheduler.set_timesteps(num_inference_steps or swap.default_steps)
-        sample = noise.float() * float(self.scheduler.init_noise_sigma)
+        self.scheduler.set_timesteps(num_inference_steps or swap.default_steps, device=device)
+        sample = noise.float().to(device) * float(self.scheduler.init_noise_sigma)
         for timestep in self.progress_bar(self.scheduler.timesteps):
             scaled = self.scheduler.scale_model_input(sample, timestep).to(dtype)
             output = guided(

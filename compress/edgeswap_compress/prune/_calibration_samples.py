@@ -21,6 +21,7 @@ from edgeswap_compress.fit.config import MASK_WEIGHT
 from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import face_weights
+from edgeswap_compress.fit.placement import like_module
 from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
     def latents(places: Any) -> Tensor:
         rows = zip(triplets.group, places, strict=True)
         crops = torch.cat([to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows])
-        return encode_crop(checkpoint.vae, swap, crops)
+        return encode_crop(checkpoint.vae, swap, like_module(checkpoint.vae, crops))
 
     target, truth, source = (latents(x) for x in (triplets.target, triplets.truth, triplets.source))
     condition = checkpoint.conditioner.condition(source)
@@ -79,7 +80,7 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
         noise=draw.normal(clean),
         parts=tuple(groups[name] for name in swap.input_channels),
         conditions={"encoder_hidden_states": condition.tokens, "class_labels": condition.vector},
-        weights=_mask_weights(dataset, triplets, swap.latent_size),
+        weights=_mask_weights(dataset, triplets, swap.latent_size).to(clean.device),
     )
 
 

@@ -43,8 +43,8 @@ class TrajectoryObjective(StudentTask):
     ) -> Tensor:
         batch, found = self.batch(take(self._triplets, pick)), self._trajectories
         signal, _ = self.levels.at(self.timesteps[level])
-        x = found.states[pick, level] + signal * batch.offset
-        wanted = found.results[pick] + batch.offset
+        x = found.states[pick, level].to(self._device) + signal * batch.offset
+        wanted = found.results[pick].to(self._device) + batch.offset
         return self._learn("to_teacher", draw, batch, x, level, wanted, parts)
 
     def _on_truths(self, draw: Draw, level: Tensor, parts: dict[str, float]) -> Tensor:
