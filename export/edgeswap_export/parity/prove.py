@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export._calibration import Feeds
@@ -49,12 +51,28 @@ class ParitySubject:
         graphs: name -> its torch module with an example.
         requests: the schedules, the default one first.
         tables: name of a schedule -> its table.
+        device: that torch computes the reference on.
     """
 
     checkpoint: Checkpoint
     graphs: Mapping[str, TorchGraph]
     requests: tuple[ScheduleRequest, ...]
     tables: Mapping[str, Schedule]
+    device: str = "cpu"
+
+    @contextmanager
+    def reference(self) -> Iterator[torch.device]:
+        """Hold the modules on the device for a block, in exact float32; then on the processor."""
+        device = torch.device(self.device)
+        parts = [self.checkpoint.unet, self.checkpoint.vae, self.checkpoint.conditioner]
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            try:
+                for part in parts:
+                    nn.Module.to(part, device)
+                yield device
+            finally:
+                for part in parts:
+                    nn.Module.to(part, "cpu")
 
 
 def prove(
@@ -90,7 +108,7 @@ def prove(
         backend.close()
     return {
         "backend": "onnxruntime cpu fp32",
-        "reference": "torch cpu fp32",
+        "reference": f"torch {subject.device} fp32",
         "probe_seed": SEED,
         "graphs": report,
         "swaps": swaps,
@@ -176,7 +194,9 @@ def prove_precision(
     report: dict[str, dict[str, Any]] = {}
     for name, graph in subject.graphs.items():
         found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
-        expected = _stacked([_torch_answers(graph, feed) for feed in feeds[name]])
+        with subject.reference() as device:
+            answers = [_torch_answers(graph, feed, device) for feed in feeds[name]]
+        expected = _stacked(answers)
         report[name] = output_parity(name, found, expected, tolerance, inspect)
     runs_here = all(c.emulation is None or c.precision == "fp16" for c in converted.values())
     how = f"onnxruntime cpu {precision}"
@@ -191,7 +211,7 @@ def prove_precision(
     return {
         "backend": f"{how}, every result rounded in emulation" if rounded else how,
         "swaps_backend": how if runs_here else f"{how}, in emulation",
-        "reference": "torch cpu fp32",
+        "reference": f"torch {subject.device} fp32",
         "graphs": report,
         "swaps": swaps,
         "conversions": {name: entry.to_json() for name, entry in converted.items()},
@@ -216,15 +236,18 @@ def _swaps(
         progress(f"comparing swaps by {request.name} with torch")
         scale = subject.checkpoint.swap.guidance_scale
         found = swap_with_runtime(backend, subject.tables[request.name], sample, scale)
-        expected = swap_with_torch(subject.checkpoint, scheduler, request.steps, sample)
+        with subject.reference():
+            expected = swap_with_torch(subject.checkpoint, scheduler, request.steps, sample)
         swaps[request.name] = swap_parity(request.name, found, expected, precision)
     return swaps
 
 
 @torch.no_grad()
-def _torch_answers(graph: TorchGraph, feed: Feed) -> dict[str, NDArray[np.float32]]:
-    outputs = graph.module(*(torch.from_numpy(feed[name]) for name in graph.inputs))
-    return {name: value.numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
+def _torch_answers(
+    graph: TorchGraph, feed: Feed, device: torch.device
+) -> dict[str, NDArray[np.float32]]:
+    outputs = graph.module(*(torch.from_numpy(feed[name]).to(device) for name in graph.inputs))
+    return {name: value.cpu().numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
 
 
 def _stacked(answers: list[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
