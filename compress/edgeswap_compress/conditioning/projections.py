@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -100,11 +100,9 @@ class TokenProjection(ModelMixin, ConfigMixin):
         """
         kind, width = self._settings.kind, self._settings.width
         if kind == "linear":
-            tokens: Tensor = self.norm(self.image_embeds(given).reshape(-1, self._count, width))
-            return tokens
+            return cast(Tensor, self.norm(self.image_embeds(given).reshape(-1, self._count, width)))
         if kind == "faceid":
-            tokens = self.norm(self.ff(given).reshape(-1, self._count, width))
-            return tokens
+            return cast(Tensor, self.norm(self.ff(given).reshape(-1, self._count, width)))
         if kind == "resampler":
             looked_at = given[:, None] if given.ndim == 2 else given
             return self._look(self.latents.expand(given.shape[0], -1, -1), looked_at)
