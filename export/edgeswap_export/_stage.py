@@ -28,15 +28,17 @@ from edgeswap_export.graphs.detector import (
 from edgeswap_export.graphs.example import SwapExample, seeded_example
 from edgeswap_export.graphs.finite import require_finite_answers
 from edgeswap_export.graphs.fuse import SINGLE_FILE, require_few_steps
-from edgeswap_export.graphs.swap_graphs import AXES, TorchGraph, batched, torch_graphs
+from edgeswap_export.graphs.swap_graphs import AXES, ROLES, TorchGraph, batched, torch_graphs
 from edgeswap_export.graphs.to_onnx import to_onnx, write_onnx
 from edgeswap_export.parity.prove import ParitySubject, prove, prove_batch
 from edgeswap_export.precision.convert import Converted
 from edgeswap_export.precision.layers import layer_types
 from edgeswap_export.samplers.schedule import schedule_table
 from edgeswap_runtime.bundle.manifest import (
-    Alignment,
+    MODEL_CROP,
+    CropSpec,
     Graph,
+    GraphInput,
     License,
     Manifest,
     Mask,
@@ -181,8 +183,7 @@ def _manifest(
     return Manifest(
         name=config.info.name or checkpoint.resolve().name[:LONGEST_NAME],
         made_with={name: importlib.metadata.version(name) for name in PACKAGES},
-        resolution_px=swap.resolution_px,
-        alignment=Alignment(landmarks_px=swap.landmarks_px),
+        crops={MODEL_CROP: CropSpec(size_px=swap.resolution_px, landmarks_px=swap.landmarks_px)},
         mask=Mask(**asdict(swap.mask)),
         graphs=entries,
         guidance_scale=swap.guidance_scale,
@@ -209,7 +210,10 @@ def _entry(
     return Graph(
         file=f"{name}.onnx",
         precision="fp32" if converted is None else converted.precision,
-        inputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.inputs.items()),
+        inputs=tuple(
+            GraphInput(role=ROLES[key], **asdict(tensor(key, tuple(value.shape))))
+            for key, value in graph.inputs.items()
+        ),
         outputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.outputs.items()),
         float32_nodes={reason: tuple(names) for reason, names in float32_nodes.items()},
         dynamic_axes={} if batch is None else {"batch": batch},

@@ -29,6 +29,19 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 """Name of a tensor -> names of its axes, the same in all graphs."""
 
+ROLES: dict[str, str] = {
+    "target": "crop:model/target",
+    "source": "crop:model/source",
+    "target_latents": "output:encode/target_latents",
+    "tokens": "output:identity/tokens",
+    "vector": "output:identity/vector",
+    "source_latents": "output:identity/source_latents",
+    "sample": "sample",
+    "timestep": "timestep",
+    "guidance": "guidance",
+}
+"""Name of an input -> the role that fills it, the same in all graphs."""
+
 
 class EncodeGraph(nn.Module):
     """target (1, 3, R, R) in [-1, 1] -> target_latents (1, C, S, S)."""
