@@ -181,8 +181,6 @@ def swap_schema() -> Schema:
         absent = [None] if "anyOf" in schema else []
         told = {key: schema[key] for key in ("description",) if key in schema}
         definitions.found[part]["properties"][name] = {**told, "enum": [*choices, *absent]}
-    landmarks = definitions.found["CropSpec"]["properties"]["landmarks_px"]
-    landmarks |= {"minItems": 5, "maxItems": 5}
     for name, kind in definitions.found.items():
         if "kind" in kind["properties"] and name != "AttentionSpec":
             kind["required"] = ["kind", *kind["required"]]

@@ -35,8 +35,6 @@ from edgeswap_export.precision.convert import Converted
 from edgeswap_export.precision.layers import layer_types
 from edgeswap_export.samplers.schedule import schedule_table
 from edgeswap_runtime.bundle.manifest import (
-    MODEL_CROP,
-    CropSpec,
     Graph,
     GraphInput,
     License,
@@ -183,7 +181,7 @@ def _manifest(
     return Manifest(
         name=config.info.name or checkpoint.resolve().name[:LONGEST_NAME],
         made_with={name: importlib.metadata.version(name) for name in PACKAGES},
-        crops={MODEL_CROP: CropSpec(size_px=swap.resolution_px, landmarks_px=swap.landmarks_px)},
+        crops=dict(swap.crops),
         mask=Mask(**asdict(swap.mask)),
         graphs=entries,
         guidance_scale=swap.guidance_scale,
