@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import guided
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw, draw_triplets
 from edgeswap_compress.fit.loop import Draw
@@ -153,6 +153,7 @@ def _sample_chunk(
     scale = swap.guidance_scale if config.teacher.guidance is None else config.teacher.guidance
     target, source = (like_module(teacher.unet, latents) for latents in (target, source))
     x = x.to(target.device)
+    denoiser, null = teacher.denoiser(), teacher.conditioner.null(len(x))
     condition = teacher.conditioner.condition(source)
     every = config.teacher_steps // config.steps
     scheduler.set_timesteps(config.teacher_steps, device=x.device)
@@ -160,16 +161,7 @@ def _sample_chunk(
     for i, timestep in enumerate(scheduler.timesteps):
         if i % every == 0:
             states.append(x)
-        output = guided(
-            teacher.unet,
-            teacher.conditioner,
-            swap,
-            x.to(dtype),
-            timestep,
-            target,
-            condition,
-            scale,
-        )
+        output = denoiser.guided(x.to(dtype), timestep, TargetMaps(target), condition, null, scale)
         x = scheduler.step(output.float(), timestep, x, return_dict=False)[0]
         report(len(x) * (i + 1))
     return torch.stack(states, 1).cpu(), x.cpu()

@@ -187,8 +187,7 @@ class CheckpointModel:
             sha256=_folder_sha256(folder),
             steps=sampling.steps or swap.default_steps,
             guidance=swap.guidance_scale if sampling.guidance is None else sampling.guidance,
-            # the pipeline samples by the checkpoint's own scheduler, whatever a bundle's default is
-            sampler=_sampler_name(checkpoint.scheduler),
+            sampler=_sampler_name(self._pipeline.scheduler),
             precision=str(dtype).removeprefix("torch."),
             resolution_px=swap.resolution_px,
             latent_shape=(swap.latent_channels, swap.latent_size, swap.latent_size),
@@ -272,7 +271,7 @@ class BundleModel:
             precision=manifest.graphs["denoise"].precision,
             resolution_px=manifest.resolution_px,
             latent_shape=tuple(int(size) for size in shape),
-            landmarks_px=manifest.alignment.landmarks_px,
+            landmarks_px=manifest.model_crop.landmarks_px,
             mask=manifest.mask,
         )
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 
 from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.phases import trained_module
 from edgeswap_compress.fit.config import FitConfig
@@ -79,7 +79,7 @@ def personalize(
     compute = config.fit.compute()
     model = Checkpoint.load(student).to(compute.weights, compute.device)
     if compute.device.type == "cpu":
-        model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+        use_plain_attention(model.unet)  # faster than fused at these sizes
     report, dataset = reporter(progress), read_dataset(data)
     crops = read_crops(photos, model.swap.resolution_px, aligned, run)
     pixels = hashlib.sha256(crops.numpy().tobytes()).hexdigest()

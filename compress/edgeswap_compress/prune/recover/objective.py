@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
-from edgeswap_compress.conditioning.source import Condition
+from edgeswap_compress.checkpoint.latents import latents_to_sample, sample_to_latents
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.conditioning.attention import use_plain_attention
+from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.fit.config import CONDITION_DROPOUT, MASK_WEIGHT, TERMINAL_SHARE
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
@@ -91,7 +93,7 @@ class RecoverObjective:
         compute.place(unet).train().requires_grad_(True)
         for model in (teacher.unet, unet):
             if self._device.type == "cpu":
-                model.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+                use_plain_attention(model)  # faster than fused at these sizes
             prepare_unet(model, config.fit, learns=model is unet)
         self.module = Denoiser(unet, teacher.conditioner)
         self._teacher, self._swap, self._config = teacher.unet, teacher.swap, config
@@ -156,16 +158,12 @@ class RecoverObjective:
     def _condition(self, source: Tensor, kept: Tensor) -> Condition:
         given = self.module.conditioner.condition(self._cast(source))
         null = self.module.conditioner.null(len(source))
-        flat, grid = kept[:, None], kept[:, None, None]
-        return Condition(
-            torch.where(grid, given.tokens, null.tokens),
-            torch.where(flat, given.vector, null.vector),
-            torch.where(grid[..., None], given.source_latents, null.source_latents),
-        )
+        return given.where(kept, null)
 
     def _predict(self, unet: Any, batch: _TrainingBatch) -> Tensor:
-        noisy, target = self._cast(batch.noisy), self._cast(batch.target)
-        return predict(unet, self._swap, noisy, batch.steps, target, batch.condition).float()
+        noisy, target = self._cast(batch.noisy), TargetMaps(self._cast(batch.target))
+        denoiser = SwapDenoiser(unet, self._swap)
+        return denoiser.predict(noisy, batch.steps, target, batch.condition).float()
 
     def _identity_loss(self, batch: _TrainingBatch, output: Tensor, draw: Draw) -> Tensor:
         clean = self._levels.clean(batch.noisy, output, batch.steps)
