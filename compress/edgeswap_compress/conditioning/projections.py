@@ -68,7 +68,7 @@ class TokenProjection(ModelMixin, ConfigMixin):
             self.ff = _two_layers(input_size, inner, tokens * width)
             self.norm = nn.LayerNorm(width)
         elif kind == "faceid_plus":
-            self.proj = _two_layers(input_size, 2 * input_size, tokens * width)
+            self.proj = _two_layers(input_size, inner, tokens * width)
             self.norm = nn.LayerNorm(width)
             self._resampler(features_size, width, width, depth, heads)
         else:
@@ -99,11 +99,9 @@ class TokenProjection(ModelMixin, ConfigMixin):
             (N, T, D) tokens.
         """
         kind, width = self._settings.kind, self._settings.width
-        if kind == "linear":
-            tokens: Tensor = self.norm(self.image_embeds(given).reshape(-1, self._count, width))
-            return tokens
-        if kind == "faceid":
-            tokens = self.norm(self.ff(given).reshape(-1, self._count, width))
+        if kind in ("linear", "faceid"):
+            layer = self.image_embeds if kind == "linear" else self.ff
+            tokens: Tensor = self.norm(layer(given).reshape(-1, self._count, width))
             return tokens
         if kind == "resampler":
             looked_at = given[:, None] if given.ndim == 2 else given
