@@ -41,7 +41,7 @@ def tiny_unet(channels: int = 4, **changes: Any) -> UNet2DConditionModel:
             "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
             "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
             "cross_attention_dim": WIDTH,
-            "attention_head_dim": 4,
+            "attention_head_dim": 8,
             **changes,
         }
     ).eval()

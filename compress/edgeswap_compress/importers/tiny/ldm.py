@@ -8,49 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeswap_compress.importers.base.ldm_names import ldm_names
+from edgeswap_compress.importers.base.ldm_names import ldm_names, ldm_vae_name
 from edgeswap_compress.importers.tiny.backbones import tiny_unet, tiny_vae
 
 CLIP = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 5,
         "num_attention_heads": 1, "image_size": 224, "patch_size": 56,
         "projection_dim": 48}  # fmt: skip
 """Of the tiny image encoder; one attention head of 64 channels, as everywhere in CLIP."""
-
-_VAE_RESNET = {"conv_shortcut": "nin_shortcut"}
-_VAE_MIDDLE = {"resnets.0": "block_1", "attentions.0": "attn_1", "resnets.1": "block_2"}
-_VAE_ATTENTION = {
-    "group_norm": "norm",
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "proj_out",
-}
-
-
-def ldm_vae_name(path: str, levels: int) -> str:
-    """Name a layer of a diffusers AutoencoderKL as the code of latent diffusion does.
-
-    Args:
-        path: of the module.
-        levels: of the autoencoder.
-    """
-    half, _, rest = path.partition(".")
-    if half not in ("encoder", "decoder"):
-        return path
-    if rest.startswith("mid_block."):
-        block = next(b for b in _VAE_MIDDLE if rest.startswith(f"mid_block.{b}."))
-        layer = rest.removeprefix(f"mid_block.{block}.")
-        layer = _VAE_ATTENTION.get(layer, layer) if "attentions" in block else layer
-        return f"{half}.mid.{_VAE_MIDDLE[block]}.{_VAE_RESNET.get(layer, layer)}"
-    if rest.startswith(("down_blocks.", "up_blocks.")):
-        side, level, kind, index, layer = rest.split(".", 4)
-        down = side == "down_blocks"
-        number = int(level) if down else levels - 1 - int(level)
-        place = f"{half}.{'down' if down else 'up'}.{number}"
-        if "samplers" in kind:
-            return f"{place}.{'downsample' if down else 'upsample'}.{layer}"
-        return f"{place}.block.{index}.{_VAE_RESNET.get(layer, layer)}"
-    return f"{half}.{rest.replace('conv_norm_out', 'norm_out')}"
 
 
 def ldm_state(unet: Any, vae: Any) -> dict[str, Tensor]:
