@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from diffusers.models.attention_processor import AttnProcessor2_0
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.conditioning.attention import use_fused_attention
 from edgeswap_compress.data.assets import asset
 from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
@@ -119,7 +119,7 @@ def _write_graphs(
 ) -> dict[str, TorchGraph]:
     """Write the float32 graphs, after a check that torch's own outputs are finite."""
     # One attention processor for every checkpoint: the same weights give the same graph.
-    checkpoint.unet.set_attn_processor(AttnProcessor2_0())
+    use_fused_attention(checkpoint.unet)
     graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
     for name, graph in graphs.items():
         require_finite_answers(name, graph.outputs)

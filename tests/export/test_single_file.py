@@ -52,7 +52,7 @@ def file_swap(bundle: Path, target: np.ndarray, source: np.ndarray) -> np.ndarra
 def student(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of one step without guidance, as distillation leaves it."""
     checkpoint = Checkpoint.load(guided.checkpoint)
-    checkpoint.swap = checkpoint.swap.with_stage("distill", {}, default_steps=1, guidance_scale=1.0)
+    checkpoint.swap = checkpoint.swap.sampled(steps=1, guidance_scale=1.0)
     return checkpoint.save(tmp_path_factory.mktemp("student") / "student")
 
 

@@ -177,8 +177,7 @@ class CheckpointModel:
             sha256=_folder_sha256(folder),
             steps=sampling.steps or swap.default_steps,
             guidance=swap.guidance_scale if sampling.guidance is None else sampling.guidance,
-            # the pipeline samples by the checkpoint's own scheduler, whatever a bundle's default is
-            sampler=_sampler_name(checkpoint.scheduler),
+            sampler=_sampler_name(self._pipeline.scheduler),
             precision=str(dtype).removeprefix("torch."),
             resolution_px=swap.resolution_px,
             latent_shape=(swap.latent_channels, swap.latent_size, swap.latent_size),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop, guided
-from edgeswap_compress.conditioning.source import Condition, SourceConditioner
+from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.conditioning.condition import SOURCE_LATENTS, Condition
+from edgeswap_compress.conditioning.source import SourceConditioner
 
 PICTURE_AXES = ("batch", "channel", "height", "width")
 AXES: dict[str, tuple[str, ...]] = {
@@ -52,7 +53,8 @@ class IdentityGraph(nn.Module):
     def forward(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the condition from the source's crop."""
         condition = self.conditioner.condition(encode_crop(self.vae, self.swap, source))
-        return condition.tokens, condition.vector, condition.source_latents
+        tokens, vector, latents = condition.named().values()
+        return tokens, vector, latents
 
 
 class _ConstantNull(nn.Module):
@@ -61,15 +63,16 @@ class _ConstantNull(nn.Module):
     def __init__(self, conditioner: SourceConditioner) -> None:
         super().__init__()
         null = conditioner.null(1)
-        for name in ("tokens", "vector", "source_latents"):
-            self.register_buffer(name, getattr(null, name).detach().clone())
+        for name, value in null.named().items():
+            self.register_buffer(name, value.detach().clone())
 
     def null(self, n: int) -> Condition:
         """Return the null condition for a batch of n."""
-        stored = [self.get_buffer(name) for name in ("tokens", "vector", "source_latents")]
-        if n == 1:
-            return Condition(*stored)
-        return Condition(*(value.expand(n, *value.shape[1:]) for value in stored))
+        tokens, vector, latents = (
+            self.get_buffer(name) for name in ("tokens", "vector", SOURCE_LATENTS)
+        )
+        stored = Condition(tokens=tokens, vector=vector, maps={SOURCE_LATENTS: latents})
+        return stored if n == 1 else stored.expanded(n)
 
 
 class DenoiseGraph(nn.Module):
@@ -81,7 +84,7 @@ class DenoiseGraph(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
-        self.unet, self.swap = checkpoint.unet, checkpoint.swap
+        self.unet, self.denoiser = checkpoint.unet, checkpoint.denoiser()
         self.conditioner = _ConstantNull(checkpoint.conditioner)
 
     def forward(
@@ -95,19 +98,12 @@ class DenoiseGraph(nn.Module):
         guidance: Tensor | None = None,
     ) -> tuple[Tensor]:
         """Evaluate the denoiser."""
-        condition = Condition(tokens, vector, source_latents)
-        scale = 1.0 if guidance is None else guidance.reshape(-1, 1, 1, 1)
-        output = guided(
-            self.unet,
-            cast(SourceConditioner, self.conditioner),
-            self.swap,
-            sample,
-            timestep,
-            target_latents,
-            condition,
-            scale,
-        )
-        return (output,)
+        condition = Condition(tokens=tokens, vector=vector, maps={SOURCE_LATENTS: source_latents})
+        target = TargetMaps(target_latents)
+        if guidance is None:
+            return (self.denoiser.predict(sample, timestep, target, condition),)
+        null, scale = self.conditioner.null(sample.shape[0]), guidance.reshape(-1, 1, 1, 1)
+        return (self.denoiser.guided(sample, timestep, target, condition, null, scale),)
 
 
 class DecodeGraph(nn.Module):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop, guided
-from edgeswap_compress.conditioning.source import Condition
+from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.evaluate._models import Sampling, open_bundle, open_model
@@ -115,13 +115,14 @@ def graphs(checkpoint: Checkpoint) -> dict[str, Callable[[Arrays], Arrays]]:
 
     def identity(source: torch.Tensor) -> dict[str, torch.Tensor]:
         condition = checkpoint.conditioner.condition(encode_crop(vae, swap, source))
-        return {name: getattr(condition, name) for name in CONDITION}
+        return {name: condition.named()[name] for name in CONDITION}
 
     def denoise(sample: Any, timestep: Any, target_latents: Any, **rest: Any) -> Any:
-        condition = Condition(*(rest[name] for name in CONDITION))
-        arguments = (checkpoint.unet, checkpoint.conditioner, swap, sample, timestep)
+        null = checkpoint.conditioner.null(len(sample))
+        condition = null.of_named({name: rest[name] for name in CONDITION})
+        evaluate, target = checkpoint.denoiser().guided, TargetMaps(target_latents)
         scale = rest.get("guidance", 1.0)
-        return {"output": guided(*arguments, target_latents, condition, scale)}
+        return {"output": evaluate(sample, timestep, target, condition, null, scale)}
 
     return {
         "encode": torch_graph(lambda target: {"target_latents": encode_crop(vae, swap, target)}),

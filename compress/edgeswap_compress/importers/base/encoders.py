@@ -64,7 +64,7 @@ def read_encoder(path: Path, option: str, *, usual_px: int, output: str | None =
     answers = [_run(session, inputs[0].name, name, side, seed, option, path) for seed in (0, 1)]
     if not all(np.isfinite(answer).all() for answer in answers):
         raise ImportRefused(f"{option} {path}: its answer to a picture is not finite")
-    if np.array_equal(*answers):
+    if np.array_equal(answers[0], answers[1]):
         raise ImportRefused(f"{option} {path}: it answers every picture alike")
     return Encoder(path, side, name, answers[0].shape)
 
