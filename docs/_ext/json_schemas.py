@@ -24,7 +24,7 @@ from edgeswap_compress.checkpoint import swap_config, swap_parts
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning import crops, specs
 from edgeswap_compress.plan import plan
-from edgeswap_runtime.bundle import manifest
+from edgeswap_runtime.bundle import manifest, run_order
 from edgeswap_runtime.bundle.manifest import Manifest
 
 FOLDER = Path(__file__).parents[1] / "reference" / "schemas"
@@ -132,14 +132,10 @@ def _document(name: str, title: str, version: int, body: Schema, defs: Schema) -
 
 def manifest_schema() -> Schema:
     """`manifest.json` of a bundle."""
-    constants = {"schema", "kind", "value_range", "color_order"}
-    definitions = Definitions(frozenset(constants))
+    definitions = Definitions(frozenset({"schema", "kind"}))
     body = definitions.object_of(Manifest)
-    graphs = sorted(manifest.GRAPH_TENSORS)
-    body["properties"]["graphs"] |= {
-        "propertyNames": {"enum": graphs},
-        "required": [name for name in graphs if name != manifest.DETECTOR],
-    }
+    body["properties"]["graphs"]["required"] = sorted(run_order.REQUIRED)
+    body["properties"]["crops"]["required"] = [manifest.MODEL_CROP]
     body["properties"]["manifest_sha256"] = {
         "description": "sha256 of the manifest without this field, as canonical JSON",
         "type": "string",
@@ -185,8 +181,6 @@ def swap_schema() -> Schema:
         absent = [None] if "anyOf" in schema else []
         told = {key: schema[key] for key in ("description",) if key in schema}
         definitions.found[part]["properties"][name] = {**told, "enum": [*choices, *absent]}
-    landmarks = definitions.found["CropSpec"]["properties"]["landmarks_px"]
-    landmarks |= {"minItems": 5, "maxItems": 5}
     for name, kind in definitions.found.items():
         if "kind" in kind["properties"] and name != "AttentionSpec":
             kind["required"] = ["kind", *kind["required"]]

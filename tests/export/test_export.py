@@ -44,7 +44,7 @@ def test_bundle_is_complete(guided: Any) -> None:
     assert bundle.verify() == 5
     assert manifest.name == "tiny"
     assert manifest.resolution_px == swap.resolution_px
-    assert manifest.alignment.landmarks_px == swap.landmarks_px
+    assert manifest.model_crop.landmarks_px == swap.landmarks_px
     assert manifest.mask.center_px == swap.mask.center_px
     assert manifest.history[:-1] == tuple(json.loads(json.dumps(swap.history)))
     assert manifest.history[-1]["stage"] == "export"

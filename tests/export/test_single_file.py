@@ -99,7 +99,7 @@ def test_file_is_part_of_the_bundle_and_says_how_to_use_it(single: Path) -> None
     session = ort.InferenceSession(single / SINGLE_FILE)
     about = json.loads(session.get_modelmeta().custom_metadata_map["edgeswap"])
     assert about["resolution_px"] == 24
-    assert np.allclose(about["landmarks_px"], bundle.manifest.alignment.landmarks_px)
+    assert np.allclose(about["landmarks_px"], bundle.manifest.model_crop.landmarks_px)
     assert about["mask"]["radii_px"] == list(bundle.manifest.mask.radii_px)
 
 

@@ -8,16 +8,14 @@ from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from edgeswap_compress.conditioning.condition import Condition, Conditioner
-    from edgeswap_compress.conditioning.crops import CropSpec
     from edgeswap_compress.conditioning.source import SourceConditioner
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             "edgeswap_compress.conditioning.condition": ("Condition", "Conditioner"),
-            "edgeswap_compress.conditioning.crops": ("CropSpec",),
             "edgeswap_compress.conditioning.source": ("SourceConditioner",),
         },
     )
 
-__all__ = ["Condition", "Conditioner", "CropSpec", "SourceConditioner"]
+__all__ = ["Condition", "Conditioner", "SourceConditioner"]

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Annotated
-
-from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
-from edgeswap_runtime.bundle.manifest_parts import PlacePx, SidePx
-from edgeswap_runtime.bundle.schema import Range
+from edgeswap_compress.errors import InvalidSettings
+from edgeswap_runtime.bundle.manifest_parts import MODEL_CROP, CropSpec, PlacePx
 from edgeswap_runtime.faces.align import ARCFACE_112, TEMPLATE_96
 
-MODEL_CROP = "model"
-"""Name of the crop that is swapped and pasted back; every checkpoint has one."""
+__all__ = [
+    "MODEL_CROP",
+    "OWNERS",
+    "TEMPLATES",
+    "CropSpec",
+    "Points",
+    "crop_of_template",
+    "is_plain",
+    "picture_key",
+]
 
 OWNERS = ("source", "target")
 """Whose picture a crop is cut from."""
-
-COLORS = ("RGB", "BGR")
-
-Mean = Annotated[float, Range(-10.0, 10.0)]
-Deviation = Annotated[float, Range(1e-3, 1e3)]
 
 Points = tuple[tuple[PlacePx, PlacePx], ...]
 
@@ -44,42 +42,6 @@ TEMPLATES: dict[str, tuple[int, tuple[tuple[float, float], ...]]] = {
 the mean of the landmarks in FFHQ's alignment at 512 px (facexlib, `face_restoration_helper.py`);
 crops that were aligned by dlib's 68 points are only near it.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CropSpec:
-    """An aligned square crop that a model takes in, of a source's or a target's picture.
-
-    A pixel p of 0 to 255 enters the graph as (p / 255 - mean) / std, in the stated color order.
-
-    Attributes:
-        size_px: side of the crop.
-        landmarks_px: where the five landmarks come to lie, (x, y) in pixels of the crop: right eye,
-            left eye, nose tip, right and left mouth corner (of the person; right is image left).
-        mean: of each channel, in [0, 1] units.
-        std: of each channel, in [0, 1] units.
-        color: order of the channels, "RGB" or "BGR".
-    """
-
-    size_px: SidePx
-    landmarks_px: Points
-    mean: tuple[Mean, Mean, Mean] = (0.5, 0.5, 0.5)
-    std: tuple[Deviation, Deviation, Deviation] = (0.5, 0.5, 0.5)
-    color: str = "RGB"
-
-    def __post_init__(self) -> None:
-        where = "swap.json: crops"
-        if len(self.landmarks_px) != 5:
-            found = len(self.landmarks_px)
-            raise InvalidCheckpoint(f"{where}: landmarks_px", expected="5 points", found=found)
-        if self.color not in COLORS:
-            raise InvalidCheckpoint(
-                f"{where}: color", expected=f"one of {COLORS}", found=self.color
-            )
-        spread = max(math.dist(a, b) for a in self.landmarks_px for b in self.landmarks_px)
-        if spread < self.size_px / 16:
-            expected = f"points at least {self.size_px / 16:g} px apart"
-            raise InvalidCheckpoint(f"{where}: landmarks_px", expected=expected, found=spread)
 
 
 def is_plain(crop: CropSpec) -> bool:

@@ -76,6 +76,11 @@ class OnnxFeatures:
         found = session.run([self.output(feature)], blank)[0].shape
         return (1, *found[1:])
 
+    def ports(self, feature: PictureFeature) -> tuple[list[Any], list[Any]]:
+        """List the file's inputs and outputs: onnxruntime's, each with name, type and shape."""
+        session = self._session(feature)
+        return session.get_inputs(), session.get_outputs()
+
     def _session(self, feature: PictureFeature) -> Any:
         if feature.file not in self._sessions:
             self._sessions[feature.file] = self._open(feature.file)

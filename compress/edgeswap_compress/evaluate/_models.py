@@ -260,7 +260,7 @@ class BundleModel:
             precision=manifest.graphs["denoise"].precision,
             resolution_px=manifest.resolution_px,
             latent_shape=tuple(int(size) for size in shape),
-            landmarks_px=manifest.alignment.landmarks_px,
+            landmarks_px=manifest.model_crop.landmarks_px,
             mask=manifest.mask,
         )
 

@@ -21,8 +21,9 @@ from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.evaluate._models import Sampling, open_bundle, open_model
 from edgeswap_runtime import BadBundle, Bundle, FakeBackend
 from edgeswap_runtime.bundle.manifest import (
-    Alignment,
+    CropSpec,
     Graph,
+    GraphInput,
     Manifest,
     Mask,
     Schedule,
@@ -34,6 +35,12 @@ from edgeswap_runtime.errors import BadFolder, InvalidRequest
 Arrays = dict[str, NDArray[Any]]
 DETECTED = tuple(f"{kind}_{s}" for kind in ("cls", "obj", "bbox", "kps") for s in (8, 16, 32))
 CONDITION = ("tokens", "vector", "source_latents")
+ROLES = {
+    "target": "crop:model/target",
+    "source": "crop:model/source",
+    "target_latents": "output:encode/target_latents",
+    **{name: f"output:identity/{name}" for name in CONDITION},
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +72,18 @@ def graph(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph
             shape = (1,)
         return Tensor(name=name, dtype="float32", shape=shape, axes=tuple("nchw")[: len(shape)])
 
-    picture = Tensor(name="input", dtype="float32", shape=(1, 3, 64, 64), axes=tuple("nchw"))
+    picture = GraphInput(
+        name="input", dtype="float32", shape=(1, 3, 64, 64), axes=tuple("nchw"), role="picture"
+    )
     return Graph(
         file=f"{name}.onnx",
         precision="fp32",
-        inputs=(picture,) if name == "detector" else tuple(map(tensor, inputs)),
+        inputs=(picture,)
+        if name == "detector"
+        else tuple(
+            GraphInput(role=ROLES.get(key, key), **dataclasses.asdict(tensor(key)))
+            for key in inputs
+        ),
         outputs=tuple(map(tensor, outputs)),
     )
 
@@ -82,8 +96,7 @@ def manifest(checkpoint: Checkpoint, *, guidance_input: bool = True) -> Manifest
     return Manifest(
         name="tiny",
         made_with={},
-        resolution_px=swap.resolution_px,
-        alignment=Alignment(landmarks_px=swap.landmarks_px),
+        crops={"model": CropSpec(size_px=swap.resolution_px, landmarks_px=swap.landmarks_px)},
         mask=Mask(**dataclasses.asdict(swap.mask)),
         graphs={
             "encode": graph("encode", ("target",), ("target_latents",)),
