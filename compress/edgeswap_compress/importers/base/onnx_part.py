@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from edgeswap_compress._checks import check_choice
-from edgeswap_compress.conditioning.crops import COLORS, TEMPLATES, CropSpec, crop_of_template
+from edgeswap_compress.conditioning.crops import TEMPLATES, CropSpec, crop_of_template
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP's pictures (2103.00020; openai/clip-vit-large-patch14, preprocessor_config.json)."""
+
+COLORS = ("RGB", "BGR")
 
 _LOOKED_AT = 8
 """Nodes at the start of a recognizer among which its own normalization would stand."""
@@ -48,6 +48,8 @@ def recognizer_crop(path: Path, side_px: int, eye: Eye) -> CropSpec:
         side_px: side of its picture.
         eye: how it is shown a face.
     """
+    import onnx
+
     graph = onnx.load(path, load_external_data=False).graph
     names = [node.name.lower() for node in graph.node[:_LOOKED_AT]]
     subtracts = any(name.startswith(("sub", "_minus")) for name in names)

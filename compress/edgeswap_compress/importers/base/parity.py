@@ -63,7 +63,8 @@ def prove(
     pipe = SwapPipeline.from_checkpoint(checkpoint)
     swap = checkpoint.swap
     shape = (1, swap.latent_channels, swap.latent_size, swap.latent_size)
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    random = torch.Generator().manual_seed(seed)
+    noise = torch.randn(shape, generator=random)
 
     def mine(on_step: OnStep) -> None:
         with quiet():
@@ -73,6 +74,7 @@ def prove(
                     pictures["model/source"],
                     pictures=pictures,
                     noise=noise,
+                    generator=random,  # goes on where the noise ended, as in diffusers' pipelines
                     on_step=on_step,
                 )
             except EnoughSteps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -202,7 +203,8 @@ def take_means(vae: Any) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what diffusers says of versions to come while its pipelines run."""
+    """Silence what diffusers and transformers say of versions to come while pipelines run."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from diffusers.utils import logging
 
     level = logging.get_verbosity()

@@ -11,25 +11,13 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress.diffusers_folder.unet_home import read_object
+from edgeswap_compress.importers.base.prompt_request import (
+    PromptRequest,
+    text_encoders,
+    tokenizers,
+)
 from edgeswap_compress.importers.base.tensor_files import read_tensors
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused, PartMissing
-
-
-@dataclass(frozen=True, slots=True)
-class PromptRequest:
-    """The words a model is told with every swap.
-
-    Attributes:
-        prompt: text; None where `embeds` is given.
-        negative: what guidance takes instead of the prompt.
-        embeds: safetensors with prompt_embeds and negative_prompt_embeds (1, T, D) float, and for
-            Stable Diffusion XL the same with pooled_ in front (1, P), as diffusers' `encode_prompt`
-            returns them.
-    """
-
-    prompt: str | None = None
-    negative: str = ""
-    embeds: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +33,6 @@ class Prompt:
     null_tokens: Tensor
     pooled: Tensor | None = None
     null_pooled: Tensor | None = None
-
-
-def check_prompt(request: PromptRequest, base: Path, *, xl: bool) -> None:
-    """Make sure that the words can be encoded, before any work.
-
-    Raises:
-        PartMissing: there are none, or nothing that encodes them.
-    """
-    if (request.prompt is None) == (request.embeds is None):
-        given = "neither" if request.prompt is None else "both"
-        raise PartMissing(f"expected one of --prompt and --prompt-embeds, found {given}")
-    if request.embeds is not None:
-        if not request.embeds.is_file():
-            raise PartMissing(f"--prompt-embeds {request.embeds}: expected a file, found nothing")
-        return
-    for folder in _encoders(xl) + _tokenizers(xl):
-        if not (base / folder).is_dir():
-            raise PartMissing(
-                f"--prompt needs {base / folder}/, which is missing: name the whole pipeline's "
-                "folder as the base, or give --prompt-embeds"
-            )
 
 
 def read_prompt(request: PromptRequest, base: Path, width: int, *, xl: bool) -> Prompt:
@@ -110,14 +77,6 @@ def _read(file: Path) -> dict[str, Tensor]:
     return read_tensors(file)
 
 
-def _encoders(xl: bool) -> list[str]:
-    return ["text_encoder", "text_encoder_2"] if xl else ["text_encoder"]
-
-
-def _tokenizers(xl: bool) -> list[str]:
-    return ["tokenizer", "tokenizer_2"] if xl else ["tokenizer"]
-
-
 @torch.no_grad()
 def _encode(request: PromptRequest, base: Path, *, xl: bool) -> dict[str, Tensor]:
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -127,7 +86,7 @@ def _encode(request: PromptRequest, base: Path, *, xl: bool) -> dict[str, Tensor
     zeros = xl and not request.negative and _forces_zeros(base)
     for prefix, text in texts.items():
         states: list[Tensor] = []
-        for encoder, tokenizer in zip(_encoders(xl), _tokenizers(xl), strict=True):
+        for encoder, tokenizer in zip(text_encoders(xl), tokenizers(xl), strict=True):
             kind = CLIPTextModelWithProjection if encoder.endswith("_2") else CLIPTextModel
             model: Any = kind.from_pretrained(base / encoder, local_files_only=True).float().eval()
             words = CLIPTokenizer.from_pretrained(base / tokenizer, local_files_only=True)

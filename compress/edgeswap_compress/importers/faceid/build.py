@@ -37,8 +37,9 @@ from edgeswap_compress.importers.base.backbone import (
     read_controlnet,
 )
 from edgeswap_compress.importers.base.lora import TEXT_ENCODERS, fuse_updates, read_updates
+from edgeswap_compress.importers.base.prompt_request import check_prompt
 from edgeswap_compress.importers.base.tensor_files import read_tensors
-from edgeswap_compress.importers.base.text import Prompt, check_prompt, read_prompt
+from edgeswap_compress.importers.base.text import Prompt, read_prompt
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused
 from edgeswap_compress.importers.faceid.eyes import Eyes, open_eyes
 from edgeswap_compress.importers.faceid.request import AdapterRequest, check_paths

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from edgeswap_compress._checks import check_out, check_range
 from edgeswap_compress.importers.base.onnx_part import Eye
+from edgeswap_compress.importers.base.prompt_request import PromptRequest
 from edgeswap_compress.importers.base.settings import ImportSettings
-from edgeswap_compress.importers.base.text import PromptRequest
 from edgeswap_compress.importers.errors import PartMissing
 
 SCALE = (0.0, 10.0)

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgeswap_compress.importers.base.parity import steps_to_prove
+from edgeswap_compress.importers.base.report import ImportReport
 from edgeswap_compress.importers.faceid.build import assemble
 from edgeswap_compress.importers.faceid.proof import prove_adapter
 from edgeswap_compress.importers.faceid.request import AdapterRequest
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import made.
-
-    Attributes:
-        path: of the checkpoint.
-        difference: largest difference from diffusers' own pipeline after any compared step, in
-            standard deviations of the latents.
-        steps: that were compared.
-        parameters: of the U-Net, adapter included.
-    """
-
-    path: Path
-    difference: float
-    steps: int
-    parameters: int
 
 
 def import_adapter(request: AdapterRequest, out: Path) -> ImportReport:

@@ -78,7 +78,13 @@ def tiny_vae(scaling_factor: float = 0.18215) -> AutoencoderKL:
 
 
 def tiny_base(
-    folder: Path, *, channels: int = 4, xl: bool = False, seed: int = 0, **changes: Any
+    folder: Path,
+    *,
+    channels: int = 4,
+    xl: bool = False,
+    seed: int = 0,
+    prediction_type: str = "epsilon",
+    **changes: Any,
 ) -> Path:
     """Write a diffusers pipeline folder without its text encoders.
 
@@ -87,6 +93,7 @@ def tiny_base(
         channels: at the U-Net's input.
         xl: whether it is of Stable Diffusion XL's form.
         seed: of the weights.
+        prediction_type: what the U-Net predicts.
         changes: of the U-Net's config.
     """
     with torch.random.fork_rng(devices=[]):
@@ -101,6 +108,7 @@ def tiny_base(
         beta_end=0.012,
         beta_schedule="scaled_linear",
         steps_offset=1,
+        prediction_type=prediction_type,
         **({} if xl else {"skip_prk_steps": True}),
     )
     scheduler.save_pretrained(folder / "scheduler")
