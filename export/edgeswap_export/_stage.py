@@ -85,7 +85,10 @@ def export(
         loaded = Checkpoint.load(source)
         requests = config.schedules.requests(loaded.swap)
         settings = dict(loaded.scheduler.config)
-        tables = {r.name: schedule_table(settings, r.sampler, r.steps, r.options) for r in requests}
+        tables = {
+            r.name: schedule_table(settings, r.sampler, r.steps, r.options, r.path)
+            for r in requests
+        }
         if config.single_file:
             require_few_steps(tables[requests[0].name])
         if config.detector:

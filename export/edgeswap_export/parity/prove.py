@@ -31,8 +31,7 @@ from edgeswap_export.parity.compare import (
 )
 from edgeswap_export.precision.convert import Converted, allowed
 from edgeswap_export.precision.run import Feed, MemoryBackend
-from edgeswap_export.samplers.noise import read_noise_schedule
-from edgeswap_export.samplers.schedule import SAMPLERS
+from edgeswap_export.samplers.schedule import reference_scheduler
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
 
@@ -219,10 +218,9 @@ def _swaps(
     progress: Progress,
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
-    noise = read_noise_schedule(dict(subject.checkpoint.scheduler.config))
+    config = dict(subject.checkpoint.scheduler.config)
     for request in subject.requests:
-        entry = SAMPLERS[request.sampler]
-        scheduler = entry.reference_scheduler(noise, request.options or entry.options())
+        scheduler = reference_scheduler(config, request.sampler, request.options, request.path)
         if scheduler is None:
             swaps[request.name] = NOT_COMPARED
             continue
