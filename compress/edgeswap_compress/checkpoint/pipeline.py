@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,7 @@ class SwapPipeline(DiffusionPipeline):
         guidance_scale: float | None = None,
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
+        on_step: Callable[[int, Tensor], None] | None = None,
     ) -> SwapOutput:
         """Give each target crop the inner face of its source.
 
@@ -85,6 +86,7 @@ class SwapPipeline(DiffusionPipeline):
             guidance_scale: default: the checkpoint's; 1.0 means one evaluation a step.
             noise: (N, C, S, S) start of the sampling, unit normal; default: drawn.
             generator: randomness of the start and of stochastic schedulers.
+            on_step: is called after each step with its number and the sample (N, C, S, S).
 
         Returns:
             The crops and the final sample.
@@ -110,6 +112,8 @@ class SwapPipeline(DiffusionPipeline):
             output = self.denoiser.guided(scaled, timestep, maps, condition, null, scale)
             sample = self._step(output.float(), timestep, sample, generator)
             sample = self._blend(maps, sample, noise, timesteps[index + 1 :])
+            if on_step is not None:
+                on_step(index, sample)
         crops = decode_sample(self.vae, swap, sample.to(dtype), maps.latents)
         return SwapOutput(crops=crops.float(), sample=sample)
 

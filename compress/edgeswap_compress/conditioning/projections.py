@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -68,7 +68,7 @@ class TokenProjection(ModelMixin, ConfigMixin):
             self.ff = _two_layers(input_size, inner, tokens * width)
             self.norm = nn.LayerNorm(width)
         elif kind == "faceid_plus":
-            self.proj = _two_layers(input_size, 2 * input_size, tokens * width)
+            self.proj = _two_layers(input_size, inner, tokens * width)
             self.norm = nn.LayerNorm(width)
             self._resampler(features_size, width, width, depth, heads)
         else:
@@ -99,10 +99,10 @@ class TokenProjection(ModelMixin, ConfigMixin):
             (N, T, D) tokens.
         """
         kind, width = self._settings.kind, self._settings.width
-        if kind == "linear":
-            return cast(Tensor, self.norm(self.image_embeds(given).reshape(-1, self._count, width)))
-        if kind == "faceid":
-            return cast(Tensor, self.norm(self.ff(given).reshape(-1, self._count, width)))
+        if kind in ("linear", "faceid"):
+            layer = self.image_embeds if kind == "linear" else self.ff
+            tokens: Tensor = self.norm(layer(given).reshape(-1, self._count, width))
+            return tokens
         if kind == "resampler":
             looked_at = given[:, None] if given.ndim == 2 else given
             return self._look(self.latents.expand(given.shape[0], -1, -1), looked_at)
