@@ -75,7 +75,8 @@ def write_single_file(
     feed = {"target": sample.target.numpy(), "source": sample.source.numpy()}
     found = run_graph(backend, "swap", feed)["crop"]
     draw = noise_source(SEED, tuple(sample.noise.shape))
-    expected = swap_with_runtime(backend, schedule, sample, swap.guidance_scale, draw)
+    made_of, scale = subject.swap_graphs, swap.guidance_scale
+    expected = swap_with_runtime(backend, made_of, schedule, sample, scale, draw)
     backend.close()
     measured = _proven(found, expected, precision)
     return {**measured, "file": SINGLE_FILE, "schedule": request.name, "noise_seed": SEED}

@@ -56,6 +56,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "make a training dataset: fetch files, render, align photos",
             "data",
         ),
+        "import": (
+            "edgeswap_compress.importers.cli:command",
+            "make a checkpoint of a model you have: IP-Adapter, InstantID, ...",
+            "import",
+        ),
         "train": (
             "edgeswap_compress.train.cli:command",
             "train a teacher: the large model to compress",

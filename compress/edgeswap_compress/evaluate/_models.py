@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeswap_compress.data.shards import KIND as DATASET
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
+from edgeswap_compress.fit.device import check_device, resolve_device
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import Mask
@@ -72,12 +73,14 @@ class Sampling:
         dtype: of a checkpoint's modules, one of `DTYPES`. A bundle's was fixed at its export, so
             only "auto" can be asked of it.
         threads: CPU threads of a bundle's backend; torch's are the process's own.
+        device: that a checkpoint computes on, see `check_device`; a bundle here is the processor's.
     """
 
     steps: int | None = None
     guidance: float | None = None
     dtype: str = AUTO
     threads: int | None = None
+    device: str = AUTO
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 1000:
@@ -86,6 +89,7 @@ class Sampling:
         if guidance is not None and not (math.isfinite(guidance) and guidance >= 1):
             raise InvalidEvaluation(f"guidance {guidance}: expected 1.0 (none) or more")
         check_dtype(self.dtype)
+        check_device(self.device)
 
 
 class SwapModel(Protocol):
@@ -154,6 +158,11 @@ def require_possible(kind: str, sampling: Sampling) -> None:
     Raises:
         InvalidEvaluation: another dtype of a bundle.
     """
+    if kind == "bundle" and sampling.device not in (AUTO, "cpu"):
+        raise InvalidEvaluation(
+            f"device '{sampling.device}' cannot be asked of a bundle, which ONNX Runtime evaluates "
+            "on the processor: leave --device out"
+        )
     if kind == "bundle" and sampling.dtype != AUTO:
         raise InvalidEvaluation(
             f"dtype '{sampling.dtype}' cannot be asked of a bundle, its precision was fixed at "
@@ -168,8 +177,9 @@ class CheckpointModel:
         from edgeswap_compress.checkpoint.folder import Checkpoint
         from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 
-        dtype = resolve_dtype(sampling.dtype, training=False)
-        checkpoint = Checkpoint.load(folder).to(dtype)
+        device = resolve_device(sampling.device, training=False)
+        dtype = resolve_dtype(sampling.dtype, device, training=False)
+        checkpoint = Checkpoint.load(folder).to(dtype, device)
         swap = checkpoint.swap
         self._pipeline: SwapPipeline = SwapPipeline.from_checkpoint(checkpoint)
         self.facts = ModelFacts(
@@ -177,8 +187,7 @@ class CheckpointModel:
             sha256=_folder_sha256(folder),
             steps=sampling.steps or swap.default_steps,
             guidance=swap.guidance_scale if sampling.guidance is None else sampling.guidance,
-            # the pipeline samples by the checkpoint's own scheduler, whatever a bundle's default is
-            sampler=_sampler_name(checkpoint.scheduler),
+            sampler=_sampler_name(self._pipeline.scheduler),
             precision=str(dtype).removeprefix("torch."),
             resolution_px=swap.resolution_px,
             latent_shape=(swap.latent_channels, swap.latent_size, swap.latent_size),
@@ -207,10 +216,11 @@ class CheckpointModel:
 
         from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
         from edgeswap_compress.fit.latent_cache import to_tensor
+        from edgeswap_compress.fit.placement import like_module
 
         vae, swap = self._pipeline.vae, self._pipeline.swap
         with torch.no_grad():
-            tensor = to_tensor(crops).to(next(vae.parameters()).dtype)
+            tensor = like_module(vae, to_tensor(crops))
             return _to_crops(decode_latents(vae, swap, encode_crop(vae, swap, tensor)).float())
 
 
@@ -261,7 +271,7 @@ class BundleModel:
             precision=manifest.graphs["denoise"].precision,
             resolution_px=manifest.resolution_px,
             latent_shape=tuple(int(size) for size in shape),
-            landmarks_px=manifest.alignment.landmarks_px,
+            landmarks_px=manifest.model_crop.landmarks_px,
             mask=manifest.mask,
         )
 
@@ -296,4 +306,4 @@ def _folder_sha256(folder: Path) -> str:
 
 def _to_crops(tensor: Any) -> Crops:
     """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does."""
-    return to_uint8((tensor.permute(0, 2, 3, 1).numpy() + 1) * np.float32(127.5))
+    return to_uint8((tensor.permute(0, 2, 3, 1).cpu().numpy() + 1) * np.float32(127.5))

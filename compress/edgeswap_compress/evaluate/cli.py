@@ -23,8 +23,8 @@ from edgeswap_compress.evaluate._models import (
 from edgeswap_compress.evaluate._pairs import check_limit
 from edgeswap_compress.evaluate.config import EvaluateConfig
 from edgeswap_compress.evaluate.report import METRICS, ROWS, EvaluationReport, table
-from edgeswap_compress.fit.cli import add_dtype
-from edgeswap_compress.fit.dtype import DTYPES, dtype_line
+from edgeswap_compress.fit.cli import add_device, add_dtype, tell_machine
+from edgeswap_compress.fit.dtype import DTYPES
 from edgeswap_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def command(argv: list[str]) -> int:
         torch.set_num_threads(args.threads)
     for model, sampling in ((args.model, samplings[0]), (args.teacher, teacher_sampling)):
         if model is not None and model_kind(model) == "checkpoint":
-            print(dtype_line(sampling.dtype, training=False), file=sys.stderr)
+            tell_machine(sampling.device, sampling.dtype, training=False)
     with stage_progress() as report_progress:
         dataset = _dataset(args, report_progress)
         if remark := deviation(dataset):
@@ -151,7 +151,13 @@ def _check_data(args: argparse.Namespace) -> tuple[int, tuple[str, ...]]:
 
 
 def _sampling(args: argparse.Namespace, steps: int | None) -> Sampling:
-    return Sampling(steps=steps, guidance=args.guidance, dtype=args.dtype, threads=args.threads)
+    return Sampling(
+        steps=steps,
+        guidance=args.guidance,
+        dtype=args.dtype,
+        threads=args.threads,
+        device=args.device,
+    )
 
 
 def _teacher_sampling(args: argparse.Namespace) -> Sampling:
@@ -164,6 +170,8 @@ def _teacher_sampling(args: argparse.Namespace) -> Sampling:
     if given and args.teacher is None:
         raise InvalidEvaluation(f"{given[0]} is of no use without --teacher: name a checkpoint")
     chosen: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+    if args.teacher is not None and model_kind(args.teacher) == "checkpoint":
+        chosen["device"] = args.device
     return Sampling(**chosen, threads=args.threads)
 
 
@@ -258,6 +266,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--batch-size", type=int, default=16, metavar="N",
         help="pairs at a time; changes no figure (default %(default)s)",
     )  # fmt: skip
+    add_device(add)
     add_dtype(add)
     add(
         "--seed", type=int, default=0,

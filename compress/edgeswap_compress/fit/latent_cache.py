@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.errors import TrainingStopped
+from edgeswap_compress.fit.placement import like_module
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -48,10 +49,20 @@ class LatentGroups:
     def __len__(self) -> int:
         return len(self.latents)
 
+    def read(self, group: Any, place: Any, device: torch.device | None = None) -> Tensor:
+        """Read latents (N, C, S, S) float32 onto a device; the groups stay in the host's memory.
+
+        Args:
+            group: (N,) integers.
+            place: (N,) integers, pictures in the groups.
+            device: to read to; the host's memory when None.
+        """
+        return self.latents[group, place].to(device).float()
+
 
 def _encode_group(vae: Any, swap: SwapConfig, pictures: NDArray[np.uint8]) -> Tensor:
-    crops = to_tensor(pictures).to(next(vae.parameters()).dtype)
-    return encode_crop(vae, swap, crops).half().contiguous()
+    crops = like_module(vae, to_tensor(pictures))
+    return encode_crop(vae, swap, crops).half().contiguous().cpu()
 
 
 def _pool_masks(masks: NDArray[np.uint8], size: int) -> Tensor:
@@ -73,8 +84,8 @@ def encode_dataset(
     """Encode every picture (and its mirror image), or read the cache of an earlier run.
 
     Args:
-        vae: trained autoencoder with its latent statistics in its config.
-        swap: settings of its checkpoint.
+        vae: trained autoencoder.
+        swap: settings of its checkpoint, with the statistics of its latents.
         dataset: pictures to encode.
         cache: file to keep the result in.
         key: hash of the autoencoder and the dataset; another key in the file means re-encoding.
@@ -104,14 +115,16 @@ def encode_dataset(
 
 
 @torch.no_grad()
-def latent_statistics(vae: Any, swap: SwapConfig, dataset: Pictures, pictures: int = 1280) -> None:
-    """Measure mean and deviation of each raw latent channel; store them in the vae config.
+def latent_statistics(
+    vae: Any, swap: SwapConfig, dataset: Pictures, pictures: int = 1280
+) -> SwapConfig:
+    """Measure mean and deviation of each raw latent channel; return the config that states them.
 
     Raises:
         TrainingStopped: a channel is constant, so that the autoencoder is not trained.
     """
-    channels = swap.latent_channels
-    vae.register_to_config(latents_mean=[0.0] * channels, latents_std=[1.0] * channels)
+    raw_space = replace(swap.latents, mean=(0.0,), std=(1.0,))
+    swap = replace(swap, latents=raw_space)
     groups = min(pictures // dataset.pictures, len(dataset))
     picks = np.linspace(0, len(dataset) - 1, groups).astype(int)
     raw = torch.cat([_encode_group(vae, swap, dataset.images(int(g))) for g in picks]).float()
@@ -121,8 +134,8 @@ def latent_statistics(vae: Any, swap: SwapConfig, dataset: Pictures, pictures: i
             f"latent channel {int(std.argmin())} is constant: expected a trained autoencoder; "
             "train it longer"
         )
-    rounded = ([round(float(v), 6) for v in values] for values in (mean, std))
-    vae.register_to_config(**dict(zip(("latents_mean", "latents_std"), rounded, strict=True)))
+    rounded = [tuple(round(float(v), 6) for v in values) for values in (mean, std)]
+    return replace(swap, latents=replace(raw_space, mean=rounded[0], std=rounded[1]))
 
 
 @dataclass(frozen=True, slots=True)

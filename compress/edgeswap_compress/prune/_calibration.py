@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,20 +21,30 @@ class CalibrationBatch:
     Attributes:
         clean: (N, C, H, W) samples x_0.
         noise: (N, C, H, W) standard normal.
-        parts: what the U-Net's input consists of, along its channels: (N, ., H, W) each, and None
-            where the noised sample goes.
-        conditions: further keyword arguments of the U-Net.
+        given: makes the U-Net's keyword arguments from a noised sample and its timesteps.
         weights: (N, 1, H, W) of the loss, mean 1.
     """
 
     clean: Tensor
     noise: Tensor
-    parts: tuple[Tensor | None, ...]
-    conditions: Mapping[str, Any]
+    given: Callable[[Tensor, Tensor], Mapping[str, Any]]
     weights: Tensor
 
     def __len__(self) -> int:
         return len(self.clean)
+
+    def to(self, device: torch.device) -> CalibrationBatch:
+        """Copy the batch to a device, with what makes its inputs."""
+        home, given = self.clean.device, self.given
+        if device == home:
+            return self
+
+        def moved(noised: Tensor, steps: Tensor) -> Mapping[str, Any]:
+            inputs: Mapping[str, Any] = _moved(given(noised.to(home), steps.to(home)), device)
+            return inputs
+
+        parts = (self.clean.to(device), self.noise.to(device), self.weights.to(device))
+        return CalibrationBatch(clean=parts[0], noise=parts[1], given=moved, weights=parts[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,6 +65,15 @@ class CalibrationSamples:
     origin: Literal["data", "noise"]
     timestep_dtype: torch.dtype = torch.float32
 
+    def to(self, device: torch.device) -> CalibrationSamples:
+        """Copy all batches to a device, where the U-Nets are that they are for."""
+        return replace(self, batches=tuple(batch.to(device) for batch in self.batches))
+
+    @property
+    def device(self) -> torch.device:
+        """Give the device of the batches."""
+        return self.batches[0].clean.device
+
     def few(self) -> CalibrationSamples:
         """Take a quarter of the batches, but at least 8 samples; they cover the schedule too."""
         size = len(self.batches[0])
@@ -64,18 +83,13 @@ class CalibrationSamples:
     def steps(self, number: int) -> Tensor:
         """Give the timesteps (N,) of one batch; those of all batches cover the schedule evenly."""
         size, count = len(self.batches[number]), len(self.batches)
-        places = torch.arange(size) * count + number + 1
+        places = torch.arange(size, device=self.batches[number].clean.device) * count + number + 1
         return places * len(self.alphas) // (size * count) - 1
 
     def inputs(self, batch: CalibrationBatch, steps: Tensor) -> dict[str, Any]:
         """Make the keyword arguments of the U-Net at timesteps (N,)."""
         noised = self._levels.add(batch.clean, batch.noise, steps)
-        parts = [noised if part is None else part for part in batch.parts]
-        return {
-            "sample": torch.cat(parts, 1),
-            "timestep": steps.to(self.timestep_dtype),
-            **batch.conditions,
-        }
+        return dict(batch.given(noised, steps.to(self.timestep_dtype)))
 
     def output(self, unet: Any, batch: CalibrationBatch, steps: Tensor) -> Tensor:
         """Predict (N, C, H, W); learned variances behind the prediction are left out."""
@@ -117,3 +131,14 @@ class CalibrationSamples:
         if self.prediction == "sample":
             return batch.clean
         return self._levels.velocity(batch.clean, batch.noise, steps)
+
+
+def _moved(values: Any, device: torch.device) -> Any:
+    """Copy tensors to a device, those in mappings and lists too."""
+    if isinstance(values, Tensor):
+        return values.to(device)
+    if isinstance(values, Mapping):
+        return {name: _moved(value, device) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return type(values)(_moved(value, device) for value in values)
+    return values

@@ -13,9 +13,11 @@ import torch
 
 from edgeswap_compress._checks import check_scheduler
 from edgeswap_compress._progress import StageProgress
-from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
-from edgeswap_compress.checkpoint.swap_config import FaceMask, SwapConfig
+from edgeswap_compress.checkpoint.swap_config import SwapConfig, residual_swap_config
+from edgeswap_compress.checkpoint.swap_parts import LatentSpace, SampleSpace, SamplingConfig
+from edgeswap_compress.conditioning.crops import crop_of_template
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.data import Pictures, open_pictures
 from edgeswap_compress.errors import TrainingStopped
@@ -24,8 +26,9 @@ from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.fit.loop import Cadence, Draw, Objective, fit
 from edgeswap_compress.fit.losses import decoder_metric
-from edgeswap_compress.fit.processes import processes, taken_dtype
+from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import claim, settings_of
+from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
 from edgeswap_compress.train._examples import Examples, residual_deviation
@@ -37,7 +40,6 @@ from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train.identity import IdentityObjective
 from edgeswap_compress.train.pairing import pairing_of, truths_known
 from edgeswap_runtime.errors import OutputExists
-from edgeswap_runtime.faces.align import TEMPLATE_96
 from edgeswap_runtime.files import canonical_json, sha256_file
 
 HELD_OUT_FIGURES = {
@@ -86,12 +88,12 @@ class TeacherRun:
         init: Path | None = None,
         examples: ExampleConfig | None = None,
     ) -> None:
-        self.config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
+        self.config = taken_machine(config)
+        self.compute = self.config.compute()
         self.folder = folder
         self.examples = examples or ExampleConfig()
         self.train, self.held_out = open_pictures(train), open_pictures(held_out)
         self._check_sizes(train, held_out)
-        self.dtype: torch.dtype = getattr(torch, self.config.dtype)
         if init is not None:
             check_scheduler(init, velocity=True)  # as it will be trained
         self.init = None if init is None else Checkpoint.load(init)
@@ -135,6 +137,7 @@ class TeacherRun:
                 objective,
                 settings,
                 self.folder / name,
+                compute=self.compute,
                 cadence=cadence,
                 tracker=tracker,
                 progress=report,
@@ -156,12 +159,14 @@ class TeacherRun:
         identity = IdentityObjective(judge, self.config.identity, train, held_out)
         run("identity", identity, self.config.identity.fit)
         if self.init is None or self.config.widen_latents:
-            swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
+            sample = SampleSpace(target="residual", std=residual_deviation(train))
+            swap = dataclasses.replace(swap, sample=sample)
         start = self._start(vae, swap, judge)
+        prepare_unet(start.unet, self.config, learns=True)
         known = truths_known(self.train)
         if not known:  # which trains one step alone, see `DenoiserObjective`
-            start.swap = dataclasses.replace(swap, default_steps=1)
-        sight = train.cached(Draw.of(self.config.seed, 0), 16)
+            start.swap = swap.sampled(steps=1)
+        sight = train.cached(Draw.of(self.config.seed, 0), 16).to(self.compute.device)
         denoiser = DenoiserObjective(
             start.unet,
             start.conditioner,
@@ -185,14 +190,14 @@ class TeacherRun:
     def _autoencoded(self, run: Run) -> tuple[Any, SwapConfig]:
         """Train the autoencoder, freeze it, and give the settings of its latents."""
         if self.init is not None and not self.config.widen_latents:
-            vae, swap = convert(self.init.vae, self.dtype), self.init.swap
+            vae, swap = self.compute.place(self.init.vae), self.init.swap
         else:
             vae, config = self._autoencoder(), self.config.autoencoder
             share = self.examples.augment_share
             objective = AutoencoderObjective(vae, config, self.train, self.held_out, share)
             run("autoencoder", objective, config.fit)
             swap = self._swap_config() if self.init is None else self.init.swap
-            latent_statistics(vae.eval(), swap, self.train)
+            swap = latent_statistics(vae.eval(), swap, self.train)
         vae.eval().requires_grad_(False)
         return vae, swap
 
@@ -208,9 +213,9 @@ class TeacherRun:
             )
         return dataclasses.replace(
             self.init,
-            unet=convert(self.init.unet.train(), self.dtype),
+            unet=self.compute.place(self.init.unet.train()),
             vae=vae,
-            conditioner=convert(self.init.conditioner.train(), self.dtype),
+            conditioner=self.compute.place(self.init.conditioner.train()),
             swap=swap,
         )
 
@@ -241,7 +246,7 @@ class TeacherRun:
     def _autoencoder(self) -> Any:
         """Build the autoencoder to train: a new one, or the checkpoint's with wider latents."""
         if self.init is not None:
-            return convert(self.init.vae.train(), self.dtype)
+            return self.compute.place(self.init.vae.train())
         return self._prepare(
             lambda: build_autoencoder(self.config.autoencoder, self._resolution), 0
         )
@@ -267,22 +272,20 @@ class TeacherRun:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed * 1000 + salt)
             module = build()
-        return convert(module.train(), self.dtype)
+        return self.compute.place(module.train())
 
     def _swap_config(self) -> SwapConfig:
         auto, denoiser = self.config.autoencoder, self.config.denoiser
-        scale = self._resolution / 96.0
-        return SwapConfig(
-            resolution_px=self._resolution,
-            landmarks_px=tuple((float(x) * scale, float(y) * scale) for x, y in TEMPLATE_96),
-            mask=FaceMask.of_size(self._resolution),
+        latents = LatentSpace(
+            channels=auto.latent_channels,
+            size=self._resolution // auto.patch_size // 2 ** (len(auto.widths) - 1),
             patch_size=auto.patch_size,
-            latent_channels=auto.latent_channels,
-            latent_size=self._resolution // auto.patch_size // 2 ** (len(auto.widths) - 1),
-            residual_std=(1.0,) * auto.latent_channels,
-            guidance_scale=denoiser.guidance_scale,
-            default_steps=denoiser.default_steps,
         )
+        sampling = SamplingConfig(
+            steps=denoiser.default_steps, guidance_scale=denoiser.guidance_scale
+        )
+        crop = crop_of_template("tight", self._resolution)
+        return residual_swap_config(crop, latents, sampling=sampling)
 
     def _encoder(self, swap: SwapConfig) -> SourceConditioner:
         identity = self.config.identity
@@ -325,9 +328,10 @@ class TeacherRun:
         report = None if progress is None else lambda i, n, text: progress("latents", i, n, text)
         # private entries are diffusers' own notes, in an order that differs between processes
         settings = {key: value for key, value in vae.config.items() if not key.startswith("_")}
+        settings["latents"] = dataclasses.asdict(swap.latents)
         digest = hashlib.sha256(canonical_json(settings))
         for _, tensor in sorted(vae.state_dict().items()):
-            digest.update(tensor.detach().float().contiguous().numpy().tobytes())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
 
         def encode(dataset: Pictures, name: str, flips: bool) -> LatentGroups:
             return encode_dataset(

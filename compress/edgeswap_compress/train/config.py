@@ -20,8 +20,8 @@ from edgeswap_compress.fit.config import (
     MASK_WEIGHT,
     TERMINAL_SHARE,
     FitConfig,
+    FitMachine,
 )
-from edgeswap_compress.fit.dtype import AUTO, check_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +122,10 @@ class ExampleConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TeacherConfig:
-    """Settings of the phases of a training, and the dtype they compute in.
+class TeacherConfig(FitMachine):
+    """Settings of the phases of a training, and where they compute.
 
     Attributes:
-        dtype: of the computation, one of ``DTYPES``; master weights are float32 always, and a
-            continued run may take another.
         seed: of the modules' initial weights.
         widen_latents: where a run goes on from a checkpoint, give its latents the channels of
             ``autoencoder``, and train its autoencoder on.
@@ -139,14 +137,13 @@ class TeacherConfig:
     autoencoder: AutoencoderConfig
     identity: IdentityConfig
     denoiser: DenoiserConfig
-    dtype: str = AUTO
     seed: int = 0
     widen_latents: bool = False
     decoder: FitConfig | None = None
     swap_decoder: FitConfig | None = None
 
     def __post_init__(self) -> None:
-        check_dtype(self.dtype)
+        FitMachine.__post_init__(self)
         check_seed(self.seed)
 
     def to_json(self) -> dict[str, Any]:

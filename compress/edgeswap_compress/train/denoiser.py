@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
-from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
+from edgeswap_compress.checkpoint.latents import latents_to_sample, sample_to_latents
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.conditioning.source import Condition, SourceConditioner
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.conditioning.attention import use_plain_attention
+from edgeswap_compress.conditioning.condition import Condition
+from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss
 from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train._examples import ExampleBatch, Examples
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import DenoiserConfig
@@ -28,7 +32,7 @@ def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: Source
     settings: Any = conditioner.config
     unet = UNet2DConditionModel(
         sample_size=swap.latent_size,
-        in_channels=swap.latent_channels * len(swap.input_channels),
+        in_channels=swap.input_width,
         out_channels=swap.latent_channels,
         block_out_channels=widths,
         down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
@@ -85,27 +89,34 @@ class DenoiserObjective:
         structure_weight: float = 0.0,
         metric: Tensor | None = None,
     ) -> None:
-        unet.set_attn_processor(AttnProcessor())  # faster than fused attention at these sizes
+        use_plain_attention(unet)  # faster than fused attention at these sizes
         self.module = Denoiser(unet, conditioner)
         self._swap, self._config = swap, config
         self._train, self._held_out = train, held_out
         self._structure_weight = structure_weight
         self._identity = LatentIdentityLoss(judge or conditioner)
-        self._dtype = next(unet.parameters()).dtype
+        self._dtype, self._device = next(unet.parameters()).dtype, device_of(unet)
         share = 0.0 if metric is None else config.metric_share
-        self._metric = (1.0 - share) * torch.eye(swap.latent_channels)
+        self._metric = (1.0 - share) * torch.eye(swap.latent_channels, device=self._device)
         if metric is not None:
             self._metric += share * metric
         self._levels = NoiseLevels(scheduler)
         self._terminal = self._levels.terminal
 
     def _cast(self, x: Tensor) -> Tensor:
-        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return x.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
+
+    def _predict(self, x: Tensor, steps: Tensor, target: Tensor, condition: Condition) -> Tensor:
+        """Evaluate the U-Net on noisy samples and target latents (N, C, S, S), in float32."""
+        denoiser = SwapDenoiser(self.module.unet, self._swap)
+        seen = TargetMaps(self._cast(target))
+        return denoiser.predict(self._cast(x), steps, seen, condition).float()
 
     def _timesteps(self, rng: np.random.Generator, n: int, done: float) -> Tensor:
         if done < self._config.one_step_share:
-            return torch.full((n,), self._terminal)
-        return draw_timesteps(rng, n, self._terminal, self._config.terminal_share)
+            return torch.full((n,), self._terminal, device=self._device)
+        drawn = draw_timesteps(rng, n, self._terminal, self._config.terminal_share)
+        return drawn.to(self._device)
 
     def _condition(self, latents: Tensor, dropped: Tensor | None) -> Condition:
         conditioner = self.module.conditioner
@@ -113,17 +124,12 @@ class DenoiserObjective:
         if dropped is None:
             return given
         null = conditioner.null(len(latents))
-        flat, grid = dropped[:, None], dropped[:, None, None]
-        return Condition(
-            torch.where(grid, null.tokens, given.tokens),
-            torch.where(flat, null.vector, given.vector),
-            torch.where(grid[..., None], null.source_latents, given.source_latents),
-        )
+        return null.where(dropped, given)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of a batch of random examples."""
         swap, config = self._swap, self._config
-        batch = self._train.batch(draw, batch_size)
+        batch = self._train.batch(draw, batch_size).to(self._device)
         target, truth, exact = batch.target, batch.truth, batch.exact
         clean = latents_to_sample(swap, truth, target)
         noise = draw.normal(clean)
@@ -131,11 +137,9 @@ class DenoiserObjective:
         steps = torch.where(exact, steps, self._terminal)
         noisy = self._levels.add(clean, noise, steps)
         velocity = self._levels.velocity(clean, noise, steps)
-        dropped = torch.from_numpy(draw.rng.random(batch_size) < config.condition_dropout)
+        dropped = draw.chosen(config.condition_dropout, target)
         condition = self._condition(batch.source, dropped)
-        output = predict(
-            self.module.unet, swap, self._cast(noisy), steps, self._cast(target), condition
-        ).float()
+        output = self._predict(noisy, steps, target, condition)
         weights = batch.weights(config.mask_weight)
         error = output - velocity
         paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
@@ -147,10 +151,7 @@ class DenoiserObjective:
             loss = loss + self._structure_weight * structure
             parts["structure_loss"] = float(structure.detach())
         if config.identity_weight > 0:
-            strength = config.identity_noise * torch.from_numpy(
-                draw.rng.random((batch_size, 1, 1, 1))
-            )
-            spoil = strength.float() * draw.normal(truth)
+            spoil = config.identity_noise * draw.shares(truth) * draw.normal(truth)
             identity = self._identity(predicted, batch.wanted(), ~dropped, spoil, exact)
             loss = loss + config.identity_weight * identity
             parts["identity_loss"] = float(identity.detach())
@@ -172,22 +173,16 @@ class DenoiserObjective:
         early = draw.rng.random(len(batch)) < terminal_share
         steps = torch.from_numpy(
             np.where(early, self._terminal, draw.rng.integers(self._terminal, size=len(batch)))
-        )
+        ).to(self._device)
         noisy = self._levels.add(clean, draw.normal(clean), steps)
-        output = predict(
-            self.module.unet,
-            self._swap,
-            self._cast(noisy),
-            steps,
-            self._cast(batch.target),
-            self._condition(batch.source, None),
-        ).float()
+        condition = self._condition(batch.source, None)
+        output = self._predict(noisy, steps, batch.target, condition)
         found = self._levels.clean(noisy, output, steps)
         return sample_to_latents(self._swap, found, batch.target)
 
     def evaluate(self) -> dict[str, float]:
         """Measure held-out figures, of the examples with a truth and of those without."""
-        batch = self._held_out.held_out(384)
+        batch = self._held_out.held_out(384).to(self._device)
         figures: dict[str, float] = {}
         if bool(batch.exact.any()):
             figures |= self._evaluate_exact(batch.pick(batch.exact))
@@ -206,19 +201,13 @@ class DenoiserObjective:
             target, mask = some.target, some.mask
             condition = self._condition(some.source, None)
             clean = latents_to_sample(swap, some.truth, target)
-            noise = torch.randn(clean.shape, generator=generator)
+            noise = torch.randn(clean.shape, generator=generator).to(self._device)
             for terminal in (True, False):
                 drawn = torch.randint(self._terminal, (hi - lo,), generator=generator)
+                drawn = drawn.to(self._device)
                 steps = torch.full_like(drawn, self._terminal) if terminal else drawn
                 noisy = self._levels.add(clean, noise, steps)
-                output = predict(
-                    self.module.unet,
-                    swap,
-                    self._cast(noisy),
-                    steps,
-                    self._cast(target),
-                    condition,
-                ).float()
+                output = self._predict(noisy, steps, target, condition)
                 if terminal:
                     found = self._levels.clean(noisy, output, steps)
                     error += float(((found - clean).square() * mask).sum())
@@ -234,20 +223,15 @@ class DenoiserObjective:
     def _evaluate_unpaired(self, batch: ExampleBatch) -> dict[str, float]:
         """Measure one-step swaps of pairs without truth, see `unpaired_figures`."""
         generator = torch.Generator().manual_seed(1)
-        noise = torch.randn(batch.target.shape, generator=generator)
-        steps = torch.full((len(batch),), self._terminal)
+        noise = torch.randn(batch.target.shape, generator=generator).to(self._device)
+        steps = torch.full((len(batch),), self._terminal, device=self._device)
         residuals = []
         for lo in range(0, len(batch), 64):
             some = batch.pick(slice(lo, lo + 64))
-            output = predict(
-                self.module.unet,
-                self._swap,
-                self._cast(noise[lo : lo + 64]),
-                steps[lo : lo + 64],
-                self._cast(some.target),
-                self._condition(some.source, None),
-            ).float()
-            found = self._levels.clean(noise[lo : lo + 64], output, steps[lo : lo + 64])
+            condition = self._condition(some.source, None)
+            part = slice(lo, lo + 64)
+            output = self._predict(noise[part], steps[part], some.target, condition)
+            found = self._levels.clean(noise[part], output, steps[part])
             residuals.append(sample_to_latents(self._swap, found, some.target) - some.target)
         residual = torch.cat(residuals)
         swapped = batch.target + residual

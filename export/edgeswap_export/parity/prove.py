@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export._calibration import Feeds
 from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export.graphs.example import SEED, SwapExample
-from edgeswap_export.graphs.swap_graphs import TorchGraph, batched
+from edgeswap_export.graphs.swap_graphs import SwapGraphs
+from edgeswap_export.graphs.torch_graph import TorchGraph, batched
 from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
 from edgeswap_export.parity.compare import (
     GRAPH_TOLERANCE,
@@ -30,8 +33,7 @@ from edgeswap_export.parity.compare import (
 )
 from edgeswap_export.precision.convert import Converted, allowed
 from edgeswap_export.precision.run import Feed, MemoryBackend
-from edgeswap_export.samplers.noise import read_noise_schedule
-from edgeswap_export.samplers.schedule import SAMPLERS
+from edgeswap_export.samplers.schedule import reference_scheduler
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
 
@@ -46,15 +48,41 @@ class ParitySubject:
 
     Attributes:
         checkpoint: the reference, in float32.
-        graphs: name -> its torch module with an example.
+        swap_graphs: all that the graphs were made of, with examples.
         requests: the schedules, the default one first.
         tables: name of a schedule -> its table.
+        device: that torch computes the reference on.
     """
 
     checkpoint: Checkpoint
-    graphs: Mapping[str, TorchGraph]
+    swap_graphs: SwapGraphs
     requests: tuple[ScheduleRequest, ...]
     tables: Mapping[str, Schedule]
+    device: str = "cpu"
+
+    @contextmanager
+    def reference(self) -> Iterator[torch.device]:
+        """Hold the modules on the device for a block, in exact float32; then on the processor."""
+        device = torch.device(self.device)
+        parts = list(self.checkpoint.modules().values())
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            try:
+                for part in parts:
+                    nn.Module.to(part, device)
+                yield device
+            finally:
+                for part in parts:
+                    nn.Module.to(part, "cpu")
+
+    @property
+    def graphs(self) -> Mapping[str, TorchGraph]:
+        """Name of a graph that is written -> its torch module with an example."""
+        return self.swap_graphs.torch
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name of every graph -> its file in the bundle."""
+        return {n: f"{n}.onnx" for n in (*self.swap_graphs.torch, *self.swap_graphs.files)}
 
 
 def prove(
@@ -81,7 +109,7 @@ def prove(
         model = onnx.load(folder / f"{name}.onnx")
         return first_divergence(model, feed, torch_values(name, graph), GRAPH_TOLERANCE)
 
-    backend = open_graphs(folder, {name: f"{name}.onnx" for name in subject.graphs})
+    backend = open_graphs(folder, subject.files)
     try:
         progress("comparing each graph with torch")
         report = graph_parity(backend, subject.graphs, inspect=inspect)
@@ -90,7 +118,7 @@ def prove(
         backend.close()
     return {
         "backend": "onnxruntime cpu fp32",
-        "reference": "torch cpu fp32",
+        "reference": f"torch {subject.device} fp32",
         "probe_seed": SEED,
         "graphs": report,
         "swaps": swaps,
@@ -166,7 +194,9 @@ def prove_precision(
     precision = next(iter(converted.values())).precision
     tolerance = allowed(precision, candidate.budget)
     progress(f"comparing each {precision} graph with torch")
-    backend = MemoryBackend({n: (c.emulation or c.model, c.level) for n, c in converted.items()})
+    given = {n: (onnx.load(path), "all") for n, path in subject.swap_graphs.paths.items()}
+    tried = {n: (c.emulation or c.model, c.level) for n, c in converted.items()}
+    backend = MemoryBackend({**given, **tried})
 
     def inspect(name: str) -> Divergence | None:
         suspect, original, feed = converted[name], candidate.originals[name], feeds[name][0]
@@ -176,13 +206,15 @@ def prove_precision(
     report: dict[str, dict[str, Any]] = {}
     for name, graph in subject.graphs.items():
         found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
-        expected = _stacked([_torch_answers(graph, feed) for feed in feeds[name]])
+        with subject.reference() as device:
+            answers = [_torch_answers(graph, feed, device) for feed in feeds[name]]
+        expected = _stacked(answers)
         report[name] = output_parity(name, found, expected, tolerance, inspect)
     runs_here = all(c.emulation is None or c.precision == "fp16" for c in converted.values())
     how = f"onnxruntime cpu {precision}"
     if runs_here:
         backend.close()
-        files = open_graphs(candidate.folder, {name: f"{name}.onnx" for name in converted})
+        files = open_graphs(candidate.folder, subject.files)
         swaps = _swaps(files, subject, sample, precision, progress)
         files.close()
     else:
@@ -191,7 +223,7 @@ def prove_precision(
     return {
         "backend": f"{how}, every result rounded in emulation" if rounded else how,
         "swaps_backend": how if runs_here else f"{how}, in emulation",
-        "reference": "torch cpu fp32",
+        "reference": f"torch {subject.device} fp32",
         "graphs": report,
         "swaps": swaps,
         "conversions": {name: entry.to_json() for name, entry in converted.items()},
@@ -206,25 +238,28 @@ def _swaps(
     progress: Progress,
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
-    noise = read_noise_schedule(dict(subject.checkpoint.scheduler.config))
+    config = dict(subject.checkpoint.scheduler.config)
     for request in subject.requests:
-        entry = SAMPLERS[request.sampler]
-        scheduler = entry.reference_scheduler(noise, request.options or entry.options())
+        scheduler = reference_scheduler(config, request.sampler, request.options, request.path)
         if scheduler is None:
             swaps[request.name] = NOT_COMPARED
             continue
         progress(f"comparing swaps by {request.name} with torch")
         scale = subject.checkpoint.swap.guidance_scale
-        found = swap_with_runtime(backend, subject.tables[request.name], sample, scale)
-        expected = swap_with_torch(subject.checkpoint, scheduler, request.steps, sample)
+        table = subject.tables[request.name]
+        found = swap_with_runtime(backend, subject.swap_graphs, table, sample, scale)
+        with subject.reference():
+            expected = swap_with_torch(subject.checkpoint, scheduler, request.steps, sample)
         swaps[request.name] = swap_parity(request.name, found, expected, precision)
     return swaps
 
 
 @torch.no_grad()
-def _torch_answers(graph: TorchGraph, feed: Feed) -> dict[str, NDArray[np.float32]]:
-    outputs = graph.module(*(torch.from_numpy(feed[name]) for name in graph.inputs))
-    return {name: value.numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
+def _torch_answers(
+    graph: TorchGraph, feed: Feed, device: torch.device
+) -> dict[str, NDArray[np.float32]]:
+    outputs = graph.module(*(torch.from_numpy(feed[name]).to(device) for name in graph.inputs))
+    return {name: value.cpu().numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
 
 
 def _stacked(answers: list[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_runtime._clock import StageClock
-    from edgeswap_runtime._crop_swapper import Identity
+    from edgeswap_runtime._identity import Identity
     from edgeswap_runtime.faces.detect import Face
     from edgeswap_runtime.swapper import Swapper
     from edgeswap_runtime.video.tracks import TrackedFace
@@ -73,9 +72,7 @@ class Cast:
 def _digest(identity: Identity) -> str:
     """A hash of everything an identity holds."""
     who = hashlib.sha256()
-    for field in dataclasses.fields(identity):
-        held = getattr(identity, field.name)
-        parts = held if isinstance(held, Mapping) else {field.name: held}
-        for name, part in sorted(parts.items()):
-            who.update(name.encode() + np.ascontiguousarray(part).tobytes())
+    for role, part in sorted(identity.arrays.items()):
+        who.update(role.encode())
+        who.update(np.ascontiguousarray(part).tobytes())
     return who.hexdigest()

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from diffusers.models.attention_processor import AttnProcessor
-
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
@@ -131,7 +129,6 @@ class Rounds:
             held_out=train if held_out is None else encode(held_out, "latents-heldout", False),
         )
         teacher = replace(whole, unet=deepcopy(whole.unet), conditioner=deepcopy(whole.conditioner))
-        teacher.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
         minutes = self.recover.budget.minutes / self.config.rounds
         each = changed(self.recover, {"budget.minutes": minutes})
         return Recovery(teacher=teacher, data=data, config=each)
