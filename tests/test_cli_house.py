@@ -47,6 +47,7 @@ MEANINGS = {
     "--optimizer": "optimizer",
     "--out": "the new|to write",
     "--overwrite": "replace",
+    "--port": "port",
     "--precision": "precision|number format inside the graphs",
     "--run": "folder for the state",
     "--samples": "images|samples",
@@ -185,6 +186,7 @@ GIVEN_A_FOLDER = {
     "export": ["FOLDER", "out"],
     "engine": ["FOLDER", "out", "--backend", "tensorrt_rtx", "--gpu", "sm86"],
     "triton": ["FOLDER", "out"],
+    "web": ["FOLDER", "out"],
 }
 """Command -> its least arguments, FOLDER where it takes one that must exist."""
 

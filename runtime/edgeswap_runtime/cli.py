@@ -44,6 +44,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "put faces into what a camera sees, on a page or into a pipe",
             "live",
         ),
+        "web": (
+            "edgeswap_export.web.cli:command",
+            "write a page that swaps faces in the browser itself",
+            "export",
+        ),
         "demo": (
             "edgeswap_export.demo.cli:command",
             "run the whole pipeline on packaged models and report it",
