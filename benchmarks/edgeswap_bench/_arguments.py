@@ -118,8 +118,8 @@ def _add_pictures(made: argparse.ArgumentParser) -> None:
         help="photo to put the face into (default: a packaged portrait)",
     )
     group.add_argument(
-        "--size", nargs="+", default=[], metavar="HEIGHTxWIDTH",
-        help="picture sizes in pixels, such as 720x1280 (default: the target's own)",
+        "--size", nargs="+", default=[], metavar="WIDTHxHEIGHT",
+        help="picture sizes in pixels, such as 1280x720 (default: the target's own)",
     )  # fmt: skip
 
 
