@@ -65,10 +65,6 @@ def command(argv: list[str]) -> int:
     Returns:
         The exit code.
     """
-    if argv and argv[0] == "autoencoder":
-        from edgeswap_compress.distill.autoencoder.cli import command as autoencoder
-
-        return autoencoder(argv[1:])
     args = build_parser().parse_args(argv)
     config = _config(args)
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
