@@ -78,6 +78,11 @@ def command(argv: list[str]) -> int:
     return _exit_code(report.subjects[0].tasks, report.verdict.state, options)
 
 
+def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(options)
+
+
 def _config(options: argparse.Namespace) -> BenchConfig:
     runs = options.runs
     if runs is None:

@@ -85,6 +85,14 @@ def command(argv: list[str]) -> int:
     return 0
 
 
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
+    for steps in args.steps:
+        _sampling(args, steps)
+    _teacher_sampling(args)
+
+
 def _config(args: argparse.Namespace) -> EvaluateConfig:
     """Build the config, and so refuse what options cannot mean."""
     for steps in args.steps:
