@@ -115,7 +115,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
         "verify": (
             "edgeswap_runtime.commands.verify:command",
-            "check a bundle's or checkpoint's files against their hashes",
+            "check a bundle's or checkpoint's files, or a picture's mark",
             None,
         ),
     },
