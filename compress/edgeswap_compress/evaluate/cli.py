@@ -88,9 +88,6 @@ def command(argv: list[str]) -> int:
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
     _config(args)
-    for steps in args.steps:
-        _sampling(args, steps)
-    _teacher_sampling(args)
 
 
 def _config(args: argparse.Namespace) -> EvaluateConfig:
