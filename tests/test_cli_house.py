@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from edgeswap_runtime.cli import COMMANDS, main
+from edgeswap_runtime import cli
+from edgeswap_runtime.cli import COMMANDS, SUBCOMMANDS, main
 
-MODULES = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.items()} | {
-    "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli"
-}
+TARGETS = {name: target for name, (target, _, _) in COMMANDS.items()} | SUBCOMMANDS
+MODULES = {name: target.partition(":")[0] for name, target in TARGETS.items()}
 """Command -> the module that holds its parser."""
 
 MAKES_ONE_FILE = {"swap", "video", "data sheet"}
@@ -47,6 +47,7 @@ MEANINGS = {
     "--out": "the new|to write",
     "--overwrite": "replace",
     "--precision": "precision|number format inside the graphs",
+    "--require-settled": "exit with 3",
     "--run": "folder for the state",
     "--samples": "images|samples",
     "--save-every": "seconds between saves",
@@ -90,7 +91,7 @@ BRITISH = re.compile(
 
 @cache
 def parser_of(name: str) -> argparse.ArgumentParser:
-    found = importlib.import_module(MODULES[name]).build_parser()
+    found = cli.parser_of(name)
     assert isinstance(found, argparse.ArgumentParser)
     return found
 

@@ -100,6 +100,11 @@ def _check_triton(folder: Path, config: ExportConfig, *, is_unet: bool) -> None:
         raise OutputExists(folder)
 
 
+def check_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(arguments)
+
+
 def _config(arguments: argparse.Namespace) -> ExportConfig:
     """Make the config of the parsed arguments."""
     from edgeswap_export import ExportConfig, ScheduleRequest

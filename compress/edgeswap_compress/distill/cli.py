@@ -63,10 +63,6 @@ def command(argv: list[str]) -> int:
     Returns:
         The exit code.
     """
-    if argv and argv[0] == "autoencoder":
-        from edgeswap_compress.distill.autoencoder.cli import command as autoencoder
-
-        return autoencoder(argv[1:])
     args = build_parser().parse_args(argv)
     config = _config(args)
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
@@ -99,6 +95,11 @@ def command(argv: list[str]) -> int:
             progress=frame.progress,
         )
     return 0
+
+
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
 
 
 def _config(args: argparse.Namespace) -> DistillConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
     from edgeswap_runtime.backends.protocol import Backend
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
+
+
+MOST_GUIDANCE = 100.0
+"""Largest guidance scale; above it nothing is left of a picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +89,10 @@ class Sampling:
         if self.steps is not None and not 1 <= self.steps <= 1000:
             raise InvalidEvaluation(f"steps {self.steps}: expected 1 to 1000")
         guidance = self.guidance
-        if guidance is not None and not (math.isfinite(guidance) and guidance >= 1):
-            raise InvalidEvaluation(f"guidance {guidance}: expected 1.0 (none) or more")
+        if guidance is not None and not 1 <= guidance <= MOST_GUIDANCE:
+            raise InvalidEvaluation(
+                f"guidance {guidance}: expected 1.0 (none) to {MOST_GUIDANCE:g}"
+            )
         check_dtype(self.dtype)
         check_device(self.device)
 
@@ -305,5 +310,15 @@ def _folder_sha256(folder: Path) -> str:
 
 
 def _to_crops(tensor: Any) -> Crops:
-    """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does."""
-    return to_uint8((tensor.permute(0, 2, 3, 1).cpu().numpy() + 1) * np.float32(127.5))
+    """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does.
+
+    Raises:
+        InvalidEvaluation: values are not finite.
+    """
+    pictures = tensor.permute(0, 2, 3, 1).cpu().numpy()
+    if not np.isfinite(pictures).all():
+        raise InvalidEvaluation(
+            "the model's swaps hold values that are not finite: expected pictures; its weights may "
+            "be damaged (edgeswap verify tells), or the guidance too large"
+        )
+    return to_uint8((pictures + 1) * np.float32(127.5))

@@ -85,6 +85,11 @@ def command(argv: list[str]) -> int:
     return 0
 
 
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
+
+
 def _config(args: argparse.Namespace) -> EvaluateConfig:
     """Build the config, and so refuse what options cannot mean."""
     for steps in args.steps:

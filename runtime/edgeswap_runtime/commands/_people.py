@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime.commands.options import add_source
 from edgeswap_runtime.errors import InvalidRequest, NoFaceFound
 
 if TYPE_CHECKING:
@@ -20,14 +21,7 @@ if TYPE_CHECKING:
 def add_people(parser: argparse.ArgumentParser) -> None:
     """Add --source, --map, --faces, --like and --force."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--source",
-        type=Path,
-        action="append",
-        metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
-    )
+    add_source(source, required=False)
     source.add_argument(
         "--map",
         type=_mapping,

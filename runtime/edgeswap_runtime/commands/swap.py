@@ -14,7 +14,7 @@ from edgeswap_runtime.commands._people import (
     face_report,
     sources_of,
 )
-from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.options import add_bundle, add_run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,29 +29,10 @@ def build_parser() -> argparse.ArgumentParser:
         description="Put the face of the source into the target, and mark the new picture as "
         "generated.",
     )
-    parser.add_argument(
-        "bundle",
-        type=Path,
-        nargs="?",
-        metavar="BUNDLE",
-        help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
-    )
+    add_bundle(parser)
     _add_photos(parser)
     add_people(parser)
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    length = parser.add_mutually_exclusive_group()
-    add_schedule(length)
-    length.add_argument(
-        "--steps",
-        type=int,
-        metavar="N",
-        help="take the schedule with this many steps instead (default: see --schedule)",
-    )
-    add_seed(parser)
-    add_backend_options(parser)
+    add_run(parser)
     return parser
 
 

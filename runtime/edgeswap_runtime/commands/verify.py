@@ -1,4 +1,4 @@
-"""`edgeswap verify`: check the files of a bundle or a checkpoint against their hashes."""
+"""`edgeswap verify`: check the hashes of a folder, or read the mark of a picture or film."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from edgeswap_runtime import cli
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.commands._checkpoints import CHECKPOINT_COMMAND, is_checkpoint
+from edgeswap_runtime.commands._marked import MARKED_COMMAND, is_markable
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -16,10 +17,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeswap verify",
         description="Check that a bundle or a checkpoint holds exactly the files it lists, "
-        "unchanged.",
+        "unchanged; or tell what a picture or a film that edgeswap wrote says of its origin.",
     )
     parser.add_argument(
-        "path", type=Path, metavar="PATH", help="folder of a bundle or a checkpoint"
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="folder of a bundle or a checkpoint, or a picture or film",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
     return parser
@@ -28,8 +32,12 @@ def build_parser() -> argparse.ArgumentParser:
 def command(argv: list[str]) -> int:
     """Run `edgeswap verify`."""
     options = build_parser().parse_args(argv)
+    json_option = ["--json"] if options.json else []
+    if is_markable(options.path):
+        rest = ["--", str(options.path)]
+        return cli.run(MARKED_COMMAND, [*json_option, *rest], name="verify FILM", extra="video")
     if is_checkpoint(options.path):
-        rest = [str(options.path), "--verify", *(["--json"] if options.json else [])]
+        rest = [str(options.path), "--verify", *json_option]
         return cli.run(CHECKPOINT_COMMAND, rest, name="verify CHECKPOINT", extra="compress")
     bundle = Bundle.open(options.path)
     if options.json:

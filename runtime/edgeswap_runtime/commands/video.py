@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_runtime.commands._people import face_choice
-from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.options import add_bundle, add_run, add_source
 
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle
@@ -32,22 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Put the face of the source into a film, and mark the new film as generated. "
         "Sound, subtitles, timestamps, rotation and colors stay as they are.",
     )
-    parser.add_argument(
-        "bundle",
-        type=Path,
-        nargs="?",
-        metavar="BUNDLE",
-        help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
-    )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        required=True,
-        action="append",
-        metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
-    )
+    add_bundle(parser)
+    add_source(parser, required=True)
     parser.add_argument(
         "--target", type=Path, required=True, metavar="FILM", help="film to put the face into"
     )
@@ -67,20 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         "kept while it is followed (default: largest)",
     )
     _add_film(parser)
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    length = parser.add_mutually_exclusive_group()
-    add_schedule(length)
-    length.add_argument(
-        "--steps",
-        type=int,
-        metavar="N",
-        help="take the schedule with this many steps instead (default: see --schedule)",
-    )
-    add_seed(parser)
-    add_backend_options(parser)
+    add_run(parser)
     return parser
 
 
