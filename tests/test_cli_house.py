@@ -22,7 +22,7 @@ MODULES = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.i
 }
 """Command -> the module that holds its parser."""
 
-MAKES_ONE_FILE = {"swap", "video", "data sheet"}
+MAKES_ONE_FILE = {"swap", "identity", "video", "data sheet"}
 """Commands that write one file, not a folder."""
 
 HELP_S = 0.5
@@ -65,6 +65,7 @@ MEANINGS = {
     "checkpoint": "checkpoint",
     "out": "to make|to write",
     "path": "folder",
+    "photos": "photo",
     "student": "checkpoint folder",
 }
 """An argument that several commands take -> what each of its help texts must say."""
@@ -170,6 +171,7 @@ PHOTOS = ["--source", "a.png", "--target", "b.png", "--out", "c.png"]
 GIVEN_A_FOLDER = {
     "swap": ["FOLDER", *PHOTOS],
     "video": ["FOLDER", "--source", "a.png", "--target", "b.mp4", "--out", "c.mp4"],
+    "identity": ["a.png", "out.identity", "--bundle", "FOLDER"],
     "inspect": ["FOLDER"],
     "verify": ["FOLDER"],
     "bench": ["FOLDER"],

@@ -34,6 +34,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "put the face of one photo into another photo",
             None,
         ),
+        "identity": (
+            "edgeswap_runtime.commands.identity:command",
+            "read a person's face from photos into one small file",
+            None,
+        ),
         "video": (
             "edgeswap_runtime.commands.video:command",
             "put the face of a photo into a film, sound and timing kept",

@@ -8,6 +8,7 @@
     ├── NoFaceFound                (LookupError)
     ├── NothingSwapped             (ValueError)
     ├── NobodyAlike                (LookupError)
+    ├── BadIdentity                (ValueError)
     ├── DetectorMissing            (LookupError)
     ├── UnreadablePicture          (ValueError)
     │   ├── PictureMissing         (FileNotFoundError)
@@ -125,6 +126,16 @@ class NobodyAlike(EdgeswapError, LookupError):
         super().__init__(
             f"nobody in {picture} is surely the person in {reference}: {found}, expected "
             f"{expected}; choose by place with --faces '#K'"
+        )
+
+
+class BadIdentity(EdgeswapError, ValueError):
+    """A file is no identity, is damaged, or was read with another bundle."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        super().__init__(
+            f"{path} is no usable identity: {why}; make one for this bundle with edgeswap identity "
+            "PHOTO OUT"
         )
 
 

@@ -38,6 +38,7 @@ from edgeswap_runtime.faces.find import FaceFinder
 from edgeswap_runtime.faces.judge import JudgedFace, swappable
 from edgeswap_runtime.faces.light import in_normal_light
 from edgeswap_runtime.faces.paste import face_mask, paste
+from edgeswap_runtime.identities.convert import identity_file_of, load_identity
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
 from edgeswap_runtime.pictures.write import write_picture
@@ -213,9 +214,6 @@ class Swapper:
 
         Returns:
             the faces, and how many there are in all.
-
-        Raises:
-            EdgeswapError: as for `swap`.
         """
         choice, rgb = as_choice(faces), as_rgb(picture)
         with self._in_use():
@@ -230,9 +228,6 @@ class Swapper:
             picture: a path, or (H, W, 3) uint8, RGB.
             faces: which are chosen, as for `choose`; only these are judged.
             name: how to call the picture in messages.
-
-        Raises:
-            EdgeswapError: as for `swap`.
         """
         choice, rgb = as_choice(faces), as_rgb(picture)
         with self._in_use():
@@ -248,7 +243,8 @@ class Swapper:
         and light; one good picture is the usual choice.
 
         Args:
-            source: one picture, as a path or (H, W, 3) uint8 RGB, or several.
+            source: one picture, as a path or (H, W, 3) uint8 RGB, or several; or one file that
+                `edgeswap identity` wrote.
             clock: times the stages detect, align and identity.
 
         Raises:
@@ -256,6 +252,8 @@ class Swapper:
             DetectorMissing: the bundle is for aligned crops only; see `identity_of_crops`.
             UnreadablePicture: a path that cannot be read.
         """
+        if (file := identity_file_of(source)) is not None:
+            return load_identity(file, self.bundle)
         crops = []
         for picture in several_pictures(source):
             rgb = as_rgb(picture)

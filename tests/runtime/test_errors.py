@@ -20,6 +20,7 @@ EXAMPLES = [
     errors.NoFaceFound("a.png", found=1, wanted=3),
     errors.NothingSwapped("a.png", ["#1 profile 72°"]),
     errors.NobodyAlike("a.png", "b.png", found="0.5 at most", expected="0.9"),
+    errors.BadIdentity("a.identity", "it is cut short"),
     errors.DetectorMissing("b"),
     errors.UnreadablePicture("a.png", "it is empty"),
     errors.PictureMissing("a.png"),

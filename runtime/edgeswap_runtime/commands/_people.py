@@ -12,6 +12,7 @@ from edgeswap_runtime.errors import InvalidRequest, NoFaceFound
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.faces.detect import Face
     from edgeswap_runtime.faces.judge import JudgedFace
     from edgeswap_runtime.swapper import Swapper
@@ -25,8 +26,8 @@ def add_people(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
+        help="photo of the face to put in, or a file that edgeswap identity wrote; give it again "
+        "for more photos of the same person, which are averaged",
     )
     source.add_argument(
         "--map",
@@ -75,6 +76,20 @@ def sources_of(options: argparse.Namespace) -> list[tuple[list[Path], int]]:
     if options.like is not None or options.faces != "largest":
         raise InvalidRequest("--map chooses the faces: leave out --faces and --like")
     return [([photo], place) for photo, place in options.map]
+
+
+def require_identities(sources: list[list[Path]], bundle: Bundle) -> None:
+    """Check the identity files among the sources before a graph is loaded.
+
+    Raises:
+        BadIdentity: one is missing, damaged, or another bundle's.
+        InvalidRequest: one stands beside photos.
+    """
+    from edgeswap_runtime.identities.convert import identity_file_of, load_identity
+
+    for source in sources:
+        if (file := identity_file_of(source)) is not None:
+            load_identity(file, bundle)
 
 
 def choose_people(

@@ -12,6 +12,7 @@ from edgeswap_runtime.commands._people import (
     add_people,
     choose_people,
     face_report,
+    require_identities,
     sources_of,
 )
 from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
@@ -93,6 +94,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, NDArray[Any]]:
     require_seed(options.seed)
     require_threads(options.threads)
     bundle = Bundle.open(options.bundle or default_bundle())
+    require_identities([photos for photos, _ in sources_of(options)], bundle)
     if options.like is not None:
         require_recognizer(bundle)
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)

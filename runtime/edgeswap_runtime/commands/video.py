@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands._people import face_choice
+from edgeswap_runtime.commands._people import face_choice, require_identities
 from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         action="append",
         metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
+        help="photo of the face to put in, or a file that edgeswap identity wrote; give it again "
+        "for more photos of the same person, which are averaged",
     )
     parser.add_argument(
         "--target", type=Path, required=True, metavar="FILM", help="film to put the face into"
@@ -174,6 +174,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
         encoder=EncoderConfig(name=options.encoder or usual, quality=options.quality),
     )
     bundle = Bundle.open(options.bundle or default_bundle())
+    require_identities([options.source], bundle)
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
     film = probe_film(options.target)
     config.trim.require_within(film)
