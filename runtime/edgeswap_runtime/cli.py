@@ -39,6 +39,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "read a person's face from photos into one small file",
             None,
         ),
+        "batch": (
+            "edgeswap_runtime.commands.batch:command",
+            "put a face into many pictures, by several processes or a cluster",
+            "ray",
+        ),
         "video": (
             "edgeswap_runtime.commands.video:command",
             "put the face of a photo into a film, sound and timing kept",

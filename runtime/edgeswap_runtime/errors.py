@@ -19,6 +19,7 @@
     ├── BadBundle                  (ValueError)
     │   ├── NewerSchema
     │   └── DamagedFile
+    ├── BatchRefused               (RuntimeError)
     ├── BackendMissing             (ImportError)
     ├── EngineMissing              (LookupError)
     ├── GraphFailed                (RuntimeError)
@@ -217,6 +218,10 @@ class DamagedFile(BadBundle):
         super().__init__(
             path, f"{name}: expected {expected}, found {found}; export or copy the bundle again"
         )
+
+
+class BatchRefused(EdgeswapError, RuntimeError):
+    """A worker of a batch cannot open the bundle, the backend or a source; its own words."""
 
 
 class BackendMissing(EdgeswapError, ImportError):

@@ -31,6 +31,7 @@ EXAMPLES = [
     errors.BadBundle("b", "it holds nothing"),
     errors.NewerSchema("b", found=2, known=1),
     errors.DamagedFile("b", "x.onnx", expected="sha256 00", found="sha256 11"),
+    errors.BatchRefused("no face found in a.png: use another"),
     errors.BackendMissing("x", known=["ort"]),
     errors.GraphFailed("onnxruntime", "encode", "a shape does not fit"),
     errors.DeviceNotGranted("cuda", granted=["CPUExecutionProvider"], install="edgeswap doctor"),

@@ -93,9 +93,13 @@ def require_identities(sources: list[list[Path]], bundle: Bundle) -> None:
 
 
 def choose_people(
-    swapper: Swapper, options: argparse.Namespace, target: NDArray[Any], places: list[int]
+    swapper: Swapper,
+    options: argparse.Namespace,
+    target: NDArray[Any],
+    places: list[int],
+    name: str,
 ) -> tuple[tuple[JudgedFace, ...], list[tuple[Face, ...]]]:
-    """All faces of the target, and for each source those to swap.
+    """All faces of the target, called `name` in messages, and for each source those to swap.
 
     Raises:
         NothingSwapped: there is none to swap.
@@ -103,7 +107,6 @@ def choose_people(
     """
     from edgeswap_runtime.faces.judge import swappable
 
-    name = str(options.target)
     if places == [0]:
         choice = options.faces
         if options.like is not None:

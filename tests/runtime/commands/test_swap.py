@@ -215,6 +215,13 @@ def test_bad_pictures(
     assert message.format(path=path) in line
 
 
+def test_a_target_that_is_no_file(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = _replace(arguments, "--target", "/dev/zero")
+    assert "it is a pipe, device or socket" in _refused(line, tmp_path, capsys)
+
+
 @pytest.mark.parametrize("option", ["--source", "--target"])
 def test_a_picture_beyond_the_limit(
     arguments: list[str],
@@ -245,7 +252,6 @@ def test_a_picture_beyond_the_limit(
         (["--seed", "-1"], "seed is -1, expected a whole number, 0 to 2**64 - 1"),
         (["--seed", str(2**64)], "expected a whole number, 0 to 2**64 - 1"),
         (["--out", "x" * 252 + ".png"], "has 256 bytes, expected at most 255"),
-        (["--target", "/dev/zero"], "it is a pipe, device or socket, expected a file"),
         (["--source", "/dev/zero"], "it is a pipe, device or socket, expected a file"),
         (["--out", "out.tga"], "cannot write out.tga: expected a name ending in .png"),
         (["--out", "nowhere/out.png"], "there is no folder nowhere, make it first"),
