@@ -38,6 +38,7 @@ from edgeswap_runtime.faces.find import FaceFinder
 from edgeswap_runtime.faces.judge import JudgedFace, swappable
 from edgeswap_runtime.faces.light import in_normal_light
 from edgeswap_runtime.faces.paste import face_mask, paste
+from edgeswap_runtime.faces.watermark import watermark_for
 from edgeswap_runtime.identities.convert import identity_file_of, load_identity
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from edgeswap_runtime._clock import StageClock
     from edgeswap_runtime.backends.protocol import Backend
     from edgeswap_runtime.bundle.manifest import Schedule
+    from edgeswap_runtime.pictures.credentials import ContentSigner
 
     PictureLike = Path | str | NDArray[np.uint8]
     FaceChoice = str | int | Sequence[Face]
@@ -69,6 +71,10 @@ class Swapper:
         backend: runs its graphs.
         schedule: a name from the manifest's `schedules`; its default when None.
         seed: of the noise each crop starts from.
+
+    Attributes:
+        watermark: added to every pasted crop; None turns it off, and is so for tiny crops.
+        signer: signs the pictures that `save` writes; None signs nothing.
 
     Raises:
         InvalidRequest: the bundle has no schedule of that name, or the seed is not 0 to 2**64 - 1.
@@ -95,6 +101,8 @@ class Swapper:
         self._lock = getattr(backend, "lock", None) or threading.RLock()
         self._crops = CropSwapper(manifest, backend, schedule=self.schedule, seed=self.seed)
         self._mask = face_mask(manifest.mask)
+        self.watermark = watermark_for(manifest.alignment.landmarks_px, manifest.resolution_px)
+        self.signer: ContentSigner | None = None
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="edgeswap-warp")
         self._faces = FaceFinder(
             bundle,
@@ -193,10 +201,6 @@ class Swapper:
 
         Args:
             picture: a path, or (H, W, 3) uint8, RGB.
-
-        Raises:
-            DetectorMissing: the bundle is for aligned crops only.
-            UnreadablePicture: a path that cannot be read.
         """
         rgb = as_rgb(picture)
         with self._in_use():
@@ -326,6 +330,7 @@ class Swapper:
                 with timed(clock, "align"):
                     crop, matrix = self._faces.align(picture, face)
                 result = in_normal_light(crop, swap)
+                result = self.watermark.add(result) if self.watermark else result
                 with timed(clock, "paste"):
                     paste(swapped, result, matrix, self._mask, each=self._pool.map)
         return with_extras(swapped, extras_of(given))
@@ -372,10 +377,6 @@ class Swapper:
             path: ends in .png, .jpg, .jpeg or .webp.
             icc_profile: the color space of the numbers, instead of the target's.
             overwrite: replace an existing file.
-
-        Raises:
-            InvalidRequest: no such format or folder, or `picture` is no such array.
-            OutputExists: the path is taken.
         """
         if is_path(picture):
             raise InvalidRequest(f"save takes an array, found the path {picture}")
@@ -385,6 +386,7 @@ class Swapper:
             self.mark,
             icc_profile=icc_profile,
             extras=extras_of(picture),
+            signer=self.signer,
             overwrite=overwrite,
         )
 

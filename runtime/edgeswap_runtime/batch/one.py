@@ -46,6 +46,7 @@ class PictureSwapper:
             precision=engine.precision,
         )
         try:
+            settings.marks.apply(self._swapper)
             if settings.sources:
                 self._identity(settings.sources)
         except BaseException:

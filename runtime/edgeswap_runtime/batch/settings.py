@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeswap_runtime.files import sha256_file
+from edgeswap_runtime.pictures.marks import MarkSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class BatchSettings:
         seed: of the noise.
         faces: "largest", "all", how many, or "#K".
         force: swap faces that `Swapper.judge` would leave alone.
+        marks: what the pictures carry besides metadata.
     """
 
     engine: WorkerEngine
@@ -51,6 +53,7 @@ class BatchSettings:
     seed: int = 0
     faces: str | int = "largest"
     force: bool = False
+    marks: MarkSettings = dataclasses.field(default_factory=MarkSettings)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -60,8 +63,12 @@ class BatchSettings:
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> BatchSettings:
         """Return the settings that `to_json` gave."""
-        rest = body | {"engine": WorkerEngine(**body["engine"]), "sources": tuple(body["sources"])}
-        return cls(**rest)
+        parts = {
+            "engine": WorkerEngine(**body["engine"]),
+            "marks": MarkSettings(**body["marks"]),
+            "sources": tuple(body["sources"]),
+        }
+        return cls(**(body | parts))
 
     def what_matters(self) -> dict[str, Any]:
         """Return what the pictures depend on: the sources by content, nothing that runs it."""

@@ -84,5 +84,6 @@ def swap_line(report: dict[str, Any]) -> str:
     aside = f"; left alone: {', '.join(left)}" if left else ""
     return (
         f"{report['out']}: {swapped} of {found} face{'s' if found > 1 else ''} swapped in "
-        f"{report['swap_ms']:.0f} ms ({report['schedule']}), marked as generated{aside}"
+        f"{report['swap_ms']:.0f} ms ({report['schedule']}), marked as generated ("
+        f"{', '.join(report['marks'])}){aside}"
     )

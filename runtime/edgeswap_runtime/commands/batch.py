@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeswap_runtime.commands._marks import add_marks, marks_from
 from edgeswap_runtime.commands._people import face_choice, require_identities
 from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
 
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
     add_schedule(parser)
     add_seed(parser)
+    add_marks(parser)
     add_backend_options(parser)
     return parser
 
@@ -151,6 +153,7 @@ def _check(options: argparse.Namespace) -> tuple[BatchSettings, Sequence[BatchPi
     require_seed(options.seed)
     require_threads(options.threads)
     _require_processes(options)
+    marks = marks_from(options)
     bundle = Bundle.open(options.bundle or default_bundle())
     require_batch_folder(options.out, resume=options.resume)
     sources = options.source or []
@@ -180,6 +183,7 @@ def _check(options: argparse.Namespace) -> tuple[BatchSettings, Sequence[BatchPi
         seed=options.seed,
         faces=faces,
         force=options.force,
+        marks=marks,
     )
     return settings, pictures
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime.commands._marks import add_marks, marks_from
 from edgeswap_runtime.commands._people import (
     add_people,
     choose_people,
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="take the schedule with this many steps instead (default: see --schedule)",
     )
     add_seed(parser)
+    add_marks(parser)
     add_backend_options(parser)
     return parser
 
@@ -94,6 +96,7 @@ def command(argv: list[str]) -> int:
         threads=options.threads,
         precision=options.precision,
     ) as swapper:
+        marks_from(options).apply(swapper)
         sources = sources_of(options)
         identities = [swapper.identity(photos) for photos, _ in sources]
         if target is None:
@@ -125,6 +128,7 @@ def _check(
     if not several:
         require_writable(options.out, overwrite=options.overwrite)
     check_choice(options.faces)
+    marks_from(options)
     sources_of(options)
     require_seed(options.seed)
     require_threads(options.threads)
@@ -148,6 +152,7 @@ def _swap(
 ) -> dict[str, Any]:
     """Swap and save one picture; return the report."""
     from edgeswap_runtime._clock import StageClock
+    from edgeswap_runtime.pictures.marks import marks_of
 
     clock = StageClock()
     path, out = pair
@@ -177,6 +182,7 @@ def _swap(
         "bundle_sha256": swapper.bundle.manifest.manifest_sha256,
         "stages_ms": {name: spent / 1e6 for name, spent in clock.lap().items()},
         "swap_ms": total_ns / 1e6,
+        "marks": marks_of(swapper),
     }
 
 

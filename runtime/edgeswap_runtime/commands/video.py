@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime.commands._marks import add_marks, marks_from
 from edgeswap_runtime.commands._people import face_choice, require_identities
 from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
 
@@ -80,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="take the schedule with this many steps instead (default: see --schedule)",
     )
     add_seed(parser)
+    add_marks(parser)
     add_backend_options(parser)
     return parser
 
@@ -139,6 +141,7 @@ def command(argv: list[str]) -> int:
         threads=options.threads,
         precision=options.precision,
     ) as swapper:
+        marks_from(options).apply(swapper)
         if options.preview is not None:
             _preview(options, swapper, film, config)
         else:
@@ -166,6 +169,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
     require_resumable(options.out, resume=options.resume or options.preview is not None)
     require_seed(options.seed)
     require_threads(options.threads)
+    marks_from(options)
     if options.preview is not None:
         require_count(options.preview)
     config = FilmConfig(
@@ -204,6 +208,8 @@ def _preview(
 def _swap(
     options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
 ) -> None:
+    from edgeswap_runtime.pictures.credentials import SIGNABLE
+    from edgeswap_runtime.pictures.marks import marks_of
     from edgeswap_runtime.video.mux import left_out
     from edgeswap_runtime.video.pipeline import swap_film
 
@@ -215,22 +221,33 @@ def _swap(
         )
     finally:
         line.end()
-    _print(options, report, config, left_out(film))
+    if swapper.signer is not None and options.out.suffix.lower() in SIGNABLE:
+        swapper.signer.sign_file(options.out, swapper.mark)
+    elif swapper.signer is not None:
+        swapper.signer = None
+        words = f"note: {options.out.suffix} cannot carry content credentials, .mp4 and .mov can"
+        print(words, file=sys.stderr)
+    _print(options, report, config, left_out(film), marks_of(swapper))
 
 
 def _print(
-    options: argparse.Namespace, report: FilmReport, config: FilmConfig, missing: list[str]
+    options: argparse.Namespace,
+    report: FilmReport,
+    config: FilmConfig,
+    missing: list[str],
+    marks: list[str],
 ) -> None:
     fps = (report.frames - report.resumed_frames) / report.seconds
     if options.json:
         facts: dict[str, Any] = {"out": str(options.out), **dataclasses.asdict(report)}
         facts |= {"fps": fps, "encoder": config.encoder.name, "streams_left_out": missing}
+        facts["marks"] = marks
         print(json.dumps(facts, indent=1))
         return
     print(
         f"{options.out}: {report.swapped_frames} of {report.frames} frames swapped, "
         f"{report.people} face{'s' if report.people != 1 else ''} followed, {fps:.1f} frames a "
-        f"second ({config.encoder.name}), marked as generated"
+        f"second ({config.encoder.name}), marked as generated ({', '.join(marks)})"
     )
     if missing:
         print(f"not copied: {', '.join(missing)}")
