@@ -35,6 +35,16 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "put the face of one photo into another photo",
             None,
         ),
+        "identity": (
+            "edgeswap_runtime.commands.identity:command",
+            "read a person's face from photos into one small file",
+            None,
+        ),
+        "batch": (
+            "edgeswap_runtime.commands.batch:command",
+            "put a face into many pictures, by several processes or a cluster",
+            "ray",
+        ),
         "video": (
             "edgeswap_runtime.commands.video:command",
             "put the face of a photo into a film, sound and timing kept",

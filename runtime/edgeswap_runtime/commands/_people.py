@@ -13,6 +13,7 @@ from edgeswap_runtime.errors import InvalidRequest, NoFaceFound
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.faces.detect import Face
     from edgeswap_runtime.faces.judge import JudgedFace
     from edgeswap_runtime.swapper import Swapper
@@ -71,10 +72,28 @@ def sources_of(options: argparse.Namespace) -> list[tuple[list[Path], int]]:
     return [([photo], place) for photo, place in options.map]
 
 
+def require_identities(sources: list[list[Path]], bundle: Bundle) -> None:
+    """Check the identity files among the sources before a graph is loaded.
+
+    Raises:
+        BadIdentity: one is missing, damaged, or another bundle's.
+        InvalidRequest: one stands beside photos.
+    """
+    from edgeswap_runtime.identities.convert import identity_file_of, load_identity
+
+    for source in sources:
+        if (file := identity_file_of(source)) is not None:
+            load_identity(file, bundle)
+
+
 def choose_people(
-    swapper: Swapper, options: argparse.Namespace, target: NDArray[Any], places: list[int]
+    swapper: Swapper,
+    options: argparse.Namespace,
+    target: NDArray[Any],
+    places: list[int],
+    name: str,
 ) -> tuple[tuple[JudgedFace, ...], list[tuple[Face, ...]]]:
-    """All faces of the target, and for each source those to swap.
+    """All faces of the target, called `name` in messages, and for each source those to swap.
 
     Raises:
         NothingSwapped: there is none to swap.
@@ -82,7 +101,6 @@ def choose_people(
     """
     from edgeswap_runtime.faces.judge import swappable
 
-    name = str(options.target)
     if places == [0]:
         choice = options.faces
         if options.like is not None:

@@ -35,8 +35,8 @@ def add_source(parser: argparse._ActionsContainer, *, required: bool) -> None:
         required=required,
         action="append",
         metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
+        help="photo of the face to put in, or a file that edgeswap identity wrote; give it again "
+        "for more photos of the same person, which are averaged",
     )
 
 

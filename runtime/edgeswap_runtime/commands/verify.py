@@ -1,4 +1,4 @@
-"""`edgeswap verify`: check the hashes of a folder, or read the mark of a picture or film."""
+"""`edgeswap verify`: check a folder's files against their hashes, or read a picture's marks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from edgeswap_runtime import cli
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.commands._checkpoints import CHECKPOINT_COMMAND, is_checkpoint
-from edgeswap_runtime.commands._marked import MARKED_COMMAND, is_markable
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,7 +16,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeswap verify",
         description="Check that a bundle or a checkpoint holds exactly the files it lists, "
-        "unchanged; or tell what a picture or a film that edgeswap wrote says of its origin.",
+        "unchanged; or read the marks of a picture or film: metadata, signed content credentials "
+        "and the invisible watermark.",
     )
     parser.add_argument(
         "path",
@@ -33,9 +33,10 @@ def command(argv: list[str]) -> int:
     """Run `edgeswap verify`."""
     options = build_parser().parse_args(argv)
     json_option = ["--json"] if options.json else []
-    if is_markable(options.path):
-        rest = ["--", str(options.path)]
-        return cli.run(MARKED_COMMAND, [*json_option, *rest], name="verify FILM", extra="video")
+    if options.path.is_file() and options.path.suffix:
+        from edgeswap_runtime.commands._file_marks import verify_file
+
+        return verify_file(options.path, as_json=options.json)
     if is_checkpoint(options.path):
         rest = [str(options.path), "--verify", *json_option]
         return cli.run(CHECKPOINT_COMMAND, rest, name="verify CHECKPOINT", extra="compress")

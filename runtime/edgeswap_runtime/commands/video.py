@@ -12,7 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands._people import face_choice
+from edgeswap_runtime.commands._marks import add_marks, marks_from
+from edgeswap_runtime.commands._people import face_choice, require_identities
 from edgeswap_runtime.commands.options import add_bundle, add_run, add_source
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_film(parser)
     add_run(parser)
+    add_marks(parser)
     return parser
 
 
@@ -112,6 +114,7 @@ def command(argv: list[str]) -> int:
         threads=options.threads,
         precision=options.precision,
     ) as swapper:
+        marks_from(options).apply(swapper)
         if options.preview is not None:
             _preview(options, swapper, film, config)
         else:
@@ -139,6 +142,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
     require_resumable(options.out, resume=options.resume or options.preview is not None)
     require_seed(options.seed)
     require_threads(options.threads)
+    marks_from(options)
     if options.preview is not None:
         require_count(options.preview)
     config = FilmConfig(
@@ -147,6 +151,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
         encoder=EncoderConfig(name=options.encoder or usual, quality=options.quality),
     )
     bundle = Bundle.open(options.bundle or default_bundle())
+    require_identities([options.source], bundle)
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
     film = probe_film(options.target)
     config.trim.require_within(film)
@@ -176,6 +181,8 @@ def _preview(
 def _swap(
     options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
 ) -> None:
+    from edgeswap_runtime.pictures.credentials import SIGNABLE
+    from edgeswap_runtime.pictures.marks import marks_of
     from edgeswap_runtime.video.mux import left_out
     from edgeswap_runtime.video.pipeline import swap_film
 
@@ -187,22 +194,33 @@ def _swap(
         )
     finally:
         line.end()
-    _print(options, report, config, left_out(film))
+    if swapper.signer is not None and options.out.suffix.lower() in SIGNABLE:
+        swapper.signer.sign_file(options.out, swapper.mark)
+    elif swapper.signer is not None:
+        swapper.signer = None
+        words = f"note: {options.out.suffix} cannot carry content credentials, .mp4 and .mov can"
+        print(words, file=sys.stderr)
+    _print(options, report, config, left_out(film), marks_of(swapper))
 
 
 def _print(
-    options: argparse.Namespace, report: FilmReport, config: FilmConfig, missing: list[str]
+    options: argparse.Namespace,
+    report: FilmReport,
+    config: FilmConfig,
+    missing: list[str],
+    marks: list[str],
 ) -> None:
     fps = (report.frames - report.resumed_frames) / report.seconds
     if options.json:
         facts: dict[str, Any] = {"out": str(options.out), **dataclasses.asdict(report)}
         facts |= {"fps": fps, "encoder": config.encoder.name, "streams_left_out": missing}
+        facts["marks"] = marks
         print(json.dumps(facts, indent=1))
         return
     print(
         f"{options.out}: {report.swapped_frames} of {report.frames} frames swapped, "
         f"{report.people} face{'s' if report.people != 1 else ''} followed, {fps:.1f} frames a "
-        f"second ({config.encoder.name}), marked as generated"
+        f"second ({config.encoder.name}), marked as generated ({', '.join(marks)})"
     )
     if missing:
         print(f"not copied: {', '.join(missing)}")
