@@ -22,7 +22,7 @@ TARGETS = {name: target for name, (target, _, _) in COMMANDS.items()} | SUBCOMMA
 MODULES = {name: target.partition(":")[0] for name, target in TARGETS.items()}
 """Command -> the module that holds its parser."""
 
-MAKES_ONE_FILE = {"swap", "identity", "video", "data sheet"}
+MAKES_ONE_FILE = {"swap", "identity", "video", "live", "data sheet"}
 """Commands that write one file, not a folder."""
 
 HELP_S = 0.5
@@ -46,6 +46,7 @@ MEANINGS = {
     "--json": "JSON|json",
     "--learning-rate": "largest learning rate",
     "--metric-share": "0: measure errors on latents, 1: as they show in pixels",
+    "--map": "put the face of this photo into",
     "--minutes": "minutes",
     "--no-credentials": "content credentials",
     "--no-watermark": "invisible watermark",
@@ -182,6 +183,7 @@ GIVEN_A_FOLDER = {
     "video": ["FOLDER", "--source", "a.png", "--target", "b.mp4", "--out", "c.mp4"],
     "identity": ["a.png", "out.identity", "--bundle", "FOLDER"],
     "batch": ["out", "--target", "a.png", "--source", "b.png", "--bundle", "FOLDER"],
+    "live": ["FOLDER"],
     "inspect": ["FOLDER"],
     "verify": ["FOLDER"],
     "bench": ["FOLDER"],

@@ -50,6 +50,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "put the face of a photo into a film, sound and timing kept",
             "video",
         ),
+        "live": (
+            "edgeswap_runtime.commands.live:command",
+            "put faces into what a camera sees, on a page or into a pipe",
+            "live",
+        ),
         "demo": (
             "edgeswap_export.demo.cli:command",
             "run the whole pipeline on packaged models and report it",

@@ -16,6 +16,7 @@
     ├── UnreadableFilm             (ValueError)
     │   └── UnsupportedFilm
     ├── EncoderNotGranted          (RuntimeError)
+    ├── CameraNotGranted           (RuntimeError)
     ├── BadBundle                  (ValueError)
     │   ├── NewerSchema
     │   └── DamagedFile
@@ -191,6 +192,13 @@ class EncoderNotGranted(EdgeswapError, RuntimeError):
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"encoder '{name}' was not granted: {why}")
+
+
+class CameraNotGranted(EdgeswapError, RuntimeError):
+    """A camera, or a virtual one, is not there, not allowed, or stopped."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"camera '{name}' was not granted: {why}")
 
 
 class BadBundle(EdgeswapError, ValueError):

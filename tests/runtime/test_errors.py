@@ -28,6 +28,7 @@ EXAMPLES = [
     errors.UnreadableFilm("a.mp4", "it is empty"),
     errors.UnsupportedFilm("a.mp4", "it is HDR"),
     errors.EncoderNotGranted("x", "there is no such encoder"),
+    errors.CameraNotGranted("0", "there is no such camera"),
     errors.BadBundle("b", "it holds nothing"),
     errors.NewerSchema("b", found=2, known=1),
     errors.DamagedFile("b", "x.onnx", expected="sha256 00", found="sha256 11"),

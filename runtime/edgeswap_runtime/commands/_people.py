@@ -25,7 +25,7 @@ def add_people(parser: argparse.ArgumentParser) -> None:
     add_source(source, required=False)
     source.add_argument(
         "--map",
-        type=_mapping,
+        type=place_mapping,
         action="append",
         metavar="PHOTO=K",
         help="put the face of this photo into the K-th face from the left, from 1; give it again "
@@ -159,7 +159,7 @@ def face_report(one: JudgedFace, *, swapped: bool) -> dict[str, Any]:
     }
 
 
-def _mapping(text: str) -> tuple[Path, int]:
+def place_mapping(text: str) -> tuple[Path, int]:
     """A photo and a place, from PHOTO=K."""
     photo, _, place = text.rpartition("=")
     if not photo or not place.isascii() or not place.isdigit() or not 1 <= int(place) <= 999_999:

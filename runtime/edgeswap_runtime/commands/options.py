@@ -22,12 +22,15 @@ def add_bundle(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_source(parser: argparse._ActionsContainer, *, required: bool) -> None:
+def add_source(
+    parser: argparse._ActionsContainer, *, required: bool, usual: str | None = None
+) -> None:
     """Add --source.
 
     Args:
         parser: a parser or a group of one.
         required: False in a group of which one is required.
+        usual: what happens where none is given, for the help.
     """
     parser.add_argument(
         "--source",
@@ -36,7 +39,8 @@ def add_source(parser: argparse._ActionsContainer, *, required: bool) -> None:
         action="append",
         metavar="PHOTO",
         help="photo of the face to put in, or a file that edgeswap identity wrote; give it again "
-        "for more photos of the same person, which are averaged",
+        "for more photos of the same person, which are averaged"
+        + ("" if usual is None else f" (default: {usual})"),
     )
 
 

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgeswap_runtime.commands._marks import add_marks, marks_from
 from edgeswap_runtime.commands._people import face_choice, require_identities
-from edgeswap_runtime.commands.options import add_bundle, add_run, add_source
+from edgeswap_runtime.commands._places import (
+    add_sources,
+    half_the_threads,
+    read_people,
+    require_places,
+    sources_of,
+)
+from edgeswap_runtime.commands.options import add_bundle, add_run
 
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle
@@ -34,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Sound, subtitles, timestamps, rotation and colors stay as they are.",
     )
     add_bundle(parser)
-    add_source(parser, required=True)
+    add_sources(parser, required=True)
     parser.add_argument(
         "--target", type=Path, required=True, metavar="FILM", help="film to put the face into"
     )
@@ -105,20 +112,23 @@ def command(argv: list[str]) -> int:
     bundle, schedule, film, config = _check(options)
     from edgeswap_runtime.swapper import Swapper
 
-    with Swapper.open(
-        bundle,
-        backend=options.backend,
-        device=options.device,
-        schedule=schedule,
-        seed=options.seed,
-        threads=options.threads,
-        precision=options.precision,
-    ) as swapper:
-        marks_from(options).apply(swapper)
-        if options.preview is not None:
+    how: dict[str, Any] = {
+        "backend": options.backend,
+        "device": options.device,
+        "schedule": schedule,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
+    marks = marks_from(options)
+    if options.preview is not None:
+        with Swapper.open(bundle, threads=options.threads, **how) as swapper:
+            marks.apply(swapper)
             _preview(options, swapper, film, config)
-        else:
-            _swap(options, swapper, film, config)
+        return 0
+    how["threads"] = half_the_threads(options.threads)
+    with Swapper.open(bundle, **how) as swapper, Swapper.open(bundle, **how) as finder:
+        marks.apply(swapper)
+        _swap(options, (swapper, finder), film, config)
     return 0
 
 
@@ -140,6 +150,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
 
     usual = require_film_path(options.out, overwrite=options.overwrite)
     require_resumable(options.out, resume=options.resume or options.preview is not None)
+    require_places(options)
     require_seed(options.seed)
     require_threads(options.threads)
     marks_from(options)
@@ -151,7 +162,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
         encoder=EncoderConfig(name=options.encoder or usual, quality=options.quality),
     )
     bundle = Bundle.open(options.bundle or default_bundle())
-    require_identities([options.source], bundle)
+    require_identities(sources_of(options), bundle)
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
     film = probe_film(options.target)
     config.trim.require_within(film)
@@ -169,8 +180,8 @@ def _preview(
 
     path = options.out.with_name(f"{options.out.stem}.preview.png")
     require_writable(path, overwrite=options.overwrite)
-    identity = swapper.identity(options.source)
-    sheet = preview_film(film, swapper, identity, config, options.preview)
+    people = read_people(swapper, options)
+    sheet = preview_film(film, swapper, people, config, options.preview)
     swapper.save(sheet, path, overwrite=options.overwrite)
     if options.json:
         print(json.dumps({"preview": str(path)}))
@@ -179,18 +190,29 @@ def _preview(
 
 
 def _swap(
-    options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
+    options: argparse.Namespace,
+    swappers: tuple[Swapper, Swapper],
+    film: TargetFilm,
+    config: FilmConfig,
 ) -> None:
     from edgeswap_runtime.pictures.credentials import SIGNABLE
     from edgeswap_runtime.pictures.marks import marks_of
     from edgeswap_runtime.video.mux import left_out
     from edgeswap_runtime.video.pipeline import swap_film
 
-    identity = swapper.identity(options.source)
+    swapper, finder = swappers
+    people = read_people(swapper, options)
     line = _ProgressLine()
     try:
         report = swap_film(
-            film, swapper, identity, options.out, config, resume=options.resume, progress=line
+            film,
+            swapper,
+            people,
+            options.out,
+            config,
+            finder=finder,
+            resume=options.resume,
+            progress=line,
         )
     finally:
         line.end()
