@@ -34,24 +34,30 @@ class TokenBlock(nn.Module):
 class ExampleProjection(ModelMixin, ConfigMixin):
     """Turn an image encoder's pooled output into one token, as Paint by Example does.
 
-    Its parameter `null` is the token that guidance takes.
+    Its parameter `null_tokens` is the token that guidance takes.
 
     Args:
         input_size: width of the pooled output.
         width: D, the width of the U-Net's cross-attention.
         depth: blocks of the mapper.
         tokens: always 1.
+        null: always true, since guidance's token is stored.
     """
 
     @register_to_config
     def __init__(
-        self, input_size: int = 1024, width: int = 768, depth: int = 5, tokens: int = 1
+        self,
+        input_size: int = 1024,
+        width: int = 768,
+        depth: int = 5,
+        tokens: int = 1,
+        null: bool = True,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList([TokenBlock(input_size) for _ in range(depth)])
         self.norm = nn.LayerNorm(input_size)
         self.project = nn.Linear(input_size, width)
-        self.null = nn.Parameter(torch.zeros(1, 1, width))
+        self.null_tokens = nn.Parameter(torch.zeros(1, 1, width))
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Project (N, input_size) to (N, 1, D)."""
@@ -65,8 +71,8 @@ class MixedProjection(ModelMixin, ConfigMixin):
     """Turn what is known of source and target into one token: a weighted mean, as REFace does.
 
     The source's picture says who it is, the target's how the face looks there, a recognizer's
-    embedding who it is, and the target's landmarks where the features lie. `null` is the token
-    that guidance takes.
+    embedding who it is, and the target's landmarks where the features lie. `null_tokens` is the
+    token that guidance takes.
 
     Args:
         input_size: width of the image encoder's pooled output.
@@ -77,6 +83,7 @@ class MixedProjection(ModelMixin, ConfigMixin):
         landmarks_size: numbers of the landmarks; 0 leaves them out.
         weights: of pictures, embedding and landmarks.
         tokens: always 1.
+        null: always true, since guidance's token is stored.
     """
 
     @register_to_config
@@ -90,6 +97,7 @@ class MixedProjection(ModelMixin, ConfigMixin):
         landmarks_size: int = 136,
         weights: tuple[float, float, float] = (1.0, 10.0, 0.05),
         tokens: int = 1,
+        null: bool = True,
     ) -> None:
         super().__init__()
         self.visual = nn.Linear(input_size, inner, bias=False)
@@ -99,7 +107,7 @@ class MixedProjection(ModelMixin, ConfigMixin):
         self.identity = nn.Linear(identity_size, width)
         if landmarks_size:
             self.landmarks = nn.Linear(landmarks_size, width)
-        self.null = nn.Parameter(torch.zeros(1, 1, width))
+        self.null_tokens = nn.Parameter(torch.zeros(1, 1, width))
 
     @property
     def _settings(self) -> Any:

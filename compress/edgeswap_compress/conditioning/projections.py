@@ -23,9 +23,9 @@ HEAD_WIDTH = 64
 class TokenProjection(ModelMixin, ConfigMixin):
     """Turn an embedding, or an image encoder's features, into T tokens of width D.
 
-    The names of the weights are those that diffusers gives them. Where ``has_null`` is set there is
-    one more, `null`: the (1, T, D) tokens that guidance takes (those of a picture of zeros, which
-    are not those of features that are zero).
+    The names of the weights are those that diffusers gives them. Where ``null`` is set there is
+    one more, `null_tokens`: the (1, T, D) tokens that guidance takes (those of a picture of zeros,
+    which are not those of features that are zero).
 
     Args:
         kind: ``"linear"``: one matrix and a norm (IP-Adapter, 2308.06721, section 3.2.1);
@@ -42,7 +42,7 @@ class TokenProjection(ModelMixin, ConfigMixin):
         heads: attention heads of the resampler, of 64 channels each.
         shortcut: whether ``"faceid_plus"`` adds its tokens to those before the resampler.
         shortcut_scale: factor of what the resampler adds, with the shortcut.
-        has_null: whether the tokens of guidance are stored.
+        null: whether the tokens of guidance are stored.
     """
 
     @register_to_config
@@ -58,7 +58,7 @@ class TokenProjection(ModelMixin, ConfigMixin):
         heads: int = 0,
         shortcut: bool = False,
         shortcut_scale: float = 1.0,
-        has_null: bool = False,
+        null: bool = False,
     ) -> None:
         super().__init__()
         if kind not in KINDS:
@@ -76,8 +76,8 @@ class TokenProjection(ModelMixin, ConfigMixin):
         else:
             self.latents = nn.Parameter(torch.randn(1, tokens, inner) / inner**0.5)
             self._resampler(input_size, inner, width, depth, heads)
-        if has_null:
-            self.null = nn.Parameter(torch.zeros(1, tokens, width))
+        if null:
+            self.null_tokens = nn.Parameter(torch.zeros(1, tokens, width))
 
     def _resampler(self, given: int, inner: int, width: int, depth: int, heads: int) -> None:
         self.proj_in = nn.Linear(given, inner)

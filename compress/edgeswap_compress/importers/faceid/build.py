@@ -291,9 +291,9 @@ def _with_null(eyes: Eyes) -> TokenProjection:
     given = eyes.projection
     if not eyes.sees_pictures:
         return given
-    config = {k: v for k, v in public_config(dict(given.config)).items() if k != "has_null"}
-    module = TokenProjection(**config, has_null=True)
+    config = {k: v for k, v in public_config(dict(given.config)).items() if k != "null"}
+    module = TokenProjection(**config, null=True)
     with torch.no_grad():
         null = given(*eyes.blank()).detach()
-    module.load_state_dict({**given.state_dict(), "null": null})
+    module.load_state_dict({**given.state_dict(), "null_tokens": null})
     return module.eval()

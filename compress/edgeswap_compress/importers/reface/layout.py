@@ -102,9 +102,9 @@ def read_projection(
             continue
         for parameter, tensor in below(tensors, f"{theirs}.").items():
             state[f"{name}.{parameter}"] = tensor
-    state["null"] = tensors[NULL].reshape(1, 1, -1)
+    state["null_tokens"] = tensors[NULL].reshape(1, 1, -1)
     try:
-        width = state["null"].shape[-1]
+        width = state["null_tokens"].shape[-1]
         if layout is EXAMPLE:
             made: Projection = ExampleProjection(state["project.weight"].shape[1], width, depth)
         else:

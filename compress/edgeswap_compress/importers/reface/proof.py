@@ -135,7 +135,7 @@ def _image_encoder(made: AssembledExample, pictures: dict[str, Tensor]) -> Any:
         features.append(F.normalize(value, dim=-1) if feature.l2 else value)
     projection = made.checkpoint.parts[TOKEN]
     with torch.no_grad():
-        return TokenEncoder(projection(*features), projection.null.clone())
+        return TokenEncoder(projection(*features), projection.null_tokens.clone())
 
 
 def _paint_by_example(made: AssembledExample) -> Any:
