@@ -18,7 +18,8 @@ import pytest
 from edgeswap_runtime.cli import COMMANDS, main
 
 MODULES = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.items()} | {
-    "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli"
+    "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli",
+    "distill decoder": "edgeswap_compress.distill.decoder.cli",
 }
 """Command -> the module that holds its parser."""
 
@@ -178,6 +179,7 @@ GIVEN_A_FOLDER = {
     "prune": ["FOLDER", "out", "--macs-ratio", "0.5"],
     "distill": ["FOLDER", "FOLDER", "out"],
     "distill autoencoder": ["FOLDER", "out"],
+    "distill decoder": ["FOLDER", "out"],
     "personalize": ["FOLDER", "out", "--photos", "FOLDER", "--consent", "A, 2026-01-01, tests"],
     "evaluate": ["FOLDER"],
     "export": ["FOLDER", "out"],

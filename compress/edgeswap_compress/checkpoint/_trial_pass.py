@@ -81,3 +81,29 @@ def require_pass(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> Non
             ) from error
         if found != shape:
             raise InvalidCheckpoint(f"{where}: output", expected=shape, found=found)
+
+
+@torch.no_grad()
+def require_blend(folder: Path, swap: SwapConfig, blend: Any) -> None:
+    """Follow one crop through the network behind the decoder, on the meta device.
+
+    Args:
+        folder: the checkpoint's, for messages.
+        swap: its swap.json.
+        blend: on the meta device.
+
+    Raises:
+        InvalidCheckpoint: the crop's side does not fit its patches.
+    """
+    where, side = folder / "blend" / "config.json", swap.resolution_px
+    crop = torch.empty(1, 3, side, side, device="meta")
+    try:
+        found = tuple(tuple(part.shape) for part in blend(crop, crop))
+    except BUILD_ERRORS as error:
+        raise InvalidCheckpoint(
+            str(where), expected=f"patches that crops of {side} px consist of",
+            found=first_line(error),
+        ) from error  # fmt: skip
+    expected = ((1, 3, side, side), (1, 1, side, side))
+    if found != expected:
+        raise InvalidCheckpoint(f"{where}: output", expected=expected, found=found)

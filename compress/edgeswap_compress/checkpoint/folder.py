@@ -13,8 +13,9 @@ from safetensors.torch import save
 from torch import nn
 
 from edgeswap_compress._pruning_errors import HasCompanion
+from edgeswap_compress.autoencoders.target_blend import TargetBlend
 from edgeswap_compress.checkpoint._consistency import check_fit
-from edgeswap_compress.checkpoint._trial_pass import build, require_pass
+from edgeswap_compress.checkpoint._trial_pass import build, require_blend, require_pass
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.diffusers_folder.building import public_config
@@ -35,6 +36,9 @@ MODULES: dict[str, type[Any]] = {
 }
 """Folder -> what it holds, unless its config names one of ``OTHER_KINDS``."""
 
+BLEND = "blend"
+"""Folder of the network that lays the swap over the target; most checkpoints have none."""
+
 OTHER_KINDS: dict[tuple[str, Any], type[Any]] = {("vae", "AutoencoderTiny"): AutoencoderTiny}
 
 
@@ -50,6 +54,7 @@ class Checkpoint:
         scheduler: noise schedule and prediction type the denoiser was trained with.
         swap: everything diffusers' configs do not say.
         plan: what was pruned from the U-Net, or None.
+        blend: what makes crop and alpha of the decoded crop and the target, or None.
     """
 
     unet: Any
@@ -58,6 +63,13 @@ class Checkpoint:
     scheduler: Any
     swap: SwapConfig
     plan: PruningPlan | None = None
+    blend: TargetBlend | None = None
+
+    @property
+    def modules(self) -> dict[str, Any]:
+        """Give the modules by the names of their folders."""
+        found = {name: getattr(self, name) for name in MODULES}
+        return found if self.blend is None else {**found, BLEND: self.blend}
 
     @classmethod
     def load(cls, path: Path | str, *, dtype: torch.dtype = torch.float32) -> Checkpoint:
@@ -85,6 +97,9 @@ class Checkpoint:
         }
         check_fit(folder, swap, {name: module.config for name, module in modules.items()})
         require_pass(folder, swap, modules)
+        if (folder / BLEND).is_dir():
+            modules[BLEND] = _empty_module(TargetBlend, folder / BLEND, None)
+            require_blend(folder, swap, modules[BLEND])
         for name, module in modules.items():
             _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
         settings = folder / "scheduler" / "scheduler_config.json"
@@ -105,8 +120,7 @@ class Checkpoint:
     def write_into(self, folder: Path) -> None:
         """Write the checkpoint's files into an existing folder (stages that add files use this)."""
         index: dict[str, Any] = {"_class_name": "SwapPipeline"}
-        for name in MODULES:
-            module = getattr(self, name)
+        for name, module in self.modules.items():
             kind = type(module)
             target = folder / name
             target.mkdir()
@@ -129,8 +143,8 @@ class Checkpoint:
 
     def to(self, dtype: torch.dtype) -> Checkpoint:
         """Convert the modules in place, channels last in memory (fastest on a CPU)."""
-        for name in MODULES:
-            convert(getattr(self, name), dtype)
+        for module in self.modules.values():
+            convert(module, dtype)
         return self
 
 

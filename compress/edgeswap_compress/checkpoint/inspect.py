@@ -23,7 +23,7 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         InvalidCheckpoint: the folder does not hold what its configs promise.
     """
-    from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
+    from edgeswap_compress.checkpoint.folder import Checkpoint
     from edgeswap_compress.diffusers_folder.weight_files import WEIGHTS_NAME
     from edgeswap_runtime.files import sha256_file
 
@@ -50,11 +50,12 @@ def describe(path: Path) -> dict[str, Any]:
         "default_sampler": swap.default_sampler,
         "pruned": checkpoint.plan is not None,
         "parameters": {
-            name: sum(p.numel() for p in getattr(checkpoint, name).parameters()) for name in MODULES
+            name: sum(p.numel() for p in module.parameters())
+            for name, module in checkpoint.modules.items()
         },
-        "macs": {name: macs[name] for name in ("unet", "conditioner", "encoder", "decoder")},
-        "bytes": {name: (path / name / WEIGHTS_NAME).stat().st_size for name in MODULES},
-        "sha256": {name: sha256_file(path / name / WEIGHTS_NAME) for name in MODULES},
+        "macs": {name: count for name, count in macs.items() if name != "tokens"},
+        "bytes": {n: (path / n / WEIGHTS_NAME).stat().st_size for n in checkpoint.modules},
+        "sha256": {n: sha256_file(path / n / WEIGHTS_NAME) for n in checkpoint.modules},
         "weights_dtype": swap.weights_dtype,
         "history": list(swap.history),
     }
@@ -78,13 +79,17 @@ def _macs(checkpoint: Checkpoint) -> dict[str, int]:
         "encoder_hidden_states": tokens,
         "class_labels": vector,
     }
-    return {
+    macs = {
         "tokens": int(tokens.shape[1]),
         "unet": count_macs(checkpoint.unet, inputs),
         "conditioner": count_macs(checkpoint.conditioner, {"source_latents": latents}),
         "encoder": count_macs(vae.encoder, {argument: patches}),
         "decoder": count_macs(vae.decoder, {argument: latents}),
     }
+    if checkpoint.blend is not None:
+        crop = torch.zeros(1, 3, swap.resolution_px, swap.resolution_px)
+        macs["blend"] = count_macs(checkpoint.blend, {"decoded": crop, "target": crop})
+    return macs
 
 
 def build_parser() -> argparse.ArgumentParser:

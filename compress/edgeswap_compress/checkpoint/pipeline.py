@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
+from edgeswap_compress.autoencoders.target_blend import TargetBlend
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop, guided
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
@@ -22,10 +23,13 @@ class SwapOutput(BaseOutput):
     Attributes:
         crops: (N, 3, R, R) float32 RGB in [-1, 1].
         sample: (N, C, S, S) the final diffusion sample.
+        alpha: (N, 1, R, R) float32 in [0, 1], 1 where the crop replaces the target; None where the
+            model does not say.
     """
 
     crops: Tensor
     sample: Tensor
+    alpha: Tensor | None = None
 
 
 class SwapPipeline(DiffusionPipeline):
@@ -35,6 +39,7 @@ class SwapPipeline(DiffusionPipeline):
         unet, vae, conditioner: the modules of a checkpoint, all of one dtype.
         scheduler: any diffusers scheduler of the checkpoint's noise schedule.
         swap: the checkpoint's swap config.
+        blend: its network behind the decoder, where it has one.
     """
 
     unet: Any
@@ -43,11 +48,17 @@ class SwapPipeline(DiffusionPipeline):
     scheduler: Any
 
     def __init__(
-        self, unet: Any, vae: Any, conditioner: Any, scheduler: Any, swap: SwapConfig
+        self,
+        unet: Any,
+        vae: Any,
+        conditioner: Any,
+        scheduler: Any,
+        swap: SwapConfig,
+        blend: TargetBlend | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler)
-        self.swap = swap
+        self.swap, self.blend = swap, blend
         self.set_progress_bar_config(disable=True)
 
     @classmethod
@@ -59,6 +70,7 @@ class SwapPipeline(DiffusionPipeline):
             conditioner=checkpoint.conditioner,
             scheduler=scheduler or checkpoint.scheduler,
             swap=checkpoint.swap,
+            blend=checkpoint.blend,
         )
 
     @torch.no_grad()
@@ -83,7 +95,7 @@ class SwapPipeline(DiffusionPipeline):
             generator: randomness of the start and of stochastic schedulers.
 
         Returns:
-            The crops and the final sample.
+            The crops, the final sample, and alpha where the model gives it.
         """
         swap, dtype = self.swap, next(self.unet.parameters()).dtype
         scale = swap.guidance_scale if guidance_scale is None else guidance_scale
@@ -107,7 +119,10 @@ class SwapPipeline(DiffusionPipeline):
             )
             sample = self._step(output.float(), timestep, sample, generator)
         crops = decode_sample(self.vae, swap, sample.to(dtype), target_latents)
-        return SwapOutput(crops=crops.float(), sample=sample)
+        if self.blend is None:
+            return SwapOutput(crops=crops.float(), sample=sample)
+        crops, alpha = self.blend(crops, target.to(dtype))
+        return SwapOutput(crops=crops.float(), sample=sample, alpha=alpha.float())
 
     def _step(
         self, output: Tensor, timestep: Tensor, sample: Tensor, generator: torch.Generator | None

@@ -98,6 +98,8 @@ class SwapModel(Protocol):
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
         """Swap the inner face of each source into its target, not pasted.
 
+        Where the model says what stays of the target, the crop is laid over it.
+
         Args:
             targets: (N, R, R, 3) uint8, RGB, aligned.
             sources: of the same shape.
@@ -190,16 +192,18 @@ class CheckpointModel:
         """Swap as `SwapModel.swap`, in one batch."""
         import torch
 
+        from edgeswap_compress.autoencoders.target_blend import laid_over
         from edgeswap_compress.fit.latent_cache import to_tensor
 
+        pictures = to_tensor(targets)
         output = self._pipeline(
-            to_tensor(targets),
+            pictures,
             to_tensor(sources),
             num_inference_steps=self.facts.steps,
             guidance_scale=self.facts.guidance,
             noise=torch.from_numpy(noise),
         )
-        return _to_crops(output.crops)
+        return _to_crops(laid_over(output.crops, output.alpha, pictures))
 
     def reconstruct(self, crops: Crops) -> Crops:
         """Encode and decode crops, see `SwapModel.reconstruct`."""

@@ -62,6 +62,7 @@ def widen_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Check
         vae=vae,
         conditioner=conditioner,
         scheduler=checkpoint.scheduler,
+        blend=checkpoint.blend,
         swap=replace(
             swap, latent_channels=channels, residual_std=(*swap.residual_std, *(1.0,) * more)
         ),

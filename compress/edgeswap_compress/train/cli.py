@@ -91,7 +91,7 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
     autoencoder = FitConfig(
         samples=args.autoencoder_samples,
         batch_size=24,
-        learning_rate=1.5e-3 if args.init is None else 1e-3,
+        learning_rate=args.autoencoder_learning_rate,
         hold=0.2 if args.init is None else 0.3,
         betas=(0.9, 0.99),
         weight_decay=1e-4,
@@ -185,6 +185,11 @@ def _add_autoencoder(add: Any) -> None:
     add(
         "--latent-channels", type=int, default=usual.latent_channels, metavar="N",
         help="channels of the latents of a new or widened autoencoder (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--autoencoder-learning-rate", type=float, default=1.5e-3, metavar="RATE",
+        help="largest learning rate of the autoencoder; a trained one wants a fifth of it "
+        "(default %(default)g)",
     )  # fmt: skip
 
 
