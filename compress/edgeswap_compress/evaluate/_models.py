@@ -48,6 +48,7 @@ class ModelFacts:
         latent_shape: (C, S, S) of the noise.
         landmarks_px: (5, 2) alignment template.
         mask: where a paste-back changes the crop.
+        own_resolution_px: of the model itself, where it is judged on crops of another side.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class ModelFacts:
     latent_shape: tuple[int, ...]
     landmarks_px: tuple[tuple[float, float], ...]
     mask: Mask
+    own_resolution_px: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
