@@ -262,6 +262,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--sheet", type=Path, metavar="FILE",
         help="also write a contact sheet of best, median and worst swaps, .png (default: none)",
     )  # fmt: skip
+    _add_computing(add)
+    _add_teacher(parser.add_argument_group("teacher, judged on the same pairs from the same noise"))
+    return parser
+
+
+def _add_computing(add: Any) -> None:
     add(
         "--batch-size", type=int, default=16, metavar="N",
         help="pairs at a time; changes no figure (default %(default)s)",
@@ -282,8 +288,6 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of the processor (default: all cores)")
     add("--json", action="store_true", help="print flat JSON, a list for several --steps")
-    _add_teacher(parser.add_argument_group("teacher, judged on the same pairs from the same noise"))
-    return parser
 
 
 def _add_teacher(teacher: argparse._ArgumentGroup) -> None:

@@ -29,7 +29,7 @@ from edgeswap_compress.fit.processes import processes, taken_dtype
 from edgeswap_compress.fit.run_folder import claim, settings_of
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
-from edgeswap_compress.train._enlarge_crops import enlarge_crops
+from edgeswap_compress.train.grow.crops import enlarge_crops
 from edgeswap_compress.train._examples import Examples, residual_deviation
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._widen_latents import widen_latents

@@ -21,7 +21,7 @@ from edgeswap_compress.distill.decoder.checks import check_target_decoder
 from edgeswap_compress.distill.decoder.config import BlendSize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
 from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.fit.config import changed
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import processes, taken_dtype
@@ -81,15 +81,9 @@ def train_target_decoder(
     objective = _objective(checkpoint, config, pictures, judged)
     with steady(progress) as told:
         report = reporter(told)
-        timing = report("decoder-timing")
-        steps = budgeted_steps(objective, config, run / "fit.json", progress=timing)
-        settings = config.fit.fit_config(
-            steps, warmup_steps=min(100, max(1, steps // 10)), hold=0.3, weight_decay=1e-4,
-            ema_decay=0.99,
-        )  # fmt: skip
         done = fit(
             objective,
-            settings,
+            _fit_config(objective, config, run, report("decoder-timing")),
             run / "fit",
             cadence=cadence or Cadence(save_s=60.0, evaluate_s=120.0),
             tracker=tracker,
@@ -103,6 +97,16 @@ def train_target_decoder(
         asked = dataclasses.asdict(config)
         asked["fit"]["dtype"] = dtypes
         return _trained(checkpoint, config, asked, run).save(out)
+
+
+def _fit_config(
+    objective: TargetDecoderObjective, config: TargetDecoderConfig, run: Path, progress: Any
+) -> FitConfig:
+    steps = budgeted_steps(objective, config, run / "fit.json", progress=progress)
+    return config.fit.fit_config(
+        steps, warmup_steps=min(100, max(1, steps // 10)), hold=0.3, weight_decay=1e-4,
+        ema_decay=0.99,
+    )  # fmt: skip
 
 
 def build_blend(size: BlendSize, seed: int) -> TargetBlend:

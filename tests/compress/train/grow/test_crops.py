@@ -16,7 +16,7 @@ from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import build_small_autoencoder
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.config import changed
-from edgeswap_compress.train._enlarge_crops import enlarge_crops
+from edgeswap_compress.train.grow.crops import enlarge_crops
 
 
 def small_autoencoder(checkpoint: Checkpoint) -> Any:
