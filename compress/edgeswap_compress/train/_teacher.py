@@ -29,13 +29,13 @@ from edgeswap_compress.fit.processes import processes, taken_dtype
 from edgeswap_compress.fit.run_folder import claim, settings_of
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
-from edgeswap_compress.train.grow.crops import enlarge_crops
 from edgeswap_compress.train._examples import Examples, residual_deviation
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._widen_latents import widen_latents
 from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_autoencoder
 from edgeswap_compress.train.config import ExampleConfig, TeacherConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
+from edgeswap_compress.train.grow.crops import enlarge_crops
 from edgeswap_compress.train.identity import IdentityObjective
 from edgeswap_compress.train.pairing import pairing_of, truths_known
 from edgeswap_runtime.errors import OutputExists
