@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_export._errors import UnsupportedSchedule
-from edgeswap_export.samplers.options import SamplerOptions
+from edgeswap_export.samplers.options import SamplerOptions, SamplingPath
 from edgeswap_export.samplers.schedule import SAMPLERS, check_sampler, check_steps
 
 if TYPE_CHECKING:
@@ -24,12 +24,14 @@ class ScheduleRequest:
     Attributes:
         sampler: a name in SAMPLERS.
         steps: at least 1.
-        options: the sampler's own; None takes the defaults.
+        options: the sampler's own; None takes what the scheduler config states.
+        path: spacing of the timesteps, start and blending.
     """
 
     sampler: str
     steps: int
     options: SamplerOptions | None = None
+    path: SamplingPath = field(default_factory=SamplingPath)
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
@@ -38,11 +40,14 @@ class ScheduleRequest:
     @property
     def name(self) -> str:
         """The name in the manifest, such as "ddim-4" or "ddim-4-eta=0.5"."""
-        return "-".join([self.sampler, str(self.steps), *settings_of(self.options)])
+        return "-".join([self.sampler, str(self.steps), *self._settings()])
+
+    def _settings(self) -> list[str]:
+        return [*settings_of(self.options), *settings_of(self.path)]
 
     def to_json(self) -> dict[str, Any]:
         """Return sampler, steps and options, for the bundle's history."""
-        return {"sampler": self.sampler, "steps": self.steps, "options": settings_of(self.options)}
+        return {"sampler": self.sampler, "steps": self.steps, "options": self._settings()}
 
     @classmethod
     def from_json(cls, raw: Any) -> ScheduleRequest:
@@ -58,12 +63,15 @@ class ScheduleRequest:
         ):
             raise UnsupportedSchedule(f"a schedule is {{sampler, steps, options}}, found {raw!r}")
         settings = raw.get("options") or []
-        options = parse_settings(raw["sampler"], settings) if settings else None
-        return cls(sampler=raw["sampler"], steps=raw["steps"], options=options)
+        path, own = parse_path(settings)
+        options = parse_settings(raw["sampler"], own) if own else None
+        return cls(sampler=raw["sampler"], steps=raw["steps"], options=options, path=path)
 
     @classmethod
     def parse(cls, text: str) -> ScheduleRequest:
         """Read "SAMPLER:STEPS" or "SAMPLER:STEPS:NAME=VALUE,...".
+
+        The names are those of the sampler's options and of `SamplingPath`.
 
         Raises:
             UnsupportedSchedule: another form.
@@ -73,8 +81,9 @@ class ScheduleRequest:
         steps, _, settings = rest.partition(":")
         if not steps.isdecimal():
             raise UnsupportedSchedule(f"schedule '{text}': expected SAMPLER:STEPS, such as lcm:4")
-        options = parse_settings(sampler, settings.split(",")) if settings else None
-        return cls(sampler=sampler, steps=int(steps), options=options)
+        path, own = parse_path(settings.split(",") if settings else [])
+        options = parse_settings(sampler, own) if own else None
+        return cls(sampler=sampler, steps=int(steps), options=options, path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +126,38 @@ class SchedulesConfig:
         return tuple({request.name: request for request in (default, *others)}.values())
 
 
-def settings_of(options: SamplerOptions | None) -> list[str]:
+def parse_path(settings: Sequence[str]) -> tuple[SamplingPath, list[str]]:
+    """Take the settings of a path out of "name=value" strings; return the others too.
+
+    Raises:
+        UnsupportedSchedule: a value does not fit.
+    """
+    known = {setting.name for setting in fields(SamplingPath)}
+    values: dict[str, Any] = {}
+    others = []
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if name not in known or not equals:
+            others.append(setting)
+        elif name == "strength":
+            values[name] = _number(setting, text)
+        elif name == "blend":
+            if text not in ("True", "true", "False", "false"):
+                raise UnsupportedSchedule(f"blend: expected true or false, found {text!r}")
+            values[name] = text.lower() == "true"
+        else:
+            values[name] = text
+    return SamplingPath(**values), others
+
+
+def _number(setting: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UnsupportedSchedule(f"'{setting}': expected a number") from error
+
+
+def settings_of(options: SamplerOptions | SamplingPath | None) -> list[str]:
     """List the options that are not the default, as "name=value"."""
     if options is None:
         return []

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_compress.autoencoders.target_blend import TargetBlend, laid_over
+    from edgeswap_compress.autoencoders.target_overlay import TargetOverlay, laid_over
 else:
     __getattr__, __dir__ = lazy_names(
-        __name__, {"edgeswap_compress.autoencoders.target_blend": ("TargetBlend", "laid_over")}
+        __name__, {"edgeswap_compress.autoencoders.target_overlay": ("TargetOverlay", "laid_over")}
     )
 
-__all__ = ["TargetBlend", "laid_over"]
+__all__ = ["TargetOverlay", "laid_over"]

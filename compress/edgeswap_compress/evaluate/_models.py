@@ -181,8 +181,7 @@ class CheckpointModel:
             sha256=_folder_sha256(folder),
             steps=sampling.steps or swap.default_steps,
             guidance=swap.guidance_scale if sampling.guidance is None else sampling.guidance,
-            # the pipeline samples by the checkpoint's own scheduler, whatever a bundle's default is
-            sampler=_sampler_name(checkpoint.scheduler),
+            sampler=_sampler_name(self._pipeline.scheduler),
             precision=str(dtype).removeprefix("torch."),
             resolution_px=swap.resolution_px,
             latent_shape=(swap.latent_channels, swap.latent_size, swap.latent_size),
@@ -194,7 +193,7 @@ class CheckpointModel:
         """Swap as `SwapModel.swap`, in one batch."""
         import torch
 
-        from edgeswap_compress.autoencoders.target_blend import laid_over
+        from edgeswap_compress.autoencoders.target_overlay import laid_over
         from edgeswap_compress.fit.latent_cache import to_tensor
 
         pictures = to_tensor(targets)
@@ -267,7 +266,7 @@ class BundleModel:
             precision=manifest.graphs["denoise"].precision,
             resolution_px=manifest.resolution_px,
             latent_shape=tuple(int(size) for size in shape),
-            landmarks_px=manifest.alignment.landmarks_px,
+            landmarks_px=manifest.model_crop.landmarks_px,
             mask=manifest.mask,
         )
 
@@ -275,7 +274,10 @@ class BundleModel:
         """Swap as `SwapModel.swap`, crop by crop."""
         swapped = [
             self._swapper.swap_crop(
-                target, self._swapper.identity_of_crops([source]), noise=start[None]
+                target,
+                self._swapper.identity_of_crops([source]),
+                noise=start[None],
+                keep_occluders=True,
             )
             for target, source, start in zip(targets, sources, noise, strict=True)
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from edgeswap_compress._pruning_errors import BadUNetFolder, UnsupportedModel
 from edgeswap_compress.checkpoint.latents import encode_crop, latents_to_sample
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs, timestep_dtype
 from edgeswap_compress.diffusers_folder.unet_home import read_object
@@ -73,12 +75,10 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
     target, truth, source = (latents(x) for x in (triplets.target, triplets.truth, triplets.source))
     condition = checkpoint.conditioner.condition(source)
     clean = latents_to_sample(swap, truth, target)
-    groups = {"noise": None, "target": target, "source": condition.source_latents}
     return CalibrationBatch(
         clean=clean,
         noise=draw.normal(clean),
-        parts=tuple(groups[name] for name in swap.input_channels),
-        conditions={"encoder_hidden_states": condition.tokens, "class_labels": condition.vector},
+        given=partial(checkpoint.denoiser().inputs, target=TargetMaps(target), condition=condition),
         weights=_mask_weights(dataset, triplets, swap.latent_size),
     )
 
@@ -136,8 +136,7 @@ def noise_samples(
                 CalibrationBatch(
                     clean=clean,
                     noise=torch.randn_like(clean),
-                    parts=(None, beside),
-                    conditions=inputs,
+                    given=partial(_with_beside, beside, inputs),
                     weights=torch.ones(size, 1, *clean.shape[2:]),
                 )
             )
@@ -148,6 +147,13 @@ def noise_samples(
         origin="noise",
         timestep_dtype=timestep_dtype(config),
     )
+
+
+def _with_beside(
+    beside: Tensor, conditions: Mapping[str, Any], sample: Tensor, timestep: Tensor
+) -> dict[str, Any]:
+    """Put the channels beside the noised sample, and the conditions, to it."""
+    return {"sample": torch.cat([sample, beside], 1), "timestep": timestep, **conditions}
 
 
 def pipeline_scheduler(folder: Path) -> Any:

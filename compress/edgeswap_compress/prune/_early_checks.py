@@ -15,6 +15,7 @@ from edgeswap_compress._pruning_errors import (
     UnsupportedModel,
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
 from edgeswap_compress.diffusers_folder.unet_home import (
@@ -167,8 +168,10 @@ def _resolution(checkpoint: Path) -> Any:
     Loading the checkpoint then says what is wrong.
     """
     try:
-        return read_json_object(checkpoint / "swap.json").get("resolution_px")
-    except (OSError, JsonError):
+        raw = read_json_object(checkpoint / "swap.json")
+        raw.pop("files", None)
+        return SwapConfig.from_json(raw).resolution_px
+    except (OSError, JsonError, InvalidCheckpoint):
         return None
 
 

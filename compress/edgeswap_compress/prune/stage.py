@@ -145,6 +145,6 @@ def _save(
         scheduler=whole.scheduler,
         swap=whole.swap.with_stage("prune", history),
         plan=plan,
-        blend=whole.blend,
+        overlay=whole.overlay,
     )
     return pruned.save(out)

@@ -16,7 +16,9 @@ from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
-from edgeswap_compress.checkpoint.swap_config import FaceMask, SwapConfig
+from edgeswap_compress.checkpoint.swap_config import SwapConfig, residual_swap_config
+from edgeswap_compress.checkpoint.swap_parts import LatentSpace, SampleSpace, SamplingConfig
+from edgeswap_compress.conditioning.crops import crop_of_template
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.data import Pictures, open_pictures
 from edgeswap_compress.errors import TrainingStopped
@@ -39,7 +41,6 @@ from edgeswap_compress.train.grow.crops import enlarge_crops
 from edgeswap_compress.train.identity import IdentityObjective
 from edgeswap_compress.train.pairing import pairing_of, truths_known
 from edgeswap_runtime.errors import OutputExists
-from edgeswap_runtime.faces.align import TEMPLATE_96
 from edgeswap_runtime.files import canonical_json, sha256_file
 
 HELD_OUT_FIGURES = {
@@ -158,11 +159,12 @@ class TeacherRun:
         identity = IdentityObjective(judge, self.config.identity, train, held_out)
         run("identity", identity, self.config.identity.fit)
         if self.init is None or self.config.autoencoder_learns_on:
-            swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
+            sample = SampleSpace(target="residual", std=residual_deviation(train))
+            swap = dataclasses.replace(swap, sample=sample)
         start = self._start(vae, swap, judge)
         known = truths_known(self.train)
         if not known:  # which trains one step alone, see `DenoiserObjective`
-            start.swap = dataclasses.replace(swap, default_steps=1)
+            start.swap = swap.sampled(steps=1)
         sight = train.cached(Draw.of(self.config.seed, 0), 16)
         denoiser = DenoiserObjective(
             start.unet,
@@ -195,7 +197,7 @@ class TeacherRun:
             run("autoencoder", objective, config.fit)
             swap = self._swap_config() if self.init is None else self.init.swap
             if not works_normalized(vae):
-                latent_statistics(vae.eval(), swap, self.train)
+                swap = latent_statistics(vae.eval(), swap, self.train)
         vae.eval().requires_grad_(False)
         return vae, swap
 
@@ -284,18 +286,16 @@ class TeacherRun:
 
     def _swap_config(self) -> SwapConfig:
         auto, denoiser = self.config.autoencoder, self.config.denoiser
-        scale = self._resolution / 96.0
-        return SwapConfig(
-            resolution_px=self._resolution,
-            landmarks_px=tuple((float(x) * scale, float(y) * scale) for x, y in TEMPLATE_96),
-            mask=FaceMask.of_size(self._resolution),
+        latents = LatentSpace(
+            channels=auto.latent_channels,
+            size=self._resolution // auto.patch_size // 2 ** (len(auto.widths) - 1),
             patch_size=auto.patch_size,
-            latent_channels=auto.latent_channels,
-            latent_size=self._resolution // auto.patch_size // 2 ** (len(auto.widths) - 1),
-            residual_std=(1.0,) * auto.latent_channels,
-            guidance_scale=denoiser.guidance_scale,
-            default_steps=denoiser.default_steps,
         )
+        sampling = SamplingConfig(
+            steps=denoiser.default_steps, guidance_scale=denoiser.guidance_scale
+        )
+        crop = crop_of_template("tight", self._resolution)
+        return residual_swap_config(crop, latents, sampling=sampling)
 
     def _encoder(self, swap: SwapConfig) -> SourceConditioner:
         identity = self.config.identity
@@ -338,6 +338,7 @@ class TeacherRun:
         report = None if progress is None else lambda i, n, text: progress("latents", i, n, text)
         # private entries are diffusers' own notes, in an order that differs between processes
         settings = {key: value for key, value in vae.config.items() if not key.startswith("_")}
+        settings["latents"] = dataclasses.asdict(swap.latents)
         digest = hashlib.sha256(canonical_json(settings))
         for _, tensor in sorted(vae.state_dict().items()):
             digest.update(tensor.detach().float().contiguous().numpy().tobytes())

@@ -151,6 +151,7 @@ def _served(manifest: Manifest) -> dict[str, Graph]:
 def _borders(manifest: Manifest) -> dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
     """Return model name -> inputs and outputs; the denoiser's are those of the whole sampler."""
     served = _served(manifest)
+    borders: dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
     borders = {name: (graph.inputs, graph.outputs) for name, graph in served.items()}
     denoise = served["denoise"]
     inputs = tuple(denoise.input(name) for name in DENOISE.inputs)

@@ -93,7 +93,7 @@ def teach(path: Path, folder: Path, config: TargetDecoderConfig = CONFIG, **more
 def test_it_learns_to_leave_the_bar_alone(checkpoint: Path, tmp_path: Path) -> None:
     out = teach(checkpoint, tmp_path)
     taught, before = Checkpoint.load(out), Checkpoint.load(checkpoint)
-    assert taught.blend is not None
+    assert taught.overlay is not None
     for name in ("unet", "conditioner"):
         first, second = (getattr(c, name).state_dict() for c in (before, taught))
         assert all(torch.equal(first[key], second[key]) for key in first)
@@ -121,9 +121,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint: Path, tmp_path: P
     assert teach(checkpoint, parts, config, cadence=Cadence(stop_after_s=0.0)) is None
     again = teach(checkpoint, parts, config)
     first, second = (Checkpoint.load(path) for path in (whole, again))
-    assert first.blend is not None and second.blend is not None
-    kept = second.blend.state_dict()
-    assert all(torch.equal(value, kept[key]) for key, value in first.blend.state_dict().items())
+    assert first.overlay is not None and second.overlay is not None
+    kept = second.overlay.state_dict()
+    assert all(torch.equal(value, kept[key]) for key, value in first.overlay.state_dict().items())
     with pytest.raises(TrainingStopped, match="decoder's training"):
         teach(checkpoint, parts / "other", changed(config, {"steps": 2}), run=parts / "run")
 

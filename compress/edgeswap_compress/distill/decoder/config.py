@@ -10,8 +10,8 @@ from edgeswap_compress.fit.config import FitBudget, FitOptions, FittedConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlendSize:
-    """How large the network is that lays the swap over the target, see `TargetBlend`.
+class OverlaySize:
+    """How large the network is that lays the swap over the target, see `TargetOverlay`.
 
     Attributes:
         patch_size: side of the patches that it sees, pixels.
@@ -32,7 +32,7 @@ class BlendSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlendLosses:
+class OverlayLosses:
     """What the decoder is trained on.
 
     Attributes:
@@ -71,8 +71,8 @@ class TargetDecoderConfig(FittedConfig):
         fit: optimizer, batch size, dtype and seed.
     """
 
-    size: BlendSize = field(default_factory=BlendSize)
-    losses: BlendLosses = field(default_factory=BlendLosses)
+    size: OverlaySize = field(default_factory=OverlaySize)
+    losses: OverlayLosses = field(default_factory=OverlayLosses)
     steps: int = 1
     augment_share: float = 0.5
     freeze_decoder: bool = False

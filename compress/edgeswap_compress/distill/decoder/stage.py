@@ -12,13 +12,13 @@ import torch
 from edgeswap_compress._checks import usual_run
 from edgeswap_compress._macs import count_macs
 from edgeswap_compress._progress import StageProgress, steady
-from edgeswap_compress.autoencoders.target_blend import TargetBlend
+from edgeswap_compress.autoencoders.target_overlay import TargetOverlay
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 from edgeswap_compress.data import Dataset, read_dataset
 from edgeswap_compress.distill.decoder.checks import check_target_decoder
-from edgeswap_compress.distill.decoder.config import BlendSize, TargetDecoderConfig
+from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
 from edgeswap_compress.distill.phases import trained_module
 from edgeswap_compress.fit.config import FitConfig, changed
@@ -109,11 +109,11 @@ def _fit_config(
     )  # fmt: skip
 
 
-def build_blend(size: BlendSize, seed: int) -> TargetBlend:
+def build_overlay(size: OverlaySize, seed: int) -> TargetOverlay:
     """Build an untrained network whose weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return TargetBlend(patch_size=size.patch_size, widths=size.widths)
+        return TargetOverlay(patch_size=size.patch_size, widths=size.widths)
 
 
 def _objective(
@@ -122,9 +122,9 @@ def _objective(
     """Build what is fitted; a network that the checkpoint has already learns on."""
     dtype = getattr(torch, config.fit.dtype)
     model = Checkpoint.load(path).to(dtype)
-    blend = model.blend or convert(build_blend(config.size, config.fit.seed), dtype)
+    overlay = model.overlay or convert(build_overlay(config.size, config.fit.seed), dtype)
     pipeline = SwapPipeline.from_checkpoint(model)
-    return TargetDecoderObjective(pipeline, blend, config, pictures, judged)
+    return TargetDecoderObjective(pipeline, overlay, config, pictures, judged)
 
 
 def _trained(
@@ -132,19 +132,19 @@ def _trained(
 ) -> Checkpoint:
     """Give the checkpoint what was fitted, in float32; its other modules are untouched."""
     model = Checkpoint.load(path)
-    blend = model.blend or build_blend(config.size, config.fit.seed)
-    trained_module(blend, run / "fit", "blend.")
+    overlay = model.overlay or build_overlay(config.size, config.fit.seed)
+    trained_module(overlay, run / "fit", "overlay.")
     trained_module(model.vae, run / "fit", "vae.")
     figures, side = last_figures(run / "fit"), model.swap.resolution_px
     picture = torch.zeros(1, 3, side, side)
     details = {
         **asked,
         "samples": int(figures["samples"]),
-        "macs": count_macs(blend, {"decoded": picture, "target": picture}),
+        "macs": count_macs(overlay, {"decoded": picture, "target": picture}),
         "figures": figures,
     }
     swap = model.swap.with_stage("distill-decoder", details)
-    return dataclasses.replace(model, blend=blend.eval(), swap=swap)
+    return dataclasses.replace(model, overlay=overlay.eval(), swap=swap)
 
 
 def _key(path: Path, data: Dataset, held_out: Dataset, config: TargetDecoderConfig) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgeswap_compress.autoencoders.target_blend import TargetBlend, laid_over
+from edgeswap_compress.autoencoders.target_overlay import TargetOverlay, laid_over
 from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop, sample_to_latents
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 from edgeswap_compress.data import Dataset
@@ -106,7 +106,7 @@ class TargetDecoderObjective:
 
     Args:
         pipeline: the model; its U-Net, conditioner and encoder stay as they are.
-        blend: the network that sees the target.
+        overlay: the network that sees the target.
         config: losses, and how the swaps are made.
         train, held_out: rendered datasets.
     """
@@ -114,17 +114,17 @@ class TargetDecoderObjective:
     def __init__(
         self,
         pipeline: SwapPipeline,
-        blend: TargetBlend,
+        overlay: TargetOverlay,
         config: TargetDecoderConfig,
         train: Dataset,
         held_out: Dataset,
     ) -> None:
         self._pipeline, self._config, self._train = pipeline, config, train
-        self._vae, self._swap, self._blend = pipeline.vae, pipeline.swap, blend
-        for frozen_module in (pipeline.unet, pipeline.conditioner, self._vae):
-            frozen_module.requires_grad_(False).eval()
+        self._vae, self._swap, self._overlay = pipeline.vae, pipeline.swap, overlay
+        for still in (pipeline.unet, self._vae):
+            still.requires_grad_(False).eval()
         self._dtype = next(self._vae.parameters()).dtype
-        self.module = nn.ModuleDict({"blend": blend.requires_grad_(True).train()})
+        self.module = nn.ModuleDict({"overlay": overlay.requires_grad_(True).train()})
         if not config.freeze_decoder:
             self._vae.decoder.requires_grad_(True)
             self.module["vae"] = self._vae
@@ -161,7 +161,7 @@ class TargetDecoderObjective:
         """Decode crops (N, 3, R, R), not clamped, and the logits of alpha (N, 1, R, R)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._config.freeze_decoder):
             decoded = decode_latents(self._vae, self._swap, latents.to(self._dtype), clamp=False)
-        crop, logits = self._blend.with_logits(decoded, target.to(self._dtype))
+        crop, logits = self._overlay.with_logits(decoded, target.to(self._dtype))
         return crop.float(), logits.float()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.conditioning.crops import MODEL_CROP
 from edgeswap_compress.errors import InvalidSettings
 
 
@@ -51,11 +52,12 @@ def enlarge_crops(checkpoint: Checkpoint, resolution_px: int) -> Checkpoint:
 def enlarged_config(swap: SwapConfig, resolution_px: int, patch_size: int) -> SwapConfig:
     """Scale the lengths of a swap config to crops of another side."""
     scale, mask = resolution_px / swap.resolution_px, swap.mask
+    landmarks = tuple((x * scale, y * scale) for x, y in swap.landmarks_px)
+    crop = replace(swap.model_crop, size_px=resolution_px, landmarks_px=landmarks)
     return replace(
         swap,
-        resolution_px=resolution_px,
-        patch_size=patch_size,
-        landmarks_px=tuple((x * scale, y * scale) for x, y in swap.landmarks_px),
+        crops={**swap.crops, MODEL_CROP: crop},
+        latents=replace(swap.latents, patch_size=patch_size),
         mask=replace(
             mask,
             center_px=(mask.center_px[0] * scale, mask.center_px[1] * scale),

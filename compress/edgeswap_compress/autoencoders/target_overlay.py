@@ -30,7 +30,7 @@ class _Residual(nn.Module):
         return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
 
-class TargetBlend(ModelMixin, ConfigMixin):
+class TargetOverlay(ModelMixin, ConfigMixin):
     """Small U-shaped network: decoded crop and target in, corrected crop and alpha out.
 
     It works on patches, as the autoencoder does, so that most of it is at a few pixels a cell, and

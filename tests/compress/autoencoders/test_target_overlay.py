@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from edgeswap_compress import Checkpoint, SwapPipeline
-from edgeswap_compress.autoencoders import TargetBlend, laid_over
+from edgeswap_compress.autoencoders import TargetOverlay, laid_over
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_compress.errors import InvalidCheckpoint
 
 
-def blend_of(patch: int = 3, seed: int = 0) -> TargetBlend:
+def overlay_of(patch: int = 3, seed: int = 0) -> TargetOverlay:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        blend = TargetBlend(patch_size=patch, widths=(8, 8, 16)).eval()
-    return torch.nn.Module.to(torch.nn.Module.to(blend, torch.float16), torch.float32)
+        overlay = TargetOverlay(patch_size=patch, widths=(8, 8, 16)).eval()
+    return torch.nn.Module.to(torch.nn.Module.to(overlay, torch.float16), torch.float32)
 
 
 def pictures(n: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,19 +30,19 @@ def pictures(n: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_an_untrained_one_leaves_the_crop_as_it_was_decoded() -> None:
     decoded, target = pictures()
-    crop, alpha = blend_of()(decoded, target)
+    crop, alpha = overlay_of()(decoded, target)
     assert torch.equal(crop, decoded)
     assert alpha.shape == (2, 1, 24, 24)
     assert torch.allclose(alpha, torch.sigmoid(torch.tensor(2.0)).expand_as(alpha), atol=1e-3)
 
 
 def test_the_target_decides_alpha_and_every_weight_learns() -> None:
-    blend, (decoded, target) = blend_of(), pictures()
-    torch.nn.init.normal_(blend.write.weight, std=0.1)
-    crop, alpha = blend(decoded, target)
-    assert not torch.allclose(alpha, blend(decoded, -target)[1])
+    overlay, (decoded, target) = overlay_of(), pictures()
+    torch.nn.init.normal_(overlay.write.weight, std=0.1)
+    crop, alpha = overlay(decoded, target)
+    assert not torch.allclose(alpha, overlay(decoded, -target)[1])
     (crop.sum() + alpha.sum()).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in blend.parameters())
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in overlay.parameters())
 
 
 def test_alpha_lays_the_crop_over_the_target() -> None:
@@ -56,7 +56,7 @@ def test_alpha_lays_the_crop_over_the_target() -> None:
 
 
 def test_a_checkpoint_keeps_it_and_the_pipeline_gives_alpha(tmp_path: Path) -> None:
-    model = dataclasses.replace(tiny_checkpoint(), blend=blend_of())
+    model = dataclasses.replace(tiny_checkpoint(), overlay=overlay_of())
     path = model.save(tmp_path / "model")
     loaded = Checkpoint.load(path)
     again = loaded.save(tmp_path / "again")
@@ -71,19 +71,21 @@ def test_a_checkpoint_keeps_it_and_the_pipeline_gives_alpha(tmp_path: Path) -> N
     assert plain.alpha is None and found.alpha is not None
     assert torch.equal(found.crops, plain.crops)
     told = describe(path)
-    assert told["parameters"]["blend"] > 0 and told["macs"]["blend"] > 0
+    assert told["parameters"]["overlay"] > 0 and told["macs"]["overlay"] > 0
 
 
 def test_patches_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    model = dataclasses.replace(tiny_checkpoint(), blend=blend_of(patch=4))
+    model = dataclasses.replace(tiny_checkpoint(), overlay=overlay_of(patch=4))
     path = model.save(tmp_path / "model")
-    with pytest.raises(InvalidCheckpoint, match=r"blend/config.json.*patches that crops of 24 px"):
+    with pytest.raises(
+        InvalidCheckpoint, match=r"overlay/config.json.*patches that crops of 24 px"
+    ):
         Checkpoint.load(path)
 
 
 def test_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    path = dataclasses.replace(tiny_checkpoint(), blend=blend_of()).save(tmp_path / "model")
-    config = path / "blend" / "config.json"
+    path = dataclasses.replace(tiny_checkpoint(), overlay=overlay_of()).save(tmp_path / "model")
+    config = path / "overlay" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "widths": [8, 8]}))
-    with pytest.raises(InvalidCheckpoint, match="blend"):
+    with pytest.raises(InvalidCheckpoint, match="overlay"):
         Checkpoint.load(path)
