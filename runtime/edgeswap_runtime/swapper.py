@@ -268,8 +268,8 @@ class Swapper(FaceReader):
         """Swap a crop that is aligned already, without mask or paste.
 
         Where the model says what of the target stays (hair, glasses, a hand), that is not applied
-        either, unless asked for: the whole crop is what `decode` gives. Other crops that the bundle looks at are cut
-        out of this one.
+        either, unless asked for: the whole crop is what `decode` gives. Other crops that the bundle
+        looks at are cut out of this one.
 
         Args:
             target_crop: (R, R, 3) uint8, RGB, R = `resolution_px`.
