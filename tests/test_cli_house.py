@@ -192,6 +192,8 @@ GIVEN_A_FOLDER = {
     "prune": ["FOLDER", "out", "--macs-ratio", "0.5"],
     "distill": ["FOLDER", "FOLDER", "out"],
     "distill autoencoder": ["FOLDER", "out"],
+    "distill decoder": ["FOLDER", "out"],
+    "evaluate photos": ["FOLDER", "FOLDER", "--sources", "FOLDER"],
     "personalize": ["FOLDER", "out", "--photos", "FOLDER", "--consent", "A, 2026-01-01, tests"],
     "evaluate": ["FOLDER"],
     "export": ["FOLDER", "out"],

@@ -112,7 +112,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="edgeswap distill",
         description="Teach a student (the teacher itself or a pruned one) to swap in few steps "
         "without guidance. Stop it at any time; the same command goes on.",
-        epilog="edgeswap distill autoencoder --help: a small encoder and decoder.",
+        epilog="edgeswap distill autoencoder --help: a small encoder and decoder; edgeswap distill "
+        "decoder --help: a decoder that leaves alone what is in front of the face.",
     )
     add = parser.add_argument
     add("teacher", type=Path, metavar="TEACHER", help="checkpoint folder to learn from")
