@@ -11,6 +11,8 @@ from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import IPAdapterPlusImageProjectionBlock
 from torch import Tensor, nn
 
+from edgeswap_compress.conditioning.one_token import ExampleProjection, MixedProjection
+
 KINDS = ("linear", "faceid", "faceid_plus", "resampler")
 """Kinds of `TokenProjection`, see there."""
 
@@ -129,5 +131,9 @@ def _two_layers(given: int, inner: int, out: int) -> FeedForward:
     return FeedForward(given, out, inner_dim=inner, activation_fn="gelu")
 
 
-PROJECTIONS: dict[str, type[Any]] = {"TokenProjection": TokenProjection}
+PROJECTIONS: dict[str, type[Any]] = {
+    "TokenProjection": TokenProjection,
+    "ExampleProjection": ExampleProjection,
+    "MixedProjection": MixedProjection,
+}
 """Class, as a config.json names it -> what builds it."""

@@ -63,10 +63,6 @@ def command(argv: list[str]) -> int:
     Returns:
         The exit code.
     """
-    if argv and argv[0] == "autoencoder":
-        from edgeswap_compress.distill.autoencoder.cli import command as autoencoder
-
-        return autoencoder(argv[1:])
     args = build_parser().parse_args(argv)
     config = _config(args)
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
@@ -101,6 +97,11 @@ def command(argv: list[str]) -> int:
     return 0
 
 
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
+
+
 def _config(args: argparse.Namespace) -> DistillConfig:
     return changed(DistillConfig(), {path: getattr(args, name) for name, path in FIELDS.items()})
 
@@ -111,7 +112,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="edgeswap distill",
         description="Teach a student (the teacher itself or a pruned one) to swap in few steps "
         "without guidance. Stop it at any time; the same command goes on.",
-        epilog="edgeswap distill autoencoder --help: a small encoder and decoder.",
+        epilog="edgeswap distill autoencoder --help: a small encoder and decoder; edgeswap distill "
+        "decoder --help: a decoder that leaves alone what is in front of the face.",
     )
     add = parser.add_argument
     add("teacher", type=Path, metavar="TEACHER", help="checkpoint folder to learn from")

@@ -148,7 +148,10 @@ def _distill(
         cadence = dataclasses.replace(cadence, patience=config.budget.patience, watch=WATCHED)
     inputs = _inputs(teacher, student, config, files, report)
     if config.losses.judge_samples:
-        inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
+        judged = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
+        if judged is None:
+            return None
+        inputs = judged
     phases = DistillPhases(teacher, config, run, cadence, tracker, report)
     fitted = _fitted(phases, inputs, run, key, report)
     if fitted is None:
@@ -287,8 +290,8 @@ def _tasks(
 
 def _with_fresh_judge(
     inputs: DistillInputs, run: Path, cadence: Cadence, progress: Any
-) -> DistillInputs:
-    """Train an identity encoder that nothing was trained against yet."""
+) -> DistillInputs | None:
+    """Train an identity encoder that nothing was trained against yet; None if stopped early."""
     settings: Any = inputs.teacher.conditioner.config
     config = inputs.config
     with torch.random.fork_rng(devices=[]):
@@ -311,8 +314,9 @@ def _with_fresh_judge(
         rendered(inputs.data),
         rendered(inputs.held_out),
     )
-    whole = dataclasses.replace(cadence, stop_after_s=None, patience=0)
-    fit(objective, wanted, run, compute=compute, cadence=whole, progress=progress)
+    whole = dataclasses.replace(cadence, patience=0)
+    if not fit(objective, wanted, run, compute=compute, cadence=whole, progress=progress):
+        return None
     return dataclasses.replace(inputs, judge=judge)
 
 

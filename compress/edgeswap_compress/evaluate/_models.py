@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,10 @@ if TYPE_CHECKING:
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
 
 
+MOST_GUIDANCE = 100.0
+"""Largest guidance scale; above it nothing is left of a picture."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """Facts about a judged model, for the report.
@@ -49,6 +52,7 @@ class ModelFacts:
         latent_shape: (C, S, S) of the noise.
         landmarks_px: (5, 2) alignment template.
         mask: where a paste-back changes the crop.
+        own_resolution_px: of the model itself, where it is judged on crops of another side.
     """
 
     kind: str
@@ -61,6 +65,7 @@ class ModelFacts:
     latent_shape: tuple[int, ...]
     landmarks_px: tuple[tuple[float, float], ...]
     mask: Mask
+    own_resolution_px: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +91,10 @@ class Sampling:
         if self.steps is not None and not 1 <= self.steps <= 1000:
             raise InvalidEvaluation(f"steps {self.steps}: expected 1 to 1000")
         guidance = self.guidance
-        if guidance is not None and not (math.isfinite(guidance) and guidance >= 1):
-            raise InvalidEvaluation(f"guidance {guidance}: expected 1.0 (none) or more")
+        if guidance is not None and not 1 <= guidance <= MOST_GUIDANCE:
+            raise InvalidEvaluation(
+                f"guidance {guidance}: expected 1.0 (none) to {MOST_GUIDANCE:g}"
+            )
         check_dtype(self.dtype)
         check_device(self.device)
 
@@ -101,6 +108,8 @@ class SwapModel(Protocol):
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
         """Swap the inner face of each source into its target, not pasted.
+
+        Where the model says what stays of the target, the crop is laid over it.
 
         Args:
             targets: (N, R, R, 3) uint8, RGB, aligned.
@@ -199,16 +208,18 @@ class CheckpointModel:
         """Swap as `SwapModel.swap`, in one batch."""
         import torch
 
+        from edgeswap_compress.autoencoders.target_overlay import laid_over
         from edgeswap_compress.fit.latent_cache import to_tensor
 
+        pictures = to_tensor(targets)
         output = self._pipeline(
-            to_tensor(targets),
+            pictures,
             to_tensor(sources),
             num_inference_steps=self.facts.steps,
             guidance_scale=self.facts.guidance,
             noise=torch.from_numpy(noise),
         )
-        return _to_crops(output.crops)
+        return _to_crops(laid_over(output.crops, output.alpha, pictures))
 
     def reconstruct(self, crops: Crops) -> Crops:
         """Encode and decode crops, see `SwapModel.reconstruct`."""
@@ -279,7 +290,10 @@ class BundleModel:
         """Swap as `SwapModel.swap`, crop by crop."""
         swapped = [
             self._swapper.swap_crop(
-                target, self._swapper.identity_of_crops([source]), noise=start[None]
+                target,
+                self._swapper.identity_of_crops([source]),
+                noise=start[None],
+                keep_occluders=True,
             )
             for target, source, start in zip(targets, sources, noise, strict=True)
         ]
@@ -305,5 +319,15 @@ def _folder_sha256(folder: Path) -> str:
 
 
 def _to_crops(tensor: Any) -> Crops:
-    """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does."""
-    return to_uint8((tensor.permute(0, 2, 3, 1).cpu().numpy() + 1) * np.float32(127.5))
+    """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does.
+
+    Raises:
+        InvalidEvaluation: values are not finite.
+    """
+    pictures = tensor.permute(0, 2, 3, 1).cpu().numpy()
+    if not np.isfinite(pictures).all():
+        raise InvalidEvaluation(
+            "the model's swaps hold values that are not finite: expected pictures; its weights may "
+            "be damaged (edgeswap verify tells), or the guidance too large"
+        )
+    return to_uint8((pictures + 1) * np.float32(127.5))

@@ -164,5 +164,6 @@ def _save(
         scheduler=whole.scheduler,
         swap=whole.swap.with_stage("prune", history),
         plan=plan,
+        overlay=whole.overlay,
     )
     return pruned.save(out)

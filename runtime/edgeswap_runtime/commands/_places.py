@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeswap_runtime.backends.threads import usable_cores
 from edgeswap_runtime.commands._people import place_mapping
+from edgeswap_runtime.commands.options import add_source
 from edgeswap_runtime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from edgeswap_runtime.swapper import Swapper
     from edgeswap_runtime.video.cast import People
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
 def add_sources(parser: argparse._ActionsContainer, *, required: bool) -> None:
     """Add --source and --map, of which one alone may be given."""
     group = parser.add_mutually_exclusive_group(required=required)
-    group.add_argument(
-        "--source",
-        type=Path,
-        action="append",
-        metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged" + ("" if required else " (default: drop photos on the page)"),
-    )
+    add_source(group, required=False, usual=None if required else "drop photos on the page")
     group.add_argument(
         "--map",
         type=place_mapping,
@@ -52,6 +46,13 @@ def require_places(options: argparse.Namespace) -> None:
         raise InvalidRequest(f"--map names person {twice[0]} twice, expected one source for each")
     if getattr(options, "faces", "largest") != "largest":
         raise InvalidRequest("--map chooses the faces: leave out --faces")
+
+
+def sources_of(options: argparse.Namespace) -> list[list[Path]]:
+    """List the files of each person who is put in."""
+    if options.map is None:
+        return [options.source] if options.source else []
+    return [[photo] for photo, _ in options.map]
 
 
 def read_people(swapper: Swapper, options: argparse.Namespace) -> People:

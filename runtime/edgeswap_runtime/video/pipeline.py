@@ -335,6 +335,7 @@ def _job(film: TargetFilm, cast: Cast, config: FilmConfig) -> dict[str, Any]:
         "bundle": swapper.bundle.manifest.manifest_sha256,
         "schedule": swapper.schedule_name,
         "seed": swapper.seed,
+        "watermark": swapper.watermark is not None,
         "faces": str(config.faces),
         "start and end": [str(config.trim.start_s), str(config.trim.end_s)],
         "encoder": [config.encoder.name, config.encoder.quality, config.part_frames],

@@ -78,6 +78,11 @@ def command(argv: list[str]) -> int:
     return 0
 
 
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
+
+
 def _config(args: argparse.Namespace) -> SmallAutoencoderConfig:
     changes = {path: getattr(args, name) for name, path in FIELDS.items()}
     return changed(SmallAutoencoderConfig(), changes)
