@@ -166,7 +166,7 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     schedule = schedule_table(settings, swap.default_sampler, swap.default_steps, None)
     examples = rendered_examples(swap, EXAMPLES, "parity", SEED)
     reference = next(iter(backends.values()))
-    feeds = feeds_of_swaps(reference, examples, [schedule], swap.guidance_scale)
+    feeds = feeds_of_swaps(reference, checkpoint, examples, [schedule])
     found: dict[str, Any] = {}
     for row, backend in backends.items():
         found[row.name] = {}

@@ -182,18 +182,11 @@ def check_checkpoint(path: Path, *, velocity: bool = True) -> SwapConfig:
     raw.pop("files", None)
     swap = SwapConfig.from_json(raw, file)
     check_scheduler(path, velocity=velocity)
-    vae = _read_json(path / "vae" / "config.json")
     if vae_kind(path) not in ("AutoencoderKL", "AutoencoderTiny"):
         raise InvalidCheckpoint(
             f"{path / 'vae'}", expected="an AutoencoderKL or an AutoencoderTiny",
             found=vae_kind(path),
         )  # fmt: skip
-    if vae.get("_class_name") == "AutoencoderKL" and "latents_mean" not in vae:
-        raise InvalidCheckpoint(
-            f"{path / 'vae' / 'config.json'}: latents_mean",
-            expected="the mean of each latent channel",
-            found="none: its latents are scaled in another way (scaling_factor)",
-        )
     return swap
 
 

@@ -20,10 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from edgeswap_compress.checkpoint import swap_config
+from edgeswap_compress.checkpoint import swap_config, swap_parts
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.conditioning import crops, specs
 from edgeswap_compress.plan import plan
-from edgeswap_runtime.bundle import manifest
+from edgeswap_runtime.bundle import manifest, run_order
 from edgeswap_runtime.bundle.manifest import Manifest
 
 FOLDER = Path(__file__).parents[1] / "reference" / "schemas"
@@ -81,7 +82,7 @@ class Definitions:
         required = []
         for field in dataclasses.fields(kind):
             schema = self.of(hints[field.name])
-            if field.name in self.constants:
+            if field.name in self.constants or (field.name == "kind" and _is_tag(field)):
                 schema = {"const": json.loads(json.dumps(field.default))}
             if field.name in told:
                 schema = {"description": told[field.name], **schema}
@@ -131,14 +132,10 @@ def _document(name: str, title: str, version: int, body: Schema, defs: Schema) -
 
 def manifest_schema() -> Schema:
     """`manifest.json` of a bundle."""
-    constants = {"schema", "kind", "value_range", "color_order"}
-    definitions = Definitions(frozenset(constants))
+    definitions = Definitions(frozenset({"schema", "kind"}))
     body = definitions.object_of(Manifest)
-    graphs = sorted(manifest.GRAPH_TENSORS)
-    body["properties"]["graphs"] |= {
-        "propertyNames": {"enum": graphs},
-        "required": [name for name in graphs if name != manifest.DETECTOR],
-    }
+    body["properties"]["graphs"]["required"] = sorted(run_order.REQUIRED)
+    body["properties"]["crops"]["required"] = [manifest.MODEL_CROP]
     body["properties"]["manifest_sha256"] = {
         "description": "sha256 of the manifest without this field, as canonical JSON",
         "type": "string",
@@ -149,17 +146,44 @@ def manifest_schema() -> Schema:
     return _document("manifest", title, manifest.SCHEMA, body, definitions.found)
 
 
+def _is_tag(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field `kind` is the constant that tells members of a union apart."""
+    return field.type == "str" and isinstance(field.default, str)
+
+
+_CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("InputGroup", "role"): swap_parts.ROLES,
+    ("InputGroup", "one_is"): swap_parts.POLARITIES,
+    ("SampleSpace", "target"): swap_parts.SAMPLE_TARGETS,
+    ("SamplingStart", "at"): swap_parts.STARTS,
+    ("SamplingConfig", "spacing"): swap_parts.SPACINGS,
+    ("SamplingConfig", "blend"): swap_parts.BLENDS,
+    ("PictureFeature", "of"): crops.OWNERS,
+    ("ProjectionSpec", "gives"): specs.GIVES,
+    ("ProjectionSpec", "null"): specs.NULLS,
+    ("AttentionSpec", "kind"): specs.ATTENTIONS,
+    ("ControlNetSpec", "hint"): specs.HINTS,
+    ("ControlNetSpec", "of"): crops.OWNERS,
+    ("ControlNetSpec", "tokens"): specs.HINT_TOKENS,
+}
+"""Part of swap.json and field -> the words that are known."""
+
+
 def swap_schema() -> Schema:
     """`swap.json` of a checkpoint."""
     definitions = Definitions()
     body = definitions.object_of(SwapConfig)
     properties = body["properties"]
-    properties["landmarks_px"] |= {"minItems": 5, "maxItems": 5}
-    properties["input_channels"]["items"] = {"enum": list(swap_config.INPUT_GROUPS)}
-    properties["prediction_target"]["enum"] = ["residual", "latents"]
     properties["weights_dtype"]["enum"] = list(swap_config.WEIGHT_DTYPES)
-    properties["default_steps"]["minimum"] = 1
-    properties["guidance_scale"]["minimum"] = 1.0
+    properties["crops"]["required"] = [crops.MODEL_CROP]
+    for (part, name), choices in _CHOICES.items():
+        schema = definitions.found[part]["properties"][name]
+        absent = [None] if "anyOf" in schema else []
+        told = {key: schema[key] for key in ("description",) if key in schema}
+        definitions.found[part]["properties"][name] = {**told, "enum": [*choices, *absent]}
+    for name, kind in definitions.found.items():
+        if "kind" in kind["properties"] and name != "AttentionSpec":
+            kind["required"] = ["kind", *kind["required"]]
     properties |= {
         "schema": {"const": swap_config.SCHEMA},
         "kind": {"const": "swap-checkpoint"},
@@ -169,7 +193,7 @@ def swap_schema() -> Schema:
             "additionalProperties": {"type": "string", "pattern": SHA256},
         },
     }
-    always = ("schema", "kind", "files", "mask", "input_channels", "history")
+    always = ("schema", "kind", "files", "mask", "history")
     body["required"] = sorted({*body["required"], *always})
     title = "swap.json of an edgeswap checkpoint"
     return _document("swap", title, swap_config.SCHEMA, body, definitions.found)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgeswap_compress.checkpoint.conditioner import SwapConditioner
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.pictures import pictures_of
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
+from edgeswap_export.graphs.entries import fixed_arrays, graph_entries
 from edgeswap_export.graphs.example import SwapExample
+from edgeswap_export.graphs.swap_graphs import picture_role, swap_graphs
+from edgeswap_export.graphs.swap_run import SwapRun
 from edgeswap_runtime.backends.ort import OrtBackend
 from edgeswap_runtime.bundle.manifest import Schedule
-from edgeswap_runtime.sampler import sample_latents
 
 Feeds = dict[str, list[dict[str, NDArray[np.float32]]]]
 """Graph name -> the inputs that it was given."""
@@ -55,72 +60,55 @@ def rendered_examples(swap: SwapConfig, count: int, part: str, seed: int) -> lis
 
 def feeds_of_swaps(
     backend: OrtBackend,
+    checkpoint: Checkpoint,
     examples: Sequence[SwapExample],
     schedules: Sequence[Schedule],
-    guidance_scale: float,
 ) -> Feeds:
     """Record what each graph is given when the runtime's sampler swaps the examples.
 
     Args:
         backend: holds the bundle's graphs.
+        checkpoint: that the graphs were made of.
         examples: each is swapped with the next of the schedules, so that together they visit the
             timesteps of all.
         schedules: at least one.
-        guidance_scale: the bundle's.
     """
-    feeds: Feeds = {"encode": [], "identity": [], "denoise": [], "decode": []}
+    example = examples[0]
+    graphs = swap_graphs(checkpoint, example.target, example.source, example.noise)
+    needed = SwapConditioner.of(checkpoint).crops
+    feeds: Feeds = {name: [] for name in graphs.torch}
     for index, example in enumerate(examples):
-        schedule = schedules[index % len(schedules)]
-        _feed_one(backend, example, schedule, guidance_scale, np.random.default_rng(index), feeds)
+        met: Feeds = {name: [] for name in (*graphs.torch, *graphs.files)}
+
+        def keep(name: str, inputs: dict[str, NDArray[np.float32]], met: Feeds = met) -> None:
+            met[name].append(inputs)
+
+        fixed = fixed_arrays(graphs, checkpoint.swap.guidance_scale)
+        run = SwapRun(backend, graph_entries(graphs), fixed, watch=keep)
+        pictures = pictures_of(checkpoint.swap, needed, example.target, example.source, {})
+        arrays = {picture_role(name): value.numpy() for name, value in pictures.items()}
+        draw = _noise(example, np.random.default_rng(index))
+        run.swap(arrays, schedules[index % len(schedules)], draw)
+        rows = len(met["denoise"])
+        kept = np.unique(np.linspace(0, rows - 1, ROWS_KEPT).round().astype(int))
+        met["denoise"] = [met["denoise"][row] for row in kept]
+        for name, found in feeds.items():
+            found += met[name]
     return feeds
 
 
-def _feed_one(
-    backend: OrtBackend,
-    example: SwapExample,
-    schedule: Schedule,
-    guidance_scale: float,
-    generator: np.random.Generator,
-    feeds: Feeds,
-) -> None:
+def _noise(
+    example: SwapExample, generator: np.random.Generator
+) -> Callable[[], NDArray[np.float32]]:
+    """Give the example's noise, then draw."""
     start = [example.noise.numpy()]
-    fixed: dict[str, NDArray[np.float32]] = {}
-
-    def run(
-        graph: str, inputs: Mapping[str, NDArray[np.float32]]
-    ) -> dict[str, NDArray[np.float32]]:
-        uploaded = {name: backend.upload(value) for name, value in inputs.items()}
-        return {k: backend.download(v) for k, v in backend.run(graph, uploaded).items()}
 
     def draw() -> NDArray[np.float32]:
         if start:
             return start.pop()
         return generator.standard_normal(example.noise.shape, dtype=np.float32)
 
-    for graph, name, crop in (
-        ("encode", "target", example.target),
-        ("identity", "source", example.source),
-    ):
-        inputs = {name: crop.numpy()}
-        feeds[graph].append(inputs)
-        fixed |= run(graph, inputs)
-    met = []
-
-    def denoise(sample: NDArray[np.float32], timestep: float) -> NDArray[np.float32]:
-        inputs = {
-            "sample": sample.astype(np.float32),
-            "timestep": np.array([timestep], np.float32),
-            **fixed,
-        }
-        if guidance_scale != 1.0:
-            inputs["guidance"] = np.array([guidance_scale], np.float32)
-        met.append(inputs)
-        return run("denoise", inputs)["output"]
-
-    sample = sample_latents(schedule, denoise, draw)
-    kept = np.unique(np.linspace(0, len(met) - 1, ROWS_KEPT).round().astype(int))
-    feeds["denoise"] += [met[row] for row in kept]
-    feeds["decode"].append({"sample": sample, "target_latents": fixed["target_latents"]})
+    return draw
 
 
 def _crop(picture: NDArray[np.uint8], size_px: int) -> torch.Tensor:

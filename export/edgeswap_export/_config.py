@@ -194,7 +194,8 @@ def license_of(config: ExportConfig, swap: SwapConfig | None = None) -> tuple[st
     Returns:
         license (SPDX identifier) and origin, each UNKNOWN where it is not stated.
     """
-    stated = (None, None) if swap is None else (swap.license, swap.origin)
+    own = None if swap is None or not swap.licenses else swap.licenses[0]
+    stated = (None, None) if own is None else (own.license, own.origin)
     license_name, origin = config.info.license or stated[0], config.info.origin or stated[1]
     return license_name or UNKNOWN, origin or UNKNOWN
 

@@ -48,10 +48,10 @@ def requantize(
     progress(f"sampling {count} swaps to calibrate with")
     swap, tables = subject.checkpoint.swap, list(subject.tables.values())
     held_out = rendered_examples(swap, PARITY_SWAPS, "parity", SEED)
-    backend = open_graphs(folder, {name: f"{name}.onnx" for name in subject.graphs})
+    backend = open_graphs(folder, subject.files)
 
     def feeds_of(examples: list[Any]) -> Feeds:
-        return feeds_of_swaps(backend, examples, tables, swap.guidance_scale)
+        return feeds_of_swaps(backend, subject.checkpoint, examples, tables)
 
     observed = feeds_of(rendered_examples(swap, count, "calibration", SEED))
     unseen = feeds_of(held_out)

@@ -24,6 +24,8 @@ from edgeswap_export.parity.compare import (
 from edgeswap_export.parity.prove import ParitySubject
 from edgeswap_runtime.sampler import noise_source
 
+ALPHA_TOLD = "NCHW, 1 channel, 0 to 1: 1 where the crop replaces the target, 0 where that stays"
+
 TOLERANCE = 1e-4
 """Largest difference from the runtime's swap with the same noise; crops lie in [-1, 1].
 
@@ -63,6 +65,7 @@ def write_single_file(
     about = {
         "inputs": "target and source: aligned crops, RGB, NCHW, -1 to 1",
         "output": "crop: as the inputs",
+        **({} if subject.checkpoint.overlay is None else {"alpha": ALPHA_TOLD}),
         "resolution_px": swap.resolution_px,
         "landmarks_px": swap.landmarks_px,
         "mask": asdict(swap.mask),
@@ -75,7 +78,8 @@ def write_single_file(
     feed = {"target": sample.target.numpy(), "source": sample.source.numpy()}
     found = run_graph(backend, "swap", feed)["crop"]
     draw = noise_source(SEED, tuple(sample.noise.shape))
-    expected = swap_with_runtime(backend, schedule, sample, swap.guidance_scale, draw)
+    made_of, scale = subject.swap_graphs, swap.guidance_scale
+    expected = swap_with_runtime(backend, made_of, schedule, sample, scale, draw)
     backend.close()
     measured = _proven(found, expected, precision)
     return {**measured, "file": SINGLE_FILE, "schedule": request.name, "noise_seed": SEED}

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
-from diffusers.models.attention_processor import AttnProcessor2_0
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.swap_parts import SamplingStart
+from edgeswap_compress.conditioning.attention import use_fused_attention
 from edgeswap_compress.data.assets import asset
 from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
+from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export._single_file import write_single_file
 from edgeswap_export.graphs.compact import store_in_float16
 from edgeswap_export.graphs.detector import (
@@ -25,22 +30,22 @@ from edgeswap_export.graphs.detector import (
     detector_entry,
     detector_graph,
 )
+from edgeswap_export.graphs.entries import graph_entries
 from edgeswap_export.graphs.example import SwapExample, seeded_example
 from edgeswap_export.graphs.finite import require_finite_answers
 from edgeswap_export.graphs.fuse import SINGLE_FILE, require_few_steps
-from edgeswap_export.graphs.swap_graphs import AXES, TorchGraph, batched, torch_graphs
+from edgeswap_export.graphs.swap_graphs import SwapGraphs, swap_graphs
 from edgeswap_export.graphs.to_onnx import to_onnx, write_onnx
+from edgeswap_export.graphs.torch_graph import TorchGraph, batched
 from edgeswap_export.parity.prove import ParitySubject, prove, prove_batch
 from edgeswap_export.precision.convert import Converted
 from edgeswap_export.precision.layers import layer_types
 from edgeswap_export.samplers.schedule import schedule_table
 from edgeswap_runtime.bundle.manifest import (
-    Alignment,
     Graph,
     License,
     Manifest,
     Mask,
-    Tensor,
     write_manifest,
 )
 from edgeswap_runtime.files import new_folder, require_folder
@@ -82,8 +87,12 @@ def export(
         progress(f"loading {source}")
         loaded = Checkpoint.load(source)
         requests = config.schedules.requests(loaded.swap)
-        settings = dict(loaded.scheduler.config)
-        tables = {r.name: schedule_table(settings, r.sampler, r.steps, r.options) for r in requests}
+        loaded.swap = sampled_by(loaded.swap, requests)
+        settings = loaded.noise_settings
+        tables = {
+            r.name: schedule_table(settings, r.sampler, r.steps, r.options, r.path)
+            for r in requests
+        }
         if config.single_file:
             require_few_steps(tables[requests[0].name])
         if config.detector:
@@ -91,7 +100,9 @@ def export(
             write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
         sample = seeded_example(loaded.swap)
         graphs = _write_graphs(folder, loaded, sample, config.graphs, progress)
-        subject = ParitySubject(checkpoint=loaded, graphs=graphs, requests=requests, tables=tables)
+        subject = ParitySubject(
+            checkpoint=loaded, swap_graphs=graphs, requests=requests, tables=tables
+        )
         parity = prove(folder, subject, sample, progress)
         if config.graphs.batch is not None:
             parity["batch"] = prove_batch(folder, subject, config.graphs.batch[2], progress)
@@ -104,10 +115,27 @@ def export(
             parity["single_file"] = write_single_file(
                 folder, subject, sample, config.graphs.precision
             )
-        layers = {n: layer_types(onnx.load(folder / f"{n}.onnx")) for n in graphs}
+        layers = {n: layer_types(onnx.load(folder / file)) for n, file in subject.files.items()}
         manifest = _manifest(source, config, subject, converted, layers, parity)
         write_manifest(folder, manifest)
     return Path(out)
+
+
+def sampled_by(swap: SwapConfig, requests: Sequence[ScheduleRequest]) -> SwapConfig:
+    """State what all schedules need of the target, so that `encode` gives it.
+
+    Args:
+        swap: of the checkpoint.
+        requests: the schedules.
+
+    Raises:
+        InvalidCheckpoint: samples are residuals, so that none can start at the target.
+    """
+    paths = [request.path for request in requests]
+    strengths = [path.strength for path in paths if path.strength is not None]
+    start = SamplingStart(at="target", strength=strengths[0]) if strengths else SamplingStart()
+    blend = "latents" if any(path.blend for path in paths) else "none"
+    return swap.sampled(start=start, blend=blend)
 
 
 def _write_graphs(
@@ -116,14 +144,18 @@ def _write_graphs(
     sample: SwapExample,
     config: GraphsConfig,
     progress: Progress,
-) -> dict[str, TorchGraph]:
+) -> SwapGraphs:
     """Write the float32 graphs, after a check that torch's own outputs are finite."""
     # One attention processor for every checkpoint: the same weights give the same graph.
-    checkpoint.unet.set_attn_processor(AttnProcessor2_0())
-    graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
-    for name, graph in graphs.items():
+    use_fused_attention(checkpoint.unet)
+    graphs = swap_graphs(checkpoint, sample.target, sample.source, sample.noise)
+    for name, graph in graphs.torch.items():
         require_finite_answers(name, graph.outputs)
-    for name, graph in graphs.items():
+    for name, path in graphs.paths.items():
+        shutil.copyfile(path, folder / f"{name}.onnx")
+    for file, value in graphs.constants.items():
+        np.save(folder / file, np.ascontiguousarray(value.float().numpy()), allow_pickle=False)
+    for name, graph in graphs.torch.items():
         progress(f"writing graph {name}")
         model = write_graph(name, graph, config.batch)
         if config.compact:
@@ -169,11 +201,16 @@ def _manifest(
 ) -> Manifest:
     swap = subject.checkpoint.swap
     entries = {
-        n: replace(_entry(n, graph, converted.get(n), config.graphs.batch), layers=layers[n])
-        for n, graph in subject.graphs.items()
+        name: _with_precision(entry, converted.get(name), layers[name])
+        for name, entry in graph_entries(subject.swap_graphs, config.graphs.batch).items()
     }
     license_name, origin = license_of(config, swap)
     licenses = [License(what="swap model", license=license_name, origin=origin)]
+    licenses += [
+        License(what=one.what, license=one.license, origin=one.origin)
+        for one in swap.licenses
+        if one.what != "swap model"
+    ]
     if config.detector:
         entries["detector"] = detector_entry("detector.onnx")
         licenses.append(License(what="face detector", license=LICENSE, origin=ORIGIN))
@@ -181,8 +218,7 @@ def _manifest(
     return Manifest(
         name=config.info.name or checkpoint.resolve().name[:LONGEST_NAME],
         made_with={name: importlib.metadata.version(name) for name in PACKAGES},
-        resolution_px=swap.resolution_px,
-        alignment=Alignment(landmarks_px=swap.landmarks_px),
+        crops=dict(swap.crops),
         mask=Mask(**asdict(swap.mask)),
         graphs=entries,
         guidance_scale=swap.guidance_scale,
@@ -195,22 +231,9 @@ def _manifest(
     )
 
 
-def _entry(
-    name: str,
-    graph: TorchGraph,
-    converted: Converted | None,
-    batch: tuple[int, int, int] | None,
-) -> Graph:
-    def tensor(key: str, sizes: tuple[int, ...]) -> Tensor:
-        shape: tuple[int | str, ...] = sizes if batch is None else ("batch", *sizes[1:])
-        return Tensor(name=key, dtype="float32", shape=shape, axes=AXES[key])
-
-    float32_nodes = {} if converted is None else converted.float32_nodes
-    return Graph(
-        file=f"{name}.onnx",
-        precision="fp32" if converted is None else converted.precision,
-        inputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.inputs.items()),
-        outputs=tuple(tensor(key, tuple(value.shape)) for key, value in graph.outputs.items()),
-        float32_nodes={reason: tuple(names) for reason, names in float32_nodes.items()},
-        dynamic_axes={} if batch is None else {"batch": batch},
-    )
+def _with_precision(entry: Graph, converted: Converted | None, layers: dict[str, int]) -> Graph:
+    """State the precision that a graph was converted to."""
+    if converted is None:
+        return replace(entry, layers=layers)
+    nodes = {reason: tuple(names) for reason, names in converted.float32_nodes.items()}
+    return replace(entry, precision=converted.precision, float32_nodes=nodes, layers=layers)

@@ -39,6 +39,23 @@ def require_options(
         raise InvalidRequest(f"backend is {backend!r}, expected a name or a backend")
 
 
+def require_schedule(bundle: Bundle, name: object) -> str:
+    """Return the name of a bundle's schedule, its default for None.
+
+    Raises:
+        InvalidRequest: it has none of that name.
+    """
+    require_word(name, "schedule")
+    manifest = bundle.manifest
+    chosen = manifest.default_schedule if name is None else str(name)
+    if chosen not in manifest.schedules:
+        raise InvalidRequest(
+            f"{bundle.path} has no schedule '{chosen}': expected one of "
+            f"{', '.join(sorted(manifest.schedules))}"
+        )
+    return chosen
+
+
 def open_named_backend(
     name: str, bundle: Bundle, *, device: str, threads: int | None, precision: str | None
 ) -> Backend[Any]:

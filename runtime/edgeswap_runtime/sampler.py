@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from edgeswap_runtime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,27 +21,63 @@ if TYPE_CHECKING:
     DrawNoise = Callable[[], Latents]
 
 
-def sample_latents(schedule: Schedule, denoise: Denoise, draw_noise: DrawNoise) -> Latents:
-    """Turn noise into a sample.
+@dataclass(frozen=True, slots=True)
+class TargetLatents:
+    """The target, where a schedule starts from it or keeps a part of it.
 
+    Attributes:
+        latents: (1, C, S, S) float32, what `encode` gives as `target_latents`.
+        mask: (1, 1 or C, S, S) float32, what it gives as `latent_mask`: 1 where the swap repaints,
+            0 where the target stays; None for a schedule without blending.
+    """
+
+    latents: Latents
+    mask: NDArray[np.float32] | None = None
+
+
+def sample_latents(
+    schedule: Schedule,
+    denoise: Denoise,
+    draw_noise: DrawNoise,
+    *,
+    target: TargetLatents | None = None,
+) -> Latents:
+    """Turn noise, or a noisy target, into a sample.
+
+    It starts at x = start_signal * z + initial_noise_scale * eps0, with the target's latents z.
     For each row, o = denoise(input_scale * x, timestep), then
     x' = sample * x + output * o + noise * eps + history * m and
-    m' = history_sample * x + history_output * o, with m = 0 before the first row.
+    m' = history_sample * x + history_output * o, with m = 0 before the first row. A row that blends
+    then keeps the target outside the mask k:
+    k * x' + (1 - k) * (blend_signal * z + blend_noise * eps0).
 
     Args:
         schedule: the table; one row makes it a single pass.
         denoise: one evaluation of the denoiser: latents and timestep to its output, same shape.
         draw_noise: standard normal float32 of the sample's shape. Called once for the start, then
             once for each row whose `noise` is not 0, in order.
+        target: needed where `schedule.needs_target`.
 
     Returns:
         the sample, float32.
 
+    Raises:
+        InvalidRequest: the schedule needs the target's latents or mask, and there are none.
+
     Source: the linear form shared by DDIM (Song et al. 2021, eq. 12), DDPM (Ho et al. 2020,
-    algorithm 2) and DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); edgeswap_export computes the
-    scalars.
+    algorithm 2) and DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); the start is that of SDEdit
+    (Meng et al. 2022, algorithm 1), blending that of RePaint (Lugmayr et al. 2022, eq. 8).
+    edgeswap_export computes the scalars.
     """
-    sample = schedule.initial_noise_scale * draw_noise()
+    if schedule.needs_target and (target is None or (schedule.blends and target.mask is None)):
+        raise InvalidRequest(
+            f"schedule '{schedule.sampler}' starts from the target's latents or blends them in, "
+            "and was given none"
+        )
+    first = draw_noise()
+    sample = schedule.initial_noise_scale * first
+    if target is not None and schedule.start_signal:
+        sample += schedule.start_signal * target.latents
     memory = np.zeros_like(sample)
     for row in schedule.rows:
         output = denoise(row.input_scale * sample, row.timestep)
@@ -51,6 +90,9 @@ def sample_latents(schedule: Schedule, denoise: Denoise, draw_noise: DrawNoise) 
             memory = row.history_sample * sample + row.history_output * output
         else:
             memory = np.zeros_like(sample)
+        if row.blends and target is not None and target.mask is not None:
+            kept = row.blend_signal * target.latents + row.blend_noise * first
+            following = target.mask * following + (1 - target.mask) * kept
         sample = following
     return sample
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,20 +19,25 @@ from edgeswap_runtime._arguments import (
     require_identity,
     require_seed,
     require_several,
-    require_word,
     several_pictures,
 )
 from edgeswap_runtime._clock import timed
-from edgeswap_runtime._crop_swapper import CropSwapper, Identity
-from edgeswap_runtime._opening import open_bundle, open_named_backend, require_options
+from edgeswap_runtime._crop_swapper import CropSwapper
+from edgeswap_runtime._face_reader import FaceReader
+from edgeswap_runtime._identity import Identity
+from edgeswap_runtime._opening import (
+    open_bundle,
+    open_named_backend,
+    require_options,
+    require_schedule,
+)
 from edgeswap_runtime.backends.threads import require_threads
+from edgeswap_runtime.bundle.constants import read_constants
 from edgeswap_runtime.bundle.folder import Bundle
-from edgeswap_runtime.bundle.manifest import DETECTOR
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.faces.detect import Face, as_choice
-from edgeswap_runtime.faces.find import FaceFinder
-from edgeswap_runtime.faces.judge import JudgedFace, swappable
+from edgeswap_runtime.faces.judge import swappable
 from edgeswap_runtime.faces.light import in_normal_light
 from edgeswap_runtime.faces.paste import face_mask, paste
 from edgeswap_runtime.faces.watermark import watermark_for
@@ -45,8 +47,6 @@ from edgeswap_runtime.pictures.mark import Mark, software
 from edgeswap_runtime.pictures.write import write_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from edgeswap_runtime._clock import StageClock
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     FaceChoice = str | int | Sequence[Face]
 
 
-class Swapper:
+class Swapper(FaceReader):
     """Swaps faces with one bundle on one backend.
 
     A context manager: it holds inference sessions and device memory until `close`. With the same
@@ -83,33 +83,20 @@ class Swapper:
     def __init__(
         self, bundle: Bundle, backend: Backend[Any], *, schedule: str | None = None, seed: int = 0
     ) -> None:
-        manifest = bundle.manifest
-        require_word(schedule, "schedule")
-        name = manifest.default_schedule if schedule is None else schedule
-        if name not in manifest.schedules:
-            raise InvalidRequest(
-                f"{bundle.path} has no schedule '{name}': expected one of "
-                f"{', '.join(sorted(manifest.schedules))}"
-            )
-        self.bundle = bundle
-        self.schedule_name = name
+        self.schedule_name = require_schedule(bundle, schedule)
         self.seed = require_seed(seed)
-        self._backend = backend
-        self._owns_backend = False
-        self._closed = False
-        # The buffers are the backend's, so that swappers which share it share its lock.
-        self._lock = getattr(backend, "lock", None) or threading.RLock()
-        self._crops = CropSwapper(manifest, backend, schedule=self.schedule, seed=self.seed)
-        self._mask = face_mask(manifest.mask)
-        self.watermark = watermark_for(manifest.alignment.landmarks_px, manifest.resolution_px)
-        self.signer: ContentSigner | None = None
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="edgeswap-warp")
-        self._faces = FaceFinder(
-            bundle,
-            self._crops.detector if DETECTOR in manifest.graphs else None,
-            canvas=self._crops.canvas,
-            each=self._pool.map,
+        crops = CropSwapper(
+            bundle.manifest,
+            backend,
+            schedule=bundle.manifest.schedules[self.schedule_name],
+            seed=self.seed,
+            constants=read_constants(bundle),
         )
+        super().__init__(bundle, backend, crops)
+        self._mask = face_mask(bundle.manifest.mask)
+        model = bundle.manifest.model_crop
+        self.watermark = watermark_for(model.landmarks_px, model.size_px)
+        self.signer: ContentSigner | None = None
 
     @classmethod
     def open(
@@ -161,26 +148,6 @@ class Swapper:
         swapper._owns_backend = True
         return swapper
 
-    def __enter__(self) -> Swapper:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the backend, if `open` opened it; calling it again does nothing.
-
-        A swap that another thread has begun is finished first; later ones raise InvalidRequest.
-        """
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._crops.forget()
-            self._pool.shutdown()
-            if self._owns_backend:
-                self._backend.close()
-
     @property
     def schedule(self) -> Schedule:
         """The schedule in use."""
@@ -196,55 +163,15 @@ class Swapper:
         """The mark of pictures that this swapper makes."""
         return Mark(software=software(), bundle_sha256=self.bundle.manifest.manifest_sha256)
 
-    def detect(self, picture: PictureLike) -> tuple[Face, ...]:
-        """Find all faces of a picture, largest first, with refined landmarks.
-
-        Args:
-            picture: a path, or (H, W, 3) uint8, RGB.
-        """
-        rgb = as_rgb(picture)
-        with self._in_use():
-            return self._faces.find_all(rgb)
-
-    def choose(
-        self, picture: PictureLike, faces: str | int = "largest", *, name: str | None = None
-    ) -> tuple[tuple[Face, ...], int]:
-        """Find the faces of a picture that `swap` would swap; only these are refined.
-
-        Args:
-            picture: a path, or (H, W, 3) uint8, RGB.
-            faces: "largest", "all", or how many, largest first.
-            name: how to call the picture in messages.
-
-        Returns:
-            the faces, and how many there are in all.
-        """
-        choice, rgb = as_choice(faces), as_rgb(picture)
-        with self._in_use():
-            return self._faces.choose(rgb, choice, name or name_of(picture))
-
-    def judge(
-        self, picture: PictureLike, faces: str | int = "all", *, name: str | None = None
-    ) -> tuple[JudgedFace, ...]:
-        """Find all faces of a picture, left to right, and say which of them `swap` would swap.
-
-        Args:
-            picture: a path, or (H, W, 3) uint8, RGB.
-            faces: which are chosen, as for `choose`; only these are judged.
-            name: how to call the picture in messages.
-        """
-        choice, rgb = as_choice(faces), as_rgb(picture)
-        with self._in_use():
-            return self._faces.judge(rgb, choice, name or name_of(picture))
-
     def identity(
         self, source: PictureLike | Sequence[PictureLike], *, clock: StageClock | None = None
     ) -> Identity:
         """Read the identity of the source person from the largest face of each picture.
 
-        Several pictures are averaged. That steadies `tokens` and `vector`, but averages
-        `source_latents` position by position, which only makes sense for aligned crops of like pose
-        and light; one good picture is the usual choice.
+        Several pictures are averaged, before what follows from them is computed. That steadies
+        embeddings; but where the bundle encodes the source's crop itself (`source_latents`), it is
+        averaged position by position, which only makes sense for pictures of like pose and light.
+        One good picture is the usual choice.
 
         Args:
             source: one picture, as a path or (H, W, 3) uint8 RGB, or several; or one file that
@@ -258,26 +185,41 @@ class Swapper:
         """
         if (file := identity_file_of(source)) is not None:
             return load_identity(file, self.bundle)
-        crops = []
+        seen = []
         for picture in several_pictures(source):
             rgb = as_rgb(picture)
             with self._in_use():
                 with timed(clock, "detect"):
                     (face,), _ = self.choose(rgb, name=name_of(picture))
                 with timed(clock, "align"):
-                    crops.append(self._faces.align(rgb, face)[0])
-        return self.identity_of_crops(crops, clock=clock)
+                    seen.append(self._faces.crops(rgb, face, "source"))
+        with self._in_use():
+            return self._crops.identity(seen, clock=clock)
+
+    def identity_of_face(self, picture: PictureLike, face: Face) -> Identity:
+        """Read the identity of one face that was found already.
+
+        Args:
+            picture: a path, or (H, W, 3) uint8, RGB.
+            face: from `detect` or `choose`.
+        """
+        rgb = as_rgb(picture)
+        (face,) = require_faces([face], rgb)
+        with self._in_use():
+            return self._crops.identity([self._faces.crops(rgb, face, "source")])
 
     def identity_of_crops(
         self, crops: Sequence[NDArray[np.uint8]], *, clock: StageClock | None = None
     ) -> Identity:
         """Read the identity as `identity` does, from crops that are aligned already.
 
+        Where the bundle looks at other crops of the source, they are cut out of these.
+
         Args:
             crops: each (R, R, 3) uint8, RGB, R = `resolution_px`.
             clock: times the stage identity.
         """
-        several = require_several(crops)
+        several = [self._crops.aligned(crop, "source") for crop in require_several(crops)]
         with self._in_use():
             return self._crops.identity(several, clock=clock)
 
@@ -324,15 +266,7 @@ class Swapper:
                 with timed(clock, "detect"):
                     judged = self._faces.judge(picture, choice, name_of(target))
                     chosen = swappable(judged, name_of(target), force=force)
-            swapped: NDArray[np.uint8] = picture.copy()
-            swap = partial(self._crops.swap, identity=identity, clock=clock)
-            for face in chosen:
-                with timed(clock, "align"):
-                    crop, matrix = self._faces.align(picture, face)
-                result = in_normal_light(crop, swap)
-                result = self.watermark.add(result) if self.watermark else result
-                with timed(clock, "paste"):
-                    paste(swapped, result, matrix, self._mask, each=self._pool.map)
+            swapped = self._swap_faces(picture, chosen, identity, clock)
         return with_extras(swapped, extras_of(given))
 
     def swap_crop(
@@ -342,8 +276,13 @@ class Swapper:
         *,
         noise: NDArray[np.float32] | None = None,
         clock: StageClock | None = None,
+        keep_occluders: bool = False,
     ) -> NDArray[np.uint8]:
         """Swap a crop that is aligned already, without mask or paste.
+
+        Where the model says what of the target stays (hair, glasses, a hand), that is not applied
+        either, unless asked for: the whole crop is what `decode` gives. Other crops that the bundle
+        looks at are cut out of this one.
 
         Args:
             target_crop: (R, R, 3) uint8, RGB, R = `resolution_px`.
@@ -351,13 +290,19 @@ class Swapper:
             noise: (1, C, S, S) float32, standard normal, to start from; drawn from the seed when
                 None. What later rows of a stochastic schedule need is drawn from the seed.
             clock: times the stages encode, denoise and decode.
+            keep_occluders: leave the target's own pixels where the model says that they stay.
 
         Returns:
             (R, R, 3) uint8, RGB.
         """
         identity = require_identity(identity)
+        face = self._crops.aligned(target_crop, "target")
         with self._in_use():
-            return to_uint8(self._crops.swap(target_crop, identity, noise=noise, clock=clock))
+            found = self._crops.swap(face, identity, noise=noise, clock=clock)
+        if found.alpha is None or not keep_occluders:
+            return to_uint8(found.crop)
+        target = target_crop.astype(np.float32)
+        return to_uint8(target + found.alpha[..., None] * (found.crop - target))
 
     def save(
         self,
@@ -390,10 +335,22 @@ class Swapper:
             overwrite=overwrite,
         )
 
-    @contextlib.contextmanager
-    def _in_use(self) -> Iterator[None]:
-        """Hold the backend's lock; raise InvalidRequest where the swapper is closed."""
-        with self._lock:
-            if self._closed:
-                raise InvalidRequest("the swapper is closed: Swapper.open opens another")
-            yield
+    def _swap_faces(
+        self,
+        picture: NDArray[np.uint8],
+        faces: Sequence[Face],
+        identity: Identity,
+        clock: StageClock | None,
+    ) -> NDArray[np.uint8]:
+        swapped: NDArray[np.uint8] = picture.copy()
+        each = self._pool.map
+        swap = partial(self._crops.swap, identity=identity, clock=clock)
+        for face in faces:
+            with timed(clock, "align"):
+                crops = self._faces.crops(picture, face, "target")
+                matrix = self._faces.to_model_crop(face)
+            done = in_normal_light(crops, swap)
+            crop = self.watermark.add(done.crop) if self.watermark else done.crop
+            with timed(clock, "paste"):
+                paste(swapped, crop, matrix, self._mask, alpha=done.alpha, each=each)
+        return swapped

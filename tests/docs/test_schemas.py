@@ -20,7 +20,7 @@ from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_runtime.bundle import schema
 from edgeswap_runtime.bundle.manifest import Manifest
 
-FREE = {"history", "quality", "parity", "identity_encoder", "flags"}
+FREE = {"history", "quality", "parity", "flags"}
 """Fields that hold what a stage likes to say."""
 SAMPLE = 40
 """Damages of one kind that are tried of each file."""

@@ -16,6 +16,7 @@ import pytest
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.swap_parts import WeightLicense
 from edgeswap_export import (
     BundleInfo,
     ExportConfig,
@@ -43,7 +44,7 @@ def test_bundle_is_complete(guided: Any) -> None:
     assert bundle.verify() == 5
     assert manifest.name == "tiny"
     assert manifest.resolution_px == swap.resolution_px
-    assert manifest.alignment.landmarks_px == swap.landmarks_px
+    assert manifest.model_crop.landmarks_px == swap.landmarks_px
     assert manifest.mask.center_px == swap.mask.center_px
     assert manifest.history[:-1] == tuple(json.loads(json.dumps(swap.history)))
     assert manifest.history[-1]["stage"] == "export"
@@ -74,7 +75,7 @@ def test_one_step_model_gets_one_schedule(
     tmp_path: Path, known_graphs: Callable[..., None], guided: Any
 ) -> None:
     checkpoint = Checkpoint.load(guided.checkpoint)
-    checkpoint.swap = checkpoint.swap.with_stage("distill", {}, default_steps=1)
+    checkpoint.swap = checkpoint.swap.sampled(steps=1)
     checkpoint.save(tmp_path / "student")
     known_graphs()
     lines: list[str] = []
@@ -241,14 +242,13 @@ def test_table_for_people(
 @pytest.mark.parametrize("asked", [None, "MIT"])
 def test_license_and_origin_are_the_checkpoints_unless_told(asked: str | None) -> None:
     swap = tiny_checkpoint().swap
-    stated = replace(swap, license="CC-BY-4.0", origin="somebody's photos")
+    own = WeightLicense(what="swap model", license="CC-BY-4.0", origin="somebody's photos")
+    stated = replace(swap, licenses=(own,))
     config = ExportConfig(info=BundleInfo(license=asked))
     assert license_of(config, stated) == (asked or "CC-BY-4.0", "somebody's photos")
     assert license_of(config, swap) == (asked or "unknown", "unknown")
     assert license_of(config) == (asked or "unknown", "unknown")
     assert SwapConfig.from_json(stated.to_json()) == stated
-    older = {k: v for k, v in swap.to_json().items() if k not in ("license", "origin")}
-    assert SwapConfig.from_json(older) == swap
 
 
 def test_without_detector(tmp_path: Path, known_graphs: Callable[..., None], guided: Any) -> None:

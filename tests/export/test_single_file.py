@@ -52,7 +52,7 @@ def file_swap(bundle: Path, target: np.ndarray, source: np.ndarray) -> np.ndarra
 def student(guided: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of one step without guidance, as distillation leaves it."""
     checkpoint = Checkpoint.load(guided.checkpoint)
-    checkpoint.swap = checkpoint.swap.with_stage("distill", {}, default_steps=1, guidance_scale=1.0)
+    checkpoint.swap = checkpoint.swap.sampled(steps=1, guidance_scale=1.0)
     return checkpoint.save(tmp_path_factory.mktemp("student") / "student")
 
 
@@ -99,7 +99,7 @@ def test_file_is_part_of_the_bundle_and_says_how_to_use_it(single: Path) -> None
     session = ort.InferenceSession(single / SINGLE_FILE)
     about = json.loads(session.get_modelmeta().custom_metadata_map["edgeswap"])
     assert about["resolution_px"] == 24
-    assert np.allclose(about["landmarks_px"], bundle.manifest.alignment.landmarks_px)
+    assert np.allclose(about["landmarks_px"], bundle.manifest.model_crop.landmarks_px)
     assert about["mask"]["radii_px"] == list(bundle.manifest.mask.radii_px)
 
 

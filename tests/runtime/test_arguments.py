@@ -52,13 +52,16 @@ def test_what_is_no_identity(swapper: Swapper, photo: Any, wrong: Any) -> None:
 
 def test_an_identity_of_another_model(swapper: Swapper, photo: Any) -> None:
     own = swapper.identity(photo(1))
-    parts = {name: getattr(own, name) for name in ("tokens", "vector", "source_latents")}
-    for change in (
-        {"vector": own.vector[:, :9]}, {"tokens": own.tokens.astype(np.float64)},
-        {"source_latents": None},
-    ):  # fmt: skip
-        with pytest.raises(InvalidRequest, match="read the identity with the same bundle"):
-            swapper.swap(photo(2), Identity(**(parts | change)))
+    for name, part in (
+        ("vector", own.named("vector")[:, :9]),
+        ("tokens", own.named("tokens").astype(np.float64)),
+        ("source_latents", None),
+    ):
+        changed = Identity(arrays={**own.arrays, f"output:identity/{name}": part})
+        with pytest.raises(InvalidRequest, match=f"identity's {name} .* with the same bundle"):
+            swapper.swap(photo(2), changed)
+    with pytest.raises(InvalidRequest, match="the identity's source_latents are of shape None"):
+        swapper.swap(photo(2), Identity(arrays={}))
 
 
 @pytest.mark.parametrize("faces", [None, True, 1.0, ["x"], [None], "Largest", b"all", np.zeros(2)])

@@ -41,9 +41,11 @@ def test_identity_holds_the_source_crop(swapper: Swapper, photo: Any, tiny: Any)
     face = swapper.detect(source)[0]
     crop = warp(source, similarity(face.landmarks_px, tiny.TEMPLATE), tiny.SIDE)
     expected = crop.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
-    np.testing.assert_allclose(identity.source_latents, tiny.to_blocks(expected), atol=1e-6)
-    assert identity.tokens.shape == tiny.TOKENS
-    assert identity.vector.shape == tiny.VECTOR
+    np.testing.assert_allclose(
+        identity.named("source_latents"), tiny.to_blocks(expected), atol=1e-6
+    )
+    assert identity.named("tokens").shape == tiny.TOKENS
+    assert identity.named("vector").shape == tiny.VECTOR
 
 
 def test_swap_shows_the_source_inside_and_the_target_outside(
@@ -79,8 +81,12 @@ def test_swaps_do_not_depend_on_what_came_before(swapper: Swapper, photo: Any) -
 def test_several_sources_are_averaged(swapper: Swapper, photo: Any) -> None:
     one, two = swapper.identity(photo(1)), swapper.identity(photo(3))
     both = swapper.identity([photo(1), photo(3)])
-    np.testing.assert_allclose(both.tokens, (one.tokens + two.tokens) / 2, atol=1e-6)
-    np.testing.assert_allclose(both.vector, (one.vector + two.vector) / 2, atol=1e-6)
+    assert set(both.arrays) == {
+        f"output:identity/{name}" for name in ("tokens", "vector", "source_latents")
+    }
+    for role, found in both.arrays.items():
+        expected = (one.arrays[role] + two.arrays[role]) / 2
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_swap_crop_returns_the_source_crop(swapper: Swapper, photo: Any, tiny: Any) -> None:
@@ -110,7 +116,8 @@ def test_guidance_is_fed_when_the_graph_asks_for_it(tiny: Any, photo: Any) -> No
 
     plain = tiny.manifest()
     denoise = plain.graphs["denoise"]
-    guidance = dataclasses.replace(denoise.input("timestep"), name="guidance")
+    timestep = denoise.input("timestep")
+    guidance = dataclasses.replace(timestep, name="guidance", role="guidance")
     guided = dataclasses.replace(denoise, inputs=(*denoise.inputs, guidance))
     seen = []
 
@@ -239,7 +246,7 @@ def test_files_on_onnxruntime_equal_arrays_on_the_fake(
     expected = swapper.swap(target, swapper.identity(source))
     with Swapper.open(bundle_folder, threads=1) as real:
         found = real.swap(target, real.identity(source))
-        assert real.identity(source).tokens.shape == (1, 16, 108)
+        assert real.identity(source).named("tokens").shape == (1, 16, 108)
     np.testing.assert_array_equal(found, expected)
     real.close()  # again: nothing happens
     with pytest.raises(InvalidRequest, match="the swapper is closed"):

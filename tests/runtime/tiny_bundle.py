@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeswap_runtime.bundle.manifest import (
-    Alignment,
+    CropSpec,
     Graph,
+    GraphInput,
     License,
     Manifest,
     Mask,
@@ -43,6 +44,16 @@ FACE_BOX = (12.0, 10.0, 44.0, 52.0)
 FACE_LANDMARKS = np.array([[20.0, 24.0], [36.0, 25.0], [28.0, 33.0], [22.0, 42.0], [34.0, 43.0]])
 SCORE = 0.95
 TEMPLATE = TEMPLATE_96 / 4
+MODEL = CropSpec(size_px=SIDE, landmarks_px=tuple((x, y) for x, y in TEMPLATE.tolist()))
+ROLES = {
+    "input": "picture",
+    "source": "crop:model/source",
+    "target": "crop:model/target",
+    "target_latents": "output:encode/target_latents",
+    **{name: f"output:identity/{name}" for name in ("tokens", "vector", "source_latents")},
+    **{name: name for name in ("sample", "timestep", "guidance")},
+}
+"""Name of an input -> its role, in the bundle as it is."""
 MASK = Mask(center_px=(11.5, 11.5), radii_px=(9.0, 10.0), exponent=2.5, feather_px=3.0)
 
 _AXES = ("batch", "channel", "height", "width")
@@ -144,11 +155,15 @@ def manifest(**changes: Any) -> Manifest:
     fields: dict[str, Any] = {
         "name": "tiny",
         "made_with": {"edgeswap": "0"},
-        "resolution_px": SIDE,
-        "alignment": Alignment(landmarks_px=tuple((x, y) for x, y in TEMPLATE.tolist())),
+        "crops": {"model": MODEL},
         "mask": MASK,
         "graphs": {
-            name: Graph(file=f"{name}.onnx", precision="fp32", inputs=inputs, outputs=outputs)
+            name: Graph(
+                file=f"{name}.onnx",
+                precision="fp32",
+                inputs=tuple(with_role(tensor, ROLES[tensor.name]) for tensor in inputs),
+                outputs=outputs,
+            )
             for name, (inputs, outputs) in graphs.items()
         },
         "schedules": {
@@ -160,6 +175,13 @@ def manifest(**changes: Any) -> Manifest:
         "licenses": (License(what="weights", license="CC0-1.0", origin="this test"),),
     }
     return Manifest(**(fields | changes))
+
+
+def with_role(tensor: Tensor, role: str) -> GraphInput:
+    """A tensor as an input that this role fills."""
+    return GraphInput(
+        name=tensor.name, dtype=tensor.dtype, shape=tensor.shape, axes=tensor.axes, role=role
+    )
 
 
 def crop_graphs() -> dict[str, Graph]:

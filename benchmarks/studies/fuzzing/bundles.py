@@ -155,12 +155,9 @@ def _absurd(place: Place) -> list[tuple[str, Any]]:
         detector = trees.put(detector, ("graphs", "detector", "inputs", 0, "shape", 3), size)
         made.append((f"a detector canvas of {size}", detector))
     for scale in (0, 1e-12, 1e12, 1e200, -1):
-        points = [
-            [scale * value for value in point] for point in stated["alignment"]["landmarks_px"]
-        ]
-        made.append(
-            (f"landmarks times {scale}", trees.put(stated, ("alignment", "landmarks_px"), points))
-        )
+        place_of_points = ("crops", "model", "landmarks_px")
+        points = [[scale * value for value in p] for p in trees.get(stated, place_of_points)]
+        made.append((f"landmarks times {scale}", trees.put(stated, place_of_points, points)))
     parity = {"backend": 1, "reference": [], "graphs": [], "swaps": None}
     made.append(("parity of odd types", {**stated, "parity": parity}))
     parity = {"backend": "a", "reference": "b", "graphs": {"encode": {"x": {}}}, "swaps": {"a": {}}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -153,7 +152,7 @@ def _write_checkpoints(folder: Path) -> None:
     from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 
     checkpoint = tiny_checkpoint(seed=1)
-    checkpoint.swap = dataclasses.replace(checkpoint.swap, default_steps=1)
+    checkpoint.swap = checkpoint.swap.sampled(steps=1)
     checkpoint.save(folder / "tiny")
     shutil.copytree(folder / "tiny" / "unet", folder / "unet")
 

@@ -17,12 +17,13 @@ def check_fit(folder: Path, swap: SwapConfig, configs: Mapping[str, Mapping[str,
     Args:
         folder: of the checkpoint, for messages.
         swap: its swap config.
-        configs: "unet", "vae" and "conditioner" -> the config with diffusers' defaults filled in.
+        configs: "unet", "vae", and "conditioner" and "controlnet" where there is one -> the config
+            with diffusers' defaults filled in.
 
     Raises:
         InvalidCheckpoint: the first entry that does not fit, with its value and the right one.
     """
-    for part, checks in (("unet", _unet), ("vae", _vae), ("conditioner", _conditioner)):
+    for part, checks in _CHECKS.items():
         for entry, expected, found in checks(swap, configs):
             if found != expected:
                 where = f"{folder / part / 'config.json'}: {entry}"
@@ -34,12 +35,14 @@ Checks = Iterator[tuple[str, Any, Any]]
 
 
 def _unet(swap: SwapConfig, configs: Mapping[str, Mapping[str, Any]]) -> Checks:
-    unet, conditioner = configs["unet"], configs["conditioner"]
-    channels = swap.latent_channels
-    yield "in_channels", len(swap.input_channels) * channels, unet["in_channels"]
-    yield "out_channels", channels, unet["out_channels"]
-    for width in token_widths(unet):
-        yield "cross_attention_dim", conditioner["widths"][-1], width
+    unet = configs["unet"]
+    yield "in_channels", swap.input_width, unet["in_channels"]
+    yield "out_channels", swap.latent_channels, unet["out_channels"]
+    if (conditioner := configs.get("conditioner")) is None:
+        return
+    if swap.has_source_encoder:
+        for width in token_widths(unet):
+            yield "cross_attention_dim", conditioner["widths"][-1], width
     if unet.get("class_embed_type") in ("projection", "simple_projection"):
         entry = "projection_class_embeddings_input_dim"
         yield entry, conditioner["vector_size"], unet[entry]
@@ -50,21 +53,36 @@ def _vae(swap: SwapConfig, configs: Mapping[str, Mapping[str, Any]]) -> Checks:
     yield "latent_channels", swap.latent_channels, vae["latent_channels"]
     for entry in ("in_channels", "out_channels"):
         yield entry, 3 * swap.patch_size**2, vae[entry]
-    if "latents_mean" not in vae:  # an AutoencoderTiny, whose latents are the normalized ones
-        return
     for entry in ("latents_mean", "latents_std"):
-        expected = f"{swap.latent_channels} numbers"
-        values = vae[entry]
-        size = len(values) if isinstance(values, list | tuple) else values
-        yield entry, expected, f"{size} numbers" if isinstance(size, int) else values
-    if not all(isinstance(value, int | float) and value > 0 for value in vae["latents_std"]):
-        yield "latents_std", "numbers above 0", vae["latents_std"]
+        if vae.get(entry) is not None:
+            yield entry, "null (swap.json states latents.mean and latents.std)", vae[entry]
+    if "encoder_block_out_channels" in vae:  # an AutoencoderTiny, whose levels the pass checks
+        return
     factor = swap.patch_size * 2 ** (len(vae["block_out_channels"]) - 1)
     found = f"latents of {swap.resolution_px / factor:g} x {swap.resolution_px / factor:g}"
     yield "block_out_channels", f"latents of {swap.latent_size} x {swap.latent_size}", found
 
 
 def _conditioner(swap: SwapConfig, configs: Mapping[str, Mapping[str, Any]]) -> Checks:
-    conditioner = configs["conditioner"]
+    if (conditioner := configs.get("conditioner")) is None:
+        return
     yield "latent_channels", swap.latent_channels, conditioner["latent_channels"]
     yield "latent_size", swap.latent_size, conditioner["latent_size"]
+
+
+def _controlnet(swap: SwapConfig, configs: Mapping[str, Mapping[str, Any]]) -> Checks:
+    if (controlnet := configs.get("controlnet")) is None:
+        return
+    unet = configs["unet"]
+    yield "in_channels", swap.latent_channels, controlnet["in_channels"]
+    yield "conditioning_channels", 3, controlnet["conditioning_channels"]
+    for entry in ("block_out_channels", "layers_per_block"):
+        yield entry, _comparable(unet[entry]), _comparable(controlnet[entry])
+
+
+def _comparable(value: Any) -> Any:
+    """A list as a tuple, so that both compare."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+_CHECKS = {"unet": _unet, "vae": _vae, "conditioner": _conditioner, "controlnet": _controlnet}

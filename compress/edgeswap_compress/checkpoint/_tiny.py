@@ -9,9 +9,10 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
-from edgeswap_compress.checkpoint.swap_config import FaceMask, SwapConfig
+from edgeswap_compress.checkpoint.swap_config import residual_swap_config
+from edgeswap_compress.checkpoint.swap_parts import FaceMask, LatentSpace, SamplingConfig
+from edgeswap_compress.conditioning.crops import crop_of_template
 from edgeswap_compress.conditioning.source import SourceConditioner
-from edgeswap_runtime.faces.align import TEMPLATE_96
 
 
 def tiny_checkpoint(seed: int = 0, guidance_scale: float = 1.0) -> Checkpoint:
@@ -24,16 +25,18 @@ def tiny_checkpoint(seed: int = 0, guidance_scale: float = 1.0) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modules = _tiny_modules()
-    scale = 24 / 96
-    swap = SwapConfig(
-        resolution_px=24,
-        landmarks_px=tuple((float(x) * scale, float(y) * scale) for x, y in TEMPLATE_96),
-        mask=FaceMask(center_px=(12.0, 14.0), radii_px=(8.0, 9.0), feather_px=2.0),
-        latent_channels=4,
-        latent_size=4,
+    swap = residual_swap_config(
+        crop_of_template("tight", 24),
+        LatentSpace(
+            channels=4,
+            size=4,
+            patch_size=3,
+            mean=(0.0, 0.1, -0.1, 0.0),
+            std=(1.0, 0.9, 1.1, 1.0),
+        ),
         residual_std=(0.9, 1.0, 1.1, 1.2),
-        guidance_scale=guidance_scale,
-        default_steps=4,
+        sampling=SamplingConfig(steps=4, guidance_scale=guidance_scale),
+        mask=FaceMask(center_px=(12.0, 14.0), radii_px=(8.0, 9.0), feather_px=2.0),
         history=({"stage": "tiny", "config": {"seed": seed}},),
     )
     checkpoint = Checkpoint(scheduler=noise_scheduler(), swap=swap, **modules)
@@ -72,8 +75,6 @@ def _tiny_modules() -> dict[str, Any]:
         norm_num_groups=4,
         sample_size=8,
         mid_block_add_attention=False,
-        latents_mean=[0.0, 0.1, -0.1, 0.0],
-        latents_std=[1.0, 0.9, 1.1, 1.0],
     )
     conditioner = SourceConditioner(latent_channels=4, latent_size=4, widths=(8, 16), vector_size=8)
     return {"unet": unet, "vae": vae, "conditioner": conditioner}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from edgeswap_compress.checkpoint.blank import blank_condition
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
 from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line
 from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
 from edgeswap_compress.errors import InvalidCheckpoint
@@ -39,38 +43,36 @@ def build(kind: Callable[[Any], Any], config: dict[str, Any], where: Path) -> An
 
 
 @torch.no_grad()
-def require_pass(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> None:
+def require_pass(
+    folder: Path, swap: SwapConfig, modules: Mapping[str, Any], parts: Mapping[str, Any]
+) -> None:
     """Follow one crop through all modules, on the meta device, and check every shape.
 
     Args:
         folder: the checkpoint's, for messages.
         swap: its swap.json.
-        modules: "unet", "vae" and "conditioner" on the meta device.
+        modules: by folder, on the meta device.
+        parts: what its conditions name, see `Checkpoint.parts`.
 
     Raises:
         InvalidCheckpoint: naming the module that does not fit.
     """
-    vae, conditioner, unet = (modules[name] for name in ("vae", "conditioner", "unet"))
-    side, channels = swap.resolution_px, swap.latent_channels
-    expected = (1, channels, swap.latent_size, swap.latent_size)
+    vae = modules["vae"]
+    side = swap.resolution_px
+    expected = (1, swap.latent_channels, swap.latent_size, swap.latent_size)
     crop = torch.empty(1, 3, side, side, device="meta")
     latents = torch.empty(expected, device="meta")
-    at = torch.ones(1, dtype=torch.long, device="meta")
-    sample = torch.cat([latents] * len(swap.input_channels), dim=1)
 
-    def denoise() -> torch.Tensor:
-        tokens, vector = conditioner(latents)
-        answer: torch.Tensor = unet(
-            sample, at, encoder_hidden_states=tokens, class_labels=vector
-        ).sample
-        return answer
-
-    steps: tuple[tuple[str, Callable[[], torch.Tensor], tuple[int, ...]], ...] = (
+    steps: list[tuple[str, Callable[[], torch.Tensor], tuple[int, ...]]] = [
         ("vae", lambda: encode_crop(vae, swap, crop), expected),
         ("vae", lambda: decode_latents(vae, swap, latents), tuple(crop.shape)),
-        ("conditioner", lambda: conditioner(latents)[1], (1, conditioner.config.vector_size)),
-        ("unet", denoise, expected),
-    )
+    ]
+    if (encoder := modules.get("conditioner")) is not None:
+        vector = (1, encoder.config.vector_size)
+        steps.append(("conditioner", lambda: encoder(latents)[1], vector))
+    if not swap.has_plugin:  # which would have to be run to know what it gives
+        given = partial(_denoise, swap, modules, parts)
+        steps.append(("unet", given, expected))
     for name, step, shape in steps:
         where = f"{folder / name / 'config.json'} and swap.json"
         try:
@@ -81,3 +83,49 @@ def require_pass(folder: Path, swap: SwapConfig, modules: dict[str, Any]) -> Non
             ) from error
         if found != shape:
             raise InvalidCheckpoint(f"{where}: output", expected=shape, found=found)
+
+
+@torch.no_grad()
+def require_overlay(folder: Path, swap: SwapConfig, overlay: Any) -> None:
+    """Follow one crop through the network behind the decoder, on the meta device.
+
+    Args:
+        folder: the checkpoint's, for messages.
+        swap: its swap.json.
+        overlay: on the meta device.
+
+    Raises:
+        InvalidCheckpoint: the crop's side does not fit its patches.
+    """
+    where, side = folder / "overlay" / "config.json", swap.resolution_px
+    crop = torch.empty(1, 3, side, side, device="meta")
+    try:
+        found = tuple(tuple(part.shape) for part in overlay(crop, crop))
+    except BUILD_ERRORS as error:
+        raise InvalidCheckpoint(
+            str(where), expected=f"patches that crops of {side} px consist of",
+            found=first_line(error),
+        ) from error  # fmt: skip
+    expected = ((1, 3, side, side), (1, 1, side, side))
+    if found != expected:
+        raise InvalidCheckpoint(f"{where}: output", expected=expected, found=found)
+
+
+def _denoise(
+    swap: SwapConfig, modules: Mapping[str, Any], parts: Mapping[str, Any]
+) -> torch.Tensor:
+    """Evaluate the denoiser on the meta device."""
+    side, channels = swap.resolution_px, swap.latent_channels
+    latents = torch.empty(1, channels, swap.latent_size, swap.latent_size, device="meta")
+    target = TargetMaps(
+        latents,
+        latents,
+        latents[:, :1],
+        torch.empty(1, 3, side, side, device="meta"),
+    )
+    denoiser = SwapDenoiser(modules["unet"], swap, modules.get("controlnet"))
+    at = torch.ones(1, dtype=torch.long, device="meta")
+    condition = blank_condition(swap, modules.get("conditioner"), parts).each(
+        lambda value: value.to("meta")
+    )
+    return denoiser.predict(latents, at, target, condition)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-from safetensors import SafetensorError, safe_open
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    ControlNetModel,
+    DDIMScheduler,
+    UNet2DConditionModel,
+)
 from safetensors.torch import save
 from torch import nn
 
 from edgeswap_compress._pruning_errors import HasCompanion
+from edgeswap_compress.autoencoders.target_overlay import TargetOverlay
 from edgeswap_compress.checkpoint._consistency import check_fit
-from edgeswap_compress.checkpoint._trial_pass import build, require_pass
+from edgeswap_compress.checkpoint._parts import read_parts, write_part
+from edgeswap_compress.checkpoint._tensor_file import read_tensors, tensors_for_disk
+from edgeswap_compress.checkpoint._trial_pass import build, require_overlay, require_pass
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.conditioning.attention import install_attention
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.diffusers_folder.building import public_config
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
 from edgeswap_compress.diffusers_folder.unet_home import PLAN_NAME
-from edgeswap_compress.diffusers_folder.weights import WEIGHTS_NAME, is_finite
+from edgeswap_compress.diffusers_folder.weights import WEIGHTS_NAME
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
@@ -35,7 +47,13 @@ MODULES: dict[str, type[Any]] = {
 }
 """Folder -> what it holds, unless its config names one of ``OTHER_KINDS``."""
 
+OVERLAY = "overlay"
+"""Folder of the network that lays the swap over the target; most checkpoints have none."""
+
 OTHER_KINDS: dict[tuple[str, Any], type[Any]] = {("vae", "AutoencoderTiny"): AutoencoderTiny}
+
+CONTROLNET = "controlnet"
+SCHEDULER_FILE = Path("scheduler") / "scheduler_config.json"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,20 +62,48 @@ class Checkpoint:
 
     Attributes:
         unet: denoiser; its config is the unpruned one where ``plan`` is not None.
-        vae: autoencoder of space-to-depth pictures: an AutoencoderKL, or an AutoencoderTiny whose
-            own latents are the normalized ones.
-        conditioner: source encoder.
-        scheduler: noise schedule and prediction type the denoiser was trained with.
+        vae: autoencoder of pictures, or of space-to-depth pictures: an AutoencoderKL, or an
+            AutoencoderTiny whose own latents are the normalized ones.
+        conditioner: source encoder, where ``swap.conditions`` has one; else None.
+        scheduler: noise schedule and prediction type the denoiser was trained with, as DDIM.
         swap: everything diffusers' configs do not say.
         plan: what was pruned from the U-Net, or None.
+        controlnet: beside the U-Net, where ``swap.controlnet`` states one; else None.
+        parts: path in the folder -> what a condition names: a dict of tensors (.safetensors), the
+            place of a file (.onnx), a projection module or a plugin's folder.
+        overlay: what makes crop and alpha of the decoded crop and the target, or None.
+        scheduler_config: scheduler_config.json as it was read, complete; None writes the
+            scheduler's own.
     """
 
     unet: Any
     vae: Any
-    conditioner: SourceConditioner
+    conditioner: Any
     scheduler: Any
     swap: SwapConfig
     plan: PruningPlan | None = None
+    controlnet: Any = None
+    overlay: TargetOverlay | None = None
+    parts: dict[str, Any] = field(default_factory=dict)
+    scheduler_config: Mapping[str, Any] | None = None
+
+    def modules(self) -> dict[str, Any]:
+        """List the modules with weights, by the folder they are stored in."""
+        named = {name: getattr(self, name) for name in (*MODULES, CONTROLNET, OVERLAY)}
+        named |= {path: part for path, part in self.parts.items() if isinstance(part, nn.Module)}
+        return {name: module for name, module in named.items() if module is not None}
+
+    def denoiser(self) -> SwapDenoiser:
+        """Give what evaluates the U-Net."""
+        return SwapDenoiser(self.unet, self.swap, self.controlnet)
+
+    @property
+    def noise_settings(self) -> dict[str, Any]:
+        """Give scheduler_config.json, complete, with the class that its writer sampled by."""
+        if self.scheduler_config is not None:
+            return dict(self.scheduler_config)
+        kind = type(self.scheduler).__name__
+        return {"_class_name": kind, **public_config(dict(self.scheduler.config))}
 
     @classmethod
     def load(cls, path: Path | str, *, dtype: torch.dtype = torch.float32) -> Checkpoint:
@@ -75,21 +121,34 @@ class Checkpoint:
         """
         folder = Path(path)
         swap, _ = _read_swap(folder)
-        if (found := companion_of(folder)) is not None:
+        kept = () if swap.controlnet is None else (CONTROLNET,)
+        if (found := companion_of(folder, kept=kept)) is not None:
             raise HasCompanion(companion_message(folder, *found))
         plan_file = folder / "unet" / PLAN_NAME
         plan = PruningPlan.from_json(_read_json(plan_file)) if plan_file.exists() else None
         modules = {
-            name: _empty_module(kind, folder / name, plan if name == "unet" else None)
-            for name, kind in MODULES.items()
+            name: _empty_module(kind, folder / name, swap, plan if name == "unet" else None)
+            for name, kind in _kinds(swap).items()
         }
         check_fit(folder, swap, {name: module.config for name, module in modules.items()})
-        require_pass(folder, swap, modules)
+        parts = read_parts(folder, swap, dtype)
+        require_pass(folder, swap, modules, parts)
+        if (folder / OVERLAY).is_dir():
+            modules[OVERLAY] = _empty_module(TargetOverlay, folder / OVERLAY, swap, None)
+            require_overlay(folder, swap, modules[OVERLAY])
         for name, module in modules.items():
             _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
-        settings = folder / "scheduler" / "scheduler_config.json"
-        scheduler = build(DDIMScheduler.from_config, public_config(_read_json(settings)), settings)
-        return cls(swap=swap, plan=plan, scheduler=scheduler, **modules)
+        file = folder / SCHEDULER_FILE
+        settings = _read_json(file)
+        scheduler = build(DDIMScheduler.from_config, ddim_config(settings), file)
+        return cls(
+            swap=swap,
+            plan=plan,
+            scheduler=scheduler,
+            scheduler_config=settings,
+            parts=parts,
+            **{"conditioner": None, **modules},
+        )
 
     def save(self, path: Path | str) -> Path:
         """Write a new folder, atomically; saving what was loaded gives the same bytes.
@@ -105,23 +164,24 @@ class Checkpoint:
     def write_into(self, folder: Path) -> None:
         """Write the checkpoint's files into an existing folder (stages that add files use this)."""
         index: dict[str, Any] = {"_class_name": "SwapPipeline"}
-        for name in MODULES:
-            module = getattr(self, name)
+        for name, module in self.modules().items():
             kind = type(module)
             target = folder / name
-            target.mkdir()
+            target.mkdir(parents=True)
             config = {"_class_name": kind.__name__, **public_config(dict(module.config))}
             write_json(target / "config.json", config)
-            tensors = save(_tensors_for_disk(module, self.swap), {"format": "pt"})
+            tensors = save(tensors_for_disk(module, self.swap), {"format": "pt"})
             write_bytes(target / WEIGHTS_NAME, tensors)
-            index[name] = [kind.__module__.split(".")[0], kind.__name__]
+            if name not in self.parts:
+                index[name] = [kind.__module__.split(".")[0], kind.__name__]
+        for name, part in self.parts.items():
+            write_part(folder / name, part)
         if self.plan is not None:
             write_json(folder / "unet" / PLAN_NAME, self.plan.to_json())
         (folder / "scheduler").mkdir()
-        kind_name = type(self.scheduler).__name__
-        settings = {"_class_name": kind_name, **public_config(dict(self.scheduler.config))}
-        write_json(folder / "scheduler" / "scheduler_config.json", settings)
-        index["scheduler"] = ["diffusers", kind_name]
+        settings = self.noise_settings
+        write_json(folder / SCHEDULER_FILE, settings)
+        index["scheduler"] = ["diffusers", settings["_class_name"]]
         write_json(folder / "model_index.json", index)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
@@ -129,8 +189,8 @@ class Checkpoint:
 
     def to(self, dtype: torch.dtype) -> Checkpoint:
         """Convert the modules in place, channels last in memory (fastest on a CPU)."""
-        for name in MODULES:
-            convert(getattr(self, name), dtype)
+        for module in self.modules().values():
+            convert(module, dtype)
         return self
 
 
@@ -170,17 +230,6 @@ def convert(module: Any, dtype: torch.dtype) -> Any:
     return nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _tensors_for_disk(module: nn.Module, swap: SwapConfig) -> dict[str, torch.Tensor]:
-    dtype = getattr(torch, swap.weights_dtype)
-    state = {}
-    for name, tensor in module.state_dict().items():
-        value = tensor.detach().cpu()
-        if value.is_floating_point():
-            value = value.to(dtype)
-        state[name] = value.contiguous(memory_format=torch.contiguous_format)
-    return state
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         raw = read_json(path)
@@ -193,7 +242,23 @@ def _read_json(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _empty_module(kind: type[Any], folder: Path, plan: PruningPlan | None) -> Any:
+def _kinds(swap: SwapConfig) -> dict[str, type[Any]]:
+    """Folder -> what it holds, of the modules that a checkpoint has."""
+    kinds = dict(MODULES)
+    if not any(part.kind == "source_encoder" for part in swap.conditions):
+        del kinds["conditioner"]
+    if swap.controlnet is not None:
+        kinds[CONTROLNET] = ControlNetModel
+    return kinds
+
+
+def ddim_config(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what a DDIM scheduler reads of another scheduler's config."""
+    known = set(inspect.signature(DDIMScheduler.__init__).parameters)
+    return {name: value for name, value in settings.items() if name in known}
+
+
+def _empty_module(kind: type[Any], folder: Path, swap: SwapConfig, plan: PruningPlan | None) -> Any:
     """The module that a folder's config describes, on the meta device, pruned by the plan."""
     raw = _read_json(folder / "config.json")
     name = raw.get("_class_name")
@@ -204,6 +269,8 @@ def _empty_module(kind: type[Any], folder: Path, plan: PruningPlan | None) -> An
         config.pop("block_out_channels", None)  # diffusers writes it and warns of reading it
     with torch.device("meta"):
         module = build(kind.from_config, config, folder / "config.json")
+    if folder.name == "unet":
+        install_attention(module, swap.attention)
     if plan is not None:
         apply_plan(module, plan)
     return module.eval()
@@ -212,34 +279,6 @@ def _empty_module(kind: type[Any], folder: Path, plan: PruningPlan | None) -> An
 def _fill(module: Any, weights: Path, swap: SwapConfig, dtype: torch.dtype) -> None:
     """Put the weights of a file into a module of the meta device."""
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    tensors = _read_tensors(weights, expected, getattr(torch, swap.weights_dtype))
+    tensors = read_tensors(weights, expected, getattr(torch, swap.weights_dtype))
     state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
     module.load_state_dict(state, strict=True, assign=True)
-
-
-def _read_tensors(
-    path: Path, expected: dict[str, tuple[int, ...]], dtype: torch.dtype
-) -> dict[str, torch.Tensor]:
-    """Read a safetensors file whose names, shapes and dtype must be exactly the expected ones."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            if missing := sorted(set(expected) - names):
-                raise InvalidCheckpoint(f"{path}: tensors", expected=missing[0], found="none")
-            if unknown := sorted(names - set(expected)):
-                raise InvalidCheckpoint(f"{path}: tensors", expected="none", found=unknown[0])
-            tensors = {name: file.get_tensor(name) for name in sorted(names)}
-    except FileNotFoundError as error:
-        raise InvalidCheckpoint(str(path), expected="a weights file", found="no file") from error
-    except SafetensorError as error:
-        raise InvalidCheckpoint(str(path), expected="safetensors", found=error) from error
-    for name, tensor in tensors.items():
-        if tuple(tensor.shape) != expected[name]:
-            raise InvalidCheckpoint(
-                f"{path}: {name}: shape", expected=expected[name], found=tuple(tensor.shape)
-            )
-        if tensor.is_floating_point() and tensor.dtype != dtype:
-            raise InvalidCheckpoint(f"{path}: {name}: dtype", expected=dtype, found=tensor.dtype)
-        if not is_finite(tensor):
-            raise InvalidCheckpoint(f"{path}: {name}", expected="numbers", found="NaN or infinity")
-    return tensors

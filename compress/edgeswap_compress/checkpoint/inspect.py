@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """List parameters, MACs, sizes, conditioning and history of a checkpoint folder.
+    """List parameters, MACs, sizes, conditions, licenses and history of a checkpoint folder.
 
     MACs are those of one crop: one U-Net evaluation, one encoding of source tokens, one pass of
     the autoencoder's halves. Every tensor is checked on the way.
@@ -23,68 +23,86 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         InvalidCheckpoint: the folder does not hold what its configs promise.
     """
-    from edgeswap_compress.checkpoint.folder import MODULES, Checkpoint
+    from edgeswap_compress.checkpoint.folder import Checkpoint
     from edgeswap_compress.diffusers_folder.weight_files import WEIGHTS_NAME
     from edgeswap_runtime.files import sha256_file
 
     checkpoint = Checkpoint.load(path)
     swap = checkpoint.swap
-    macs = _macs(checkpoint)
+    modules = checkpoint.modules()
+    raw = swap.to_json()
+    files = {name: path / name / WEIGHTS_NAME for name in modules}
+    files |= {name: path / name for name in checkpoint.parts if (path / name).is_file()}
     return {
         "path": str(path),
         "kind": "swap-checkpoint",
         "resolution_px": swap.resolution_px,
+        "crops": raw["crops"],
         "latents": [swap.latent_channels, swap.latent_size, swap.latent_size],
-        "input_channels": list(swap.input_channels),
+        "inputs": raw["inputs"],
         "prediction": {
             "target": swap.prediction_target,
             "type": checkpoint.scheduler.config.prediction_type,
         },
-        "conditioning": {
-            "tokens": [macs["tokens"], checkpoint.unet.config.cross_attention_dim],
-            "vector": checkpoint.conditioner.config.vector_size,
-            "identity_encoder": swap.identity_encoder,
-        },
-        "guidance_scale": swap.guidance_scale,
-        "default_steps": swap.default_steps,
-        "default_sampler": swap.default_sampler,
+        "conditions": raw["conditions"],
+        "condition_shapes": _condition_shapes(checkpoint),
+        "attention": raw["attention"],
+        "controlnet": raw["controlnet"],
+        "sampling": raw["sampling"],
         "pruned": checkpoint.plan is not None,
         "parameters": {
-            name: sum(p.numel() for p in getattr(checkpoint, name).parameters()) for name in MODULES
+            name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()
         },
-        "macs": {name: macs[name] for name in ("unet", "conditioner", "encoder", "decoder")},
-        "bytes": {name: (path / name / WEIGHTS_NAME).stat().st_size for name in MODULES},
-        "sha256": {name: sha256_file(path / name / WEIGHTS_NAME) for name in MODULES},
+        "macs": _macs(checkpoint),
+        "bytes": {name: file.stat().st_size for name, file in files.items()},
+        "sha256": {name: sha256_file(file) for name, file in files.items()},
+        "licenses": raw["licenses"],
         "weights_dtype": swap.weights_dtype,
         "history": list(swap.history),
     }
 
 
+def _condition_shapes(checkpoint: Checkpoint) -> dict[str, list[int]]:
+    """Name of a part of the condition -> its shape for one swap."""
+    from edgeswap_compress.checkpoint.blank import blank_condition
+
+    if checkpoint.swap.has_plugin:
+        return {}
+    given = blank_condition(checkpoint.swap, checkpoint.conditioner, checkpoint.parts)
+    return {name: list(value.shape[1:]) for name, value in given.named().items()}
+
+
 def _macs(checkpoint: Checkpoint) -> dict[str, int]:
+    """Count the multiply-accumulates of each module that runs for one swap."""
     import torch
 
     from edgeswap_compress._macs import count_macs
+    from edgeswap_compress.checkpoint.blank import blank_condition
     from edgeswap_compress.checkpoint.latents import works_normalized
+    from edgeswap_compress.checkpoint.target_maps import TargetMaps
 
     swap, vae = checkpoint.swap, checkpoint.vae
-    patches = torch.zeros(1, vae.config.in_channels, *[swap.resolution_px // swap.patch_size] * 2)
+    side = swap.resolution_px
+    patches = torch.zeros(1, vae.config.in_channels, *[side // swap.patch_size] * 2)
     latents = torch.zeros(1, swap.latent_channels, swap.latent_size, swap.latent_size)
     argument = "x" if works_normalized(vae) else "sample"
-    with torch.no_grad():
-        tokens, vector = checkpoint.conditioner(latents)
-    inputs = {
-        "sample": torch.cat([latents] * len(swap.input_channels), dim=1),
-        "timestep": torch.zeros(1, dtype=torch.long),
-        "encoder_hidden_states": tokens,
-        "class_labels": vector,
-    }
-    return {
-        "tokens": int(tokens.shape[1]),
-        "unet": count_macs(checkpoint.unet, inputs),
-        "conditioner": count_macs(checkpoint.conditioner, {"source_latents": latents}),
+    found = {
         "encoder": count_macs(vae.encoder, {argument: patches}),
         "decoder": count_macs(vae.decoder, {argument: latents}),
     }
+    if checkpoint.conditioner is not None:
+        found["conditioner"] = count_macs(checkpoint.conditioner, {"source_latents": latents})
+    if not swap.has_plugin:
+        condition = blank_condition(swap, checkpoint.conditioner, checkpoint.parts)
+        target = TargetMaps(latents, latents, latents[:, :1], torch.zeros(1, 3, side, side))
+        at = torch.zeros(1, dtype=torch.long)
+        with torch.no_grad():
+            given = checkpoint.denoiser().inputs(latents, at, target, condition)
+        found["unet"] = count_macs(checkpoint.unet, given)
+    if checkpoint.overlay is not None:
+        crop = torch.zeros(1, 3, side, side)
+        found["overlay"] = count_macs(checkpoint.overlay, {"decoded": crop, "target": crop})
+    return found
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -124,26 +142,52 @@ def command(argv: list[str]) -> int:
 
 def _lines(facts: dict[str, Any]) -> list[str]:
     channels, size, _ = facts["latents"]
+    groups = [f"{group['role']} {group['channels']}" for group in facts["inputs"]]
+    sampling, attention = facts["sampling"], facts["attention"]
     lines = [
         f"checkpoint   {facts['path']}",
         f"crop         {facts['resolution_px']} px, latents {channels} x {size} x {size}",
-        f"U-Net input  {' + '.join(facts['input_channels'])}",
+        f"U-Net input  {' + '.join(groups)}",
         f"predicts     {facts['prediction']['type']} of the {facts['prediction']['target']}",
-        f"source       {facts['conditioning']['tokens'][0]} tokens of "
-        f"{facts['conditioning']['tokens'][1]}, vector of {facts['conditioning']['vector']}",
-        f"sampling     {facts['default_sampler']}, {facts['default_steps']} steps, guidance "
-        f"{facts['guidance_scale']}",
+        *_condition_lines(facts),
+        f"attention    {attention['kind']}"
+        + (f", adapter x {attention['scale']:g}" if attention["kind"] == "decoupled" else ""),
+        f"sampling     {sampling['sampler']}, {sampling['steps']} steps, guidance "
+        f"{sampling['guidance_scale']}, from {sampling['start']['at']}"
+        + (", blended with the target" if sampling["blend"] != "none" else ""),
         f"pruned       {'yes' if facts['pruned'] else 'no'}",
     ]
-    for name, count in facts["parameters"].items():
-        macs = {k: v for k, v in facts["macs"].items() if k == name}
-        macs = macs or {k: facts["macs"][k] for k in ("encoder", "decoder")}
-        work = ", ".join(f"{label} {value / 1e6:.1f} MMACs" for label, value in macs.items())
-        lines.append(
-            f"{name:12} {count / 1e6:.2f} M parameters, {facts['bytes'][name] / 1e6:.1f} MB, {work}"
-        )
+    if facts["controlnet"] is not None:
+        lines.append(f"ControlNet   {facts['controlnet']['hint']} of the crop, x "
+                     f"{facts['controlnet']['scale']:g}")  # fmt: skip
+    lines += [_module_line(name, facts) for name in facts["parameters"]]
+    for entry in facts["licenses"]:
+        lines.append(f"license      {entry['what']}: {entry['license']} ({entry['origin']})")
     stages = [f"{i + 1}. {entry['stage']}" for i, entry in enumerate(facts["history"])]
     lines.append(f"history      {' '.join(stages) or 'none'}")
     if "verified_files" in facts:
         lines.append(f"verified     {facts['verified_files']} files have the sha256 they should")
     return lines
+
+
+def _condition_lines(facts: dict[str, Any]) -> list[str]:
+    """Say what the U-Net is told: each condition, and the shapes of what they give together."""
+    lines = []
+    for part in facts["conditions"]:
+        words = part["kind"].replace("_", " ")
+        for one in part.get("features", ()):
+            words += f", {one['graph']} of {one['crop']}/{one['of']}"
+        lines.append(f"told         {words}")
+    shapes = [
+        f"{name} {' x '.join(map(str, shape))}" for name, shape in facts["condition_shapes"].items()
+    ]
+    return [*lines, f"condition    {', '.join(shapes)}"] if shapes else lines
+
+
+def _module_line(name: str, facts: dict[str, Any]) -> str:
+    """Say how large a module is, and what it costs."""
+    known = {"vae": ("encoder", "decoder")}.get(name, (name,))
+    macs = {k: facts["macs"][k] for k in known if k in facts["macs"]}
+    work = "".join(f", {label} {value / 1e6:.1f} MMACs" for label, value in macs.items())
+    count, size = facts["parameters"][name], facts["bytes"][name]
+    return f"{name:12} {count / 1e6:.2f} M parameters, {size / 1e6:.1f} MB{work}"

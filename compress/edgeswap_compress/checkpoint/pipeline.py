@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,17 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
+from edgeswap_compress.checkpoint.conditioner import SwapConditioner
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop, guided
-from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.latents import decode_sample
+from edgeswap_compress.checkpoint.pictures import pictures_of
+from edgeswap_compress.checkpoint.schedulers import sampling_scheduler
+from edgeswap_compress.checkpoint.target_maps import TargetMaps, target_maps
+from edgeswap_compress.conditioning.condition import Pictures
+from edgeswap_compress.conditioning.crops import MODEL_CROP, picture_key
+from edgeswap_compress.errors import InvalidSettings
+
+TARGET, SOURCE = (picture_key(MODEL_CROP, owner) for owner in ("target", "source"))
 
 
 @dataclass
@@ -22,44 +31,40 @@ class SwapOutput(BaseOutput):
     Attributes:
         crops: (N, 3, R, R) float32 RGB in [-1, 1].
         sample: (N, C, S, S) the final diffusion sample.
+        alpha: (N, 1, R, R) float32 in [0, 1], 1 where the crop replaces the target; None where the
+            model does not say.
     """
 
     crops: Tensor
     sample: Tensor
+    alpha: Tensor | None = None
 
 
 class SwapPipeline(DiffusionPipeline):
     """Swaps a batch of aligned crops with diffusers' own schedulers and classifier-free guidance.
 
     Args:
-        unet, vae, conditioner: the modules of a checkpoint, all of one dtype.
+        checkpoint: its modules, all of one dtype.
         scheduler: any diffusers scheduler of the checkpoint's noise schedule.
-        swap: the checkpoint's swap config.
     """
 
     unet: Any
     vae: Any
-    conditioner: Any
     scheduler: Any
 
-    def __init__(
-        self, unet: Any, vae: Any, conditioner: Any, scheduler: Any, swap: SwapConfig
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, scheduler: Any) -> None:
         super().__init__()
-        self.register_modules(unet=unet, vae=vae, conditioner=conditioner, scheduler=scheduler)
-        self.swap = swap
+        self.register_modules(unet=checkpoint.unet, vae=checkpoint.vae, scheduler=scheduler)
+        self.swap = checkpoint.swap
+        self.overlay = checkpoint.overlay
+        self.denoiser = checkpoint.denoiser()
+        self.conditioner = SwapConditioner.of(checkpoint)
         self.set_progress_bar_config(disable=True)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, scheduler: Any = None) -> SwapPipeline:
         """Make a pipeline of a loaded checkpoint, with its own scheduler unless one is given."""
-        return cls(
-            unet=checkpoint.unet,
-            vae=checkpoint.vae,
-            conditioner=checkpoint.conditioner,
-            scheduler=scheduler or checkpoint.scheduler,
-            swap=checkpoint.swap,
-        )
+        return cls(checkpoint, scheduler or sampling_scheduler(checkpoint))
 
     @torch.no_grad()
     def __call__(
@@ -67,6 +72,7 @@ class SwapPipeline(DiffusionPipeline):
         target: Tensor,
         source: Tensor,
         *,
+        pictures: Pictures | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         noise: Tensor | None = None,
@@ -77,37 +83,81 @@ class SwapPipeline(DiffusionPipeline):
         Args:
             target: (N, 3, R, R) RGB in [-1, 1], aligned.
             source: (N, 3, R, R) RGB in [-1, 1], aligned.
-            num_inference_steps: default: the checkpoint's.
+            pictures: the other crops and hints that the checkpoint's conditions look at; those that
+                are missing are cut out of the two crops.
+            num_inference_steps: of a whole schedule; default: the checkpoint's.
             guidance_scale: default: the checkpoint's; 1.0 means one evaluation a step.
             noise: (N, C, S, S) start of the sampling, unit normal; default: drawn.
             generator: randomness of the start and of stochastic schedulers.
 
         Returns:
-            The crops and the final sample.
+            The crops, the final sample, and alpha where the model gives it.
         """
         swap, dtype = self.swap, next(self.unet.parameters()).dtype
         scale = swap.guidance_scale if guidance_scale is None else guidance_scale
-        target_latents = encode_crop(self.vae, swap, target.to(dtype))
-        condition = self.conditioner.condition(encode_crop(self.vae, swap, source.to(dtype)))
+        given = pictures_of(swap, self.conditioner.crops, target, source, pictures or {})
+        seen = {name: picture.to(dtype) for name, picture in given.items()}
+        hint = None if swap.controlnet is None else seen[swap.controlnet.picture]
+        maps = target_maps(self.vae, swap, target.to(dtype), hint)
+        condition = self.conditioner.condition(seen).to(dtype)
+        null = self.conditioner.null(len(target)).to(dtype) if scale != 1.0 else condition
         if noise is None:
-            noise = torch.randn(target_latents.shape, generator=generator)
-        self.scheduler.set_timesteps(num_inference_steps or swap.default_steps)
-        sample = noise.float() * float(self.scheduler.init_noise_sigma)
-        for timestep in self.progress_bar(self.scheduler.timesteps):
+            shape = (len(target), swap.latent_channels, swap.latent_size, swap.latent_size)
+            noise = torch.randn(shape, generator=generator)
+        timesteps = self._timesteps(num_inference_steps or swap.default_steps)
+        sample = self._start(maps, noise.float(), timesteps)
+        for index, timestep in enumerate(self.progress_bar(timesteps)):
             scaled = self.scheduler.scale_model_input(sample, timestep).to(dtype)
-            output = guided(
-                self.unet,
-                self.conditioner,
-                swap,
-                scaled,
-                timestep,
-                target_latents,
-                condition,
-                scale,
-            )
+            output = self.denoiser.guided(scaled, timestep, maps, condition, null, scale)
             sample = self._step(output.float(), timestep, sample, generator)
-        crops = decode_sample(self.vae, swap, sample.to(dtype), target_latents)
-        return SwapOutput(crops=crops.float(), sample=sample)
+            sample = self._blend(maps, sample, noise.float(), timesteps[index + 1 :])
+        crops = decode_sample(self.vae, swap, sample.to(dtype), maps.latents)
+        if self.overlay is None:
+            return SwapOutput(crops=crops.float(), sample=sample)
+        crops, alpha = self.overlay(crops, target.to(dtype))
+        return SwapOutput(crops=crops.float(), sample=sample, alpha=alpha.float())
+
+    def _timesteps(self, steps: int) -> Tensor:
+        """Set the schedule, and leave out what the strength leaves out.
+
+        Source: diffusers, `StableDiffusionImg2ImgPipeline.get_timesteps`.
+        """
+        self.scheduler.set_timesteps(steps)
+        start = self.swap.sampling.start
+        kept = min(int(steps * start.strength), steps)
+        if kept < 1:
+            raise InvalidSettings(
+                f"strength {start.strength:g} of {steps} steps leaves none: expected at least one; "
+                f"ask for {int(1 / start.strength) + 1} steps or more"
+            )
+        skipped = (steps - kept) * self.scheduler.order
+        if skipped and hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(skipped)
+        timesteps: Tensor = self.scheduler.timesteps[skipped:]
+        return timesteps
+
+    def _start(self, maps: TargetMaps, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Give the first sample: noise, or the target noised as far as the strength says."""
+        if self.swap.sampling.start.at == "noise":
+            return noise * float(self.scheduler.init_noise_sigma)
+        assert maps.latents is not None  # noqa: S101 needs_latents
+        return self._noised(maps.latents, noise, timesteps)
+
+    def _noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Noise latents to the first of the timesteps; they stay clean where there is none."""
+        if not len(timesteps):
+            return latents.float()
+        at = timesteps[:1].repeat(len(latents))
+        noised: Tensor = self.scheduler.add_noise(latents.float(), noise, at)
+        return noised
+
+    def _blend(self, maps: TargetMaps, sample: Tensor, noise: Tensor, after: Tensor) -> Tensor:
+        """Set what the mask keeps back to the target, noised as far as the sample is now."""
+        if self.swap.sampling.blend == "none":
+            return sample
+        assert maps.latents is not None and maps.mask is not None  # noqa: S101 needs_mask
+        mask = maps.mask.float()
+        return mask * sample + (1.0 - mask) * self._noised(maps.latents, noise, after)
 
     def _step(
         self, output: Tensor, timestep: Tensor, sample: Tensor, generator: torch.Generator | None
@@ -119,7 +169,7 @@ class SwapPipeline(DiffusionPipeline):
         ]
         return result
 
-    def prepare_extra_step_kwargs(self, generator: torch.Generator | None) -> dict[str, Any]:
+    def prepare_extra_step_kwargs(self, generator: torch.Generator | None) -> Mapping[str, Any]:
         """Give the generator to schedulers that draw noise; deterministic ones may not take one."""
         names = self.scheduler.step.__code__.co_varnames
         return {"generator": generator} if "generator" in names else {}

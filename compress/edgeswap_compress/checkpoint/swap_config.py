@@ -8,45 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from edgeswap_compress.checkpoint.swap_parts import (
+    FaceMask,
+    InputGroup,
+    LatentSpace,
+    SampleSpace,
+    SamplingConfig,
+    WeightLicense,
+    require,
+)
+from edgeswap_compress.conditioning.crops import MODEL_CROP, CropSpec, Points, is_plain
+from edgeswap_compress.conditioning.specs import (
+    AttentionSpec,
+    ConditionSpec,
+    ControlNetSpec,
+    PictureFeature,
+    ProjectionSpec,
+    SourceEncoderSpec,
+)
 from edgeswap_compress.errors import InvalidCheckpoint
-from edgeswap_runtime.bundle.manifest_parts import MAX_ROWS, LengthPx, PlacePx, SidePx, Word
-from edgeswap_runtime.bundle.schema import Range, SchemaError, Size, decode
+from edgeswap_runtime.bundle.manifest_parts import Word
+from edgeswap_runtime.bundle.schema import SchemaError, Size, decode
 
-SCHEMA = 1
-INPUT_GROUPS = ("noise", "target", "source")
+SCHEMA = 2
 WEIGHT_DTYPES = ("float16", "bfloat16", "float32")
-PositivePx = Annotated[float, Range(0.01, 4096)]
-Scale = Annotated[float, Range(1e-6, 1e6)]
-Channels = Annotated[int, Range(1, 4096)]
-
-
-def _text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaceMask:
-    """Superellipse ``|x/rx|^n + |y/ry|^n <= 1`` that holds the inner face of an aligned crop.
-
-    All lengths are pixels of the crop, x right, y down; ``feather_px`` is the width of the ramp
-    inside the edge over which a paste-back fades to zero.
-    """
-
-    center_px: tuple[PlacePx, PlacePx] = (48.0, 54.0)
-    radii_px: tuple[PositivePx, PositivePx] = (42.0, 46.0)
-    exponent: Annotated[float, Range(0.1, 100)] = 2.5
-    feather_px: LengthPx = 6.0
-
-    @classmethod
-    def of_size(cls, resolution_px: int) -> FaceMask:
-        """Scale the default mask, which is of 96 px crops, to crops of another side."""
-        usual, scale = cls(), resolution_px / 96.0
-        return cls(
-            center_px=(usual.center_px[0] * scale, usual.center_px[1] * scale),
-            radii_px=(usual.radii_px[0] * scale, usual.radii_px[1] * scale),
-            exponent=usual.exponent,
-            feather_px=usual.feather_px * scale,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,81 +39,180 @@ class SwapConfig:
     """Everything about a swap model that diffusers' configs do not say.
 
     Attributes:
-        resolution_px: side of the aligned square crop.
-        landmarks_px: alignment template, 5 points (x, y) in pixels of the crop: right eye, left
-            eye, nose tip, right and left mouth corner (of the person; right is image left).
-        mask: where the swap may change the crop.
-        patch_size: space-to-depth factor applied before the autoencoder.
-        latent_channels: channels of the latents (and of each input group of the U-Net).
-        latent_size: side of the latents.
-        input_channels: order of the channel groups at the U-Net's input.
-        prediction_target: ``"residual"``: the sample is (truth - target) / residual_std in
-            normalized latents; ``"latents"``: the sample is the truth's normalized latents.
-        residual_std: per-channel scale of the residual; ones for ``"latents"``.
-        guidance_scale: classifier-free guidance (2207.12598); 1.0 means none.
-        default_steps: sampling steps unless asked otherwise.
-        default_sampler: name of the sampler's schedule table.
-        identity_encoder: what turned the source into the identity vector (name, size, sha256), or
-            None where the conditioner does all of it.
+        crops: name -> a crop that the model looks at; "model" is the one that is swapped.
+        mask: where the swap may change the crop "model".
+        inputs: groups of channels at the U-Net's input, in order.
+        latents: the latents it works in.
+        sample: what the diffusion sample is.
+        conditions: what the U-Net is told, in order.
+        attention: how cross-attention reads the tokens.
+        controlnet: the ControlNet beside the U-Net; None where there is none.
+        sampling: how it is sampled unless asked otherwise.
+        licenses: license and origin of every set of weights; the model's own first.
         weights_dtype: dtype of every floating tensor on disk.
         history: one entry per stage that made this checkpoint, oldest first.
-        license: SPDX identifier of the weights, or None where nobody has stated it.
-        origin: where the weights come from, in a few words, or None.
     """
 
-    resolution_px: SidePx
-    landmarks_px: tuple[tuple[PlacePx, PlacePx], ...]
+    crops: Annotated[dict[Word, CropSpec], Size(1, 16)]
     mask: FaceMask = field(default_factory=FaceMask)
-    patch_size: Annotated[int, Range(1, 64)] = 3
-    latent_channels: Channels = 12
-    latent_size: Annotated[int, Range(1, 2048)] = 16
-    input_channels: Annotated[tuple[Word, ...], Size(1, 3)] = INPUT_GROUPS
-    prediction_target: Word = "residual"
-    residual_std: tuple[Scale, ...]
-    guidance_scale: Annotated[float, Range(1, 1000)] = 1.0
-    default_steps: Annotated[int, Range(1, MAX_ROWS)] = 25
-    default_sampler: Word = "ddim"
-    identity_encoder: dict[str, Any] | None = None
+    inputs: Annotated[tuple[InputGroup, ...], Size(1, 8)]
+    latents: LatentSpace
+    sample: SampleSpace = field(default_factory=SampleSpace)
+    conditions: Annotated[tuple[ConditionSpec, ...], Size(1, 8)]
+    attention: AttentionSpec = field(default_factory=AttentionSpec)
+    controlnet: ControlNetSpec | None = None
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    licenses: Annotated[tuple[WeightLicense, ...], Size(0, 100)] = ()
     weights_dtype: str = "float16"
     history: tuple[dict[str, Any], ...] = ()
-    license: str | None = None
-    origin: str | None = None
 
     def __post_init__(self) -> None:
-        checks = (
-            (len(self.landmarks_px) == 5, "landmarks_px", "5 points", len(self.landmarks_px)),
-            (
-                set(self.input_channels) <= set(INPUT_GROUPS),
-                "input_channels",
-                f"names among {list(INPUT_GROUPS)}",
-                list(self.input_channels),
-            ),
-            (
-                len(self.residual_std) == self.latent_channels,
-                "residual_std",
-                f"{self.latent_channels} numbers",
-                len(self.residual_std),
-            ),
-            (
-                self.prediction_target in ("residual", "latents"),
-                "prediction_target",
-                "'residual' or 'latents'",
-                self.prediction_target,
-            ),
-            (
-                self.weights_dtype in WEIGHT_DTYPES,
-                "weights_dtype",
-                WEIGHT_DTYPES,
-                self.weights_dtype,
-            ),
-            (self.default_steps >= 1, "default_steps", ">= 1", self.default_steps),
-            (self.guidance_scale >= 1.0, "guidance_scale", ">= 1.0", self.guidance_scale),
-            (_text_or_none(self.license), "license", "a text or null", self.license),
-            (_text_or_none(self.origin), "origin", "a text or null", self.origin),
+        self._check_crops()
+        self._check_inputs()
+        self._check_conditions()
+        self._check_sampling()
+        found = self.weights_dtype
+        require(found in WEIGHT_DTYPES, "weights_dtype", f"one of {WEIGHT_DTYPES}", found)
+
+    def _check_crops(self) -> None:
+        model = self.crops.get(MODEL_CROP)
+        require(model is not None, "crops", f"one named {MODEL_CROP!r}", sorted(self.crops))
+        plain = "mean and std of 0.5, color RGB"
+        require(
+            is_plain(self.crops[MODEL_CROP]),
+            f"crops: {MODEL_CROP}",
+            plain,
+            "another normalization or color",
         )
-        for passed, name, expected, found in checks:
-            if not passed:
-                raise InvalidCheckpoint(f"swap.json: {name}", expected=expected, found=found)
+        for name in (feature.crop for feature in self.features):
+            require(name in self.crops, "features: crop", f"one of {sorted(self.crops)}", name)
+        if self.controlnet is not None:
+            name = self.controlnet.crop
+            require(name == MODEL_CROP, "controlnet: crop", MODEL_CROP, name)
+
+    def _check_inputs(self) -> None:
+        roles = self.input_channels
+        require(roles.count("noise") == 1, "inputs", "one group of noise", list(roles))
+        require(len(set(roles)) == len(roles), "inputs", "each role once", list(roles))
+        channels = self.latents.channels
+        for group in self.inputs:
+            if group.role != "mask":
+                name = f"inputs: channels of {group.role}"
+                require(group.channels == channels, name, channels, group.channels)
+        sizes = (1, channels) if self.sample.target == "latents" else (channels,)
+        found = len(self.sample.std)
+        require(found in sizes, "sample: std", f"{channels} numbers", found)
+        encodes = any(isinstance(part, SourceEncoderSpec) for part in self.conditions)
+        if "source" in roles:
+            require(encodes, "inputs: source", "a condition source_encoder", "none")
+
+    def _check_sampling(self) -> None:
+        """The target's latents are a sample only where samples are latents."""
+        begins = self.sampling.start.at == "target"
+        if begins or self.sampling.blend != "none":
+            name = "sampling: start at the target, and blend"
+            require(self.sample.target == "latents", name, "samples that are latents", "residuals")
+
+    def _check_conditions(self) -> None:
+        given = [part.gives for part in self.conditions if isinstance(part, ProjectionSpec)]
+        decoupled = self.attention.kind == "decoupled"
+        found = "adapter_tokens" in given
+        if not self.has_plugin:
+            expected = "a projection that gives adapter_tokens" if decoupled else "none that does"
+            require(found == decoupled, "conditions", expected, given or "none")
+        names = [part.name for part in self.conditions if isinstance(part, ProjectionSpec)]
+        require(len(set(names)) == len(names), "conditions: name", "each name once", names)
+        files: dict[str, str] = {}
+        for feature in self.features:
+            key = f"{feature.file} of {feature.picture}"
+            known = files.setdefault(feature.graph, key)
+            require(known == key, f"features: graph {feature.graph}", known, key)
+
+    @property
+    def features(self) -> tuple[PictureFeature, ...]:
+        """List what ONNX files say of crops, over all conditions."""
+        parts = [part for part in self.conditions if isinstance(part, ProjectionSpec)]
+        return tuple(feature for part in parts for feature in part.features)
+
+    @property
+    def has_plugin(self) -> bool:
+        """Whether a part of the condition is somebody else's module."""
+        return any(part.kind == "plugin" for part in self.conditions)
+
+    @property
+    def has_source_encoder(self) -> bool:
+        """Whether the condition is the packaged models': a `SourceConditioner`'s alone."""
+        return [part.kind for part in self.conditions] == ["source_encoder"]
+
+    @property
+    def model_crop(self) -> CropSpec:
+        """Give the crop that is swapped."""
+        return self.crops[MODEL_CROP]
+
+    @property
+    def resolution_px(self) -> int:
+        """Give the side of the crop that is swapped."""
+        return self.model_crop.size_px
+
+    @property
+    def landmarks_px(self) -> Points:
+        """Give the alignment template of the crop that is swapped."""
+        return self.model_crop.landmarks_px
+
+    @property
+    def input_channels(self) -> tuple[str, ...]:
+        """List the roles of the U-Net's input groups, in order."""
+        return tuple(group.role for group in self.inputs)
+
+    @property
+    def input_width(self) -> int:
+        """Count the channels of the U-Net's input."""
+        return sum(group.channels for group in self.inputs)
+
+    @property
+    def latent_channels(self) -> int:
+        """Count the latents' channels."""
+        return self.latents.channels
+
+    @property
+    def latent_size(self) -> int:
+        """Give the latents' side."""
+        return self.latents.size
+
+    @property
+    def patch_size(self) -> int:
+        """Give the space-to-depth factor before the autoencoder."""
+        return self.latents.patch_size
+
+    @property
+    def prediction_target(self) -> str:
+        """Tell whether samples are residuals or latents."""
+        return self.sample.target
+
+    @property
+    def residual_std(self) -> tuple[float, ...]:
+        """Give the scale of each channel of the sample."""
+        std = self.sample.std
+        return std if len(std) == self.latents.channels else std * self.latents.channels
+
+    @property
+    def guidance_scale(self) -> float:
+        """Give the default scale of classifier-free guidance; 1.0 means none."""
+        return self.sampling.guidance_scale
+
+    @property
+    def default_steps(self) -> int:
+        """Give the sampling steps unless asked otherwise."""
+        return self.sampling.steps
+
+    @property
+    def default_sampler(self) -> str:
+        """Name the sampler unless asked otherwise."""
+        return self.sampling.sampler
+
+    def sampled(self, **changes: Any) -> SwapConfig:
+        """Copy with other fields of `sampling`, such as steps=1."""
+        return dataclasses.replace(self, sampling=dataclasses.replace(self.sampling, **changes))
 
     def to_json(self) -> dict[str, Any]:
         """Give the value as a JSON object, with the schema number."""
@@ -137,7 +221,7 @@ class SwapConfig:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any], where: Path | str = "swap.json") -> SwapConfig:
-        """Rebuild from ``to_json``; unknown or missing keys and newer schemas are errors."""
+        """Rebuild from ``to_json``; unknown or missing keys and other schemas are errors."""
         raw = dict(raw)
         schema = raw.pop("schema", None)
         if schema != SCHEMA or raw.pop("kind", None) != "swap-checkpoint":
@@ -155,3 +239,40 @@ class SwapConfig:
         """Copy with one more history entry, and other fields changed."""
         entry = {"stage": stage, "config": config}
         return dataclasses.replace(self, history=(*self.history, entry), **changes)
+
+
+def residual_swap_config(
+    crop: CropSpec,
+    latents: LatentSpace,
+    *,
+    residual_std: tuple[float, ...] | None = None,
+    sampling: SamplingConfig | None = None,
+    mask: FaceMask | None = None,
+    history: tuple[dict[str, Any], ...] = (),
+) -> SwapConfig:
+    """Describe a model of the packaged family.
+
+    Its U-Net sees noise, target and source latents, is told of the source by a
+    `SourceConditioner`, and samples the residual.
+
+    Args:
+        crop: that is swapped.
+        latents: it works in.
+        residual_std: scale of each channel of the residual; ones when None.
+        sampling: how it is sampled; the defaults when None.
+        mask: of the inner face; the usual one, scaled, when None.
+        history: stages that made it.
+    """
+    channels = latents.channels
+    return SwapConfig(
+        crops={MODEL_CROP: crop},
+        mask=mask or FaceMask.of_size(crop.size_px),
+        inputs=tuple(
+            InputGroup(role=role, channels=channels) for role in ("noise", "target", "source")
+        ),
+        latents=latents,
+        sample=SampleSpace(target="residual", std=residual_std or (1.0,) * channels),
+        conditions=(SourceEncoderSpec(),),
+        sampling=sampling or SamplingConfig(),
+        history=history,
+    )

@@ -1,4 +1,4 @@
-"""Conditioning of the U-Net on the source: encoders and their outputs."""
+"""Conditioning of the U-Net: crops, what the source and the prompt say, attention."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_compress.conditioning.source import Condition, SourceConditioner
+    from edgeswap_compress.conditioning.condition import Condition, Conditioner
+    from edgeswap_compress.conditioning.source import SourceConditioner
 else:
     __getattr__, __dir__ = lazy_names(
-        __name__, {"edgeswap_compress.conditioning.source": ("Condition", "SourceConditioner")}
+        __name__,
+        {
+            "edgeswap_compress.conditioning.condition": ("Condition", "Conditioner"),
+            "edgeswap_compress.conditioning.source": ("SourceConditioner",),
+        },
     )
 
-__all__ = ["Condition", "SourceConditioner"]
+__all__ = ["Condition", "Conditioner", "SourceConditioner"]

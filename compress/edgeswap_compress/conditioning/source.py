@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -11,26 +10,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """The denoiser's inputs that describe a source.
-
-    Attributes:
-        tokens: (N, T, D) keys and values of cross-attention.
-        vector: (N, V) identity, added to the time embedding.
-        source_latents: (N, C, S, S) normalized latents, concatenated to the U-Net's input.
-    """
-
-    tokens: Tensor
-    vector: Tensor
-    source_latents: Tensor
-
-    def to(self, dtype: torch.dtype) -> Condition:
-        """Convert all values to another dtype."""
-        return Condition(
-            self.tokens.to(dtype), self.vector.to(dtype), self.source_latents.to(dtype)
-        )
+from edgeswap_compress.conditioning.condition import SOURCE_LATENTS, Condition
 
 
 class _Residual(nn.Module):
@@ -109,7 +89,7 @@ class SourceConditioner(ModelMixin, ConfigMixin):
     def condition(self, source_latents: Tensor) -> Condition:
         """Compute the full condition of a batch of sources (N, C, S, S)."""
         tokens, vector = self(source_latents)
-        return Condition(tokens, vector, source_latents)
+        return Condition(tokens=tokens, vector=vector, maps={SOURCE_LATENTS: source_latents})
 
     def null(self, n: int) -> Condition:
         """Make the unconditional input of classifier-free guidance for a batch of ``n``."""
@@ -117,4 +97,8 @@ class SourceConditioner(ModelMixin, ConfigMixin):
         size = (n, settings.latent_channels, settings.latent_size, settings.latent_size)
         zeros = torch.zeros(size, dtype=self.null_tokens.dtype, device=self.null_tokens.device)
         tokens = self.norm(self.null_tokens).expand(n, -1, -1)
-        return Condition(cast(Tensor, tokens), self.null_vector.expand(n, -1), zeros)
+        return Condition(
+            tokens=cast(Tensor, tokens),
+            vector=self.null_vector.expand(n, -1),
+            maps={SOURCE_LATENTS: zeros},
+        )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from edgeswap_compress.checkpoint.swap_config import FaceMask
+from edgeswap_compress.checkpoint.swap_parts import FaceMask
 from edgeswap_compress.data.shards import MANIFEST, read_dataset
 from edgeswap_compress.errors import UnusablePictures
 from edgeswap_runtime.bundle.manifest import Mask

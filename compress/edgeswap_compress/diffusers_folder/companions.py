@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeswap_runtime.strict_json import JsonError, read_json_object
@@ -24,14 +25,18 @@ KEYS = {"_ip.": "an IP-Adapter", "image_projection": "an IP-Adapter", "lora_": "
 """Part of a tensor's name -> whose tensor that is."""
 
 
-def companion_of(folder: Path) -> tuple[str, str] | None:
+def companion_of(folder: Path, *, kept: Sequence[str] = ()) -> tuple[str, str] | None:
     """Find the first thing in a pipeline folder that changes what its U-Net does.
+
+    Args:
+        folder: of the pipeline.
+        kept: names in `COMPANIONS` that the caller reads too.
 
     Returns:
         (file or folder or entry, what it is), or None where the U-Net is alone.
     """
     for name, what in COMPANIONS.items():
-        if (folder / name).is_dir():
+        if name not in kept and (folder / name).is_dir():
             return f"{name}/", what
     for home in (folder, folder / "unet"):
         for pattern, what in FILES.items():
@@ -39,7 +44,7 @@ def companion_of(folder: Path) -> tuple[str, str] | None:
                 return found.name, what
     for name, entry in _index(folder).items():
         base = name.rstrip("s_0123456789")
-        if base in COMPANIONS and isinstance(entry, list) and any(entry):
+        if base in COMPANIONS and base not in kept and isinstance(entry, list) and any(entry):
             return f"model_index.json: {name}", COMPANIONS[base]
     return None
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import (
     decode_latents,
-    guided,
     latents_to_sample,
-    predict,
     sample_to_latents,
 )
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
@@ -162,10 +162,9 @@ class Student:
     def student_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """Evaluate the student once at timesteps (N,): (N, C, S, S) float32."""
         condition = self.module.conditioner.condition(self.cast(batch.source))
-        output = predict(
-            self.module.unet, self._swap, self.cast(x), steps, self.cast(batch.target), condition
-        )
-        return output.float()
+        denoiser = SwapDenoiser(self.module.unet, self._swap)
+        seen = TargetMaps(self.cast(batch.target))
+        return denoiser.predict(self.cast(x), steps, seen, condition).float()
 
     def of_teacher(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """Convert noisy samples of the student to the teacher's: a_t x offset less."""
@@ -185,14 +184,12 @@ class Student:
         """Evaluate the guided teacher at timesteps (N,): (N, C, S, S) float32."""
         teacher = self._teacher
         condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
-        output = guided(
-            teacher.unet,
-            teacher.conditioner,
-            teacher.swap,
+        output = teacher.denoiser().guided(
             self.cast(self.of_teacher(batch, x, steps)),
             steps,
-            self.cast(batch.teacher_target),
+            TargetMaps(self.cast(batch.teacher_target)),
             condition,
+            teacher.conditioner.null(len(batch)),
             self._scale,
         )
         return self.of_student(batch, output.float(), steps)
@@ -202,9 +199,9 @@ class Student:
         teacher = self._teacher
         with torch.no_grad():
             condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
-        noisy, target = self.of_teacher(batch, x, steps), batch.teacher_target
+        noisy, target = self.of_teacher(batch, x, steps), TargetMaps(batch.teacher_target)
         with block_outputs(teacher.unet) as seen:
-            predict(teacher.unet, self._swap, self.cast(noisy), steps, self.cast(target), condition)
+            teacher.denoiser().predict(self.cast(noisy), steps, target.each(self.cast), condition)
         return seen
 
     def student_clean(
@@ -301,11 +298,11 @@ class Student:
         """Count the channels of each block's output, student's and teacher's."""
         batch = self.draw(Draw.of(0, 0), 1)
         steps, found = torch.tensor([self.levels.terminal]), []
-        inputs = (self.cast(batch.truth), steps, self.cast(batch.teacher_target))
+        inputs = (self.cast(batch.truth), steps, TargetMaps(self.cast(batch.teacher_target)))
         for model in (self.module, self._teacher):
             with block_outputs(model.unet) as seen:
                 condition = model.conditioner.condition(self.cast(batch.teacher_source))
-                predict(model.unet, self._swap, *inputs, condition)
+                SwapDenoiser(model.unet, self._swap).predict(*inputs, condition)
             found.append([output.shape[1] for output in seen])
         return list(zip(*found, strict=True))
 

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import guided
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw, draw_triplets
 from edgeswap_compress.fit.loop import Draw
@@ -151,6 +151,7 @@ def _sample_chunk(
     swap, scheduler = teacher.swap, teacher.scheduler
     scale = swap.guidance_scale if config.teacher.guidance is None else config.teacher.guidance
     target, source = target.to(dtype), source.to(dtype)
+    denoiser, null = teacher.denoiser(), teacher.conditioner.null(len(x))
     condition = teacher.conditioner.condition(source)
     every = config.teacher_steps // config.steps
     scheduler.set_timesteps(config.teacher_steps)
@@ -158,16 +159,7 @@ def _sample_chunk(
     for i, timestep in enumerate(scheduler.timesteps):
         if i % every == 0:
             states.append(x)
-        output = guided(
-            teacher.unet,
-            teacher.conditioner,
-            swap,
-            x.to(dtype),
-            timestep,
-            target,
-            condition,
-            scale,
-        )
+        output = denoiser.guided(x.to(dtype), timestep, TargetMaps(target), condition, null, scale)
         x = scheduler.step(output.float(), timestep, x, return_dict=False)[0]
         report(len(x) * (i + 1))
     return torch.stack(states, 1), x

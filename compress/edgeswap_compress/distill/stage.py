@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 
 from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.latents import works_normalized
+from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._compatibility import (
@@ -202,9 +202,8 @@ def _taught(
         "teacher_sha256": teacher,
         "figures": figures,
     }
-    swap = student.swap.with_stage(
-        "distill", details, guidance_scale=1.0, default_steps=asked["steps"], default_sampler="ddim"
-    )
+    once = student.swap.sampled(sampler="ddim", steps=asked["steps"], guidance_scale=1.0)
+    swap = once.with_stage("distill", details)
     return dataclasses.replace(student, swap=swap)
 
 
@@ -328,7 +327,7 @@ def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
     check_autoencoder(autoencoder, other.swap, student.swap)
     made = [entry for entry in other.swap.history if entry["stage"] == "distill-autoencoder"]
     swap = dataclasses.replace(
-        student.swap, patch_size=other.swap.patch_size, history=(*student.swap.history, *made[-1:])
+        student.swap, latents=other.swap.latents, history=(*student.swap.history, *made[-1:])
     )
     return dataclasses.replace(student, vae=other.vae, swap=swap)
 
@@ -341,11 +340,11 @@ def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoin
     """
     both = tuple(model.to(getattr(torch, dtype)) for model in (Checkpoint.load(teacher), student))
     for model in both:
-        model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+        use_plain_attention(model.unet)  # faster than fused at these sizes
     check_one_latent_space(both[0].swap, both[1].swap)
     if not any(works_normalized(model.vae) for model in both):
-        means = [dict(model.vae.config)["latents_mean"] for model in both]
-        if means[0] != means[1]:
+        spaces = [(model.swap.latents.mean, model.swap.latents.std) for model in both]
+        if spaces[0] != spaces[1]:
             raise InvalidCheckpoint(
                 "student's autoencoder", expected="the teacher's latent space", found="another"
             )

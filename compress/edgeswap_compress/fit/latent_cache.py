@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,8 @@ def encode_dataset(
     """Encode every picture (and its mirror image), or read the cache of an earlier run.
 
     Args:
-        vae: trained autoencoder with its latent statistics in its config.
-        swap: settings of its checkpoint.
+        vae: trained autoencoder.
+        swap: settings of its checkpoint, with the statistics of its latents.
         dataset: pictures to encode.
         cache: file to keep the result in.
         key: hash of the autoencoder and the dataset; another key in the file means re-encoding.
@@ -104,14 +104,16 @@ def encode_dataset(
 
 
 @torch.no_grad()
-def latent_statistics(vae: Any, swap: SwapConfig, dataset: Pictures, pictures: int = 1280) -> None:
-    """Measure mean and deviation of each raw latent channel; store them in the vae config.
+def latent_statistics(
+    vae: Any, swap: SwapConfig, dataset: Pictures, pictures: int = 1280
+) -> SwapConfig:
+    """Measure mean and deviation of each raw latent channel; return the config that states them.
 
     Raises:
         TrainingStopped: a channel is constant, so that the autoencoder is not trained.
     """
-    channels = swap.latent_channels
-    vae.register_to_config(latents_mean=[0.0] * channels, latents_std=[1.0] * channels)
+    raw_space = replace(swap.latents, mean=(0.0,), std=(1.0,))
+    swap = replace(swap, latents=raw_space)
     groups = min(pictures // dataset.pictures, len(dataset))
     picks = np.linspace(0, len(dataset) - 1, groups).astype(int)
     raw = torch.cat([_encode_group(vae, swap, dataset.images(int(g))) for g in picks]).float()
@@ -121,8 +123,8 @@ def latent_statistics(vae: Any, swap: SwapConfig, dataset: Pictures, pictures: i
             f"latent channel {int(std.argmin())} is constant: expected a trained autoencoder; "
             "train it longer"
         )
-    rounded = ([round(float(v), 6) for v in values] for values in (mean, std))
-    vae.register_to_config(**dict(zip(("latents_mean", "latents_std"), rounded, strict=True)))
+    rounded = [tuple(round(float(v), 6) for v in values) for values in (mean, std)]
+    return replace(swap, latents=replace(raw_space, mean=rounded[0], std=rounded[1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
+from edgeswap_compress.checkpoint.latents import latents_to_sample, sample_to_latents
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss, face_weights
@@ -126,7 +128,8 @@ class PersonalizeObjective:
         clean = latents_to_sample(self._swap, truth, target)
         x = self._levels.add(clean, draw.normal(clean), steps)
         condition = self._conditioner.condition(self._cast(source))
-        output = predict(unet, self._swap, self._cast(x), steps, self._cast(target), condition)
+        denoiser, seen = SwapDenoiser(unet, self._swap), TargetMaps(self._cast(target))
+        output = denoiser.predict(self._cast(x), steps, seen, condition)
         return self._levels.clean(x, output.float(), steps)
 
     def _apart(self, found: Tensor, wanted: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop, predict
-from edgeswap_compress.conditioning.source import Condition
+from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.data import align_photos
 from edgeswap_compress.data.folders import SUFFIXES, usual_mask
 from edgeswap_compress.errors import UnusablePictures
@@ -105,6 +106,7 @@ def disguise(
     photos = encode_crop(student.vae, swap, both.to(dtype))
     levels = NoiseLevels(student.scheduler)
     steps = timesteps_of(student.scheduler, swap.default_steps)
+    denoiser = student.denoiser()
     draw = Draw.of(seed, 0)
     inner = torch.from_numpy(usual_mask(swap.resolution_px).astype(np.float32) / 255)
     group = torch.from_numpy(draw.rng.integers(len(others), size=count))
@@ -115,7 +117,7 @@ def disguise(
         condition = student.conditioner.condition(source[None].expand_as(photos).contiguous())
 
         def velocity(x: Tensor, t: Tensor, condition: Condition = condition) -> Tensor:
-            return predict(student.unet, swap, x.to(dtype), t, photos, condition).float()
+            return denoiser.predict(x.to(dtype), t, TargetMaps(photos), condition).float()
 
         clean = sample(levels, velocity, draw.normal(photos), steps)
         worn = decode_sample(student.vae, swap, clean.to(dtype), photos).float()

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 
 from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.phases import trained_module
 from edgeswap_compress.fit.config import FitConfig, changed
@@ -76,7 +76,7 @@ def personalize(
     check_personalization(student, out, photos=photos, data=data, run=run, aligned=aligned)
     config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
     model = Checkpoint.load(student).to(getattr(torch, config.fit.dtype))
-    model.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+    use_plain_attention(model.unet)  # faster than fused at these sizes
     report, dataset = reporter(progress), read_dataset(data)
     crops = read_crops(photos, model.swap.resolution_px, aligned, run)
     pixels = hashlib.sha256(crops.numpy().tobytes()).hexdigest()

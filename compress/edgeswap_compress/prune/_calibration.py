@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,16 +21,13 @@ class CalibrationBatch:
     Attributes:
         clean: (N, C, H, W) samples x_0.
         noise: (N, C, H, W) standard normal.
-        parts: what the U-Net's input consists of, along its channels: (N, ., H, W) each, and None
-            where the noised sample goes.
-        conditions: further keyword arguments of the U-Net.
+        given: makes the U-Net's keyword arguments from a noised sample and its timesteps.
         weights: (N, 1, H, W) of the loss, mean 1.
     """
 
     clean: Tensor
     noise: Tensor
-    parts: tuple[Tensor | None, ...]
-    conditions: Mapping[str, Any]
+    given: Callable[[Tensor, Tensor], Mapping[str, Any]]
     weights: Tensor
 
     def __len__(self) -> int:
@@ -70,12 +67,7 @@ class CalibrationSamples:
     def inputs(self, batch: CalibrationBatch, steps: Tensor) -> dict[str, Any]:
         """Make the keyword arguments of the U-Net at timesteps (N,)."""
         noised = self._levels.add(batch.clean, batch.noise, steps)
-        parts = [noised if part is None else part for part in batch.parts]
-        return {
-            "sample": torch.cat(parts, 1),
-            "timestep": steps.to(self.timestep_dtype),
-            **batch.conditions,
-        }
+        return dict(batch.given(noised, steps.to(self.timestep_dtype)))
 
     def output(self, unet: Any, batch: CalibrationBatch, steps: Tensor) -> Tensor:
         """Predict (N, C, H, W); learned variances behind the prediction are left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgeswap_compress._pruning_errors import BadUNetFolder, UnsupportedModel
+from edgeswap_compress.checkpoint.conditioner import SwapConditioner
 from edgeswap_compress.checkpoint.latents import encode_crop, latents_to_sample
+from edgeswap_compress.checkpoint.pictures import pictures_of
+from edgeswap_compress.checkpoint.target_maps import target_maps
 from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs, timestep_dtype
 from edgeswap_compress.diffusers_folder.unet_home import read_object
@@ -65,20 +69,21 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
     swap = checkpoint.swap
     triplets = draw_triplets(draw.rng, len(dataset), dataset.identities, BATCH_SIZE)
 
-    def latents(places: Any) -> Tensor:
+    def crops(places: Any) -> Tensor:
         rows = zip(triplets.group, places, strict=True)
-        crops = torch.cat([to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows])
-        return encode_crop(checkpoint.vae, swap, crops)
+        return torch.cat([to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows])
 
-    target, truth, source = (latents(x) for x in (triplets.target, triplets.truth, triplets.source))
-    condition = checkpoint.conditioner.condition(source)
-    clean = latents_to_sample(swap, truth, target)
-    groups = {"noise": None, "target": target, "source": condition.source_latents}
+    target, truth, source = (crops(x) for x in (triplets.target, triplets.truth, triplets.source))
+    conditioner = SwapConditioner.of(checkpoint)
+    seen = pictures_of(swap, conditioner.crops, target, source, {})
+    hint = None if swap.controlnet is None else seen[swap.controlnet.picture]
+    maps, condition = target_maps(checkpoint.vae, swap, target, hint), conditioner.condition(seen)
+    latents = encode_crop(checkpoint.vae, swap, truth)
+    clean = latents if maps.latents is None else latents_to_sample(swap, latents, maps.latents)
     return CalibrationBatch(
         clean=clean,
         noise=draw.normal(clean),
-        parts=tuple(groups[name] for name in swap.input_channels),
-        conditions={"encoder_hidden_states": condition.tokens, "class_labels": condition.vector},
+        given=partial(checkpoint.denoiser().inputs, target=maps, condition=condition),
         weights=_mask_weights(dataset, triplets, swap.latent_size),
     )
 
@@ -136,8 +141,7 @@ def noise_samples(
                 CalibrationBatch(
                     clean=clean,
                     noise=torch.randn_like(clean),
-                    parts=(None, beside),
-                    conditions=inputs,
+                    given=partial(_with_beside, beside, inputs),
                     weights=torch.ones(size, 1, *clean.shape[2:]),
                 )
             )
@@ -148,6 +152,13 @@ def noise_samples(
         origin="noise",
         timestep_dtype=timestep_dtype(config),
     )
+
+
+def _with_beside(
+    beside: Tensor, conditions: Mapping[str, Any], sample: Tensor, timestep: Tensor
+) -> dict[str, Any]:
+    """Put the channels beside the noised sample, and the conditions, to it."""
+    return {"sample": torch.cat([sample, beside], 1), "timestep": timestep, **conditions}
 
 
 def pipeline_scheduler(folder: Path) -> Any:

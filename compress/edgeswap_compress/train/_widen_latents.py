@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.errors import InvalidSettings
 
 NEW_CHANNEL_STD = 0.02
@@ -44,12 +45,7 @@ def widen_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Check
         )
     generator = torch.Generator().manual_seed(seed)
     vae = _like(checkpoint.vae, latent_channels=channels)
-    for name in ("latents_mean", "latents_std"):
-        fill = 0.0 if name == "latents_mean" else 1.0
-        vae.register_to_config(**{name: [*getattr(checkpoint.vae.config, name), *[fill] * more]})
-    unet = _like(
-        checkpoint.unet, in_channels=channels * len(swap.input_channels), out_channels=channels
-    )
+    unet = _like(checkpoint.unet, in_channels=channels * len(swap.inputs), out_channels=channels)
     conditioner = _like(checkpoint.conditioner, latent_channels=channels)
     for new, was in (
         (vae, checkpoint.vae),
@@ -62,9 +58,21 @@ def widen_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Check
         vae=vae,
         conditioner=conditioner,
         scheduler=checkpoint.scheduler,
-        swap=replace(
-            swap, latent_channels=channels, residual_std=(*swap.residual_std, *(1.0,) * more)
-        ),
+        overlay=checkpoint.overlay,
+        swap=_widened(swap, channels),
+    )
+
+
+def _widened(swap: SwapConfig, channels: int) -> SwapConfig:
+    """Give the config with more latent channels, the new ones of mean 0 and deviation 1."""
+    latents, more = swap.latents, channels - swap.latent_channels
+    mean = (*latents.mean * (1 if len(latents.mean) > 1 else swap.latent_channels), *(0.0,) * more)
+    std = (*latents.std * (1 if len(latents.std) > 1 else swap.latent_channels), *(1.0,) * more)
+    return replace(
+        swap,
+        inputs=tuple(replace(group, channels=channels) for group in swap.inputs),
+        latents=replace(latents, channels=channels, mean=mean, std=std),
+        sample=replace(swap.sample, std=(*swap.residual_std, *(1.0,) * more)),
     )
 
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
-from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
+from edgeswap_compress.checkpoint.latents import latents_to_sample, sample_to_latents
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.conditioning.source import Condition, SourceConditioner
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.conditioning.attention import use_plain_attention
+from edgeswap_compress.conditioning.condition import Condition
+from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss
 from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
@@ -28,7 +31,7 @@ def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: Source
     settings: Any = conditioner.config
     unet = UNet2DConditionModel(
         sample_size=swap.latent_size,
-        in_channels=swap.latent_channels * len(swap.input_channels),
+        in_channels=swap.input_width,
         out_channels=swap.latent_channels,
         block_out_channels=widths,
         down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
@@ -85,7 +88,7 @@ class DenoiserObjective:
         structure_weight: float = 0.0,
         metric: Tensor | None = None,
     ) -> None:
-        unet.set_attn_processor(AttnProcessor())  # faster than fused attention at these sizes
+        use_plain_attention(unet)  # faster than fused attention at these sizes
         self.module = Denoiser(unet, conditioner)
         self._swap, self._config = swap, config
         self._train, self._held_out = train, held_out
@@ -102,6 +105,12 @@ class DenoiserObjective:
     def _cast(self, x: Tensor) -> Tensor:
         return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
 
+    def _predict(self, x: Tensor, steps: Tensor, target: Tensor, condition: Condition) -> Tensor:
+        """Evaluate the U-Net on noisy samples and target latents (N, C, S, S), in float32."""
+        denoiser = SwapDenoiser(self.module.unet, self._swap)
+        seen = TargetMaps(self._cast(target))
+        return denoiser.predict(self._cast(x), steps, seen, condition).float()
+
     def _timesteps(self, rng: np.random.Generator, n: int, done: float) -> Tensor:
         if done < self._config.one_step_share:
             return torch.full((n,), self._terminal)
@@ -113,12 +122,7 @@ class DenoiserObjective:
         if dropped is None:
             return given
         null = conditioner.null(len(latents))
-        flat, grid = dropped[:, None], dropped[:, None, None]
-        return Condition(
-            torch.where(grid, null.tokens, given.tokens),
-            torch.where(flat, null.vector, given.vector),
-            torch.where(grid[..., None], null.source_latents, given.source_latents),
-        )
+        return null.where(dropped, given)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of a batch of random examples."""
@@ -133,9 +137,7 @@ class DenoiserObjective:
         velocity = self._levels.velocity(clean, noise, steps)
         dropped = torch.from_numpy(draw.rng.random(batch_size) < config.condition_dropout)
         condition = self._condition(batch.source, dropped)
-        output = predict(
-            self.module.unet, swap, self._cast(noisy), steps, self._cast(target), condition
-        ).float()
+        output = self._predict(noisy, steps, target, condition)
         weights = batch.weights(config.mask_weight)
         error = output - velocity
         paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
@@ -174,14 +176,8 @@ class DenoiserObjective:
             np.where(early, self._terminal, draw.rng.integers(self._terminal, size=len(batch)))
         )
         noisy = self._levels.add(clean, draw.normal(clean), steps)
-        output = predict(
-            self.module.unet,
-            self._swap,
-            self._cast(noisy),
-            steps,
-            self._cast(batch.target),
-            self._condition(batch.source, None),
-        ).float()
+        condition = self._condition(batch.source, None)
+        output = self._predict(noisy, steps, batch.target, condition)
         found = self._levels.clean(noisy, output, steps)
         return sample_to_latents(self._swap, found, batch.target)
 
@@ -211,14 +207,7 @@ class DenoiserObjective:
                 drawn = torch.randint(self._terminal, (hi - lo,), generator=generator)
                 steps = torch.full_like(drawn, self._terminal) if terminal else drawn
                 noisy = self._levels.add(clean, noise, steps)
-                output = predict(
-                    self.module.unet,
-                    swap,
-                    self._cast(noisy),
-                    steps,
-                    self._cast(target),
-                    condition,
-                ).float()
+                output = self._predict(noisy, steps, target, condition)
                 if terminal:
                     found = self._levels.clean(noisy, output, steps)
                     error += float(((found - clean).square() * mask).sum())
@@ -239,15 +228,10 @@ class DenoiserObjective:
         residuals = []
         for lo in range(0, len(batch), 64):
             some = batch.pick(slice(lo, lo + 64))
-            output = predict(
-                self.module.unet,
-                self._swap,
-                self._cast(noise[lo : lo + 64]),
-                steps[lo : lo + 64],
-                self._cast(some.target),
-                self._condition(some.source, None),
-            ).float()
-            found = self._levels.clean(noise[lo : lo + 64], output, steps[lo : lo + 64])
+            condition = self._condition(some.source, None)
+            part = slice(lo, lo + 64)
+            output = self._predict(noise[part], steps[part], some.target, condition)
+            found = self._levels.clean(noise[part], output, steps[part])
             residuals.append(sample_to_latents(self._swap, found, some.target) - some.target)
         residual = torch.cat(residuals)
         swapped = batch.target + residual

@@ -77,7 +77,7 @@ def gather_facts(measured: Measured, paths: Mapping[str, Path]) -> dict[str, Any
     return {
         "teacher_torch_ms": medians["teacher-float32"],
         "teacher_torch_bfloat16_ms": medians.get("teacher-bfloat16"),
-        "teacher_steps": described["teacher"]["default_steps"],
+        "teacher_steps": described["teacher"]["sampling"]["steps"],
         "student_runtime_ms": medians["student"],
         "made_student_runtime_ms": medians["made-student"],
         "speedup": medians["teacher-float32"] / medians["student"],
@@ -140,12 +140,12 @@ def _row(
 ) -> dict[str, Any]:
     model, title = TITLES[key]
     about = described[model]
-    per_step = 1 if about["guidance_scale"] == 1.0 else 2
+    per_step = 1 if about["sampling"]["guidance_scale"] == 1.0 else 2
     known = key != "teacher-bfloat16"  # its swaps were not compared
     return {
         "name": title,
         **summary(times[key]),
-        "unet_evaluations": about["default_steps"] * per_step,
+        "unet_evaluations": about["sampling"]["steps"] * per_step,
         "unet_macs": about["macs"]["unet"],
         "bytes": sum(about["bytes"].values()),
         "fidelity_db": measured.fidelity_db[model] if known else None,

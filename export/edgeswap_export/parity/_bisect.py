@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch.export.graph_signature import InputKind
 
-from edgeswap_export.graphs.swap_graphs import TorchGraph
 from edgeswap_export.graphs.to_onnx import torch_program
+from edgeswap_export.graphs.torch_graph import TorchGraph
 from edgeswap_export.graphs.values import producers
 from edgeswap_export.precision.run import Feed, look_inside
 

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 from edgeswap_export._errors import ParityFailed
+from edgeswap_export.graphs.entries import fixed_arrays, graph_entries
 from edgeswap_export.graphs.example import SEED, SwapExample
-from edgeswap_export.graphs.swap_graphs import TorchGraph
+from edgeswap_export.graphs.swap_graphs import SwapGraphs
+from edgeswap_export.graphs.swap_run import SwapRun
+from edgeswap_export.graphs.torch_graph import TorchGraph
 from edgeswap_export.parity._bisect import Divergence
 from edgeswap_export.samplers.noise import quiet_diffusers
 from edgeswap_runtime.backends.ort import OrtBackend
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
-from edgeswap_runtime.sampler import sample_latents
 
 GRAPH_TOLERANCE = 1e-4
 """Largest difference of a graph's output, in units of that output's standard deviation.
@@ -192,6 +194,7 @@ def swap_parity(
 
 def swap_with_runtime(
     backend: Backend[Any],
+    graphs: SwapGraphs,
     schedule: Schedule,
     example: SwapExample,
     guidance_scale: float,
@@ -201,8 +204,9 @@ def swap_with_runtime(
 
     Args:
         backend: holds the graphs.
+        graphs: what they were made of, with the example's pictures.
         schedule: the steps to sample.
-        example: the crops, and the noise to start from.
+        example: the noise to start from.
         guidance_scale: the bundle's.
         draw: returns noise (1, C, S, S) float32 at each call, the first included; None starts from
             the example's noise and draws the rest from torch's generator, as diffusers does.
@@ -211,27 +215,9 @@ def swap_with_runtime(
         (1, 3, R, R) float32 crop in [-1, 1].
     """
     draw = _torch_noise(example) if draw is None else draw
-    fixed = {
-        **backend.run("encode", {"target": backend.upload(example.target.numpy())}),
-        **backend.run("identity", {"source": backend.upload(example.source.numpy())}),
-    }
-    guidance = {}
-    if guidance_scale != 1.0:
-        guidance["guidance"] = backend.upload(np.array([guidance_scale], np.float32))
-
-    def denoise(sample: NDArray[np.float32], timestep: float) -> NDArray[np.float32]:
-        inputs = {
-            "sample": backend.upload(sample.astype(np.float32)),
-            "timestep": backend.upload(np.array([timestep], np.float32)),
-            **fixed,
-            **guidance,
-        }
-        return backend.download(backend.run("denoise", inputs)["output"])
-
-    sample = sample_latents(schedule, denoise, draw)
-    latents = fixed["target_latents"]
-    decoded = {"sample": backend.upload(sample), "target_latents": latents}
-    return backend.download(backend.run("decode", decoded)["crop"])
+    run = SwapRun(backend, graph_entries(graphs), fixed_arrays(graphs, guidance_scale))
+    pictures = {role: value.numpy() for role, value in graphs.pictures.items()}
+    return run.swap(pictures, schedule, draw)["crop"]
 
 
 def _torch_noise(example: SwapExample) -> Callable[[], NDArray[np.float32]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_export._calibration import Feeds
 from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export.graphs.example import SEED, SwapExample
-from edgeswap_export.graphs.swap_graphs import TorchGraph, batched
+from edgeswap_export.graphs.swap_graphs import SwapGraphs
+from edgeswap_export.graphs.torch_graph import TorchGraph, batched
 from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
 from edgeswap_export.parity.compare import (
     GRAPH_TOLERANCE,
@@ -30,8 +33,8 @@ from edgeswap_export.parity.compare import (
 )
 from edgeswap_export.precision.convert import Converted, allowed
 from edgeswap_export.precision.run import Feed, MemoryBackend
-from edgeswap_export.samplers.noise import read_noise_schedule
-from edgeswap_export.samplers.schedule import SAMPLERS
+from edgeswap_export.samplers.options import SamplingPath
+from edgeswap_export.samplers.schedule import reference_scheduler
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
 
@@ -46,15 +49,25 @@ class ParitySubject:
 
     Attributes:
         checkpoint: the reference, in float32.
-        graphs: name -> its torch module with an example.
+        swap_graphs: all that the graphs were made of, with examples.
         requests: the schedules, the default one first.
         tables: name of a schedule -> its table.
     """
 
     checkpoint: Checkpoint
-    graphs: Mapping[str, TorchGraph]
+    swap_graphs: SwapGraphs
     requests: tuple[ScheduleRequest, ...]
     tables: Mapping[str, Schedule]
+
+    @property
+    def graphs(self) -> Mapping[str, TorchGraph]:
+        """Name of a graph that is written -> its torch module with an example."""
+        return self.swap_graphs.torch
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name of every graph -> its file in the bundle."""
+        return {n: f"{n}.onnx" for n in (*self.swap_graphs.torch, *self.swap_graphs.files)}
 
 
 def prove(
@@ -81,7 +94,7 @@ def prove(
         model = onnx.load(folder / f"{name}.onnx")
         return first_divergence(model, feed, torch_values(name, graph), GRAPH_TOLERANCE)
 
-    backend = open_graphs(folder, {name: f"{name}.onnx" for name in subject.graphs})
+    backend = open_graphs(folder, subject.files)
     try:
         progress("comparing each graph with torch")
         report = graph_parity(backend, subject.graphs, inspect=inspect)
@@ -166,7 +179,9 @@ def prove_precision(
     precision = next(iter(converted.values())).precision
     tolerance = allowed(precision, candidate.budget)
     progress(f"comparing each {precision} graph with torch")
-    backend = MemoryBackend({n: (c.emulation or c.model, c.level) for n, c in converted.items()})
+    given = {n: (onnx.load(path), "all") for n, path in subject.swap_graphs.paths.items()}
+    tried = {n: (c.emulation or c.model, c.level) for n, c in converted.items()}
+    backend = MemoryBackend({**given, **tried})
 
     def inspect(name: str) -> Divergence | None:
         suspect, original, feed = converted[name], candidate.originals[name], feeds[name][0]
@@ -182,7 +197,7 @@ def prove_precision(
     how = f"onnxruntime cpu {precision}"
     if runs_here:
         backend.close()
-        files = open_graphs(candidate.folder, {name: f"{name}.onnx" for name in converted})
+        files = open_graphs(candidate.folder, subject.files)
         swaps = _swaps(files, subject, sample, precision, progress)
         files.close()
     else:
@@ -206,19 +221,30 @@ def _swaps(
     progress: Progress,
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
-    noise = read_noise_schedule(dict(subject.checkpoint.scheduler.config))
+    config = subject.checkpoint.noise_settings
     for request in subject.requests:
-        entry = SAMPLERS[request.sampler]
-        scheduler = entry.reference_scheduler(noise, request.options or entry.options())
+        scheduler = reference_scheduler(config, request.sampler, request.options, request.path)
         if scheduler is None:
             swaps[request.name] = NOT_COMPARED
             continue
         progress(f"comparing swaps by {request.name} with torch")
         scale = subject.checkpoint.swap.guidance_scale
-        found = swap_with_runtime(backend, subject.tables[request.name], sample, scale)
-        expected = swap_with_torch(subject.checkpoint, scheduler, request.steps, sample)
+        table = subject.tables[request.name]
+        found = swap_with_runtime(backend, subject.swap_graphs, table, sample, scale)
+        alone = replace(
+            subject.checkpoint, swap=sampled_along(subject.checkpoint.swap, request.path)
+        )
+        expected = swap_with_torch(alone, scheduler, request.steps, sample)
         swaps[request.name] = swap_parity(request.name, found, expected, precision)
     return swaps
+
+
+def sampled_along(swap: SwapConfig, path: SamplingPath) -> SwapConfig:
+    """State the start and the blending of one schedule as the checkpoint's."""
+    start = SamplingStart()
+    if path.strength is not None:
+        start = SamplingStart(at="target", strength=path.strength)
+    return swap.sampled(start=start, blend="latents" if path.blend else "none")
 
 
 @torch.no_grad()

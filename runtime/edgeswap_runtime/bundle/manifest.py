@@ -10,28 +10,29 @@ from typing import Annotated, Any
 from edgeswap_runtime.bundle import schema as _schema
 from edgeswap_runtime.bundle._engine_entry import EngineEntry
 from edgeswap_runtime.bundle._manifest_checks import (
-    DETECTOR,
-    GRAPH_TENSORS,
-    check_alignment,
+    check_crops,
     check_engines,
     check_graphs,
     check_paths,
-    check_shapes,
 )
+from edgeswap_runtime.bundle._shape_checks import check_schedule_outputs, check_shapes
 from edgeswap_runtime.bundle.manifest_parts import (
-    Alignment,
+    MODEL_CROP,
+    CropSpec,
     FileEntry,
     FileName,
     Graph,
+    GraphInput,
     License,
     Mask,
+    Name,
     Scalar,
     Schedule,
     ScheduleRow,
-    SidePx,
     Tensor,
     Word,
 )
+from edgeswap_runtime.bundle.run_order import DETECTOR, find_run_order
 from edgeswap_runtime.bundle.schema import Range, Size
 from edgeswap_runtime.errors import BadBundle, NewerSchema
 from edgeswap_runtime.files import (
@@ -46,12 +47,13 @@ from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
 __all__ = [
     "DETECTOR",
     "FILE_NAME",
-    "GRAPH_TENSORS",
     "KIND",
+    "MODEL_CROP",
     "SCHEMA",
-    "Alignment",
+    "CropSpec",
     "FileEntry",
     "Graph",
+    "GraphInput",
     "License",
     "Manifest",
     "Mask",
@@ -62,7 +64,7 @@ __all__ = [
     "write_manifest",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 KIND = "edgeswap-bundle"
 FILE_NAME = "manifest.json"
 
@@ -79,12 +81,9 @@ class Manifest:
     kind: str = KIND
     name: Word
     made_with: Annotated[dict[str, Word], Size(0, 100)]
-    resolution_px: SidePx
-    color_order: str = "RGB"
-    value_range: tuple[float, float] = (-1.0, 1.0)
-    alignment: Alignment
+    crops: Annotated[dict[Name, CropSpec], Size(1, 16)]
     mask: Mask
-    graphs: Annotated[dict[str, Graph], Size(0, 16)]
+    graphs: Annotated[dict[Name, Graph], Size(1, 32)]
     guidance_scale: Scalar = 1.0
     evaluations_per_step: Annotated[int, Range(1, 2)] = 1
     schedules: Annotated[dict[str, Schedule], Size(1, 200)]
@@ -100,14 +99,26 @@ class Manifest:
     def __post_init__(self) -> None:
         _check_constants(self)
         check_paths(self.files)
+        check_crops(self.crops)
         check_graphs(self.graphs, self.files)
-        check_shapes(self.graphs, self.resolution_px)
-        check_alignment(self.alignment, self.resolution_px)
+        find_run_order(self.graphs)
+        check_shapes(self.graphs, self.crops)
+        check_schedule_outputs(self.graphs, self.schedules)
         check_engines(self.engines, self.graphs, self.files)
         if self.default_schedule not in self.schedules:
             raise _schema.SchemaError(
                 f"default_schedule '{self.default_schedule}' is none of {sorted(self.schedules)}"
             )
+
+    @property
+    def model_crop(self) -> CropSpec:
+        """The crop that is swapped and pasted."""
+        return self.crops[MODEL_CROP]
+
+    @property
+    def resolution_px(self) -> int:
+        """The side of the crop that is swapped and pasted."""
+        return self.model_crop.size_px
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as JSON, with `manifest_sha256` computed again."""
@@ -135,6 +146,10 @@ def read_manifest(bundle: Path) -> Manifest:
     schema = body["schema"]
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerSchema(bundle, found=schema, known=SCHEMA)
+    if schema != SCHEMA:
+        raise BadBundle(
+            bundle, f"its schema is {schema!r}, expected {SCHEMA}: export its checkpoint again"
+        )
     stated, actual = body.get("manifest_sha256"), _self_hash(body)
     if stated != actual:
         raise BadBundle(
@@ -187,7 +202,7 @@ def _self_hash(body: dict[str, Any]) -> str:
 
 
 def _check_constants(manifest: Manifest) -> None:
-    expected = {"schema": SCHEMA, "kind": KIND, "color_order": "RGB", "value_range": (-1.0, 1.0)}
+    expected = {"schema": SCHEMA, "kind": KIND}
     for name, value in expected.items():
         if getattr(manifest, name) != value:
             raise _schema.SchemaError(f"{name} is {getattr(manifest, name)!r}, expected {value!r}")

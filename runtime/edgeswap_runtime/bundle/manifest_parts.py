@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from edgeswap_runtime.bundle import schema
+from edgeswap_runtime.bundle.roles import NAME_PATTERN, ROLE_PATTERN, Role, parse_role
 from edgeswap_runtime.bundle.schema import Pattern, Range, Size
 
 MAX_ROWS = 1000
@@ -36,6 +37,46 @@ Dimension = Annotated[int, Range(1, 65_536)]
 Scalar = Annotated[float, Range(-1e6, 1e6)]
 """A coefficient or a timestep of a sampler's table."""
 Count = Annotated[int, Range(0, 1_000_000)]
+Name = Annotated[str, NAME_PATTERN]
+"""A crop's or a graph's name."""
+Channels = tuple[
+    Annotated[float, Range(-1000, 1000)],
+    Annotated[float, Range(-1000, 1000)],
+    Annotated[float, Range(-1000, 1000)],
+]
+"""A number for each channel, in the crop's color order."""
+
+MODEL_CROP = "model"
+"""The crop that is swapped and pasted; the mask is in its pixels."""
+LEAST_STD = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropSpec:
+    """One of the square crops of a face that graphs look at.
+
+    Attributes:
+        size_px: its side.
+        landmarks_px: (5, 2) where right eye (image left), left eye, nose, right and left mouth
+            corner come to lie in it; pixel centers at integers.
+        mean: subtracted from pixel / 255, in the order of `color`.
+        std: what that is divided by.
+        color: order of the channels that the graphs take.
+    """
+
+    size_px: SidePx
+    landmarks_px: Annotated[tuple[tuple[PlacePx, PlacePx], ...], Size(5, 5)]
+    mean: Channels = (0.5, 0.5, 0.5)
+    std: Channels = (0.5, 0.5, 0.5)
+    color: Annotated[str, Pattern("RGB|BGR", "RGB or BGR")] = "RGB"
+
+    def __post_init__(self) -> None:
+        if len(self.landmarks_px) != 5:
+            raise schema.SchemaError(
+                f"landmarks_px has {len(self.landmarks_px)} points, expected 5"
+            )
+        if min(self.std) < LEAST_STD:
+            raise schema.SchemaError(f"std is {self.std}, expected at least {LEAST_STD} each")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +109,22 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraphInput(Tensor):
+    """One input of a graph, and what fills it.
+
+    Attributes:
+        role: see `edgeswap_runtime.bundle.roles`, such as "crop:model/target".
+    """
+
+    role: Annotated[str, ROLE_PATTERN]
+
+    @property
+    def parsed_role(self) -> Role:
+        """The role, taken apart."""
+        return parse_role(self.role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
     """One ONNX file: its path in the bundle, its precision, its tensors.
 
@@ -80,8 +137,8 @@ class Graph:
 
     file: FileName
     precision: Word
-    inputs: Annotated[tuple[Tensor, ...], Size(1, 16)]
-    outputs: Annotated[tuple[Tensor, ...], Size(1, 16)]
+    inputs: Annotated[tuple[GraphInput, ...], Size(1, 32)]
+    outputs: Annotated[tuple[Tensor, ...], Size(1, 32)]
     float32_nodes: Annotated[dict[str, tuple[str, ...]], Size(0, 1000)] = field(
         default_factory=dict
     )
@@ -98,13 +155,17 @@ class Graph:
                     f"{usual}: expected them in rising order"
                 )
 
-    def input(self, name: str) -> Tensor:
+    def input(self, name: str) -> GraphInput:
         """Return the input of that name; raise KeyError if there is none."""
         return {tensor.name: tensor for tensor in self.inputs}[name]
 
     def output(self, name: str) -> Tensor:
         """Return the output of that name; raise KeyError if there is none."""
         return {tensor.name: tensor for tensor in self.outputs}[name]
+
+    def input_of_role(self, role: str) -> GraphInput | None:
+        """Return the input that a role fills; None if there is none."""
+        return next((tensor for tensor in self.inputs if tensor.role == role), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +175,11 @@ class ScheduleRow:
     With the sample x, the history m and standard normal noise eps:
     o = model(input_scale * x, timestep), x' = sample * x + output * o + noise * eps + history * m,
     m' = history_sample * x + history_output * o; m starts at 0.
+
+    Where `blend_signal` or `blend_noise` is not 0, what is outside the repainted part is then the
+    target again, as noisy as the sample: with the target's latents z, the latent mask k (1 where
+    the swap repaints) and the noise eps0 that sampling started from, x' becomes
+    k * x' + (1 - k) * (blend_signal * z + blend_noise * eps0).
     """
 
     timestep: Scalar
@@ -124,33 +190,41 @@ class ScheduleRow:
     history: Scalar = 0.0
     history_sample: Scalar = 0.0
     history_output: Scalar = 0.0
+    blend_signal: Scalar = 0.0
+    blend_noise: Scalar = 0.0
+
+    @property
+    def blends(self) -> bool:
+        """Whether the target's latents are blended in after this row."""
+        return bool(self.blend_signal or self.blend_noise)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A sampler reduced to a table; x starts at `initial_noise_scale * eps`."""
+    """A sampler reduced to a table.
+
+    x starts at `start_signal * z + initial_noise_scale * eps0`, z the target's latents.
+    """
 
     sampler: Word
     steps: Annotated[int, Range(1, MAX_ROWS)]
     initial_noise_scale: Scalar
+    start_signal: Scalar = 0.0
     rows: Annotated[tuple[ScheduleRow, ...], Size(1, MAX_ROWS)]
 
     def __post_init__(self) -> None:
         if not self.rows or self.steps < 1:
             raise schema.SchemaError(f"schedule '{self.sampler}' has no rows")
 
+    @property
+    def needs_target(self) -> bool:
+        """Whether it starts from the target's latents, or blends them in."""
+        return self.start_signal != 0 or self.blends
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alignment:
-    """Where the five landmarks lie in the crop: (5, 2) pixels, centers at integers."""
-
-    landmarks_px: tuple[tuple[PlacePx, PlacePx], ...]
-
-    def __post_init__(self) -> None:
-        if len(self.landmarks_px) != 5:
-            raise schema.SchemaError(
-                f"alignment.landmarks_px has {len(self.landmarks_px)} points, expected 5"
-            )
+    @property
+    def blends(self) -> bool:
+        """Whether a row blends the target's latents in."""
+        return any(row.blends for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,8 @@ def decode(kind: type[T], value: Any, where: str) -> T:
     Args:
         kind: a dataclass, str, bool, int, float, `tuple[X, ...]`, `tuple[X, Y]`, `list[X]`,
             `dict[str, X]`, `X | None` or Any, nested at will; `Annotated[X, bound]` of any of
-            them, with a `Range`, `Size` or `Pattern`.
+            them, with a `Range`, `Size` or `Pattern`. Of a union of dataclasses that all have a
+            field `kind`, the value's `kind` chooses one by that field's default.
         value: from `parse_json`.
         where: how to call the value in messages, such as "graphs.encode".
 
@@ -197,6 +198,12 @@ def _hints(kind: Any) -> dict[str, Any]:
 def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in choices:
         return None
+    if (tagged := _tagged(choices)) and isinstance(value, dict):
+        kind = value.get("kind")
+        if not isinstance(kind, str) or kind not in tagged:
+            shown = "no kind" if kind is None else f"kind {str(kind)[:80]!r}"
+            raise _OutOfBounds(f"{where} has {shown}, expected one of {sorted(tagged)}")
+        return _decode_dataclass(tagged[kind], value, where)
     failures = []
     for choice in choices:
         if choice is not type(None):
@@ -207,6 +214,18 @@ def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
             except SchemaError as error:
                 failures.append(str(error))
     raise SchemaError(failures[-1])
+
+
+@functools.cache
+def _tagged(choices: tuple[Any, ...]) -> dict[str, Any]:
+    """Return kind -> dataclass, where all choices are dataclasses with a constant field `kind`."""
+    kinds = [choice for choice in choices if choice is not type(None)]
+    if len(kinds) < 2 or not all(dataclasses.is_dataclass(kind) for kind in kinds):
+        return {}
+    tags = [field.default for k in kinds for field in dataclasses.fields(k) if field.name == "kind"]
+    if len(tags) < len(kinds):
+        return {}
+    return {str(tag): kind for tag, kind in zip(tags, kinds, strict=True)}
 
 
 def _decode_float(value: Any, where: str) -> float:

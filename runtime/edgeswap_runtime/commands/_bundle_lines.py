@@ -19,8 +19,10 @@ def describe_bundle(bundle: Bundle) -> list[str]:
         f"bundle      {manifest.name} (schema {manifest.schema}), {total / 1e6:.1f} MB, "
         f"{len(manifest.files)} files",
         f"made with   {', '.join(f'{k} {v}' for k, v in sorted(manifest.made_with.items()))}",
-        f"crop        {manifest.resolution_px} x {manifest.resolution_px} px, "
-        f"{manifest.color_order}",
+        *(
+            f"crop        {name}: {crop.size_px} x {crop.size_px} px, {crop.color}"
+            for name, crop in sorted(manifest.crops.items())
+        ),
         f"guidance    {manifest.guidance_scale:g}, "
         f"{manifest.evaluations_per_step} evaluations per step",
         "",

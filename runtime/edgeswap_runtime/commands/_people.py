@@ -141,19 +141,14 @@ def find_like(swapper: Swapper, picture: NDArray[Any], reference: Path | str) ->
         NobodyAlike: nobody is alike enough, or two are.
         NoFaceFound: in one of the pictures.
     """
-    import numpy as np
-
-    from edgeswap_runtime.faces.align import similarity, warp
     from edgeswap_runtime.faces.recognize import likeness, nearest, require_recognizer
 
     threshold = require_recognizer(swapper.bundle)
-    wanted = swapper.identity(reference).vector
-    template = np.array(swapper.bundle.manifest.alignment.landmarks_px)
-    found = []
-    for judged in swapper.judge(picture, "all"):
-        matrix = similarity(judged.face.landmarks_px, template)
-        crop = warp(picture, matrix, swapper.resolution_px)
-        found.append(likeness(swapper.identity_of_crops([crop]).vector, wanted))
+    wanted = swapper.identity(reference).named("vector")
+    found = [
+        likeness(swapper.identity_of_face(picture, judged.face).named("vector"), wanted)
+        for judged in swapper.judge(picture, "all")
+    ]
     return 1 + nearest(found, threshold, "the picture", str(reference))
 
 

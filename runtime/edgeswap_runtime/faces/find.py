@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeswap_runtime.bundle.manifest import MODEL_CROP
+from edgeswap_runtime.bundle.run_order import find_run_order
 from edgeswap_runtime.errors import DetectorMissing
 from edgeswap_runtime.faces.align import similarity, warp
+from edgeswap_runtime.faces.crops import cut_crops
 from edgeswap_runtime.faces.detect import from_left, select_faces
 from edgeswap_runtime.faces.judge import JudgedFace, estimate_yaw, find_problem
 from edgeswap_runtime.faces.paste import face_mask
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.faces.align import Each
+    from edgeswap_runtime.faces.crops import FaceCrops
     from edgeswap_runtime.faces.detect import Face, RunDetector
 
 
@@ -44,7 +48,8 @@ class FaceFinder:
         self._run = run
         self._canvas = canvas
         self._each = each
-        self._template = np.array(bundle.manifest.alignment.landmarks_px)
+        self._order = find_run_order(bundle.manifest.graphs)
+        self._template = np.array(bundle.manifest.model_crop.landmarks_px)
 
     def find_all(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
         """Find all faces of a picture, largest first, each with refined landmarks.
@@ -105,23 +110,43 @@ class FaceFinder:
         )
 
     def align(
-        self, picture: NDArray[np.uint8], face: Face
+        self, picture: NDArray[np.uint8], face: Face, name: str = MODEL_CROP
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """Cut the aligned crop of a face.
+        """Cut one aligned crop of a face.
 
         Args:
             picture: (H, W, 3) uint8, RGB.
             face: its landmarks in the picture.
+            name: of a crop in the bundle's manifest.
 
         Returns:
-            the crop (R, R, 3) uint8 RGB, and the (2, 3) matrix from picture to crop.
+            the crop (S, S, 3) uint8 RGB, and the (2, 3) matrix from picture to crop.
 
         Raises:
             DegenerateLandmarks: no similarity transform follows from the landmarks.
         """
-        matrix = similarity(face.landmarks_px, self._template)
-        side = self._bundle.manifest.resolution_px
-        return warp(picture, matrix, side, each=self._each), matrix
+        spec = self._bundle.manifest.crops[name]
+        matrix = similarity(face.landmarks_px, np.array(spec.landmarks_px))
+        return warp(picture, matrix, spec.size_px, each=self._each), matrix
+
+    def crops(self, picture: NDArray[np.uint8], face: Face, part: str) -> FaceCrops:
+        """Cut the aligned crops of a face that the bundle's graphs look at.
+
+        Args:
+            picture: (H, W, 3) uint8, RGB.
+            face: its landmarks in the picture.
+            part: "source" or "target"; of the target the crop that is swapped is always cut.
+
+        Raises:
+            DegenerateLandmarks: no similarity transform follows from the landmarks.
+        """
+        specs = self._bundle.manifest.crops
+        names = {*self._order.crops(part), *((MODEL_CROP,) if part == "target" else ())}
+        return cut_crops(picture, face.landmarks_px, specs, sorted(names), each=self._each)
+
+    def to_model_crop(self, face: Face) -> NDArray[np.float64]:
+        """Return the (2, 3) matrix from the picture to the crop that is swapped and pasted."""
+        return similarity(face.landmarks_px, self._template)
 
     def _detect(self, picture: NDArray[np.uint8], *, small: bool) -> tuple[Face, ...]:
         return search_faces(picture, self._detector(), canvas=self._canvas, small=small)
@@ -132,7 +157,7 @@ class FaceFinder:
         problem = find_problem(
             picture,
             refined,
-            matrix=similarity(refined.landmarks_px, self._template),
+            matrix=self.to_model_crop(refined),
             mask=face_mask(manifest.mask),
             size_px=manifest.resolution_px,
         )

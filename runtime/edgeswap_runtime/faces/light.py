@@ -9,6 +9,7 @@ faces (20 to 80 px of the 96 px crop) of 72 renders of 24 people: means of 98 to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from edgeswap_runtime.faces.crops import FaceCrops, SwappedCrop
 
 TYPICAL = np.array([175.0, 135.0, 105.0], dtype=np.float32)
 """(3,) mean of red, green and blue of a face in the training pictures, 0..255."""
@@ -32,21 +35,23 @@ _GRAY_STEP = 2
 _FACE = (0.2, 0.8)
 
 
-def in_normal_light(
-    crop: NDArray[np.uint8], swap: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """Swap a crop in normal light, and give the result the crop's own light again.
+def in_normal_light(face: FaceCrops, swap: Callable[[FaceCrops], SwappedCrop]) -> SwappedCrop:
+    """Swap a face in normal light, and give the result the face's own light again.
 
     Args:
-        crop: (R, R, 3) uint8, RGB, aligned.
-        swap: swaps such a crop; gives (R, R, 3) float32, 0..255.
+        face: of the target; the light is that of its crop `model`.
+        swap: swaps such a face.
 
     Returns:
-        (R, R, 3) float32, RGB, 0..255; gray where the crop is gray.
+        the swapped crop; gray where the crop is gray.
     """
-    gain = light_gain(crop)
-    swapped = swap(crop) if gain is None else swap(apply_gain(crop, gain)) / gain
-    return to_gray(swapped) if is_gray(crop) else swapped
+    gain = light_gain(face.model)
+    if gain is None:
+        swapped = swap(face)
+    else:
+        swapped = swap(face.changed(lambda crop: apply_gain(crop, gain)))
+        swapped = replace(swapped, crop=swapped.crop / gain)
+    return replace(swapped, crop=to_gray(swapped.crop)) if is_gray(face.model) else swapped
 
 
 def light_gain(crop: NDArray[np.uint8]) -> NDArray[np.float32] | None:

@@ -69,15 +69,20 @@ def paste(
     matrix: NDArray[np.float64],
     mask: Mask,
     *,
+    alpha: NDArray[np.float32] | None = None,
     each: Each = map,
 ) -> None:
-    """Blend a crop into a picture, in place. Pixels where the mask is 0 keep their bytes.
+    """Blend a crop into a picture, in place.
+
+    Pixels where the mask, or alpha, is 0 keep their bytes.
 
     Args:
         picture: (H, W, 3) uint8, RGB; changed.
         crop: (R, R, 3) float32, RGB, 0..255, finite; clipped to that range after interpolation.
         matrix: (2, 3), picture to crop, by which the crop was cut.
         mask: in crop pixels.
+        alpha: (R, R) float32, 0..1; the mask's weight is multiplied by it, so that what lies over
+            the face stays. None multiplies by 1.
         each: as for `resample`.
     """
     size = crop.shape[0]
@@ -91,14 +96,18 @@ def paste(
     rows = np.arange(bottom - top, dtype=np.float32)[:, None]
     (a, b, c), (d, e, f) = to_crop.tolist()
     weights = mask_weights(mask, a * columns + (b * rows + c), d * columns + (e * rows + f), size)
-    swapped = resample(crop, to_crop, (right - left, bottom - top), each=each)
-    np.clip(swapped, 0, 255, out=swapped)
+    extent = (right - left, bottom - top)
+    if alpha is not None:
+        shown = resample(alpha[..., None], to_crop, extent, each=each)[..., 0]
+        weights *= np.clip(shown, 0, 1)
+    blended = resample(crop, to_crop, extent, each=each)
+    np.clip(blended, 0, 255, out=blended)
     region = picture[top:bottom, left:right]
     # Where the weight is 0 this is region + 0, exact in float32: the byte stays what it was.
-    swapped -= region
-    swapped *= weights[..., None]
-    swapped += region
-    region[...] = to_uint8(swapped)
+    blended -= region
+    blended *= weights[..., None]
+    blended += region
+    region[...] = to_uint8(blended)
 
 
 def _reach(

@@ -32,7 +32,8 @@ def require_recognizer(bundle: Bundle) -> float:
     Raises:
         InvalidRequest: its identity graph was not measured.
     """
-    entry = bundle.manifest.files.get(bundle.manifest.graphs["identity"].file)
+    graph = bundle.manifest.graphs.get("identity")
+    entry = None if graph is None else bundle.manifest.files.get(graph.file)
     threshold = None if entry is None else MEASURED.get(entry.sha256)
     if threshold is None:
         raise InvalidRequest(

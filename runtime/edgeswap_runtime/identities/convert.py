@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edgeswap_runtime._crop_swapper import Identity
-from edgeswap_runtime.errors import BadIdentity, InvalidRequest
+from edgeswap_runtime._identity import Identity
+from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.identities.file import StoredIdentity, is_identity_file, read_identity
 from edgeswap_runtime.pictures.mark import software
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from edgeswap_runtime.bundle.folder import Bundle
 
 
@@ -50,12 +45,7 @@ def load_identity(path: Path, bundle: Bundle) -> Identity:
         BadIdentity: there is no such file, it is damaged, or another bundle's.
     """
     stored = read_identity(path, bundle_sha256=bundle.manifest.manifest_sha256)
-    expected = {field.name for field in dataclasses.fields(Identity)}
-    if set(stored.arrays) != expected:
-        raise BadIdentity(
-            path, f"it holds {', '.join(stored.arrays)}, expected {', '.join(sorted(expected))}"
-        )
-    return Identity(**stored.arrays)
+    return Identity(arrays=stored.arrays)
 
 
 def store_identity(
@@ -69,22 +59,11 @@ def store_identity(
         photos: paths of the photos it was read from; only their names are kept.
     """
     return StoredIdentity(
-        arrays=arrays_of(identity),
+        arrays=identity.arrays,
         bundle_sha256=bundle.manifest.manifest_sha256 or "",
         software=software(),
         photos=[Path(photo).name for photo in photos],
     )
-
-
-def average_identities(identities: Sequence[Identity]) -> Identity:
-    """Average identities of one person, array by array, as `Swapper.identity` does with photos."""
-    each = [arrays_of(identity) for identity in identities]
-    return Identity(**{name: np.mean([one[name] for one in each], axis=0) for name in each[0]})
-
-
-def arrays_of(identity: Identity) -> dict[str, NDArray[np.float32]]:
-    """Return the named arrays of an identity."""
-    return {field.name: getattr(identity, field.name) for field in dataclasses.fields(Identity)}
 
 
 def _is_file(path: str | os.PathLike[str]) -> bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from numpy.typing import NDArray
 
-    from edgeswap_runtime._crop_swapper import Identity
+    from edgeswap_runtime._identity import Identity
     from edgeswap_runtime.swapper import Swapper
     from edgeswap_runtime.video.film import TargetFilm
 
@@ -323,7 +323,8 @@ def _job(
 ) -> dict[str, Any]:
     """Everything that the packets depend on."""
     who = hashlib.sha256()
-    for part in (identity.tokens, identity.vector, identity.source_latents):
+    for role, part in sorted(identity.arrays.items()):
+        who.update(role.encode())
         who.update(np.ascontiguousarray(part).tobytes())
     return {
         "target": sha256_file(film.path),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,14 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def edit_json(file: Path, **changes: object) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    raw = json.loads(file.read_text())
+    for place, value in changes.items():
+        *inside, name = place.split(".")
+        reduce(getitem, inside, raw)[name] = value
+    file.write_text(json.dumps(raw))
+
+
+NOISE = {"role": "noise", "channels": 4}
 
 
 def test_save_load_save_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -108,21 +117,38 @@ def test_wrong_shape_and_dtype_are_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 99}, "schema 1, found 99"),
+        ({"schema": 99}, "schema 2, found 99"),
+        ({"schema": 1}, "schema 2, found 1"),
         ({"surprise": 1}, "surprise"),
-        ({"input_channels": ["noise", "depth"]}, "input_channels"),
-        ({"residual_std": [1.0]}, "residual_std: expected 4 numbers"),
-        ({"prediction_target": "picture"}, "prediction_target"),
+        ({"inputs": [NOISE, {"role": "depth", "channels": 4}]}, "role: expected one of"),
+        ({"inputs": [NOISE, {"role": "target", "channels": 3}]}, "of target: expected 4, found 3"),
+        ({"inputs": [NOISE, NOISE]}, "expected one group of noise"),
+        ({"inputs": [NOISE, {"role": "mask", "channels": 1}]}, "one_is: expected one of"),
+        ({"sample.std": [1.0]}, "sample: std: expected 4 numbers, found 1"),
+        ({"sample.target": "picture"}, "sample: target: expected one of"),
         ({"weights_dtype": "int4"}, "weights_dtype"),
-        ({"guidance_scale": 0.5}, "guidance_scale"),
-        ({"default_steps": 0}, "default_steps"),
-        ({"landmarks_px": [[1, 2]]}, "landmarks_px"),
+        ({"sampling.guidance_scale": 0.5}, "guidance_scale"),
+        ({"sampling.steps": 0}, "sampling.steps is 0"),
+        ({"sampling.start": {"at": "noise", "strength": 0.5}}, "strength of a start at noise"),
+        ({"sampling.blend": "pixels"}, "blend: expected one of"),
+        ({"crops": {}}, "crops has 0 items"),
+        ({"crops.other": "x", "crops.model.color": "BGR"}, "crops"),
+        ({"crops.model.color": "BGR"}, "mean and std of 0.5, color RGB"),
+        ({"crops.model.landmarks_px": [[1, 2]]}, "landmarks_px"),
+        ({"conditions": []}, "conditions has 0 items"),
+        ({"conditions": [{}]}, "has no kind, expected one of"),
+        ({"conditions": [{"kind": "horoscope"}]}, "has kind 'horoscope', expected one of"),
+        ({"conditions": [{"kind": "constant_tokens", "file": "../x.safetensors"}]}, "a file cond"),
+        ({"attention.kind": "decoupled"}, "attention: tokens: expected 1 or more, found 0"),
+        ({"attention": {"kind": "decoupled", "tokens": 4}}, "a projection that gives adapter_tok"),
+        ({"controlnet": {"hint": "canny"}}, "controlnet: hint: expected one of"),
+        ({"controlnet": {}}, "controlnet/config.json"),
         ({"mask": {"center_px": [1, 2], "wings": 2}}, "wings"),
         ({"mask": 5}, "mask is of type int, expected dict"),
-        ({"patch_size": True}, "patch_size is of type bool, expected int"),
-        ({"latent_size": 10**9}, "latent_size is 1000000000, expected 1 to 2 048"),
+        ({"latents.patch_size": True}, "patch_size is of type bool, expected int"),
+        ({"latents.size": 10**9}, "latents.size is 1000000000, expected 1 to 2 048"),
         ({"history": [1]}, r"history\[0\] is of type int, expected dict"),
-        ({"patch_size": 2}, "in_channels: expected 12, found 27"),
+        ({"latents.patch_size": 2}, "in_channels: expected 12, found 27"),
     ],
 )
 def test_bad_swap_json_is_named(folder: Path, changes: dict[str, object], message: str) -> None:

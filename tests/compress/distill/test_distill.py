@@ -272,7 +272,8 @@ def test_existing_output_is_refused(teacher: Path, tmp_path: Path) -> None:
 
 def test_a_student_of_another_latent_space_is_refused(teacher: Path, tmp_path: Path) -> None:
     other = tiny_checkpoint()
-    other.swap = dataclasses.replace(other.swap, residual_std=(1.0, 2.0, 3.0, 4.0))
+    sample = dataclasses.replace(other.swap.sample, std=(1.0, 2.0, 3.0, 4.0))
+    other.swap = dataclasses.replace(other.swap, sample=sample)
     with pytest.raises(InvalidCheckpoint, match="residual_std"):
         run(teacher, tmp_path, student=other.save(tmp_path / "other"))
 

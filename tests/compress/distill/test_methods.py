@@ -13,8 +13,9 @@ from torch import Tensor
 
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.checkpoint.latents import guided, sample_to_latents
+from edgeswap_compress.checkpoint.latents import sample_to_latents
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.distill import _compatibility, stage
 from edgeswap_compress.distill._discriminators import (
     Discriminator,
@@ -89,9 +90,8 @@ def test_our_sampler_is_the_schedulers(inputs: DistillInputs) -> None:
     condition = teacher.conditioner.condition(source)
 
     def velocity(x: Tensor, steps: Tensor) -> Tensor:
-        return guided(
-            teacher.unet, teacher.conditioner, teacher.swap, x, steps, target, condition, 1.5
-        )
+        null = teacher.conditioner.null(len(x))
+        return teacher.denoiser().guided(x, steps, TargetMaps(target), condition, null, 1.5)
 
     with torch.no_grad():
         found = sample(levels, velocity, noise, timesteps_of(teacher.scheduler, 4))

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop, guided
-from edgeswap_compress.conditioning.source import Condition
+from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.evaluate._models import Sampling, open_bundle, open_model
 from edgeswap_runtime import BadBundle, Bundle, FakeBackend
 from edgeswap_runtime.bundle.manifest import (
-    Alignment,
+    CropSpec,
     Graph,
+    GraphInput,
     Manifest,
     Mask,
     Schedule,
@@ -34,6 +35,12 @@ from edgeswap_runtime.errors import BadFolder, InvalidRequest
 Arrays = dict[str, NDArray[Any]]
 DETECTED = tuple(f"{kind}_{s}" for kind in ("cls", "obj", "bbox", "kps") for s in (8, 16, 32))
 CONDITION = ("tokens", "vector", "source_latents")
+ROLES = {
+    "target": "crop:model/target",
+    "source": "crop:model/source",
+    "target_latents": "output:encode/target_latents",
+    **{name: f"output:identity/{name}" for name in CONDITION},
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +72,18 @@ def graph(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph
             shape = (1,)
         return Tensor(name=name, dtype="float32", shape=shape, axes=tuple("nchw")[: len(shape)])
 
-    picture = Tensor(name="input", dtype="float32", shape=(1, 3, 64, 64), axes=tuple("nchw"))
+    picture = GraphInput(
+        name="input", dtype="float32", shape=(1, 3, 64, 64), axes=tuple("nchw"), role="picture"
+    )
     return Graph(
         file=f"{name}.onnx",
         precision="fp32",
-        inputs=(picture,) if name == "detector" else tuple(map(tensor, inputs)),
+        inputs=(picture,)
+        if name == "detector"
+        else tuple(
+            GraphInput(role=ROLES.get(key, key), **dataclasses.asdict(tensor(key)))
+            for key in inputs
+        ),
         outputs=tuple(map(tensor, outputs)),
     )
 
@@ -82,8 +96,7 @@ def manifest(checkpoint: Checkpoint, *, guidance_input: bool = True) -> Manifest
     return Manifest(
         name="tiny",
         made_with={},
-        resolution_px=swap.resolution_px,
-        alignment=Alignment(landmarks_px=swap.landmarks_px),
+        crops={"model": CropSpec(size_px=swap.resolution_px, landmarks_px=swap.landmarks_px)},
         mask=Mask(**dataclasses.asdict(swap.mask)),
         graphs={
             "encode": graph("encode", ("target",), ("target_latents",)),
@@ -115,13 +128,14 @@ def graphs(checkpoint: Checkpoint) -> dict[str, Callable[[Arrays], Arrays]]:
 
     def identity(source: torch.Tensor) -> dict[str, torch.Tensor]:
         condition = checkpoint.conditioner.condition(encode_crop(vae, swap, source))
-        return {name: getattr(condition, name) for name in CONDITION}
+        return {name: condition.named()[name] for name in CONDITION}
 
     def denoise(sample: Any, timestep: Any, target_latents: Any, **rest: Any) -> Any:
-        condition = Condition(*(rest[name] for name in CONDITION))
-        arguments = (checkpoint.unet, checkpoint.conditioner, swap, sample, timestep)
+        null = checkpoint.conditioner.null(len(sample))
+        condition = null.of_named({name: rest[name] for name in CONDITION})
+        evaluate, target = checkpoint.denoiser().guided, TargetMaps(target_latents)
         scale = rest.get("guidance", 1.0)
-        return {"output": guided(*arguments, target_latents, condition, scale)}
+        return {"output": evaluate(sample, timestep, target, condition, null, scale)}
 
     return {
         "encode": torch_graph(lambda target: {"target_latents": encode_crop(vae, swap, target)}),

@@ -106,8 +106,6 @@ def _places() -> list[tuple[str, list[str], str]]:
         "data": "data is no checkpoint: expected a folder with swap.json, found a folder with",
         "epsilon": "prediction_type: expected v_prediction, found epsilon",
         "euler": "_class_name: expected DDIMScheduler, found EulerDiscreteScheduler",
-        "scaled": "its latents are scaled in another way (scaling_factor)",
-        "large": "expected",
     }
     found = []
     for folder, said in checkpoint.items():
@@ -226,8 +224,6 @@ def _prepare(folder: Path) -> None:
     edits = {
         "epsilon": (scheduler, {"prediction_type": "epsilon"}),
         "euler": (scheduler, {"_class_name": "EulerDiscreteScheduler"}),
-        "scaled": (Path("vae/config.json"), {"latents_mean": None}),
-        "large": (Path("swap.json"), {"resolution_px": 48}),
     }
     for name, (file, change) in edits.items():
         shutil.copytree(folder / "ok", folder / name)

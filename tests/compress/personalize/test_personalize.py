@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def student(tmp_path: Path) -> Path:
     model = tiny_checkpoint()
-    model.swap = dataclasses.replace(model.swap, default_steps=1)
+    model.swap = model.swap.sampled(steps=1)
     return model.save(tmp_path / "student")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -222,29 +224,36 @@ def test_an_adapter_among_the_weights_is_named(tmp_path: Path) -> None:
         load_unet(folder)
 
 
+NOISE = {"role": "noise", "channels": 4}
+
+
 def edited(folder: Path, part: str, **changes: Any) -> Path:
     """A tiny checkpoint with entries of one config changed."""
     checkpoint = tiny_checkpoint().save(folder)
     file = checkpoint / part / "config.json" if part != "swap" else checkpoint / "swap.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    raw = json.loads(file.read_text())
+    for place, value in changes.items():
+        *inside, name = place.split(".")
+        reduce(getitem, inside, raw)[name] = value
+    file.write_text(json.dumps(raw))
     return checkpoint
 
 
 @pytest.mark.parametrize(
     ("part", "changes", "message"),
     [
-        ("vae", {"latents_mean": None}, "latents_mean: expected 4 numbers, found None"),
-        ("vae", {"latents_std": [1.0]}, "latents_std: expected 4 numbers, found 1 numbers"),
-        ("vae", {"latents_std": [1.0, 0.0, 1.0, 1.0]}, "latents_std: expected numbers above 0"),
+        ("vae", {"latents_mean": [0.0] * 4}, r"latents_mean: expected null \(swap.json states"),
+        ("swap", {"latents.std": [1.0] * 3}, "latents: std: expected 1 or 4 numbers, found 3"),
+        ("swap", {"latents.std": [1.0, 0.0, 1.0, 1.0]}, r"latents.std\[1\] is 0.0, expected"),
         ("vae", {"sample_size": "8"}, "found sample_size is '8', expected an integer from 1"),
         ("unet", {"norm_eps": "0"}, "found norm_eps is '0', expected a number from"),
         ("conditioner", {"widths": 8}, "found widths is 8, expected a list"),
-        ("swap", {"input_channels": ["noise", "target"]}, "in_channels: expected 8, found 12"),
-        ("swap", {"resolution_px": 48}, "expected latents of 4 x 4, found latents of 8 x 8"),
-        ("swap", {"latent_size": "4"}, "latent_size"),
-        ("swap", {"guidance_scale": 1e999}, "Infinity is not a number"),
-        ("swap", {"guidance_scale": 1e9}, "guidance_scale is 1000000000.0, expected 1 to 1"),
-        ("swap", {"default_steps": 10**9}, "default_steps is 1000000000, expected 1 to 1"),
+        ("swap", {"inputs": [NOISE]}, "in_channels: expected 4, found 12"),
+        ("swap", {"crops.model.size_px": 48}, "expected latents of 4 x 4, found latents of 8 x 8"),
+        ("swap", {"latents.size": "4"}, "latents.size"),
+        ("swap", {"sampling.guidance_scale": 1e999}, "Infinity is not a number"),
+        ("swap", {"sampling.guidance_scale": 1e9}, "guidance_scale is 1000000000.0, expected 1"),
+        ("swap", {"sampling.steps": 10**9}, "steps is 1000000000, expected 1 to 1"),
     ],
 )
 def test_parts_of_a_checkpoint_that_do_not_fit_are_told(

@@ -9,7 +9,8 @@ import torch
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.checkpoint.latents import decode_latents, decode_sample, encode_crop, predict
+from edgeswap_compress.checkpoint.latents import decode_latents, decode_sample, encode_crop
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.train._widen_latents import widen_latents
 
@@ -20,7 +21,8 @@ def swap_once(checkpoint: Checkpoint, noise: torch.Tensor) -> torch.Tensor:
     swap, vae = checkpoint.swap, checkpoint.vae
     latents = encode_crop(vae, swap, target)
     condition = checkpoint.conditioner.condition(encode_crop(vae, swap, source))
-    output = predict(checkpoint.unet, swap, noise, torch.tensor(900), latents, condition)
+    seen = TargetMaps(latents)
+    output = checkpoint.denoiser().predict(noise, torch.tensor(900), seen, condition)
     return decode_sample(vae, swap, -output, latents)
 
 

@@ -13,7 +13,8 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 from edgeswap_export._errors import ParityFailed
 from edgeswap_export.graphs.example import seeded_example
-from edgeswap_export.graphs.swap_graphs import TorchGraph, torch_graphs
+from edgeswap_export.graphs.swap_graphs import swap_graphs, torch_graphs
+from edgeswap_export.graphs.torch_graph import TorchGraph
 from edgeswap_export.parity.compare import (
     GRAPH_TOLERANCE,
     SWAP_TOLERANCE,
@@ -72,7 +73,9 @@ def test_sampler_equals_pipeline(sampler: str, steps: int, guidance: float, expo
     config = dict(checkpoint.scheduler.config)
     tried, entry = seeded_example(checkpoint.swap, SEED), SAMPLERS[sampler]
     backend = open_graphs(exported.bundle, {name: f"{name}.onnx" for name in GRAPHS})
-    found = swap_with_runtime(backend, schedule_table(config, sampler, steps), tried, guidance)
+    made_of = swap_graphs(checkpoint, tried.target, tried.source, tried.noise)
+    table = schedule_table(config, sampler, steps)
+    found = swap_with_runtime(backend, made_of, table, tried, guidance)
     reference_scheduler = entry.reference_scheduler(read_noise_schedule(config), entry.options())
     expected = swap_with_torch(checkpoint, reference_scheduler, steps, tried)
     measured = difference(found, expected, SWAP_TOLERANCE)

@@ -157,11 +157,11 @@ def test_float32_failure_names_the_layer_too(
 
 
 def test_feeds_come_from_the_sampler_over_all_schedules(guided: Any) -> None:
-    bundle, swap = Bundle.open(guided.bundle), Checkpoint.load(guided.checkpoint).swap
+    bundle, checkpoint = Bundle.open(guided.bundle), Checkpoint.load(guided.checkpoint)
     tables = [bundle.manifest.schedules[name] for name in ("ddim-1", "ddim-25")]
     backend = open_graphs(guided.bundle, {name: f"{name}.onnx" for name in GRAPHS})
-    examples = rendered_examples(swap, 3, "calibration", 0)
-    feeds = feeds_of_swaps(backend, examples, tables, guided.guidance_scale)
+    examples = rendered_examples(checkpoint.swap, 3, "calibration", 0)
+    feeds = feeds_of_swaps(backend, checkpoint, examples, tables)
     steps = [float(feed["timestep"][0]) for feed in feeds["denoise"]]
     assert [len(feeds[name]) for name in GRAPHS] == [3, 3, 6, 3]
     assert steps[0] == steps[-1] == 999.0  # one step, and the third swap is by ddim-1 again

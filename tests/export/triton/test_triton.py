@@ -146,7 +146,7 @@ def test_export_writes_it_besides(
     guided: Any, free: Path, reuse: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = Checkpoint.load(guided.checkpoint)
-    checkpoint.swap = checkpoint.swap.with_stage("distill", {}, default_steps=1)
+    checkpoint.swap = checkpoint.swap.sampled(steps=1)
     checkpoint.save(tmp_path / "student")
     line = ["export", str(tmp_path / "student"), str(tmp_path / "bundle"), "--no-detector"]
     assert main([*line, "--triton", str(tmp_path / "models")]) == 2

@@ -155,7 +155,7 @@ def test_an_absurd_bundle_is_refused_fast(
     if length == 20_000:
         body["schedules"]["one"]["rows"] *= length
     else:
-        body["resolution_px"] = length
+        body["crops"]["model"]["size_px"] = length
     body["manifest_sha256"] = _self_hash(body)
     path.write_text(json.dumps(body))
     begun = time.process_time()

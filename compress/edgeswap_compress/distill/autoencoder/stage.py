@@ -106,7 +106,9 @@ def _objective(
 ) -> tuple[SmallAutoencoderObjective, SwapConfig]:
     """Build what is fitted, and the settings that the checkpoint will have."""
     large = Checkpoint.load(checkpoint)
-    small = dataclasses.replace(large.swap, patch_size=config.size.patch_size)
+    space = large.swap.latents  # the small one's own latents are the normalized ones
+    latents = dataclasses.replace(space, patch_size=config.size.patch_size, mean=(0.0,), std=(1.0,))
+    small = dataclasses.replace(large.swap, latents=latents)
     module, dtype = build_small_autoencoder(config, large.swap), getattr(torch, config.fit.dtype)
     convert(module.train(), dtype)
     vae = convert(large.vae, dtype)

@@ -8,7 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from edgeswap_compress.checkpoint.latents import predict
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.distill._discriminators import Discriminator, frozen, hinge, verdict
 from edgeswap_compress.distill._task import DistillInputs, StudentTask, TripletBatch
 from edgeswap_compress.fit.loop import Draw
@@ -70,12 +71,11 @@ class Dmd2Objective(StudentTask):
         return self.levels.add(clean, noise, at), noise, at
 
     def _critic_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
-        noisy, target = self.of_teacher(batch, x, steps), batch.teacher_target
+        noisy, target = self.of_teacher(batch, x, steps), TargetMaps(batch.teacher_target)
         with torch.no_grad():
             condition = self._teacher.conditioner.condition(self.cast(batch.teacher_source))
-        output = predict(
-            self._critic, self._swap, self.cast(noisy), steps, self.cast(target), condition
-        )
+        critic = SwapDenoiser(self._critic, self._teacher.swap)
+        output = critic.predict(self.cast(noisy), steps, target.each(self.cast), condition)
         return self.of_student(batch, output.float(), steps)
 
     def _critic_loss(

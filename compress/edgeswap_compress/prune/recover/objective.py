@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
+from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
-from edgeswap_compress.checkpoint.latents import latents_to_sample, predict, sample_to_latents
-from edgeswap_compress.conditioning.source import Condition
+from edgeswap_compress.checkpoint.latents import latents_to_sample, sample_to_latents
+from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.conditioning.attention import use_plain_attention
+from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.fit.config import CONDITION_DROPOUT, MASK_WEIGHT, TERMINAL_SHARE
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
@@ -88,7 +90,7 @@ class RecoverObjective:
             convert(module, self._dtype).eval().requires_grad_(False)
         convert(unet, self._dtype).train().requires_grad_(True)
         for model in (teacher.unet, unet):
-            model.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+            use_plain_attention(model)  # faster than fused at these sizes
         self.module = Denoiser(unet, teacher.conditioner)
         self._teacher, self._swap, self._config = teacher.unet, teacher.swap, config
         self._train, self._held_out = data.train, data.held_out
@@ -152,16 +154,12 @@ class RecoverObjective:
     def _condition(self, source: Tensor, kept: Tensor) -> Condition:
         given = self.module.conditioner.condition(self._cast(source))
         null = self.module.conditioner.null(len(source))
-        flat, grid = kept[:, None], kept[:, None, None]
-        return Condition(
-            torch.where(grid, given.tokens, null.tokens),
-            torch.where(flat, given.vector, null.vector),
-            torch.where(grid[..., None], given.source_latents, null.source_latents),
-        )
+        return given.where(kept, null)
 
     def _predict(self, unet: Any, batch: _TrainingBatch) -> Tensor:
-        noisy, target = self._cast(batch.noisy), self._cast(batch.target)
-        return predict(unet, self._swap, noisy, batch.steps, target, batch.condition).float()
+        noisy, target = self._cast(batch.noisy), TargetMaps(self._cast(batch.target))
+        denoiser = SwapDenoiser(unet, self._swap)
+        return denoiser.predict(noisy, batch.steps, target, batch.condition).float()
 
     def _identity_loss(self, batch: _TrainingBatch, output: Tensor, draw: Draw) -> Tensor:
         clean = self._levels.clean(batch.noisy, output, batch.steps)

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from diffusers.models.attention_processor import AttnProcessor
-
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.dtype import note_dtype
@@ -131,7 +130,7 @@ class Rounds:
             held_out=train if held_out is None else encode(held_out, "latents-heldout", False),
         )
         teacher = replace(whole, unet=deepcopy(whole.unet), conditioner=deepcopy(whole.conditioner))
-        teacher.unet.set_attn_processor(AttnProcessor())  # faster than fused at these sizes
+        use_plain_attention(teacher.unet)  # faster than fused at these sizes
         minutes = self.recover.budget.minutes / self.config.rounds
         each = changed(self.recover, {"budget.minutes": minutes})
         return Recovery(teacher=teacher, data=data, config=each)
@@ -183,7 +182,11 @@ class _Plans:
             return planner.structure, 1.0
         final = planner.plan(config) if earlier is None else earlier.plan
         structure = analyze(
-            planner.unet, tokens=inputs.tokens, dropped=final.dropped, protect=config.protect
+            planner.unet,
+            tokens=inputs.tokens,
+            dropped=final.dropped,
+            protect=config.protect,
+            inner_only=planner.structure.inner_only,
         )
         target = inputs.cost_target(structure, config)
         return structure, float(target.cost(structure.costs.sizes)) / target.whole

@@ -53,14 +53,17 @@ def scaled(chosen: ChannelGroup, channel: int, factor: float) -> Any:
 
 
 def in_double(batch: Any) -> Any:
-    def convert(value: Any) -> Any:
-        return value.double() if isinstance(value, Tensor) else value
+    def given(sample: Tensor, timestep: Tensor) -> dict[str, Any]:
+        parts = batch.given(sample, timestep)
+        return {
+            name: value.double() if isinstance(value, Tensor) and name != "timestep" else value
+            for name, value in parts.items()
+        }
 
     return type(batch)(
         clean=batch.clean.double(),
         noise=batch.noise.double(),
-        parts=tuple(map(convert, batch.parts)),
-        conditions={name: convert(value) for name, value in batch.conditions.items()},
+        given=given,
         weights=batch.weights.double(),
     )
 
