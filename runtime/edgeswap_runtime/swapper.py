@@ -85,17 +85,17 @@ class Swapper(FaceReader):
     ) -> None:
         self.schedule_name = require_schedule(bundle, schedule)
         self.seed = require_seed(seed)
-        manifest = bundle.manifest
         crops = CropSwapper(
-            manifest,
+            bundle.manifest,
             backend,
-            schedule=manifest.schedules[self.schedule_name],
+            schedule=bundle.manifest.schedules[self.schedule_name],
             seed=self.seed,
             constants=read_constants(bundle),
         )
         super().__init__(bundle, backend, crops)
-        self._mask = face_mask(manifest.mask)
-        self.watermark = watermark_for(manifest.model_crop.landmarks_px, manifest.resolution_px)
+        self._mask = face_mask(bundle.manifest.mask)
+        model = bundle.manifest.model_crop
+        self.watermark = watermark_for(model.landmarks_px, model.size_px)
         self.signer: ContentSigner | None = None
 
     @classmethod
