@@ -79,10 +79,10 @@ def add_sampling(
         help="classifier-free guidance; 1 is none (default: %(default)s)",
     )
     if not start:  # diffusers' pipeline begins at noise, and proves nothing else
-        parser.set_defaults(start=None, strength=1.0, blend="none")
+        parser.set_defaults(begin=None, strength=1.0, blend="none")
         return
     group.add_argument(
-        "--start",
+        "--begin",
         choices=STARTS,
         help="begin at noise, or at the target noised as far as --strength says (default: target "
         "where the strength is below 1)",
@@ -224,7 +224,7 @@ def settings_of(args: argparse.Namespace, names: set[str]) -> ImportSettings:
             spacing=args.spacing,
             steps=args.steps,
             guidance_scale=args.guidance,
-            start=args.start,
+            start=args.begin,
             strength=args.strength,
             blend=args.blend,
         ),

@@ -212,7 +212,7 @@ def refused(answer: tuple[int, str, str], message: str) -> None:
         (["--size", "8"], "--size 8: expected 32 to 2048"),
         (["--strength", "0.1"], "leaves none"),
         (["--strength", "1.5"], "--strength 1.5: expected 0.001 to 1"),
-        (["--strength", "0.5", "--start", "noise"], "--start noise runs all steps"),
+        (["--strength", "0.5", "--begin", "noise"], "--begin noise runs all steps"),
         (["--guidance", "0"], "--guidance 0.0: expected 1 to 1000"),
         (["--scale", "-1"], "--scale -1.0: expected 0 to 10"),
         (["--recognizer-output", "none"], "the name of one of its outputs"),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from edgeswap_compress._checks import check_out
 from edgeswap_compress.checkpoint.swap_parts import ROLES, InputGroup
-from edgeswap_compress.conditioning.plugins import GROUP
 from edgeswap_compress.importers.base.settings import ImportSettings
 from edgeswap_compress.importers.errors import ImportRefused, PartMissing
 
@@ -74,6 +73,8 @@ def check_plugin(request: PluginRequest, out: Path) -> None:
         PartMissing: no such entry point, no such folder, or a license is missing.
         OutputExists, InvalidSettings: the output cannot be written.
     """
+    from edgeswap_compress.conditioning.plugins import GROUP  # which imports torch
+
     check_out(out)
     request.settings.licenses.check(request.named_files)
     if not request.files.is_dir():
