@@ -28,6 +28,8 @@ from edgeswap_export.parity.prove import ParitySubject
 from edgeswap_runtime.bundle.run_order import find_run_order
 from edgeswap_runtime.sampler import noise_source
 
+ALPHA_TOLD = "NCHW, 1 channel, 0 to 1: 1 where the crop replaces the target, 0 where that stays"
+
 TOLERANCE = 1e-4
 """Largest difference from the runtime's swap with the same noise; crops lie in [-1, 1].
 
@@ -69,6 +71,7 @@ def write_single_file(
     about: dict[str, Any] = {
         "inputs": "target and source: aligned crops, RGB, NCHW, -1 to 1",
         "output": "crop: as the inputs",
+        **({} if subject.checkpoint.overlay is None else {"alpha": ALPHA_TOLD}),
         "roles": {picture_name(role): role for role in (*order.target_roles, *order.source_roles)},
         "crops": {name: asdict(crop) for name, crop in swap.crops.items()},
         "resolution_px": swap.resolution_px,

@@ -61,7 +61,7 @@ def tiny_kind(kind: str, folder: Path, seed: int = 0) -> Checkpoint:
             )
             for name, weight in controlnet.named_parameters():  # fresh ones add exactly nothing
                 if name.startswith(("controlnet_down", "controlnet_mid", "controlnet_cond")):
-                    torch.nn.init.normal_(weight, std=0.05)
+                    torch.nn.init.normal_(weight, std=0.2)
         install_attention(unet, swap.attention)
         vae = _vae()
     checkpoint = Checkpoint(

@@ -40,11 +40,17 @@ def check_training(
     """
     check_out(out, need_bytes=RUN_BYTES)
     check_run(run)
-    if config.widen_latents and init is None:
-        raise InvalidSettings(
-            "--widen-latents is of no use without --init: name a checkpoint to go on from"
-        )
+    for asked, option in (
+        (config.widen_latents, "--widen-latents"),
+        (config.enlarge_crops, "--enlarge-crops"),
+    ):
+        if asked and init is None:
+            raise InvalidSettings(
+                f"{option} is of no use without --init: name a checkpoint to go on from"
+            )
     swap = None if init is None else check_checkpoint(init)
+    if config.enlarge_crops:
+        swap = None  # the pictures' size is checked where the crops are enlarged
     for path in (data, held_out):
         if (path / MANIFEST).is_file():
             check_dataset(path, swap)
