@@ -160,12 +160,14 @@ def _add_schedules(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--option", action="append", metavar="NAME=VALUE",
-        help="option of --sampler, such as eta=0.5; may be repeated (default: the sampler's own)",
+        help="option of --sampler, such as eta=0.5, or of any sampler: spacing=leading|linspace|"
+        "trailing, strength=0.7 to start from the target, blend=true to keep it outside the mask; "
+        "may be repeated (default: the checkpoint's)",
     )  # fmt: skip
     group.add_argument(
         "--schedule", action="append", metavar="SAMPLER:STEPS[:NAME=VALUE,...]",
         help="another schedule to store; may be repeated (default: ddim at 1, 2, 4, 8 and 25 "
-        "steps, none for a checkpoint of one step)",
+        "steps, none for a checkpoint of one step or of latents above 32 x 32)",
     )  # fmt: skip
 
 
