@@ -18,7 +18,7 @@ from edgeswap_runtime.video.tracks import FaceTracker
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_runtime._identity import Identity
+    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.swapper import Swapper
     from edgeswap_runtime.video.film import TargetFilm
 
