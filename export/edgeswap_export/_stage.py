@@ -48,6 +48,7 @@ from edgeswap_runtime.bundle.manifest import (
     License,
     Manifest,
     Mask,
+    Schedule,
     write_manifest,
 )
 from edgeswap_runtime.files import new_folder, require_folder
@@ -95,11 +96,7 @@ def export(
         loaded = Checkpoint.load(source)
         requests = config.schedules.requests(loaded.swap)
         loaded.swap = sampled_by(loaded.swap, requests)
-        settings = loaded.noise_settings
-        tables = {
-            r.name: schedule_table(settings, r.sampler, r.steps, r.options, r.path)
-            for r in requests
-        }
+        tables = _tables(loaded, requests)
         if config.single_file:
             require_few_steps(tables[requests[0].name])
         if config.detector:
@@ -130,6 +127,13 @@ def export(
         manifest = _manifest(source, config, subject, converted, layers, parity)
         write_manifest(folder, manifest)
     return Path(out)
+
+
+def _tables(checkpoint: Checkpoint, requests: Sequence[ScheduleRequest]) -> dict[str, Schedule]:
+    settings = checkpoint.noise_settings
+    return {
+        r.name: schedule_table(settings, r.sampler, r.steps, r.options, r.path) for r in requests
+    }
 
 
 def sampled_by(swap: SwapConfig, requests: Sequence[ScheduleRequest]) -> SwapConfig:

@@ -22,10 +22,9 @@ from edgeswap_runtime._arguments import (
     several_pictures,
 )
 from edgeswap_runtime._clock import timed
-from edgeswap_runtime._crop_swapper import CropSwapper
-from edgeswap_runtime._face_reader import FaceReader
-from edgeswap_runtime._identity import Identity
+from edgeswap_runtime._crop_swapper import CropSwapper, Identity
 from edgeswap_runtime._opening import (
+    FaceReader,
     open_bundle,
     open_named_backend,
     require_options,

@@ -23,7 +23,7 @@ from edgeswap_runtime.commands.options import add_bundle, add_run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_runtime._identity import Identity
+    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.commands._several import Pair
     from edgeswap_runtime.swapper import Swapper

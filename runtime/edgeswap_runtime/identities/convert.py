@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeswap_runtime._identity import Identity
+from edgeswap_runtime._crop_swapper import Identity
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.identities.file import StoredIdentity, is_identity_file, read_identity
 from edgeswap_runtime.pictures.mark import software
