@@ -132,7 +132,7 @@ COMMANDS: dict[str, Entry] = {
 
 SUBCOMMANDS: dict[str, str] = {
     "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli:command",
-    "bench compare": "edgeswap_bench.compare_cli:command",
+    "bench compare": "edgeswap_bench.commands.compare:command",
 }
 """Two words that name a command of its own -> "module:function"; the extra is the first word's."""
 

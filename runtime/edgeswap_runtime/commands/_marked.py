@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -24,29 +23,29 @@ def is_markable(path: Path) -> bool:
 
 
 def command(argv: list[str]) -> int:
-    """Tell the mark of one file: its path, and --json where asked for.
+    """Tell the mark of one file.
+
+    Args:
+        argv: its path, after --json where that is asked for; `edgeswap verify` has parsed both.
 
     Raises:
         InvalidRequest: it has none.
         UnreadablePicture: it is no picture.
         UnreadableFilm: it is no film.
     """
-    parser = argparse.ArgumentParser(prog="edgeswap verify")
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(argv)
-    mark = _read(options.path)
+    path, as_json = Path(argv[-1]), len(argv) > 1
+    mark = _read(path)
     if mark is None:
         raise InvalidRequest(
-            f"{options.path} has no mark of edgeswap: expected one in its metadata; it was made by "
+            f"{path} has no mark of edgeswap: expected one in its metadata; it was made by "
             "something else, or the mark was removed"
         )
-    if options.json:
-        print(json.dumps({"path": str(options.path), "marked": True, **dataclasses.asdict(mark)}))
+    if as_json:
+        print(json.dumps({"path": str(path), "marked": True, **dataclasses.asdict(mark)}))
         return 0
     by = "" if mark.bundle_sha256 is None else f", bundle {mark.bundle_sha256}"
     kind = mark.digital_source_type.rpartition("/")[2]
-    print(f"{options.path} is marked as generated ({kind}) by {mark.software}{by}")
+    print(f"{path} is marked as generated ({kind}) by {mark.software}{by}")
     return 0
 
 

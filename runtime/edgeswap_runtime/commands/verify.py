@@ -34,8 +34,8 @@ def command(argv: list[str]) -> int:
     options = build_parser().parse_args(argv)
     json_option = ["--json"] if options.json else []
     if is_markable(options.path):
-        rest = ["--", str(options.path)]
-        return cli.run(MARKED_COMMAND, [*json_option, *rest], name="verify FILM", extra="video")
+        rest = [*json_option, str(options.path)]
+        return cli.run(MARKED_COMMAND, rest, name="verify FILM", extra="video")
     if is_checkpoint(options.path):
         rest = [str(options.path), "--verify", *json_option]
         return cli.run(CHECKPOINT_COMMAND, rest, name="verify CHECKPOINT", extra="compress")
