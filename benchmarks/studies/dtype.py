@@ -231,6 +231,9 @@ def main() -> int:
     parser.add_argument(
         "--budget", type=float, default=20.0, metavar="SECONDS", help="a stage (default 20)"
     )
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=list(STAGES), help="(default: all)"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
@@ -241,8 +244,8 @@ def main() -> int:
     if not args.json:
         print(f"{torch.get_num_threads()} threads; training {lines[0]}; forward {lines[1]}")
         print("stage        taken     bfloat16/float32 (wall median)  auto/better  rounds")
-    for stage, build in STAGES.items():
-        steps = {dtype: build(models, dtype, args.batch) for dtype in DTYPES}
+    for stage in args.stages:
+        steps = {dtype: STAGES[stage](models, dtype, args.batch) for dtype in DTYPES}
         taken = found.faster(training=stage != "evaluate")
         rows.append(row(stage, measure(steps, args.rounds, args.budget), taken))
         if not args.json:
