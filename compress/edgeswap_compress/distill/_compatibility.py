@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeswap_compress._checks import RUN_BYTES, check_checkpoint, check_out, check_run, vae_kind
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.data.checks import check_dataset
+from edgeswap_compress.data.checks import check_pictures
 from edgeswap_compress.errors import InvalidCheckpoint
 
 
@@ -40,13 +40,17 @@ def check_distillation(files: DistillFiles, out: Path) -> None:
     """
     check_out(out, need_bytes=RUN_BYTES)
     check_run(files.run)
-    teacher, student = check_checkpoint(files.teacher), check_checkpoint(files.student)
+    teacher, student = (
+        check_checkpoint(path, velocity=False) for path in (files.teacher, files.student)
+    )
     check_one_latent_space(teacher, student)
     if files.autoencoder is not None:
-        check_autoencoder(files.autoencoder, check_checkpoint(files.autoencoder), student)
+        check_autoencoder(
+            files.autoencoder, check_checkpoint(files.autoencoder, velocity=False), student
+        )
     for path in (files.data, files.held_out):
         if path is not None:
-            check_dataset(path, teacher)
+            check_pictures(path, teacher)
 
 
 def check_one_latent_space(teacher: SwapConfig, student: SwapConfig) -> None:

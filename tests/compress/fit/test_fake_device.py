@@ -23,8 +23,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.distill._finetune_decoder import DecoderObjective
+from edgeswap_compress.distill._pairs import PairSet, taken
+from edgeswap_compress.distill._sight import Sight
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
-from edgeswap_compress.distill._trajectories import Trajectories, _sample_chunk
+from edgeswap_compress.distill._trajectories import Trajectories, _sample, trajectory_pairs
 from edgeswap_compress.distill.autoencoder.config import AutoencoderSize, SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     SmallAutoencoderObjective,
@@ -52,8 +54,8 @@ from edgeswap_compress.train import AutoencoderConfig, DenoiserConfig, IdentityC
 from edgeswap_compress.train._decoder import SwapDecoderObjective
 from edgeswap_compress.train.autoencoder import AutoencoderObjective
 from edgeswap_compress.train.denoiser import DenoiserObjective
+from edgeswap_compress.train.examples import rendered
 from edgeswap_compress.train.identity import IdentityObjective
-from edgeswap_compress.train.pairing import rendered
 from edgeswap_runtime.cli import COMMANDS
 
 CUDA = torch.device("cuda", 0)
@@ -178,6 +180,11 @@ class Given:
         """Stay in the host's memory, as they do."""
         return LatentGroups(torch.zeros(4, 6, 4, 4, 4).half(), torch.ones(4, 6, 4, 4).half(), 2)
 
+    @property
+    def pairs(self) -> PairSet:
+        """Of rendered groups."""
+        return PairSet(known=self.groups, own=self.groups)
+
     def checkpoint(self, **settings: Any) -> Checkpoint:
         return tiny_checkpoint(**settings).to(torch.float32, self.device)
 
@@ -193,9 +200,8 @@ def distilling(given: Given, method: str) -> DistillInputs:
     }  # fmt: skip
     student, teacher = given.checkpoint(), given.checkpoint(guidance_scale=1.5)
     return DistillInputs(
-        student=student, teacher=teacher, data=given.groups, held_out=given.groups,
-        own=given.groups, own_held_out=given.groups, judge=teacher.conditioner,
-        config=given.config(changed(DistillConfig(), changes)),
+        student=student, teacher=teacher, pairs=given.pairs, held_out=given.pairs,
+        judge=teacher.conditioner, config=given.config(changed(DistillConfig(), changes)),
     )  # fmt: skip
 
 
@@ -301,13 +307,13 @@ def swap_crops(given: Given) -> None:
 
 
 def trajectories(given: Given) -> None:
-    latents = torch.zeros(2, 4, 4, 4).half()
     config = changed(DistillConfig(), {"teacher.targets": 32})
-    states, ends = _sample_chunk(
-        given.checkpoint(guidance_scale=1.5), latents, latents, latents.float(), config,
+    model, drawn = given.checkpoint(guidance_scale=1.5), trajectory_pairs(given.pairs, config)
+    found = _sample(
+        model, Sight(model), given.pairs, taken(drawn, np.arange(4)), slice(0, 4), config,
         lambda done: None,
     )  # fmt: skip
-    assert states.device == ends.device == torch.device("cpu")
+    assert {value.device for value in found.values()} == {torch.device("cpu")}
 
 
 def encoding(given: Given) -> None:
