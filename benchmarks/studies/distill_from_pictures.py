@@ -35,6 +35,7 @@ from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.distill._few_steps import refit_convolution
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import Sampling, metrics, open_model
@@ -55,6 +56,7 @@ TERMINAL = 0.0047
 DROPPED = 0.15
 BATCH = 16
 BOOTSTRAPS = 2000
+FITTED = 16
 
 
 def noise_predicting(scheduler: Any) -> DDIMScheduler:
@@ -119,6 +121,17 @@ class NoiseObjective:
         return x, steps, TargetMaps(target.to(self._dtype)), condition
 
     @torch.no_grad()
+    def answers(self, batches: int) -> Iterator[Tensor]:
+        """Evaluate the network on batches, and give the noise that it should have told of each."""
+        for number in range(batches):
+            x, steps, maps, condition = self._batch(Draw.of(2, number), BATCH)
+            known = self._known.denoiser()
+            theirs = known.predict(x.to(self._dtype), self._same[steps], maps, condition)
+            a, s = self._levels.at(steps)
+            replace(known, unet=self.module.unet).predict(x.to(self._dtype), steps, maps, condition)
+            yield a * theirs.float() + s * x
+
+    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Measure the loss on fixed pairs."""
         return {"held_out": float(self.loss(Draw.of(1, 2**30), 32, 0.0)[0])}
@@ -139,6 +152,7 @@ def make_teacher(out: Path, pictures: Any, minutes: float) -> None:
         known.vae, known.swap, pictures, run / "latents.safetensors", pictures.digest, flips=False
     )
     objective = NoiseObjective(known, made, data)
+    refit_convolution(made.unet.conv_out, objective.answers(FITTED))
     options = FitOptions(batch_size=BATCH, learning_rate=4e-4)
     with stage_progress() as report:
         steps = steps_in(objective, minutes, BATCH, 0, run / "fit.json")
@@ -230,7 +244,7 @@ def main() -> None:
     args = parse()
     size = Checkpoint.load(default_checkpoint("teacher")).swap.resolution_px
     learned = Resized(read_dataset(args.data), size, args.groups)
-    held_out = Resized(read_dataset(args.held_out), size, args.groups)
+    held_out = Resized(read_dataset(args.held_out), size, args.judged_groups)
     teacher, people = args.out / "teacher", args.out / "people"
     if not teacher.exists():
         make_teacher(teacher, learned, args.teacher_minutes)
@@ -280,6 +294,7 @@ def parse() -> argparse.Namespace:
     add("--data", type=Path, required=True, help="rendered dataset")
     add("--held-out", type=Path, required=True, help="rendered dataset of other people")
     add("--groups", type=int, default=200, help="groups of it to use (default 200)")
+    add("--judged-groups", type=int, default=64, help="groups of the other (default 64)")
     add("--teacher-minutes", type=float, default=10.0, help="to make the teacher (default 10)")
     add("--minutes", type=float, default=30.0, help="of the distillation (default 30)")
     add("--targets", type=int, default=512, help="pairs that the teacher answers (default 512)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +22,8 @@ TRAILING = {
 }
 """Settings of a scheduler whose few steps begin at pure noise and end at the clean sample."""
 
-FITTED = 48
-"""Pairs that the output layer begins with, at each of the student's timesteps."""
+SIZE, FITTED = 8, 48
+"""Pairs of a batch, and those that the output layer begins with at each timestep."""
 
 RIDGE = 1e-3
 
@@ -50,7 +51,6 @@ def as_student(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, scheduler=scheduler, scheduler_config=stated)
 
 
-@torch.no_grad()
 def refit_output(task: Student, seed: int) -> None:
     """Fit the last convolution to the velocity by least squares, everything before it as it is.
 
@@ -61,37 +61,42 @@ def refit_output(task: Student, seed: int) -> None:
         task: the student and its pairs; the convolution is changed in place.
         seed: of the pairs and the noise.
     """
-    unet = task.module.unet
-    layer, seen = unet.conv_out, list[Tensor]()
+
+    def batches() -> Iterator[Tensor]:
+        for number, step in enumerate(task.timesteps.tolist() * (FITTED // SIZE)):
+            draw = Draw.of(seed, 2**28 + number)
+            batch = task.draw(draw, SIZE)
+            noise = draw.normal(batch.truth)
+            steps = torch.full((SIZE,), int(step), device=noise.device)
+            task.student_velocity(batch, task.noised(batch.truth, noise, steps), steps)
+            yield task.levels.velocity(batch.truth, noise, steps)
+
+    refit_convolution(task.module.unet.conv_out, batches())
+
+
+@torch.no_grad()
+def refit_convolution(layer: Any, batches: Iterator[Tensor]) -> None:
+    """Fit a convolution by ridge regression to what it should answer, in place.
+
+    Args:
+        layer: evaluated once by the iterator before each of its values.
+        batches: wanted answers (N, C, H, W) of that evaluation.
+    """
+    seen: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    gram: Any = 0.0
+    right: Any = 0.0
     try:
-        gram, right = _equations(task, seen, seed)
+        for wanted in batches:
+            rows = _patches(seen.pop(), layer)
+            gram = gram + rows.T @ rows
+            right = right + rows.T @ wanted.double().movedim(1, -1).flatten(0, 2)
     finally:
         handle.remove()
     gram.diagonal().add_(RIDGE * gram.diagonal().mean())
-    solution = torch.linalg.solve(gram, right).T.to(layer.weight)  # (C, 9 W + 1)
+    solution = torch.linalg.solve(gram, right).T.to(layer.weight)  # (C, k k C' + 1)
     layer.weight.copy_(solution[:, :-1].reshape(layer.weight.shape))
     layer.bias.copy_(solution[:, -1])
-
-
-def _equations(task: Student, seen: list[Tensor], seed: int) -> tuple[Tensor, Tensor]:
-    """Add up the normal equations over batches, at each of the student's timesteps."""
-    gram: Any = 0.0
-    right: Any = 0.0
-    size, parts = 8, FITTED // 8
-    for number, step in enumerate(task.timesteps.tolist() * parts):
-        draw = Draw.of(seed, 2**28 + number)
-        batch = task.draw(draw, size)
-        noise = draw.normal(batch.truth)
-        steps = torch.full((size,), int(step), device=noise.device)
-        x = task.noised(batch.truth, noise, steps)
-        wanted = task.levels.velocity(batch.truth, noise, steps)
-        seen.clear()
-        task.student_velocity(batch, x, steps)
-        rows = _patches(seen[0], task.module.unet.conv_out)
-        targets = wanted.double().movedim(1, -1).flatten(0, 2)
-        gram, right = gram + rows.T @ rows, right + rows.T @ targets
-    return gram, right
 
 
 def _patches(maps: Tensor, layer: Any) -> Tensor:

@@ -133,7 +133,7 @@ def test_the_refitted_output_begins_near_the_answers(pairs: PairSet) -> None:
 
     before = error()
     refit_output(task, 0)
-    assert error() < 0.5 * before
+    assert error() < 0.6 * before
 
 
 @pytest.mark.parametrize("method", METHODS)
