@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_latents
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._discriminators import PictureDiscriminator, frozen, hinge
-from edgeswap_compress.distill._pairs import TripletBatch, truth_pixels
 from edgeswap_compress.distill._task import Student
+from edgeswap_compress.distill.material.pairs import TripletBatch, truth_pixels
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import sample
 from edgeswap_compress.fit.placement import device_of

@@ -17,10 +17,10 @@ from edgeswap_compress.distill._compatibility import (
     check_one_latent_space,
 )
 from edgeswap_compress.distill._few_steps import as_student, begins_at_noise
-from edgeswap_compress.distill._pairs import PairSet
-from edgeswap_compress.distill._sight import encode_features
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.pairs import PairSet
+from edgeswap_compress.distill.material.sight import encode_features
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 from edgeswap_compress.fit.config import FitMachine
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
@@ -122,6 +122,7 @@ def load_inputs(
         held_out=held_out,
         judge=teacher.conditioner,
         config=config,
+        recognizer=files.recognizer,
         refits=stated["prediction_type"] != student.scheduler.config.prediction_type,
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,10 +22,11 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.conditioning.source import SourceConditioner
-from edgeswap_compress.distill._pairs import Drawn, PairSet, TripletBatch
+from edgeswap_compress.distill._judge import OnnxJudge
 from edgeswap_compress.distill._resting import RestingModels
-from edgeswap_compress.distill._sight import Sight
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.pairs import Drawn, PairSet, TripletBatch
+from edgeswap_compress.distill.material.sight import Sight
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.loop import Draw, Progress
 from edgeswap_compress.fit.losses import (
@@ -57,6 +60,7 @@ class DistillInputs:
         pairs: to learn from.
         held_out: for the figures; may be ``pairs`` again.
         judge: encoder of the identity loss; None where there is none, and the loss has no weight.
+        recognizer: ONNX file that judges identity in the figures; None for none.
         refits: whether the student predicts something else than its weights were trained for.
     """
 
@@ -67,6 +71,7 @@ class DistillInputs:
     judge: SourceConditioner | None
     config: DistillConfig
     refits: bool = False
+    recognizer: Path | None = None
 
 
 class Student:
@@ -98,6 +103,9 @@ class Student:
         self._teacher_steps = inputs.config.teacher_steps
         self._fixed: tuple[TripletBatch, Tensor, Tensor] | None = None
         self.rests = RestingModels(student, self._teacher, inputs.config)
+        self._judge = None
+        if inputs.recognizer is not None:
+            self._judge = OnnxJudge(inputs.recognizer, self._swap)
         self._metric = self._measure()
         if inputs.config.losses.feature_weight > 0:
             self.module.add_module("features", FeatureMatch(self._widths()).to(self._device))
@@ -366,6 +374,10 @@ class Student:
             for x in (found[0], batch.truth)
         )
         figures = reconstruction_figures(crops, exact, F.interpolate(batch.mask, crops.shape[2:]))
+        judged: Mapping[str, float] = {}
+        if self._judge is not None:
+            taught = self.decode(sample_to_latents(self._swap, wanted[0], batch.target))
+            judged = self._judge.figures(crops, taught, self.decode(batch.source))
         to_truth = {
             "fixed_to_truth": apart(found, batch.truth),
             "fixed_teacher_to_truth": apart(wanted, batch.truth),
@@ -373,6 +385,7 @@ class Student:
         return {
             "fixed_to_teacher": apart(found, wanted),
             **(to_truth if self._held_out.has_truths else {}),
+            **judged,
             "fixed_psnr_db": figures["psnr_face_db"],
             "fixed_hf_ratio": figures["hf_ratio"],
             "fixed_diversity": (apart(*found) / max(apart(*wanted), 1e-12)) ** 0.5,

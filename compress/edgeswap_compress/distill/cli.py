@@ -78,6 +78,7 @@ def command(argv: list[str]) -> int:
         data=data,
         held_out=args.held_out,
         run=run,
+        recognizer=args.judge,
     )
 
     def check() -> None:
@@ -95,6 +96,7 @@ def command(argv: list[str]) -> int:
             run=run,
             held_out=args.held_out,
             autoencoder=args.autoencoder,
+            judge=args.judge,
             cadence=cadence_of(args),
             tracker=frame.tracker,
             progress=frame.progress,
@@ -141,6 +143,11 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--held-out", type=Path, metavar="DATASET",
         help="dataset of the same kind for the figures and the preview (default: a part of --data)",
+    )  # fmt: skip
+    add(
+        "--judge", type=Path, metavar="FILE",
+        help="recognizer as .onnx, of ArcFace's 112 px crops, that judges identity in the figures "
+        "(default: none)",
     )  # fmt: skip
     add(
         "--self-share", type=float, default=USUAL.pairs.self_share, metavar="SHARE",

@@ -28,8 +28,8 @@ from edgeswap_compress.distill._inputs import (
     pictures_of_run,
 )
 from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
-from edgeswap_compress.distill._trajectories import answers_of, teacher_trajectories
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.trajectories import answers_of, teacher_trajectories
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
@@ -72,6 +72,7 @@ def distill(
     run: Path | None = None,
     held_out: Path | None = None,
     autoencoder: Path | None = None,
+    judge: Path | None = None,
     cadence: Cadence | None = None,
     tracker: Tracker | None = None,
     progress: StageProgress | None = None,
@@ -83,11 +84,13 @@ def distill(
         config: method, budget and losses.
         out: new checkpoint folder.
         student: checkpoint folder to start from, such as a pruned one; the teacher when None.
-        data: rendered dataset, whose pictures make the inputs and, where wanted, the truths; the
-            packaged one when None.
+        data: dataset of any kind, whose pictures make the inputs and, where they are known, the
+            truths; the packaged one when None.
         run: folder with caches and state, which the same call continues; ``OUT.run`` when None.
         held_out: dataset for the figures and the preview; a part of ``data`` when None.
         autoencoder: checkpoint whose small autoencoder the student gets; its own when None.
+        judge: ONNX recognizer of ArcFace's crops that judges identity in the figures; no loss sees
+            it.
         cadence: how often to save, evaluate and draw; when to stop early.
         tracker: receives the losses and figures.
         progress: told at least every 5 s what is being done and how much of it is; also from
@@ -109,6 +112,7 @@ def distill(
         data=data or calibration_dataset(),
         held_out=held_out,
         run=run or usual_run(out),
+        recognizer=judge,
     )
     check_distillation(files, out)
     with steady(progress) as told:

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.distill import _compatibility, _inputs, phases
-from edgeswap_compress.distill._trajectories import student_timesteps
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.trajectories import student_timesteps
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
 from edgeswap_compress.fit.config import changed

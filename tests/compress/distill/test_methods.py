@@ -23,9 +23,9 @@ from edgeswap_compress.distill._discriminators import (
     frozen,
     hinge,
 )
-from edgeswap_compress.distill._pairs import PairSet
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import METHODS, DistillConfig
+from edgeswap_compress.distill.material.pairs import PairSet
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective

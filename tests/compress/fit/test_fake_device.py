@@ -23,16 +23,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.distill._finetune_decoder import DecoderObjective
-from edgeswap_compress.distill._pairs import PairSet, taken
-from edgeswap_compress.distill._sight import Sight
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
-from edgeswap_compress.distill._trajectories import Trajectories, _sample, trajectory_pairs
 from edgeswap_compress.distill.autoencoder.config import AutoencoderSize, SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     SmallAutoencoderObjective,
     build_small_autoencoder,
 )
 from edgeswap_compress.distill.config import METHODS, DistillConfig
+from edgeswap_compress.distill.material.pairs import PairSet, taken
+from edgeswap_compress.distill.material.sight import Sight
+from edgeswap_compress.distill.material.trajectories import Trajectories, _sample, trajectory_pairs
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective

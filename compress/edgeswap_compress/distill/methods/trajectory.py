@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress.distill._pairs import TripletBatch, taken
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
-from edgeswap_compress.distill._trajectories import Trajectories, trajectory_pairs
+from edgeswap_compress.distill.material.pairs import TripletBatch, taken
+from edgeswap_compress.distill.material.trajectories import Trajectories, trajectory_pairs
 from edgeswap_compress.fit.loop import Draw
 
 

@@ -17,9 +17,9 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import sample_to_latents
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.condition import Condition
-from edgeswap_compress.distill._pairs import Answers, Drawn, PairSet, taken
-from edgeswap_compress.distill._sight import Sight
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.pairs import Answers, Drawn, PairSet, taken
+from edgeswap_compress.distill.material.sight import Sight
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.placement import like_module
 from edgeswap_runtime.files import write_bytes
