@@ -18,7 +18,9 @@ import pytest
 from edgeswap_runtime.cli import COMMANDS, main
 
 MODULES = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.items()} | {
-    "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli"
+    "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli",
+    "distill decoder": "edgeswap_compress.distill.decoder.cli",
+    "evaluate photos": "edgeswap_compress.evaluate.photos.cli",
 }
 """Command -> the module that holds its parser."""
 
@@ -182,6 +184,8 @@ GIVEN_A_FOLDER = {
     "prune": ["FOLDER", "out", "--macs-ratio", "0.5"],
     "distill": ["FOLDER", "FOLDER", "out"],
     "distill autoencoder": ["FOLDER", "out"],
+    "distill decoder": ["FOLDER", "out"],
+    "evaluate photos": ["FOLDER", "FOLDER", "--sources", "FOLDER"],
     "personalize": ["FOLDER", "out", "--photos", "FOLDER", "--consent", "A, 2026-01-01, tests"],
     "evaluate": ["FOLDER"],
     "export": ["FOLDER", "out"],

@@ -20,7 +20,8 @@ from edgeswap_runtime.cli import COMMANDS, load
 
 FIRST_WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "bench": ((), ("compare",)),
-    "distill": ((), ("autoencoder",)),
+    "distill": ((), ("autoencoder",), ("decoder",)),
+    "evaluate": ((), ("photos",)),
 }
 """Command -> the words after its name that lead to parsers of their own."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_export._errors import UnsupportedSchedule
-from edgeswap_export.samplers.options import SamplerOptions
+from edgeswap_export.samplers.options import SamplerOptions, SamplingPath
 from edgeswap_export.samplers.schedule import SAMPLERS, check_sampler, check_steps
 
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 USEFUL_STEPS = (1, 2, 4, 8, 25)
 """Steps of the DDIM schedules that a bundle stores besides its default one."""
+
+LARGE_LATENTS = 32
+"""Side of latents above which a bundle stores its default schedule alone, unless others are named:
+each is proven step by step, which takes hours at the size of Stable Diffusion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +28,14 @@ class ScheduleRequest:
     Attributes:
         sampler: a name in SAMPLERS.
         steps: at least 1.
-        options: the sampler's own; None takes the defaults.
+        options: the sampler's own; None takes what the scheduler config states.
+        path: spacing of the timesteps, start and blending.
     """
 
     sampler: str
     steps: int
     options: SamplerOptions | None = None
+    path: SamplingPath = field(default_factory=SamplingPath)
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler)
@@ -38,11 +44,14 @@ class ScheduleRequest:
     @property
     def name(self) -> str:
         """The name in the manifest, such as "ddim-4" or "ddim-4-eta=0.5"."""
-        return "-".join([self.sampler, str(self.steps), *settings_of(self.options)])
+        return "-".join([self.sampler, str(self.steps), *self._settings()])
+
+    def _settings(self) -> list[str]:
+        return [*settings_of(self.options), *settings_of(self.path)]
 
     def to_json(self) -> dict[str, Any]:
         """Return sampler, steps and options, for the bundle's history."""
-        return {"sampler": self.sampler, "steps": self.steps, "options": settings_of(self.options)}
+        return {"sampler": self.sampler, "steps": self.steps, "options": self._settings()}
 
     @classmethod
     def from_json(cls, raw: Any) -> ScheduleRequest:
@@ -58,12 +67,15 @@ class ScheduleRequest:
         ):
             raise UnsupportedSchedule(f"a schedule is {{sampler, steps, options}}, found {raw!r}")
         settings = raw.get("options") or []
-        options = parse_settings(raw["sampler"], settings) if settings else None
-        return cls(sampler=raw["sampler"], steps=raw["steps"], options=options)
+        path, own = parse_path(settings)
+        options = parse_settings(raw["sampler"], own) if own else None
+        return cls(sampler=raw["sampler"], steps=raw["steps"], options=options, path=path)
 
     @classmethod
     def parse(cls, text: str) -> ScheduleRequest:
         """Read "SAMPLER:STEPS" or "SAMPLER:STEPS:NAME=VALUE,...".
+
+        The names are those of the sampler's options and of `SamplingPath`.
 
         Raises:
             UnsupportedSchedule: another form.
@@ -73,8 +85,9 @@ class ScheduleRequest:
         steps, _, settings = rest.partition(":")
         if not steps.isdecimal():
             raise UnsupportedSchedule(f"schedule '{text}': expected SAMPLER:STEPS, such as lcm:4")
-        options = parse_settings(sampler, settings.split(",")) if settings else None
-        return cls(sampler=sampler, steps=int(steps), options=options)
+        path, own = parse_path(settings.split(",") if settings else [])
+        options = parse_settings(sampler, own) if own else None
+        return cls(sampler=sampler, steps=int(steps), options=options, path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,19 +118,71 @@ class SchedulesConfig:
 
     def requests(self, swap: SwapConfig) -> tuple[ScheduleRequest, ...]:
         """List the schedules for a checkpoint, the default one first, none twice."""
+        path = path_of(swap)
         default = ScheduleRequest(
             sampler=swap.default_sampler if self.sampler is None else self.sampler,
             steps=swap.default_steps if self.steps is None else self.steps,
             options=self.options,
+            path=path,
         )
         others = self.others
         if others is None:
-            counts = USEFUL_STEPS if swap.default_steps > 1 else ()
-            others = tuple(ScheduleRequest(sampler="ddim", steps=count) for count in counts)
+            counts = USEFUL_STEPS if swap.default_steps > 1 and not is_large(swap) else ()
+            others = tuple(
+                ScheduleRequest(sampler="ddim", steps=count, path=path)
+                for count in counts
+                if path.strength is None or int(count * path.strength) >= 1
+            )
         return tuple({request.name: request for request in (default, *others)}.values())
 
 
-def settings_of(options: SamplerOptions | None) -> list[str]:
+def path_of(swap: SwapConfig) -> SamplingPath:
+    """Take spacing, start and blending from a checkpoint's own sampling."""
+    start = swap.sampling.start
+    return SamplingPath(
+        spacing=swap.sampling.spacing,
+        strength=start.strength if start.at == "target" else None,
+        blend=swap.sampling.blend == "latents",
+    )
+
+
+def is_large(swap: SwapConfig) -> bool:
+    """Tell whether every schedule costs so much that only the default one is proven."""
+    return swap.latent_size > LARGE_LATENTS
+
+
+def parse_path(settings: Sequence[str]) -> tuple[SamplingPath, list[str]]:
+    """Take the settings of a path out of "name=value" strings; return the others too.
+
+    Raises:
+        UnsupportedSchedule: a value does not fit.
+    """
+    known = {setting.name for setting in fields(SamplingPath)}
+    values: dict[str, Any] = {}
+    others = []
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if name not in known or not equals:
+            others.append(setting)
+        elif name == "strength":
+            values[name] = _number(setting, text)
+        elif name == "blend":
+            if text not in ("True", "true", "False", "false"):
+                raise UnsupportedSchedule(f"blend: expected true or false, found {text!r}")
+            values[name] = text.lower() == "true"
+        else:
+            values[name] = text
+    return SamplingPath(**values), others
+
+
+def _number(setting: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UnsupportedSchedule(f"'{setting}': expected a number") from error
+
+
+def settings_of(options: SamplerOptions | SamplingPath | None) -> list[str]:
     """List the options that are not the default, as "name=value"."""
     if options is None:
         return []

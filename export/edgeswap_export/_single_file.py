@@ -24,6 +24,8 @@ from edgeswap_export.parity.compare import (
 from edgeswap_export.parity.prove import ParitySubject
 from edgeswap_runtime.sampler import noise_source
 
+ALPHA_TOLD = "NCHW, 1 channel, 0 to 1: 1 where the crop replaces the target, 0 where that stays"
+
 TOLERANCE = 1e-4
 """Largest difference from the runtime's swap with the same noise; crops lie in [-1, 1].
 
@@ -63,6 +65,7 @@ def write_single_file(
     about = {
         "inputs": "target and source: aligned crops, RGB, NCHW, -1 to 1",
         "output": "crop: as the inputs",
+        **({} if subject.checkpoint.overlay is None else {"alpha": ALPHA_TOLD}),
         "resolution_px": swap.resolution_px,
         "landmarks_px": swap.landmarks_px,
         "mask": asdict(swap.mask),

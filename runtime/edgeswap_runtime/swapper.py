@@ -263,12 +263,13 @@ class Swapper(FaceReader):
         *,
         noise: NDArray[np.float32] | None = None,
         clock: StageClock | None = None,
+        keep_occluders: bool = False,
     ) -> NDArray[np.uint8]:
         """Swap a crop that is aligned already, without mask or paste.
 
         Where the model says what of the target stays (hair, glasses, a hand), that is not applied
-        either: the whole crop is what `decode` gives. Other crops that the bundle looks at are cut
-        out of this one.
+        either, unless asked for: the whole crop is what `decode` gives. Other crops that the bundle
+        looks at are cut out of this one.
 
         Args:
             target_crop: (R, R, 3) uint8, RGB, R = `resolution_px`.
@@ -276,6 +277,7 @@ class Swapper(FaceReader):
             noise: (1, C, S, S) float32, standard normal, to start from; drawn from the seed when
                 None. What later rows of a stochastic schedule need is drawn from the seed.
             clock: times the stages encode, denoise and decode.
+            keep_occluders: leave the target's own pixels where the model says that they stay.
 
         Returns:
             (R, R, 3) uint8, RGB.
@@ -283,7 +285,11 @@ class Swapper(FaceReader):
         identity = require_identity(identity)
         face = self._crops.aligned(target_crop, "target")
         with self._in_use():
-            return to_uint8(self._crops.swap(face, identity, noise=noise, clock=clock).crop)
+            found = self._crops.swap(face, identity, noise=noise, clock=clock)
+        if found.alpha is None or not keep_occluders:
+            return to_uint8(found.crop)
+        target = target_crop.astype(np.float32)
+        return to_uint8(target + found.alpha[..., None] * (found.crop - target))
 
     def save(
         self,

@@ -48,6 +48,9 @@ class NoiseDataset:
     def masks(self, group: int) -> NDArray[np.uint8]:
         return np.broadcast_to(self._mask, (self.pictures, self.size, self.size))
 
+    def occluders(self, group: int) -> NDArray[np.uint8]:
+        return np.zeros((self.pictures, self.size, self.size), np.uint8)
+
 
 @pytest.fixture
 def noise_dataset() -> NoiseDataset:

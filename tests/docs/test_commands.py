@@ -15,7 +15,8 @@ from pages import ROOT, blocks, name_of, pages
 
 from edgeswap_runtime.cli import COMMANDS
 
-OTHERS = {"--slow", "--gpus", "--check", "--multi_gpu", "--help", "--version"}
+OTHERS = {"--slow", "--gpus", "--check", "--multi_gpu", "--help", "--version", "--pack",
+          "--unpack"}  # fmt: skip
 """Options of other programs that pages mention."""
 
 

@@ -53,6 +53,7 @@ def read_parts(folder: Path, swap: SwapConfig, dtype: torch.dtype) -> dict[str, 
             parts[spec.file] = _checked_constants(folder / spec.file, tensors)
         elif isinstance(spec, ProjectionSpec):
             parts[spec.folder] = _projection(folder / spec.folder, swap, dtype)
+            _check_projection(folder / spec.folder, spec, swap, parts[spec.folder].config)
             for feature in spec.features:
                 parts[feature.file] = _file(folder / feature.file)
         elif isinstance(spec, PluginSpec):
@@ -71,7 +72,7 @@ def write_part(target: Path, part: Any) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(part, Mapping):
-        tensors = {name: value.float().contiguous() for name, value in part.items()}
+        tensors = {name: value.float().contiguous().clone() for name, value in part.items()}
         write_bytes(target, save(tensors, {"format": "pt"}))
     elif Path(part).is_dir():
         shutil.copytree(part, target)
@@ -112,6 +113,19 @@ def _projection(folder: Path, swap: SwapConfig, dtype: torch.dtype) -> Any:
     tensors = read_tensors(folder / WEIGHTS_NAME, expected, getattr(torch, swap.weights_dtype))
     module.load_state_dict({k: v.to(dtype) for k, v in tensors.items()}, strict=True, assign=True)
     return module.eval()
+
+
+def _check_projection(folder: Path, spec: ProjectionSpec, swap: SwapConfig, config: Any) -> None:
+    """Check that a projection gives what swap.json says."""
+    where = f"{folder / 'config.json'}: "
+    if spec.gives == "adapter_tokens" and config.tokens != swap.attention.tokens:
+        raise InvalidCheckpoint(
+            f"{where}tokens", expected=f"the {swap.attention.tokens} adapter tokens of swap.json",
+            found=config.tokens,
+        )  # fmt: skip
+    if spec.null == "learned" and not config.null:
+        expected = "true, because swap.json says that guidance takes what was learned"
+        raise InvalidCheckpoint(f"{where}null", expected=expected, found=config.null)
 
 
 def _file(path: Path) -> Path:

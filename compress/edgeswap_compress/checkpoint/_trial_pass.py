@@ -85,6 +85,32 @@ def require_pass(
             raise InvalidCheckpoint(f"{where}: output", expected=shape, found=found)
 
 
+@torch.no_grad()
+def require_overlay(folder: Path, swap: SwapConfig, overlay: Any) -> None:
+    """Follow one crop through the network behind the decoder, on the meta device.
+
+    Args:
+        folder: the checkpoint's, for messages.
+        swap: its swap.json.
+        overlay: on the meta device.
+
+    Raises:
+        InvalidCheckpoint: the crop's side does not fit its patches.
+    """
+    where, side = folder / "overlay" / "config.json", swap.resolution_px
+    crop = torch.empty(1, 3, side, side, device="meta")
+    try:
+        found = tuple(tuple(part.shape) for part in overlay(crop, crop))
+    except BUILD_ERRORS as error:
+        raise InvalidCheckpoint(
+            str(where), expected=f"patches that crops of {side} px consist of",
+            found=first_line(error),
+        ) from error  # fmt: skip
+    expected = ((1, 3, side, side), (1, 1, side, side))
+    if found != expected:
+        raise InvalidCheckpoint(f"{where}: output", expected=expected, found=found)
+
+
 def _denoise(
     swap: SwapConfig, modules: Mapping[str, Any], parts: Mapping[str, Any]
 ) -> torch.Tensor:

@@ -22,9 +22,12 @@ from edgeswap_compress.conditioning.specs import (
     ConditionSpec,
     ConstantAddedSpec,
     ConstantTokensSpec,
+    PictureFeature,
     PluginSpec,
     ProjectionSpec,
 )
+from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line
+from edgeswap_compress.errors import InvalidCheckpoint
 
 if TYPE_CHECKING:
     from edgeswap_compress.checkpoint.folder import Checkpoint
@@ -178,13 +181,24 @@ class ProjectionPart:
 
     def project(self, features: tuple[Tensor, ...]) -> Condition:
         """Project features that are known."""
-        given = self.projection(*normalized(self.spec, features))
+        try:
+            given = self.projection(*normalized(self.spec, features))
+        except BUILD_ERRORS as error:
+            shapes = [f"{one.graph} {tuple(v.shape)}" for one, v in self._named(features)]
+            raise InvalidCheckpoint(
+                f"{self.spec.folder}: the features it takes",
+                expected=f"those of its config.json ({first_line(error)})",
+                found=", ".join(shapes),
+            ) from error
         return Condition.of(self.spec.gives, given)
+
+    def _named(self, features: tuple[Tensor, ...]) -> list[tuple[PictureFeature, Tensor]]:
+        return list(zip(self.spec.features, features, strict=True))
 
     def null(self, n: int) -> Condition:
         """Make what guidance takes."""
         if self.spec.null == "learned":
-            given = self.projection.null
+            given = self.projection.null_tokens
         else:
             like = next(self.projection.parameters())
             zeros = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -20,16 +21,18 @@ from safetensors.torch import save
 from torch import nn
 
 from edgeswap_compress._pruning_errors import HasCompanion
+from edgeswap_compress.autoencoders.target_overlay import TargetOverlay
 from edgeswap_compress.checkpoint._consistency import check_fit
 from edgeswap_compress.checkpoint._parts import read_parts, write_part
 from edgeswap_compress.checkpoint._tensor_file import read_tensors, tensors_for_disk
-from edgeswap_compress.checkpoint._trial_pass import build, require_pass
+from edgeswap_compress.checkpoint._trial_pass import build, require_overlay, require_pass
 from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.attention import install_attention
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.diffusers_folder.building import public_config
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
+from edgeswap_compress.diffusers_folder.config import check_noise_class
 from edgeswap_compress.diffusers_folder.unet_home import PLAN_NAME
 from edgeswap_compress.diffusers_folder.weights import WEIGHTS_NAME
 from edgeswap_compress.errors import InvalidCheckpoint
@@ -45,6 +48,9 @@ MODULES: dict[str, type[Any]] = {
     "conditioner": SourceConditioner,
 }
 """Folder -> what it holds, unless its config names one of ``OTHER_KINDS``."""
+
+OVERLAY = "overlay"
+"""Folder of the network that lays the swap over the target; most checkpoints have none."""
 
 OTHER_KINDS: dict[tuple[str, Any], type[Any]] = {("vae", "AutoencoderTiny"): AutoencoderTiny}
 
@@ -67,6 +73,7 @@ class Checkpoint:
         controlnet: beside the U-Net, where ``swap.controlnet`` states one; else None.
         parts: path in the folder -> what a condition names: a dict of tensors (.safetensors), the
             place of a file (.onnx), a projection module or a plugin's folder.
+        overlay: what makes crop and alpha of the decoded crop and the target, or None.
         scheduler_config: scheduler_config.json as it was read, complete; None writes the
             scheduler's own.
     """
@@ -78,12 +85,13 @@ class Checkpoint:
     swap: SwapConfig
     plan: PruningPlan | None = None
     controlnet: Any = None
+    overlay: TargetOverlay | None = None
     parts: dict[str, Any] = field(default_factory=dict)
     scheduler_config: Mapping[str, Any] | None = None
 
     def modules(self) -> dict[str, Any]:
         """List the modules with weights, by the folder they are stored in."""
-        named = {name: getattr(self, name) for name in (*MODULES, CONTROLNET)}
+        named = {name: getattr(self, name) for name in (*MODULES, CONTROLNET, OVERLAY)}
         named |= {path: part for path, part in self.parts.items() if isinstance(part, nn.Module)}
         return {name: module for name, module in named.items() if module is not None}
 
@@ -127,10 +135,14 @@ class Checkpoint:
         check_fit(folder, swap, {name: module.config for name, module in modules.items()})
         parts = read_parts(folder, swap, dtype)
         require_pass(folder, swap, modules, parts)
+        if (folder / OVERLAY).is_dir():
+            modules[OVERLAY] = _empty_module(TargetOverlay, folder / OVERLAY, swap, None)
+            require_overlay(folder, swap, modules[OVERLAY])
         for name, module in modules.items():
             _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
         file = folder / SCHEDULER_FILE
         settings = _read_json(file)
+        check_noise_class(file, settings)
         scheduler = build(DDIMScheduler.from_config, ddim_config(settings), file)
         return cls(
             swap=swap,
@@ -254,9 +266,20 @@ def _kinds(swap: SwapConfig) -> dict[str, type[Any]]:
 
 
 def ddim_config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what a DDIM scheduler reads of another scheduler's config."""
+    """Keep what a DDIM scheduler reads of another scheduler's config.
+
+    What the config leaves out has the default of the class that it names, and a class that cannot
+    clip does not.
+
+    Args:
+        settings: scheduler_config.json, of one of `NOISE_CLASSES`.
+    """
+    kind = getattr(diffusers, str(settings["_class_name"]))
+    stated = inspect.signature(kind.__init__).parameters.values()
+    defaults = {p.name: p.default for p in stated if p.default is not p.empty}
     known = set(inspect.signature(DDIMScheduler.__init__).parameters)
-    return {name: value for name, value in settings.items() if name in known}
+    whole = {"clip_sample": False, "thresholding": False, **defaults, **settings}
+    return {name: value for name, value in whole.items() if name in known}
 
 
 def _empty_module(kind: type[Any], folder: Path, swap: SwapConfig, plan: PruningPlan | None) -> Any:

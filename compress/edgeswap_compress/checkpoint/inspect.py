@@ -99,6 +99,9 @@ def _macs(checkpoint: Checkpoint) -> dict[str, int]:
         with torch.no_grad():
             given = checkpoint.denoiser().inputs(latents, at, target, condition)
         found["unet"] = count_macs(checkpoint.unet, given)
+    if checkpoint.overlay is not None:
+        crop = torch.zeros(1, 3, side, side)
+        found["overlay"] = count_macs(checkpoint.overlay, {"decoded": crop, "target": crop})
     return found
 
 

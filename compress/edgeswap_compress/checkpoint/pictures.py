@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.condition import Pictures
 from edgeswap_compress.conditioning.crops import MODEL_CROP, OWNERS, CropSpec, picture_key
 from edgeswap_compress.conditioning.recrop import recrop
+from edgeswap_runtime.faces.keypoints import keypoints_tensor
 
 
 def pictures_of(
@@ -26,7 +29,8 @@ def pictures_of(
         needed: name of a picture that its conditions look at -> the crop's form.
         target: (N, 3, R, R) RGB in [-1, 1], the crop "model" of the targets.
         source: the same of the sources.
-        given: pictures that are known; the others are cut out of the two crops.
+        given: pictures that are known; the others are cut out of the two crops, and a ControlNet's
+            hint is drawn where the crop's template has the landmarks.
     """
     found = dict(given)
     whole = dict(zip(OWNERS, (source, target), strict=True))
@@ -35,4 +39,13 @@ def pictures_of(
             found[name] = recrop(whole[name.rpartition("/")[2]], swap.model_crop, spec)
     for owner, crop in whole.items():
         found.setdefault(picture_key(MODEL_CROP, owner), crop)
+    if swap.controlnet is not None and swap.controlnet.picture not in found:
+        found[swap.controlnet.picture] = template_hint(swap, len(target)).to(target)
     return found
+
+
+def template_hint(swap: SwapConfig, count: int) -> Tensor:
+    """Draw the landmarks where the crop's template has them: (N, 3, R, R) in [0, 1]."""
+    points = np.array(swap.landmarks_px)
+    drawn = torch.from_numpy(keypoints_tensor(points, swap.resolution_px))
+    return drawn.expand(count, -1, -1, -1)

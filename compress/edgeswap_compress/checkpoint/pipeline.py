@@ -31,10 +31,13 @@ class SwapOutput(BaseOutput):
     Attributes:
         crops: (N, 3, R, R) float32 RGB in [-1, 1].
         sample: (N, C, S, S) the final diffusion sample.
+        alpha: (N, 1, R, R) float32 in [0, 1], 1 where the crop replaces the target; None where the
+            model does not say.
     """
 
     crops: Tensor
     sample: Tensor
+    alpha: Tensor | None = None
 
 
 class SwapPipeline(DiffusionPipeline):
@@ -53,6 +56,7 @@ class SwapPipeline(DiffusionPipeline):
         super().__init__()
         self.register_modules(unet=checkpoint.unet, vae=checkpoint.vae, scheduler=scheduler)
         self.swap = checkpoint.swap
+        self.overlay = checkpoint.overlay
         self.denoiser = checkpoint.denoiser()
         self.conditioner = SwapConditioner.of(checkpoint)
         self.set_progress_bar_config(disable=True)
@@ -87,7 +91,7 @@ class SwapPipeline(DiffusionPipeline):
             generator: randomness of the start and of stochastic schedulers.
 
         Returns:
-            The crops and the final sample.
+            The crops, the final sample, and alpha where the model gives it.
         """
         swap, dtype = self.swap, next(self.unet.parameters()).dtype
         scale = swap.guidance_scale if guidance_scale is None else guidance_scale
@@ -111,7 +115,10 @@ class SwapPipeline(DiffusionPipeline):
             sample = self._step(output.float(), timestep, sample, generator)
             sample = self._blend(maps, sample, noise, timesteps[index + 1 :])
         crops = decode_sample(self.vae, swap, sample.to(dtype), maps.latents)
-        return SwapOutput(crops=crops.float(), sample=sample)
+        if self.overlay is None:
+            return SwapOutput(crops=crops.float(), sample=sample)
+        crops, alpha = self.overlay(crops, target.to(dtype))
+        return SwapOutput(crops=crops.float(), sample=sample, alpha=alpha.float())
 
     def _timesteps(self, steps: int, device: torch.device) -> Tensor:
         """Set the schedule, and leave out what the strength leaves out.

@@ -70,6 +70,7 @@ class SwapConfig:
         self._check_crops()
         self._check_inputs()
         self._check_conditions()
+        self._check_sampling()
         found = self.weights_dtype
         require(found in WEIGHT_DTYPES, "weights_dtype", f"one of {WEIGHT_DTYPES}", found)
 
@@ -104,6 +105,13 @@ class SwapConfig:
         encodes = any(isinstance(part, SourceEncoderSpec) for part in self.conditions)
         if "source" in roles:
             require(encodes, "inputs: source", "a condition source_encoder", "none")
+
+    def _check_sampling(self) -> None:
+        """The target's latents are a sample only where samples are latents."""
+        begins = self.sampling.start.at == "target"
+        if begins or self.sampling.blend != "none":
+            name = "sampling: start at the target, and blend"
+            require(self.sample.target == "latents", name, "samples that are latents", "residuals")
 
     def _check_conditions(self) -> None:
         given = [part.gives for part in self.conditions if isinstance(part, ProjectionSpec)]

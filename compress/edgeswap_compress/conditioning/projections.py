@@ -22,8 +22,8 @@ class TokenProjection(ModelMixin, ConfigMixin):
     """Turn an embedding, or an image encoder's features, into T tokens of width D.
 
     The names of the weights are those that diffusers gives them. Where ``null`` is set there is
-    one more, `null`: the (1, T, D) tokens that guidance takes (those of a picture of zeros, which
-    are not those of features that are zero).
+    one more, `null_tokens`: the (1, T, D) tokens that guidance takes (those of a picture of zeros,
+    which are not those of features that are zero).
 
     Args:
         kind: ``"linear"``: one matrix and a norm (IP-Adapter, 2308.06721, section 3.2.1);
@@ -75,7 +75,7 @@ class TokenProjection(ModelMixin, ConfigMixin):
             self.latents = nn.Parameter(torch.randn(1, tokens, inner) / inner**0.5)
             self._resampler(input_size, inner, width, depth, heads)
         if null:
-            self.null = nn.Parameter(torch.zeros(1, tokens, width))
+            self.null_tokens = nn.Parameter(torch.zeros(1, tokens, width))
 
     def _resampler(self, given: int, inner: int, width: int, depth: int, heads: int) -> None:
         self.proj_in = nn.Linear(given, inner)

@@ -19,7 +19,7 @@ GIVES = ("tokens", "adapter_tokens", "vector")
 
 NULLS = ("project_zero", "zeros", "learned")
 """What guidance takes instead of a projection's output: the projection of zero features, zeros, or
-the module's own parameter `null`."""
+the module's own parameter `null_tokens`."""
 
 ATTENTIONS = ("plain", "decoupled", "one_token")
 """Kinds of cross-attention, see `AttentionSpec`."""

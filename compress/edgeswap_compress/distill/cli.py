@@ -68,6 +68,10 @@ def command(argv: list[str]) -> int:
         from edgeswap_compress.distill.autoencoder.cli import command as autoencoder
 
         return autoencoder(argv[1:])
+    if argv and argv[0] == "decoder":
+        from edgeswap_compress.distill.decoder.cli import command as decoder
+
+        return decoder(argv[1:])
     args = build_parser().parse_args(argv)
     config = _config(args)
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
@@ -114,7 +118,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="edgeswap distill",
         description="Teach a student (the teacher itself or a pruned one) to swap in few steps "
         "without guidance. Stop it at any time; the same command goes on.",
-        epilog="edgeswap distill autoencoder --help: a small encoder and decoder.",
+        epilog="edgeswap distill autoencoder --help: a small encoder and decoder; edgeswap distill "
+        "decoder --help: a decoder that leaves alone what is in front of the face.",
     )
     add = parser.add_argument
     add("teacher", type=Path, metavar="TEACHER", help="checkpoint folder to learn from")

@@ -27,6 +27,7 @@ class PictureMeasures:
 
     Attributes:
         psnr_face_db, ssim_face, psnr_outside_db, landmark_nme: (n,).
+        psnr_occluded_db: (n,), NaN where nothing stands before the face.
         fine_energy: (n,) squared gray levels.
         embeddings: (n, D), the judge's.
     """
@@ -34,6 +35,7 @@ class PictureMeasures:
     psnr_face_db: Values
     ssim_face: Values
     psnr_outside_db: Values
+    psnr_occluded_db: Values
     landmark_nme: Values
     fine_energy: Values
     embeddings: NDArray[np.floating]
@@ -92,6 +94,15 @@ def measures(
         "nearer_to_source_than_target": (to_source < to_target).astype(np.float64),
     }
     ratios = {name: means(values) for name, values in found.items()}
+    covered = np.isfinite(row.psnr_occluded_db)
+    if covered.any():
+        ratios["psnr_occluded_db"] = (
+            np.where(covered, row.psnr_occluded_db, 0.0), covered.astype(np.float64)
+        )  # fmt: skip
+        for name, chosen in (("covered", covered), ("clear", ~covered)):
+            if chosen.any():
+                kept = chosen.astype(np.float64)
+                ratios[f"psnr_face_{name}_db"] = (row.psnr_face_db * kept, kept)
     ratios["hf_ratio"] = (row.fine_energy, truth.fine_energy)
     if len(gallery) > 2:
         # everybody but the two people of the pair

@@ -49,6 +49,7 @@ class ModelFacts:
         latent_shape: (C, S, S) of the noise.
         landmarks_px: (5, 2) alignment template.
         mask: where a paste-back changes the crop.
+        own_resolution_px: of the model itself, where it is judged on crops of another side.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class ModelFacts:
     latent_shape: tuple[int, ...]
     landmarks_px: tuple[tuple[float, float], ...]
     mask: Mask
+    own_resolution_px: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,8 @@ class SwapModel(Protocol):
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
         """Swap the inner face of each source into its target, not pasted.
+
+        Where the model says what stays of the target, the crop is laid over it.
 
         Args:
             targets: (N, R, R, 3) uint8, RGB, aligned.
@@ -199,16 +203,18 @@ class CheckpointModel:
         """Swap as `SwapModel.swap`, in one batch."""
         import torch
 
+        from edgeswap_compress.autoencoders.target_overlay import laid_over
         from edgeswap_compress.fit.latent_cache import to_tensor
 
+        pictures = to_tensor(targets)
         output = self._pipeline(
-            to_tensor(targets),
+            pictures,
             to_tensor(sources),
             num_inference_steps=self.facts.steps,
             guidance_scale=self.facts.guidance,
             noise=torch.from_numpy(noise),
         )
-        return _to_crops(output.crops)
+        return _to_crops(laid_over(output.crops, output.alpha, pictures))
 
     def reconstruct(self, crops: Crops) -> Crops:
         """Encode and decode crops, see `SwapModel.reconstruct`."""
@@ -279,7 +285,10 @@ class BundleModel:
         """Swap as `SwapModel.swap`, crop by crop."""
         swapped = [
             self._swapper.swap_crop(
-                target, self._swapper.identity_of_crops([source]), noise=start[None]
+                target,
+                self._swapper.identity_of_crops([source]),
+                noise=start[None],
+                keep_occluders=True,
             )
             for target, source, start in zip(targets, sources, noise, strict=True)
         ]

@@ -46,6 +46,9 @@ class HeldOut(Protocol):
     def masks(self, group: int, /) -> NDArray[np.uint8]:
         """Read the masks of a group: (K + K*K, R, R), inner face, 0..255."""
 
+    def occluders(self, group: int, /) -> NDArray[np.uint8]:
+        """Read the opacity of what stands before the faces: (K + K*K, R, R), 0..255."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PairList:

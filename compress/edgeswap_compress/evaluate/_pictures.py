@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
 
+COVERED_SHARE = 0.02
+"""Share of the face that has to be hidden for a pair to count as one with an occluder."""
+
 _WHOLE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # a crop pasted onto a crop
 
 
@@ -27,12 +30,14 @@ class TripletPictures:
     Attributes:
         target, truth, source: (n, R, R, 3) uint8 RGB.
         masks: (n, R, R) uint8, the inner face of target and truth, 0..255.
+        occluders: (n, R, R) uint8, opacity of what stands before the target's face, 0..255.
     """
 
     target: Crops
     truth: Crops
     source: Crops
     masks: NDArray[np.uint8]
+    occluders: NDArray[np.uint8]
 
     @classmethod
     def of(cls, dataset: HeldOut, pairs: PairList) -> TripletPictures:
@@ -52,6 +57,12 @@ class TripletPictures:
             truth=pictures(pairs.truth),
             source=pictures(pairs.source),
             masks=np.stack(masks),
+            occluders=np.stack(
+                [
+                    dataset.occluders(int(g))[t]
+                    for g, t in zip(pairs.group, pairs.target, strict=True)
+                ]
+            ),
         )
 
     def __getitem__(self, which: NDArray[np.int64] | slice) -> TripletPictures:
@@ -61,6 +72,7 @@ class TripletPictures:
             truth=self.truth[which],
             source=self.source[which],
             masks=self.masks[which],
+            occluders=self.occluders[which],
         )
 
     def __len__(self) -> int:
@@ -70,6 +82,13 @@ class TripletPictures:
     def inside(self) -> NDArray[np.float64]:
         """Give the inner face: (n, R, R), 1 inside."""
         return self.masks / 255.0
+
+    @property
+    def occluded(self) -> NDArray[np.float64]:
+        """Give what stands before the face: (n, R, R), 1 there; all 0 where it hides little."""
+        hidden = (self.occluders >= 128).astype(np.float64)
+        share = hidden.sum((1, 2)) / (hidden + self.inside).sum((1, 2)).clip(min=1.0)
+        return hidden * (share >= COVERED_SHARE)[:, None, None]
 
     @property
     def outside(self) -> NDArray[np.float64]:

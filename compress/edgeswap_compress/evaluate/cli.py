@@ -45,6 +45,10 @@ def command(argv: list[str]) -> int:
     Returns:
         The exit code.
     """
+    if argv and argv[0] == "photos":
+        from edgeswap_compress.evaluate.photos.cli import command as photos
+
+        return photos(argv[1:])
     args = build_parser().parse_args(argv)
     config = _config(args)
     samplings = [_sampling(args, steps) for steps in args.steps]
@@ -97,6 +101,7 @@ def _config(args: argparse.Namespace) -> EvaluateConfig:
         seeds=args.seeds,
         pairs_sha256=args.pairs_sha256,
         threads=args.threads,
+        resize=args.resize,
     )
 
 
@@ -110,21 +115,23 @@ def _check(args: argparse.Namespace, samplings: list[Sampling], of_teacher: Samp
         require_new_png(args.sheet)
         check_out(args.sheet, folder=False)
     size_px, rendering = _check_data(args)
-    _check_model(args.model, samplings[0], size_px)
+    wanted_px = None if args.resize else size_px
+    _check_model(args.model, samplings[0], wanted_px)
     if args.teacher is not None:
-        _check_model(args.teacher, of_teacher, size_px)
+        _check_model(args.teacher, of_teacher, wanted_px)
     for name in (*rendering, *JUDGES):
         asset(name)
 
 
-def _check_model(path: Path, sampling: Sampling, size_px: int) -> None:
+def _check_model(path: Path, sampling: Sampling, size_px: int | None) -> None:
+    """Check a model's kind, and the side of its crops unless that is None."""
     kind = model_kind(path)
     require_possible(kind, sampling)
     if kind == "bundle":
         expected = Bundle.open(path).manifest.resolution_px
     else:
         expected = check_checkpoint(path, velocity=False).resolution_px
-    if expected != size_px:
+    if size_px is not None and expected != size_px:
         raise CropMismatch("resolution", expected=f"{expected} px", found=f"{size_px} px")
 
 
@@ -228,7 +235,8 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="metrics:\n" + "\n".join(f"  {name:29}{text}" for name, text in METRICS.items()),
         description="Judge swaps of people a model was never trained on: against the exact truth, "
-        "and by a face recognizer that no model has seen. 95 % intervals in brackets.",
+        "and by a face recognizer that no model has seen. 95 % intervals in brackets. Without a "
+        "truth: edgeswap evaluate photos --help.",
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="folder of a checkpoint or of a bundle")
@@ -262,9 +270,20 @@ def build_parser() -> argparse.ArgumentParser:
         "--sheet", type=Path, metavar="FILE",
         help="also write a contact sheet of best, median and worst swaps, .png (default: none)",
     )  # fmt: skip
+    _add_computing(add)
+    _add_teacher(parser.add_argument_group("teacher, judged on the same pairs from the same noise"))
+    return parser
+
+
+def _add_computing(add: Any) -> None:
     add(
         "--batch-size", type=int, default=16, metavar="N",
         help="pairs at a time; changes no figure (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--resize", action="store_true",
+        help="let a model of other crops than the set's swap them resized, and back (default: "
+        "refuse it)",
     )  # fmt: skip
     add_device(add)
     add_dtype(add)
@@ -278,8 +297,6 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of the processor (default: all cores)")
     add("--json", action="store_true", help="print flat JSON, a list for several --steps")
-    _add_teacher(parser.add_argument_group("teacher, judged on the same pairs from the same noise"))
-    return parser
 
 
 def _add_teacher(teacher: argparse._ArgumentGroup) -> None:

@@ -25,6 +25,7 @@ class EvaluateConfig:
         resamples: of the bootstrap.
         pairs_sha256: refuse any other pair list.
         threads: of the judges; their own choice when None.
+        resize: let a model of other crops than the set's swap them resized, and back.
     """
 
     limit: int | None = None
@@ -34,6 +35,7 @@ class EvaluateConfig:
     resamples: int = 2000
     pairs_sha256: str | None = None
     threads: int | None = None
+    resize: bool = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -43,6 +43,19 @@ def psnr(pictures: Pictures, references: Pictures, weights: Weights) -> Values:
     return np.minimum(decibels, PSNR_LIMIT_DB)
 
 
+def psnr_of_some(pictures: Pictures, references: Pictures, weights: Weights) -> Values:
+    """Compute `psnr` where there are weights at all.
+
+    Returns:
+        (N,) decibels; NaN for a picture whose weights are all 0.
+    """
+    some = weights.sum((1, 2)) > 0
+    found = np.full(len(pictures), np.nan)
+    if some.any():
+        found[some] = psnr(pictures[some], references[some], weights[some])
+    return found
+
+
 def ssim(pictures: Pictures, references: Pictures, weights: Weights) -> Values:
     """Compute the structural similarity of the luma, averaged over the weighted pixels.
 

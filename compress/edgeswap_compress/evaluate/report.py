@@ -41,6 +41,9 @@ METRICS: dict[str, str] = {
     "psnr_face_db": "PSNR to the truth inside the face mask, mean of pairs",
     "ssim_face": "SSIM of the luma to the truth inside the face mask",
     "psnr_outside_db": "PSNR to the target outside the face mask",
+    "psnr_occluded_db": "PSNR to the target where something stands before the face",
+    "psnr_face_covered_db": "PSNR inside the face mask of the pairs with something before the face",
+    "psnr_face_clear_db": "the same of the other pairs",
     "hf_ratio": "energy of the finest scale inside the face mask over the truth's",
     "landmark_nme": "mean distance of 468 landmarks to the truth's, in eye distances",
     "id_cosine_source": "cosine to the source view of the source person",
@@ -64,8 +67,8 @@ A row has those that mean something of it."""
 
 
 PROVENANCE = (
-    "model", "model_sha256", "steps", "guidance", "sampler", "precision", "evaluator",
-    "evaluator_sha256", "landmarker", "landmarker_sha256", "dataset_digest",
+    "model", "model_sha256", "steps", "guidance", "sampler", "precision", "model_resolution_px",
+    "evaluator", "evaluator_sha256", "landmarker", "landmarker_sha256", "dataset_digest",
     "dataset_as_published", "pairs_sha256", "n", "groups", "gallery", "chance_top1", "seed",
     "seeds", "bootstrap_resamples",
 )  # fmt: skip

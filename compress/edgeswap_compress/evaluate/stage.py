@@ -13,6 +13,7 @@ from edgeswap_compress.evaluate._held_out import is_published
 from edgeswap_compress.evaluate._measures import PictureMeasures, means, measures
 from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
 from edgeswap_compress.evaluate._pictures import TripletPictures, pasted, people
+from edgeswap_compress.evaluate._resized import ResizedModel
 from edgeswap_compress.evaluate._statistics import frechet_score, resample_counts, score
 from edgeswap_compress.evaluate.config import SPREAD_PAIRS, EvaluateConfig
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
@@ -80,7 +81,8 @@ class Evaluation:
         """Judge a model by what its swaps look like beside the exact truth.
 
         Args:
-            model: from `open_model`.
+            model: from `open_model`; its crops may be of another side with
+                ``EvaluateConfig.resize``.
             teacher: what `judge` found of another model, to be compared with.
 
         Returns:
@@ -90,6 +92,8 @@ class Evaluation:
             CropMismatch: the model's crops are not the dataset's.
             InvalidEvaluation: the two models' latents differ, so no noise is the same to both.
         """
+        if self.config.resize:
+            model = ResizedModel(model, self._size)
         self._check(model.facts, teacher)
         unpasted = self._swaps(model, self.pairs, self.config.seed)
         swaps = pasted(unpasted, self._shown.target, model.facts.mask)
@@ -230,6 +234,7 @@ class Evaluation:
                 psnr_face_db=metrics.psnr(shown, beside.truth, beside.inside),
                 ssim_face=metrics.ssim(shown, beside.truth, beside.inside),
                 psnr_outside_db=metrics.psnr(shown, beside.target, beside.outside),
+                psnr_occluded_db=metrics.psnr_of_some(shown, beside.target, beside.occluded),
                 fine_energy=metrics.fine_energy(shown, beside.inside),
                 landmark_nme=metrics.landmark_error(
                     self._landmarker.find(shown),
@@ -298,6 +303,7 @@ class Evaluation:
             "guidance": facts.guidance,
             "sampler": facts.sampler,
             "precision": facts.precision,
+            "model_resolution_px": facts.own_resolution_px or facts.resolution_px,
             "evaluator": self._judge.name,
             "evaluator_sha256": self._judge.sha256,
             "landmarker": self._landmarker.name,

@@ -157,12 +157,5 @@ def _save(
 ) -> Path:
     if not isinstance(whole, Checkpoint):
         return write_unet_folder(out, unet, plan)
-    pruned = Checkpoint(
-        unet=unet,
-        vae=whole.vae,
-        conditioner=whole.conditioner,
-        scheduler=whole.scheduler,
-        swap=whole.swap.with_stage("prune", history),
-        plan=plan,
-    )
-    return pruned.save(out)
+    swap = whole.swap.with_stage("prune", history)
+    return replace(whole, unet=unet, plan=plan, swap=swap).save(out)

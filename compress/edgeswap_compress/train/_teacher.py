@@ -14,6 +14,7 @@ import torch
 from edgeswap_compress._checks import check_scheduler
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
 from edgeswap_compress.checkpoint.swap_config import SwapConfig, residual_swap_config
 from edgeswap_compress.checkpoint.swap_parts import LatentSpace, SampleSpace, SamplingConfig
@@ -38,6 +39,7 @@ from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_auto
 from edgeswap_compress.train.config import ExampleConfig, TeacherConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train.examples import Examples, residual_deviation
+from edgeswap_compress.train.grow.crops import enlarge_crops
 from edgeswap_compress.train.identity import IdentityObjective
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json, sha256_file
@@ -72,10 +74,10 @@ class TeacherRun:
         train, held_out: folders, of any kind that `open_pictures` knows.
         config: fixed for the life of the folder; a different one is refused.
         folder: made if missing, continued if there.
-        init: checkpoint folder to go on from: its autoencoder is kept as it is (but see
-            ``TeacherConfig.widen_latents``), its conditioner and U-Net are where the denoiser
-            starts. The identity encoder is trained anew, as the judge of the identity loss: a
-            fresh one has not been gamed yet.
+        init: checkpoint folder to go on from: its autoencoder is kept as it is, unless
+            ``TeacherConfig.autoencoder_learns_on``; its conditioner and U-Net are where the
+            denoiser starts. The identity encoder is trained anew, as the judge of the identity
+            loss: a fresh one has not been gamed yet.
         examples: how they are drawn and augmented; as they come when None.
     """
 
@@ -93,7 +95,6 @@ class TeacherRun:
         self.folder = folder
         self.examples = examples or ExampleConfig()
         self.train, self.held_out = open_pictures(train), open_pictures(held_out)
-        self._check_sizes(train, held_out)
         if init is not None:
             check_scheduler(init, velocity=True)  # as it will be trained
         self.init = None if init is None else Checkpoint.load(init)
@@ -102,12 +103,13 @@ class TeacherRun:
             "dataset": self.train.digest,
         }
         if self.init is not None and init is not None:
-            _check_resolution(self.init, init, self._resolution)
-            if config.widen_latents:
-                self.init = widen_latents(
-                    self.init, config.autoencoder.latent_channels, config.seed
-                )
+            self.init = self._changed(self.init, init)
+            auto = dataclasses.replace(
+                self.config.autoencoder, patch_size=self.init.swap.patch_size
+            )
+            self.config = dataclasses.replace(self.config, autoencoder=auto)
             wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
+        self._check_sizes(train, held_out)
         if self.examples != ExampleConfig():
             wanted["examples"] = dataclasses.asdict(self.examples)
         with processes().main_first():
@@ -158,7 +160,7 @@ class TeacherRun:
         judge = self._prepare(lambda: self._encoder(swap), 1)
         identity = IdentityObjective(judge, self.config.identity, train, held_out)
         run("identity", identity, self.config.identity.fit)
-        if self.init is None or self.config.widen_latents:
+        if self.init is None or self.config.autoencoder_learns_on:
             sample = SampleSpace(target="residual", std=residual_deviation(train))
             swap = dataclasses.replace(swap, sample=sample)
         start = self._start(vae, swap, judge)
@@ -194,7 +196,7 @@ class TeacherRun:
 
     def _autoencoded(self, run: Run) -> tuple[Any, SwapConfig]:
         """Train the autoencoder, freeze it, and give the settings of its latents."""
-        if self.init is not None and not self.config.widen_latents:
+        if self.init is not None and not self.config.autoencoder_learns_on:
             vae, swap = self.compute.place(self.init.vae), self.init.swap
         else:
             vae, config = self._autoencoder(), self.config.autoencoder
@@ -202,7 +204,8 @@ class TeacherRun:
             objective = AutoencoderObjective(vae, config, self.train, self.held_out, share)
             run("autoencoder", objective, config.fit)
             swap = self._swap_config() if self.init is None else self.init.swap
-            swap = latent_statistics(vae.eval(), swap, self.train)
+            if not works_normalized(vae):
+                swap = latent_statistics(vae.eval(), swap, self.train)
         vae.eval().requires_grad_(False)
         return vae, swap
 
@@ -249,7 +252,7 @@ class TeacherRun:
         vae.eval()
 
     def _autoencoder(self) -> Any:
-        """Build the autoencoder to train: a new one, or the checkpoint's with wider latents."""
+        """Build the autoencoder to train: a new one, or the checkpoint's, widened or enlarged."""
         if self.init is not None:
             return self.compute.place(self.init.vae.train())
         return self._prepare(
@@ -271,6 +274,16 @@ class TeacherRun:
     @property
     def _resolution(self) -> int:
         return int(self.train.images(0).shape[1])
+
+    def _changed(self, init: Checkpoint, path: Path) -> Checkpoint:
+        """Enlarge the crops and widen the latents of the checkpoint to go on from, as asked."""
+        if self.config.enlarge_crops:
+            init = enlarge_crops(init, self._resolution)
+        else:
+            _check_resolution(init, path, self._resolution)
+        if self.config.widen_latents:
+            init = widen_latents(init, self.config.autoencoder.latent_channels, self.config.seed)
+        return init
 
     def _prepare(self, build: Callable[[], Any], salt: int) -> Any:
         """Build a module whose weights depend on the seed alone, in the compute dtype."""
@@ -357,5 +370,6 @@ def _check_resolution(init: Checkpoint, path: Path, resolution_px: int) -> None:
     if init.swap.resolution_px != resolution_px:
         raise TrainingStopped(
             f"{path} swaps crops of {init.swap.resolution_px} px, the dataset's are "
-            f"{resolution_px} px: expected the same; render with --size {init.swap.resolution_px}"
+            f"{resolution_px} px: expected the same; render with --size {init.swap.resolution_px}, "
+            "or add --enlarge-crops"
         )

@@ -58,6 +58,7 @@ def widen_latents(checkpoint: Checkpoint, channels: int, seed: int = 0) -> Check
         vae=vae,
         conditioner=conditioner,
         scheduler=checkpoint.scheduler,
+        overlay=checkpoint.overlay,
         swap=_widened(swap, channels),
     )
 

@@ -10,12 +10,13 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import fine_energy_loss, fine_scale
 from edgeswap_compress.fit.placement import device_of
-from edgeswap_compress.train._augment import apply_look, draw_look
+from edgeswap_compress.train.augment import apply_look, draw_look
 from edgeswap_compress.train.config import AutoencoderConfig
 
 
@@ -36,6 +37,15 @@ def build_autoencoder(config: AutoencoderConfig, resolution_px: int) -> Any:
         use_quant_conv=False,
         use_post_quant_conv=False,
     )
+
+
+def own_latents(vae: Any, patches: Tensor) -> Tensor:
+    """Encode patches (N, 3 p p, H, W) to an autoencoder's own latents, not normalized by us."""
+    if works_normalized(vae):
+        latents: Tensor = vae.encode(patches).latents
+    else:
+        latents = vae.encode(patches).latent_dist.mean
+    return latents
 
 
 class AutoencoderObjective:
@@ -67,7 +77,7 @@ class AutoencoderObjective:
     def _reconstruct(self, crops: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
         patches = F.pixel_unshuffle(crops, self._config.patch_size).to(self._dtype)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._encoder_learns):
-            latents = self.module.encode(patches).latent_dist.mean
+            latents = own_latents(self.module, patches)
         if draw is not None:
             noisy = latents + self._config.latent_noise * draw.normal(latents).to(latents.dtype)
         else:

@@ -68,7 +68,11 @@ def command(argv: list[str]) -> int:
 
 def _config(args: argparse.Namespace) -> TeacherConfig:
     return TeacherConfig(
-        **_stages(args), **machine_of(args), seed=args.seed, widen_latents=args.widen_latents
+        **_stages(args),
+        **machine_of(args),
+        seed=args.seed,
+        widen_latents=args.widen_latents,
+        enlarge_crops=args.enlarge_crops,
     )
 
 
@@ -85,7 +89,7 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
     autoencoder = FitConfig(
         samples=args.autoencoder_samples,
         batch_size=24,
-        learning_rate=1.5e-3 if args.init is None else 1e-3,
+        learning_rate=args.autoencoder_learning_rate,
         hold=0.2 if args.init is None else 0.3,
         betas=(0.9, 0.99),
         weight_decay=1e-4,
@@ -110,7 +114,9 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
         seed=args.seed,
     )
     return {
-        "autoencoder": AutoencoderConfig(fit=autoencoder),
+        "autoencoder": AutoencoderConfig(
+            fit=autoencoder, patch_size=args.patch_size, latent_channels=args.latent_channels
+        ),
         "decoder": _decoder(autoencoder, args.decoder_samples),
         "swap_decoder": _decoder(autoencoder, args.swap_decoder_samples),
         "identity": IdentityConfig(fit=identity),
@@ -151,8 +157,13 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add(
         "--widen-latents", action="store_true",
-        help="with --init: widen its latents to 16 channels and train its autoencoder on",
+        help="with --init: widen its latents to --latent-channels and train its autoencoder on",
     )  # fmt: skip
+    add(
+        "--enlarge-crops", action="store_true",
+        help="with --init: go on with the dataset's larger crops and train its autoencoder on",
+    )  # fmt: skip
+    _add_autoencoder(parser.add_argument_group("autoencoder").add_argument)
     _add_lengths(parser.add_argument_group("lengths").add_argument)
     _add_denoiser(parser.add_argument_group("denoiser").add_argument)
     _add_examples(parser.add_argument_group("examples").add_argument)
@@ -160,6 +171,24 @@ def build_parser() -> argparse.ArgumentParser:
     add_machine(add_fitting)
     add_habits(add_fitting, cadence_s=CADENCE_S)
     return parser
+
+
+def _add_autoencoder(add: Any) -> None:
+    usual = AutoencoderConfig(fit=FitConfig(samples=32))
+    add(
+        "--patch-size", type=int, default=usual.patch_size, metavar="N",
+        help="side of the patches that a new autoencoder sees, pixels; the latents are half as "
+        "many a side (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--latent-channels", type=int, default=usual.latent_channels, metavar="N",
+        help="channels of the latents of a new or widened autoencoder (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--autoencoder-learning-rate", type=float, default=1.5e-3, metavar="RATE",
+        help="largest learning rate of the autoencoder; a trained one wants a fifth of it "
+        "(default %(default)g)",
+    )  # fmt: skip
 
 
 def _add_lengths(add: Any) -> None:

@@ -41,6 +41,9 @@ class AutoencoderConfig:
     latent_noise: float = 0.03
     fine_weight: float = 0.5
 
+    def __post_init__(self) -> None:
+        check_ranges(self, patch_size=(1, 64), latent_channels=(1, 256))
+
     def for_finetuning(self, fit: FitConfig) -> AutoencoderConfig:
         """Give the settings for finetuning the decoder on latents that stay as they are.
 
@@ -129,6 +132,8 @@ class TeacherConfig(FitMachine):
         seed: of the modules' initial weights.
         widen_latents: where a run goes on from a checkpoint, give its latents the channels of
             ``autoencoder``, and train its autoencoder on.
+        enlarge_crops: where a run goes on from a checkpoint of smaller crops, give its autoencoder
+            larger patches, and train it on.
         decoder: where given, the decoder is finetuned at the end, see
             `AutoencoderConfig.for_finetuning`.
         swap_decoder: where given, then on the denoiser's predictions, see `SwapDecoderObjective`.
@@ -139,12 +144,18 @@ class TeacherConfig(FitMachine):
     denoiser: DenoiserConfig
     seed: int = 0
     widen_latents: bool = False
+    enlarge_crops: bool = False
     decoder: FitConfig | None = None
     swap_decoder: FitConfig | None = None
 
     def __post_init__(self) -> None:
         FitMachine.__post_init__(self)
         check_seed(self.seed)
+
+    @property
+    def autoencoder_learns_on(self) -> bool:
+        """Tell whether a run that goes on from a checkpoint trains its autoencoder too."""
+        return self.widen_latents or self.enlarge_crops
 
     def to_json(self) -> dict[str, Any]:
         """Convert to a JSON object."""

@@ -40,7 +40,8 @@ def swap_graph(
 
     Returns:
         a graph with inputs target and source, (N, 3, R, R) aligned RGB crops in [-1, 1], and
-        output crop, (N, 3, R, R) in [-1, 1]. The noise that it starts from is stored inside.
+        output crop, (N, 3, R, R) in [-1, 1]; alpha (N, 1, R, R) in [0, 1] besides, where decode
+        gives it. The noise that it starts from is stored inside.
 
     Raises:
         UnsupportedExport: the schedule has too many steps.
@@ -52,7 +53,8 @@ def swap_graph(
     fused.add(graphs["identity"], "identity", {"source": "source"})
     shared = ("target_latents", "tokens", "vector", "source_latents")
     fused.add(sampler, "sample", {name: name for name in shared})
-    fused.add(graphs["decode"], "decode", {n: n for n in ("sample", "target_latents")})
+    seen = [value.name for value in graphs["decode"].graph.input]  # the target's crop, for some
+    fused.add(graphs["decode"], "decode", {name: name for name in seen})
     inputs = [graphs["encode"].graph.input[0], graphs["identity"].graph.input[0]]
     model = fused.finish(inputs, list(graphs["decode"].graph.output))
     told = json.dumps(dict(about), sort_keys=True, separators=(",", ":"))

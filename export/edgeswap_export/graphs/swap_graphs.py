@@ -137,15 +137,25 @@ class DenoiseGraph(nn.Module):
 
 
 class DecodeGraph(nn.Module):
-    """sample, and for a residual target_latents (1, C, S, S) -> crop (1, 3, R, R) in [-1, 1]."""
+    """sample, and for a residual target_latents (1, C, S, S) -> crop (1, 3, R, R) in [-1, 1].
+
+    Where the checkpoint has an overlay, the target's crop comes in too, and alpha (1, 1, R, R) in
+    [0, 1] goes out.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
-        self.vae, self.swap = checkpoint.vae, checkpoint.swap
+        self.vae, self.swap, self.overlay = checkpoint.vae, checkpoint.swap, checkpoint.overlay
+        self._residual = checkpoint.swap.sample.target == "residual"
 
-    def forward(self, sample: Tensor, target_latents: Tensor | None = None) -> tuple[Tensor]:
-        """Decode a sample."""
-        return (decode_sample(self.vae, self.swap, sample, target_latents),)
+    def forward(self, sample: Tensor, *seen: Tensor) -> tuple[Tensor, ...]:
+        """Decode a sample; ``seen`` are those of target_latents and target that are inputs."""
+        latents = seen[0] if self._residual else None
+        crop = decode_sample(self.vae, self.swap, sample, latents)
+        if self.overlay is None:
+            return (crop,)
+        found: tuple[Tensor, Tensor] = self.overlay(crop, seen[-1])
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +253,10 @@ def _decode(checkpoint: Checkpoint, encode: TorchGraph, noise: Tensor) -> TorchG
     if checkpoint.swap.sample.target == "residual":
         name = "target_latents"
         inputs[name], roles[name] = encode.outputs[name], output_role("encode", name)
-    return run_module(DecodeGraph(checkpoint), inputs, ("crop",), roles)
+    if checkpoint.overlay is None:
+        return run_module(DecodeGraph(checkpoint), inputs, ("crop",), roles)
+    inputs["target"], roles["target"] = encode.inputs["target"], picture_role(TARGET)
+    return run_module(DecodeGraph(checkpoint), inputs, ("crop", "alpha"), roles)
 
 
 def torch_graphs(

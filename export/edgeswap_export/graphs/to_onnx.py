@@ -109,14 +109,17 @@ def require_dynamic_axes(model: onnx.ModelProto, name: str, axes: DynamicAxes) -
 def _dimensions(
     module: nn.Module, inputs: Mapping[str, Tensor], axes: DynamicAxes
 ) -> tuple[Any, ...]:
-    """Return axis -> torch's dimension for each input, in order; one tuple for `*tensors`."""
+    """Return axis -> torch's dimension for each input, in order; of `*tensors` as one tuple."""
     names = {name for named in axes.values() for name in named.values()}
     known = {name: torch.export.Dim(name, min=1) for name in sorted(names)}
     each = tuple(
         {axis: known[name] for axis, name in axes.get(key, {}).items()} or None for key in inputs
     )
-    parameters = inspect.signature(module.forward).parameters.values()
-    return (each,) if any(p.kind is p.VAR_POSITIONAL for p in parameters) else each
+    kinds = [p.kind for p in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return each
+    named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*each[:named], each[named:]) if len(each) > named else each
 
 
 def strip(model: onnx.ModelProto, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_export._calibration import Feeds
 from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export.graphs.example import SEED, SwapExample
@@ -33,8 +35,8 @@ from edgeswap_export.parity.compare import (
 )
 from edgeswap_export.precision.convert import Converted, allowed
 from edgeswap_export.precision.run import Feed, MemoryBackend
-from edgeswap_export.samplers.noise import read_noise_schedule
-from edgeswap_export.samplers.schedule import SAMPLERS
+from edgeswap_export.samplers.options import SamplingPath
+from edgeswap_export.samplers.schedule import reference_scheduler
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
 
@@ -239,10 +241,9 @@ def _swaps(
     progress: Progress,
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
-    noise = read_noise_schedule(dict(subject.checkpoint.scheduler.config))
+    config = subject.checkpoint.noise_settings
     for request in subject.requests:
-        entry = SAMPLERS[request.sampler]
-        scheduler = entry.reference_scheduler(noise, request.options or entry.options())
+        scheduler = reference_scheduler(config, request.sampler, request.options, request.path)
         if scheduler is None:
             swaps[request.name] = NOT_COMPARED
             continue
@@ -250,10 +251,21 @@ def _swaps(
         scale = subject.checkpoint.swap.guidance_scale
         table = subject.tables[request.name]
         found = swap_with_runtime(backend, subject.swap_graphs, table, sample, scale)
+        alone = replace(
+            subject.checkpoint, swap=sampled_along(subject.checkpoint.swap, request.path)
+        )
         with subject.reference():
-            expected = swap_with_torch(subject.checkpoint, scheduler, request.steps, sample)
+            expected = swap_with_torch(alone, scheduler, request.steps, sample)
         swaps[request.name] = swap_parity(request.name, found, expected, precision)
     return swaps
+
+
+def sampled_along(swap: SwapConfig, path: SamplingPath) -> SwapConfig:
+    """State the start and the blending of one schedule as the checkpoint's."""
+    start = SamplingStart()
+    if path.strength is not None:
+        start = SamplingStart(at="target", strength=path.strength)
+    return swap.sampled(start=start, blend="latents" if path.blend else "none")
 
 
 @torch.no_grad()

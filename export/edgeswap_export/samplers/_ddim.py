@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeswap_export._errors import UnsupportedSchedule
-from edgeswap_export.samplers.noise import NoiseSchedule, visited
+from edgeswap_export.samplers.course import Course
+from edgeswap_export.samplers.noise import NoiseSchedule, scales, visited
 from edgeswap_export.samplers.options import SamplerOptions
-from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+from edgeswap_runtime.bundle.manifest import ScheduleRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +33,15 @@ def ddim_reference(noise: NoiseSchedule, options: DdimOptions) -> Any:
     return None if options.eta else noise.scheduler("DDIMScheduler")
 
 
-def ddim(noise: NoiseSchedule, steps: int, options: DdimOptions) -> Schedule:
-    """Write DDIM as a table: x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s noise."""
-    timesteps = visited(noise, noise.scheduler("DDIMScheduler"), steps)
+def ddim(noise: NoiseSchedule, steps: int, options: DdimOptions, first: int) -> Course:
+    """Write DDIM from a step on: x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s noise."""
+    timesteps = visited(noise, noise.scheduler("DDIMScheduler"), steps, first)
     # diffusers lands this far below the timestep, whatever timestep it visits next.
     stride = len(noise.alphas_cumprod) // steps
-    rows = []
+    rows, levels = [], []
     for timestep in map(int, timesteps):
         here, there = noise.alphas_cumprod[timestep], noise.after(timestep - stride)
+        levels.append(scales(here))
         x0, eps = noise.predictions(timestep)
         variance = options.eta**2 * (1.0 - there) / (1.0 - here) * (1.0 - here / there)
         step = math.sqrt(there) * x0 + math.sqrt(max(1.0 - there - variance, 0.0)) * eps
@@ -51,4 +53,4 @@ def ddim(noise: NoiseSchedule, steps: int, options: DdimOptions) -> Schedule:
                 noise=math.sqrt(variance),
             )
         )
-    return Schedule(sampler="ddim", steps=steps, initial_noise_scale=1.0, rows=tuple(rows))
+    return Course(rows=tuple(rows), levels=tuple(levels))

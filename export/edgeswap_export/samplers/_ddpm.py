@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgeswap_export.samplers.noise import NoiseSchedule, visited
+from edgeswap_export.samplers.course import Course
+from edgeswap_export.samplers.noise import NoiseSchedule, scales, visited
 from edgeswap_export.samplers.options import SamplerOptions, check_variance
-from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+from edgeswap_runtime.bundle.manifest import ScheduleRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,12 @@ class DdpmOptions(SamplerOptions):
 
     def __post_init__(self) -> None:
         check_variance("ddpm", self.variance)
+
+    @classmethod
+    def of_scheduler(cls, config: Mapping[str, Any]) -> DdpmOptions:
+        """Take the variance that the config states."""
+        stated = config.get("variance_type")
+        return cls() if stated is None else cls(variance=stated)
 
 
 def ddpm_reference(noise: NoiseSchedule, options: DdpmOptions) -> Any:
@@ -59,11 +67,12 @@ def ancestral_row(noise: NoiseSchedule, timestep: int, after: int, variance: str
     )
 
 
-def ddpm(noise: NoiseSchedule, steps: int, options: DdpmOptions) -> Schedule:
-    """Write DDPM as a table: x' = posterior mean + sqrt(posterior variance) noise."""
-    timesteps = [int(t) for t in visited(noise, ddpm_reference(noise, options), steps)]
+def ddpm(noise: NoiseSchedule, steps: int, options: DdpmOptions, first: int) -> Course:
+    """Write DDPM from a step on: x' = posterior mean + sqrt(posterior variance) noise."""
+    timesteps = [int(t) for t in visited(noise, ddpm_reference(noise, options), steps, first)]
     rows = tuple(
         ancestral_row(noise, timestep, after, options.variance)
         for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True)
     )
-    return Schedule(sampler="ddpm", steps=steps, initial_noise_scale=1.0, rows=rows)
+    levels = tuple(scales(noise.alphas_cumprod[timestep]) for timestep in timesteps)
+    return Course(rows=rows, levels=levels)

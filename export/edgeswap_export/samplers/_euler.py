@@ -6,23 +6,26 @@ import math
 from typing import Any
 
 from edgeswap_export.samplers._linear import SAMPLE, Linear, predictions
+from edgeswap_export.samplers.course import Course
 from edgeswap_export.samplers.noise import NoiseSchedule, visited
 from edgeswap_export.samplers.options import SamplerOptions
-from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+from edgeswap_runtime.bundle.manifest import ScheduleRow
+
+KIND = "EulerDiscreteScheduler"
 
 
 def euler_reference(noise: NoiseSchedule, options: SamplerOptions) -> Any:
-    """Make the diffusers scheduler that the table equals."""
-    return noise.scheduler(
-        "EulerDiscreteScheduler",
-        interpolation_type="linear",
-        timestep_type="discrete",
-        final_sigmas_type="zero",
-    )
+    """Make the diffusers scheduler that the table equals.
+
+    Raises:
+        UnsupportedSchedule: the config asks for timesteps that no checkpoint here is trained on.
+    """
+    noise.require(KIND, "timestep_type", ("discrete",))
+    return noise.scheduler(KIND)
 
 
-def euler(noise: NoiseSchedule, steps: int, options: SamplerOptions) -> Schedule:
-    """Write Euler's method as a table: x' = x + (sigma' - sigma) (x - x0) / sigma.
+def euler(noise: NoiseSchedule, steps: int, options: SamplerOptions, first: int) -> Course:
+    """Write Euler's method from a step on: x' = x + (sigma' - sigma) (x - x0) / sigma.
 
     The sample lives in the variance-exploding coordinates of the paper, x = x0 + sigma eps, so it
     starts at the largest sigma and the model sees it divided by sqrt(sigma^2 + 1). Where the
@@ -30,9 +33,9 @@ def euler(noise: NoiseSchedule, steps: int, options: SamplerOptions) -> Schedule
     last alphas_cumprod is then 2^-24, which makes it 4096.
     """
     scheduler = euler_reference(noise, options)
-    timesteps = visited(noise, scheduler, steps)
+    timesteps = visited(noise, scheduler, steps, first)
     scheduler.sigmas = scheduler.sigmas.double()  # init_noise_sigma computes with them
-    sigmas = [float(s) for s in scheduler.sigmas]
+    sigmas = [float(s) for s in scheduler.sigmas][first : steps + 1]
     rows = []
     for timestep, sigma, after in zip(timesteps, sigmas[:-1], sigmas[1:], strict=True):
         input_scale = 1.0 / math.sqrt(sigma**2 + 1.0)
@@ -49,9 +52,8 @@ def euler(noise: NoiseSchedule, steps: int, options: SamplerOptions) -> Schedule
                 output=step.output,
             )
         )
-    return Schedule(
-        sampler="euler",
-        steps=steps,
+    return Course(
         rows=tuple(rows),
+        levels=tuple((1.0, sigma) for sigma in sigmas[:-1]),
         initial_noise_scale=float(scheduler.init_noise_sigma),
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from edgeswap_export._errors import UnsupportedSchedule
 from edgeswap_export.samplers._ddpm import ancestral_row
 from edgeswap_export.samplers._linear import SAMPLE
+from edgeswap_export.samplers.course import Course
 from edgeswap_export.samplers.noise import NoiseSchedule, scales, visited
 from edgeswap_export.samplers.options import SamplerOptions, check_variance
-from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+from edgeswap_runtime.bundle.manifest import ScheduleRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,12 @@ class LangevinOptions(SamplerOptions):
             )
         check_variance("langevin", self.variance)
 
+    @classmethod
+    def of_scheduler(cls, config: Mapping[str, Any]) -> LangevinOptions:
+        """Take the variance that the config states."""
+        stated = config.get("variance_type")
+        return cls() if stated is None else cls(variance=stated)
+
 
 def corrector_row(noise: NoiseSchedule, timestep: int, step_size: float) -> ScheduleRow:
     """Compute one Langevin step: x' = x + kappa (grad log p / 2 + noise / sqrt(kappa)).
@@ -61,17 +69,19 @@ def corrector_row(noise: NoiseSchedule, timestep: int, step_size: float) -> Sche
     )
 
 
-def langevin(noise: NoiseSchedule, steps: int, options: LangevinOptions) -> Schedule:
-    """Write the predictor-corrector sampler as a table.
+def langevin(noise: NoiseSchedule, steps: int, options: LangevinOptions, first: int) -> Course:
+    """Write the predictor-corrector sampler from a step on.
 
     Every DDPM step but the last, which ends at the clean sample, is followed by the corrector
     steps; each evaluates the model at the timestep where the DDPM step has ended.
     """
     scheduler = noise.scheduler("DDPMScheduler", variance_type=options.variance)
-    timesteps = [int(t) for t in visited(noise, scheduler, steps)]
-    rows = []
+    timesteps = [int(t) for t in visited(noise, scheduler, steps, first)]
+    rows, levels = [], []
     for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True):
         rows.append(ancestral_row(noise, timestep, after, options.variance))
+        levels.append(scales(noise.alphas_cumprod[timestep]))
         if after >= 0:
             rows += [corrector_row(noise, after, options.step_size)] * options.corrector_steps
-    return Schedule(sampler="langevin", steps=steps, initial_noise_scale=1.0, rows=tuple(rows))
+            levels += [scales(noise.alphas_cumprod[after])] * options.corrector_steps
+    return Course(rows=tuple(rows), levels=tuple(levels))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edgeswap_export._errors import UnsupportedSchedule
 from edgeswap_export.samplers._linear import SAMPLE
-from edgeswap_export.samplers.noise import NoiseSchedule, visited
+from edgeswap_export.samplers.course import Course
+from edgeswap_export.samplers.noise import NoiseSchedule, scales, visited
 from edgeswap_export.samplers.options import SamplerOptions
-from edgeswap_runtime.bundle.manifest import Schedule, ScheduleRow
+from edgeswap_runtime.bundle.manifest import ScheduleRow
 
 SIGMA_DATA = 0.5  # diffusers LCMScheduler.get_scalings_for_boundary_condition_discrete
 
@@ -34,6 +36,15 @@ class LcmOptions(SamplerOptions):
                 f"lcm original_steps must be at least 1, found {self.original_steps}"
             )
 
+    @classmethod
+    def of_scheduler(cls, config: Mapping[str, Any]) -> LcmOptions:
+        """Take what an LCM scheduler's config states."""
+        named = {
+            "original_steps": config.get("original_inference_steps"),
+            "timestep_scaling": config.get("timestep_scaling"),
+        }
+        return cls(**{name: value for name, value in named.items() if value is not None})
+
 
 def lcm_reference(noise: NoiseSchedule, options: LcmOptions) -> Any:
     """Make the diffusers scheduler that the table equals."""
@@ -44,12 +55,12 @@ def lcm_reference(noise: NoiseSchedule, options: LcmOptions) -> Any:
     )
 
 
-def lcm(noise: NoiseSchedule, steps: int, options: LcmOptions) -> Schedule:
-    """Write multistep consistency sampling as a table.
+def lcm(noise: NoiseSchedule, steps: int, options: LcmOptions, first: int) -> Course:
+    """Write multistep consistency sampling from a step on.
 
     x' = alpha' (c_skip x + c_out x0) + sigma' noise, without the noise and alpha' at the last step.
     """
-    timesteps = [int(t) for t in visited(noise, lcm_reference(noise, options), steps)]
+    timesteps = [int(t) for t in visited(noise, lcm_reference(noise, options), steps, first)]
     rows = []
     for timestep, after in zip(timesteps, [*timesteps[1:], -1], strict=True):
         scaled = timestep * options.timestep_scaling
@@ -66,4 +77,5 @@ def lcm(noise: NoiseSchedule, steps: int, options: LcmOptions) -> Schedule:
                 noise=math.sqrt(1.0 - there),
             )
         )
-    return Schedule(sampler="lcm", steps=steps, initial_noise_scale=1.0, rows=tuple(rows))
+    levels = tuple(scales(noise.alphas_cumprod[timestep]) for timestep in timesteps)
+    return Course(rows=tuple(rows), levels=levels)

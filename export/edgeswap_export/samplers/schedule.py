@@ -13,8 +13,9 @@ from edgeswap_export.samplers._dpmpp_2m import dpmpp_2m, dpmpp_2m_reference
 from edgeswap_export.samplers._euler import euler, euler_reference
 from edgeswap_export.samplers._langevin import LangevinOptions, langevin
 from edgeswap_export.samplers._lcm import LcmOptions, lcm, lcm_reference
+from edgeswap_export.samplers.course import WriteCourse, to_schedule
 from edgeswap_export.samplers.noise import NoiseSchedule, read_noise_schedule
-from edgeswap_export.samplers.options import SamplerOptions
+from edgeswap_export.samplers.options import SamplerOptions, SamplingPath
 from edgeswap_runtime.bundle.manifest import Schedule
 
 
@@ -23,13 +24,13 @@ class Sampler:
     """A registered sampler.
 
     Attributes:
-        write: (noise schedule, steps, options) -> table.
+        write: (noise schedule, steps, options, first step) -> what it does from there on.
         options: the class of its options; all have defaults.
         reference_scheduler: (noise schedule, options) -> the diffusers scheduler that the table
             equals, or None where diffusers has none. An export is proven against it.
     """
 
-    write: Callable[..., Schedule]
+    write: WriteCourse
     options: type[SamplerOptions]
     reference_scheduler: Callable[..., Any]
 
@@ -65,6 +66,7 @@ def schedule_table(
     sampler: str,
     steps: int,
     options: SamplerOptions | None = None,
+    path: SamplingPath | None = None,
 ) -> Schedule:
     """Write a sampler as the table of numbers that the runtime runs.
 
@@ -72,7 +74,9 @@ def schedule_table(
         scheduler_config: the checkpoint's diffusers scheduler config (scheduler_config.json).
         sampler: a name in `SAMPLERS`.
         steps: sampler steps, at least 1.
-        options: the sampler's own; None takes the defaults.
+        options: the sampler's own; None takes those that the config states, else the defaults.
+        path: spacing of the timesteps, start and blending; None starts from noise, in the config's
+            own spacing.
 
     Returns:
         the table, whose samples are those of the diffusers scheduler at every step.
@@ -85,10 +89,35 @@ def schedule_table(
     """
     check_sampler(sampler)
     check_steps(steps)
-    entry = SAMPLERS[sampler]
-    chosen = entry.options() if options is None else options
-    if not isinstance(chosen, entry.options):
-        raise UnsupportedSchedule(
-            f"{sampler} takes {entry.options.__name__}, found {type(chosen).__name__}"
-        )
-    return entry.write(read_noise_schedule(scheduler_config), steps, chosen)
+    path = SamplingPath() if path is None else path
+    noise = read_noise_schedule(scheduler_config, path.spacing)
+    chosen = _chosen(sampler, noise, options)
+    course = SAMPLERS[sampler].write(noise, steps, chosen, path.first_step(steps))
+    return to_schedule(sampler, steps, course, path)
+
+
+def reference_scheduler(
+    scheduler_config: Mapping[str, Any],
+    sampler: str,
+    options: SamplerOptions | None = None,
+    path: SamplingPath | None = None,
+) -> Any:
+    """Make the diffusers scheduler that `schedule_table` equals; None where diffusers has none.
+
+    Args:
+        scheduler_config: as for `schedule_table`, and so are the others.
+        sampler: likewise.
+        options: likewise.
+        path: likewise; only its spacing counts. Start and blending are the pipeline's.
+    """
+    check_sampler(sampler)
+    noise = read_noise_schedule(scheduler_config, None if path is None else path.spacing)
+    return SAMPLERS[sampler].reference_scheduler(noise, _chosen(sampler, noise, options))
+
+
+def _chosen(sampler: str, noise: NoiseSchedule, options: SamplerOptions | None) -> SamplerOptions:
+    kind = SAMPLERS[sampler].options
+    chosen = kind.of_scheduler(noise.config) if options is None else options
+    if not isinstance(chosen, kind):
+        raise UnsupportedSchedule(f"{sampler} takes {kind.__name__}, found {type(chosen).__name__}")
+    return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -46,7 +46,8 @@ ENSEMBLES: Mapping[str, tuple[tuple[str, ...], tuple[Step, ...]]] = {
     "swap": (("target", "source"), (ENCODE, IDENTITY, DENOISE, DECODE)),
     "swap_known": (("target", *CONDITION), (ENCODE, DENOISE, DECODE)),
 }
-"""Name -> its inputs and its models; the output of both is `crop`.
+"""Name -> its inputs and its models; the output of both is `crop`, and `alpha` where decode gives
+it, see `_ensembles`.
 
 `swap` takes both crops. `swap_known` takes the outputs of the model `identity` for a source, which
 a client keeps for all its targets.
@@ -115,12 +116,13 @@ def triton(bundle: Path | str, config: TritonConfig, out: Path | str) -> Path:
             text = model_config(model_name, inputs, outputs, batching, config.accelerator)
             _write(folder / model_name, text)
         known = {t.name: t for inputs, outputs in borders.values() for t in (*inputs, *outputs)}
-        for ensemble, (names, steps) in ENSEMBLES.items():
+        for ensemble, (names, steps) in _ensembles(manifest).items():
             (folder / ensemble / "1").mkdir(
                 parents=True
             )  # Triton wants a version folder, though it is empty
             inputs_of = [known[name] for name in names]
-            text = ensemble_config(ensemble, inputs_of, [known["crop"]], batching, steps)
+            outputs_of = [known[name] for name in steps[-1].outputs.values()]
+            text = ensemble_config(ensemble, inputs_of, outputs_of, batching, steps)
             _write(folder / ensemble, text)
     return Path(out)
 
@@ -146,6 +148,18 @@ def _batching(bundle: Bundle, config: TritonConfig) -> Batching:
 
 def _served(manifest: Manifest) -> dict[str, Graph]:
     return {step.model: manifest.graphs[step.model] for step in ENSEMBLES["swap"][1]}
+
+
+def _ensembles(manifest: Manifest) -> Mapping[str, tuple[tuple[str, ...], tuple[Step, ...]]]:
+    """Return `ENSEMBLES`, whose decode sees the target's crop and gives alpha where it does."""
+    if all(tensor.name != "alpha" for tensor in manifest.graphs["decode"].outputs):
+        return ENSEMBLES
+    decode = replace(
+        DECODE,
+        inputs={**DECODE.inputs, "target": "target"},
+        outputs={**DECODE.outputs, "alpha": "alpha"},
+    )
+    return {name: (inputs, (*steps[:-1], decode)) for name, (inputs, steps) in ENSEMBLES.items()}
 
 
 def _borders(manifest: Manifest) -> dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:

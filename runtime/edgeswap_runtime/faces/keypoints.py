@@ -38,14 +38,18 @@ def draw_keypoints(landmarks_px: NDArray[np.floating], size_px: int) -> NDArray[
     """
     points = np.asarray(landmarks_px, dtype=np.float64)
     picture = np.zeros((size_px, size_px, 3), np.uint8)
-    rows, columns = np.mgrid[:size_px, :size_px].astype(np.float64)
-    scale = size_px / TRAINED_PX
+    half = max(LIMB_HALF_PX * size_px / TRAINED_PX, 0.5)
+    # Not less than half a pixel's diagonal, so that every landmark meets a pixel's center.
+    radius = max(DISC_RADIUS_PX * size_px / TRAINED_PX, 0.75)
     for index in (0, 1, 3, 4):
-        inside = _ellipse(points[index], points[NOSE], LIMB_HALF_PX * scale, columns, rows)
-        picture[inside] = (COLORS[index] * LIMB_SHARE).astype(np.uint8)
+        ends = points[[index, NOSE]]
+        part, x, y = _around(ends, half, size_px)
+        picture[part][_ellipse(ends[0], ends[1], half, x, y)] = (COLORS[index] * LIMB_SHARE).astype(
+            np.uint8
+        )
     for point, color in zip(points, COLORS, strict=True):
-        distance = np.hypot(columns - point[0], rows - point[1])
-        picture[distance <= max(DISC_RADIUS_PX * scale, 0.5)] = color
+        part, x, y = _around(point[None], radius, size_px)
+        picture[part][np.hypot(x - point[0], y - point[1]) <= radius] = color
     return picture
 
 
@@ -57,6 +61,21 @@ def keypoints_tensor(landmarks_px: NDArray[np.floating], size_px: int) -> NDArra
     """
     drawn = draw_keypoints(landmarks_px, size_px).astype(np.float32) / 255
     return np.ascontiguousarray(drawn.transpose(2, 0, 1)[None])
+
+
+def _around(
+    points: NDArray[np.float64], margin: float, size_px: int
+) -> tuple[tuple[slice, slice], NDArray[np.float64], NDArray[np.float64]]:
+    """Find the part of a picture that some points and a margin reach.
+
+    Returns:
+        its (rows, columns), and the x (1, W) and y (H, 1) of its pixels.
+    """
+    low = np.clip(np.floor(points.min(0) - margin), 0, size_px).astype(int)
+    high = np.clip(np.ceil(points.max(0) + margin) + 1, 0, size_px).astype(int)
+    x, y = (np.arange(a, b, dtype=np.float64) for a, b in zip(low, high, strict=True))
+    part = (slice(low[1], high[1]), slice(low[0], high[0]))
+    return part, x[None, :], y[:, None]
 
 
 def _ellipse(

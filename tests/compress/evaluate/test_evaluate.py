@@ -28,6 +28,9 @@ from edgeswap_runtime.faces.align import TEMPLATE_96
 
 Crops = NDArray[np.uint8]
 
+OF_OCCLUDERS = {"psnr_occluded_db", "psnr_face_covered_db", "psnr_face_clear_db"}
+"""What a set without occluders has no row of."""
+
 FACTS = ModelFacts(
     kind="fake",
     sha256="f" * 64,
@@ -112,6 +115,74 @@ def test_the_truth_scores_perfectly(judged: Any) -> None:
         assert found[f"{row}fid_identity"] == pytest.approx(0, abs=1e-9)
 
 
+class OccludedDataset:
+    """A dataset whose odd groups have something before the face, which the masks leave out."""
+
+    def __init__(self, plain: Any) -> None:
+        self._plain, self._bar = plain, np.zeros((24, 24), np.uint8)
+        self._bar[10:14, 5:19] = 255
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    def occluders(self, group: int) -> NDArray[np.uint8]:
+        bar = self._bar * np.uint8(group % 2)
+        return np.broadcast_to(bar, (self._plain.pictures, 24, 24))
+
+    def masks(self, group: int) -> NDArray[np.uint8]:
+        masks: NDArray[np.uint8] = self._plain.masks(group) * (self.occluders(group) == 0)
+        return masks
+
+    def images(self, group: int) -> NDArray[np.uint8]:
+        shown = np.array(self._plain.images(group))
+        shown[self.occluders(group) > 0] = 200
+        return shown
+
+
+def test_what_stands_before_the_face_has_rows_of_its_own(
+    noise_dataset: Any, color_judge: Any, brightness_landmarker: Any, judged: Any
+) -> None:
+    assert "psnr_occluded_db" not in judged(perfect())
+    evaluation = Evaluation(
+        OccludedDataset(noise_dataset), EvaluateConfig(seeds=1), judge=color_judge,
+        landmarker=brightness_landmarker,
+    )  # fmt: skip
+    kept = evaluation.judge(idle()).to_json()
+    assert kept["psnr_occluded_db"] == 60.0
+    ruined = evaluation.judge(FakeModel(lambda target, source, noise: 0 * target)).to_json()
+    assert ruined["psnr_occluded_db"] == pytest.approx(20 * np.log10(255 / 200), abs=0.01)
+    both = (ruined["psnr_face_covered_db"] + ruined["psnr_face_clear_db"]) / 2
+    assert both == pytest.approx(ruined["psnr_face_db"])
+
+
+def test_a_model_of_other_crops_is_judged_resized(judged: Any) -> None:
+    larger = dataclasses.replace(
+        FACTS,
+        resolution_px=48,
+        landmarks_px=tuple((2 * x, 2 * y) for x, y in FACTS.landmarks_px),
+        mask=Mask(center_px=(23.0, 23.0), radii_px=(80.0, 80.0), exponent=2.5, feather_px=0.0),
+    )
+
+    @dataclasses.dataclass
+    class Larger(FakeModel):
+        def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
+            assert targets.shape[1:] == sources.shape[1:] == (48, 48, 3)
+            swapped = targets.copy()
+            swapped[:, 12:40, 10:38] = sources[:, 12:40, 10:38]
+            return swapped
+
+    model = Larger(None, facts=larger)
+    with pytest.raises(CropMismatch):
+        judged(model)
+    found = judged(model, resize=True)
+    assert found["model_resolution_px"] == 48
+    assert found["psnr_face_db"] > 30  # flat faces, but for ringing at their edges
+    assert judged(perfect(), resize=True)["model_resolution_px"] == 24
+
+
 def test_an_unchanged_target_is_never_taken_for_the_source(judged: Any) -> None:
     found = judged(idle())
     for row in ("", "target_"):
@@ -182,7 +253,7 @@ def test_the_json_is_flat_finite_and_complete(
     of_pairs_of_models = {"psnr_teacher_db", "id_cosine_teacher"}
     for row in ROWS:
         prefix = "" if row == "swap" else f"{row}_"
-        expected = set(METRICS)
+        expected = set(METRICS) - OF_OCCLUDERS
         if row != "swap":
             expected -= of_pairs_of_models
         if row not in ("swap", "teacher"):
@@ -317,7 +388,8 @@ def test_the_table_shows_every_row_and_metric(evaluation: Callable[..., Evaluati
     report = bench.judge(perfect(), teacher=bench.judge(idle()))
     lines = table([report]).splitlines()
     assert lines[0].split() == list(ROWS)
-    assert [line.split()[0] for line in lines[1:]] == list(METRICS)
+    shown = [metric for metric in METRICS if metric not in OF_OCCLUDERS]
+    assert [line.split()[0] for line in lines[1:]] == shown
     assert "60.00 [60.00, 60.00]" in lines[1]
     assert lines[-1].split()[-1] == "–"
 

@@ -49,6 +49,15 @@ def test_identical_pictures_score_best(rng: np.random.Generator) -> None:
     assert metrics.ssim(pictures, pictures, weights) == pytest.approx([1.0] * 3)
 
 
+def test_psnr_of_some_leaves_out_pictures_without_weights() -> None:
+    weights = np.stack([EVERYWHERE[0], 0 * EVERYWHERE[0]])
+    pictures = np.concatenate([flat(110), flat(110)])
+    found = metrics.psnr_of_some(pictures, np.concatenate([flat(100), flat(100)]), weights)
+    assert found[0] == pytest.approx(20 * np.log10(255 / 10))
+    assert np.isnan(found[1])
+    assert np.isnan(metrics.psnr_of_some(flat(1), flat(1), 0 * EVERYWHERE)).all()
+
+
 @pytest.mark.parametrize("measure", [metrics.psnr, metrics.ssim])
 def test_an_empty_mask_is_an_error(measure: object) -> None:
     weights = np.ones((2, 12, 12))

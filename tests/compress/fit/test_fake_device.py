@@ -30,6 +30,9 @@ from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     build_small_autoencoder,
 )
 from edgeswap_compress.distill.config import METHODS, DistillConfig
+from edgeswap_compress.distill.decoder.config import TargetDecoderConfig
+from edgeswap_compress.distill.decoder.stage import build_overlay
+from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
 from edgeswap_compress.distill.material.pairs import PairSet, taken
 from edgeswap_compress.distill.material.sight import Sight
 from edgeswap_compress.distill.material.trajectories import Trajectories, _sample, trajectory_pairs
@@ -241,6 +244,13 @@ def shrinking(given: Given) -> Objective:
     )
 
 
+def seeing_the_target(given: Given) -> Objective:
+    config = given.config(TargetDecoderConfig(steps=1, augment_share=0.0))
+    overlay = build_overlay(config.size, 0).to(given.device)
+    pipeline = SwapPipeline.from_checkpoint(given.checkpoint())
+    return TargetDecoderObjective(pipeline, overlay, config, given.dataset, given.dataset)
+
+
 def train_autoencoder(given: Given) -> Objective:
     model = given.checkpoint()
     return AutoencoderObjective(model.vae, AutoencoderConfig(fit=FIT), given.dataset, given.dataset)
@@ -289,6 +299,7 @@ OBJECTIVES: dict[str, dict[str, Callable[[Given], Objective]]] = {
     },
     "distill": {**DISTILL, "decoder": finetuning},
     "distill autoencoder": {"fit": shrinking},
+    "distill decoder": {"fit": seeing_the_target},
     "prune": {"recover": recovering},
     "personalize": {"fit": personalizing},
 }
@@ -351,7 +362,8 @@ PASSES: dict[str, list[Callable[[Given], None]]] = {
 def torch_commands() -> set[str]:
     """Commands with a --device that is torch's."""
     names = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.items()}
-    names["distill autoencoder"] = "edgeswap_compress.distill.autoencoder.cli"
+    for child in ("autoencoder", "decoder"):
+        names[f"distill {child}"] = f"edgeswap_compress.distill.{child}.cli"
     found = set()
     for name, module in names.items():
         if not module.startswith(("edgeswap_compress", "edgeswap_export")):

@@ -17,16 +17,16 @@ from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw
 from edgeswap_compress.fit.pairing import pairing_of
-from edgeswap_compress.train import _augment, _teacher
-from edgeswap_compress.train._augment import (
+from edgeswap_compress.train import _teacher, augment
+from edgeswap_compress.train._online import OnlineEncoder
+from edgeswap_compress.train._teacher import TeacherRun
+from edgeswap_compress.train.augment import (
     Look,
     apply_look,
     augment_example,
     draw_look,
     draw_occluder,
 )
-from edgeswap_compress.train._online import OnlineEncoder
-from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train.config import (
     AutoencoderConfig,
     DenoiserConfig,
@@ -84,7 +84,7 @@ def test_noise_is_one_field_for_all_pictures_of_a_look() -> None:
 
 def test_target_and_truth_stay_alike_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pointwise changes and occluders keep target and truth equal, byte for byte, outside."""
-    monkeypatch.setattr(_augment, "_CHANCE", 0.0)
+    monkeypatch.setattr(augment, "_CHANCE", 0.0)
     target = face()
     truth = target.copy()
     truth[14:30, 14:34] = face(1)[14:30, 14:34] // 2
@@ -101,8 +101,8 @@ def test_target_and_truth_stay_alike_where_they_were(monkeypatch: pytest.MonkeyP
 
 
 def test_an_occluder_hides_target_and_truth_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_augment, "draw_look", lambda rng: Look())
-    monkeypatch.setattr(_augment, "_CHANCE", 1.0)
+    monkeypatch.setattr(augment, "draw_look", lambda rng: Look())
+    monkeypatch.setattr(augment, "_CHANCE", 1.0)
     target, truth, source = face(), face() // 2, face(1)
     hidden = 0
     for seed in range(30):
@@ -157,9 +157,9 @@ def test_unchanged_pictures_encode_to_what_is_cached(
     parts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Positions, mirrored groups and roles are read as the cache wrote them."""
-    monkeypatch.setattr(_augment, "draw_look", lambda rng: Look())
+    monkeypatch.setattr(augment, "draw_look", lambda rng: Look())
     monkeypatch.setattr("edgeswap_compress.train._online.draw_look", lambda rng: Look())
-    monkeypatch.setattr(_augment, "_CHANCE", 0.0)
+    monkeypatch.setattr(augment, "_CHANCE", 0.0)
     plain, online = examples(parts, 0.0), examples(parts, 1.0)
     one, other = plain.batch(Draw.of(0, 1), 16), online.batch(Draw.of(0, 1), 16)
     for name in ("source", "target", "truth"):

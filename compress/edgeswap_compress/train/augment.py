@@ -74,9 +74,27 @@ def augment_example(
     """Change source, target and truth as another camera might have seen them."""
     occluder = draw_occluder(rng, len(target)) if rng.random() < _CHANCE else None
     own, scene = draw_look(rng), draw_look(rng)
-    if occluder is not None:
-        target, truth = occluder.put_before(target), occluder.put_before(truth)
-    return apply_look(own, source), apply_look(scene, target), apply_look(scene, truth)
+    target, truth = (_taken(picture, occluder, scene) for picture in (target, truth))
+    return apply_look(own, source), target, truth
+
+
+def augment_scene(
+    rng: np.random.Generator, target: Pixels, truth: Pixels
+) -> tuple[Pixels, Pixels, NDArray[np.float32]]:
+    """Change target and truth alike, see `augment_example`, and tell what was put before them.
+
+    Returns:
+        Target, truth, and the occluder's cover (S, S) float32 in [0, 1].
+    """
+    occluder = draw_occluder(rng, len(target)) if rng.random() < _CHANCE else None
+    scene = draw_look(rng)
+    cover = np.zeros(target.shape[:2], np.float32) if occluder is None else occluder.cover[..., 0]
+    return _taken(target, occluder, scene), _taken(truth, occluder, scene), cover
+
+
+def _taken(picture: Pixels, occluder: Occluder | None, look: Look) -> Pixels:
+    shown = picture if occluder is None else occluder.put_before(picture)
+    return apply_look(look, shown)
 
 
 def draw_look(rng: np.random.Generator) -> Look:

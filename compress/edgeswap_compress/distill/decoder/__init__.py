@@ -1,0 +1,1 @@
+"""A decoder that sees the target and says where the swap belongs."""

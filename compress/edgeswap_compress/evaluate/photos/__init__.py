@@ -1,0 +1,1 @@
+"""Evaluation on photographs, whose swaps have no known truth."""

@@ -1,0 +1,1 @@
+"""Growing a trained model without changing what it computes."""
