@@ -29,7 +29,7 @@ from edgeswap_compress.fit.run_folder import (
     reporter,
     settings_of,
 )
-from edgeswap_compress.fit.savings import prepare_unet
+from edgeswap_compress.fit.savings import move, prepare_unet
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import copy_originals, fuse
 from edgeswap_compress.personalize._objective import PersonalizeObjective
@@ -94,6 +94,8 @@ def personalize(
     person = disguise(model, crops, others, config.others, config.fit.seed)
     objective = PersonalizeObjective(model, config, person, others)
     prepare_unet(model.unet, config.fit, learns=True)
+    if config.fit.offload:  # the photos have been encoded
+        move([model.vae], torch.device("cpu"))
     settings = _fit_config(objective, config, run, report("timing"))
     done = fit(
         objective,

@@ -16,8 +16,8 @@ from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw
+from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.train import _teacher, augment
-from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train.augment import (
@@ -34,7 +34,7 @@ from edgeswap_compress.train.config import (
     IdentityConfig,
     TeacherConfig,
 )
-from edgeswap_compress.train.pairing import pairing_of
+from edgeswap_compress.train.examples import Examples
 
 SIDE = 48
 
