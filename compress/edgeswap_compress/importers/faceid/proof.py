@@ -15,7 +15,7 @@ from edgeswap_compress.importers.base.parity import prove, steps_to_prove
 from edgeswap_compress.importers.base.pictures import made_up_picture
 from edgeswap_compress.importers.base.reference import (
     Reference,
-    Scene,
+    ReferenceSwap,
     TokensOfItsOwn,
     quiet,
     take_means,
@@ -131,11 +131,11 @@ def _load_loras(pipe: Any, request: AdapterRequest) -> None:
         pipe.unload_lora_weights()
 
 
-def _scene(made: Assembled, pictures: dict[str, Tensor]) -> Scene:
+def _scene(made: Assembled, pictures: dict[str, Tensor]) -> ReferenceSwap:
     swap, prompt = made.checkpoint.swap, made.prompt
     hint = None if swap.controlnet is None else pictures[swap.controlnet.picture]
     one, none = made.eyes.seen(pictures), made.eyes.blank()
-    return Scene(
+    return ReferenceSwap(
         target=pictures["model/target"],
         mask=face_pixels(swap.mask, swap.resolution_px),
         hint=hint,
@@ -155,7 +155,7 @@ def _as_embeds(made: Assembled, value: Tensor) -> Tensor:
     return rows[:, None]
 
 
-def _show(request: AdapterRequest, made: Assembled, pipe: Any, scene: Scene) -> None:
+def _show(request: AdapterRequest, made: Assembled, pipe: Any, scene: ReferenceSwap) -> None:
     """Hand diffusers what its projection keeps as state, and the ControlNet its own tokens."""
     layer = pipe.unet.encoder_hid_proj.image_projection_layers[0]
     guided = pipe_guides(made)

@@ -22,7 +22,7 @@ from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line
 from edgeswap_compress.importers.base.backbone import Backbone, check_base, read_base
 from edgeswap_compress.importers.base.parity import prove, steps_to_prove
 from edgeswap_compress.importers.base.pictures import made_up_picture
-from edgeswap_compress.importers.base.reference import Reference, Scene, quiet, take_means
+from edgeswap_compress.importers.base.reference import Reference, ReferenceSwap, quiet, take_means
 from edgeswap_compress.importers.base.report import ImportReport
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused
 from edgeswap_compress.importers.python.request import PluginRequest, check_plugin
@@ -177,7 +177,7 @@ def _prove(
         xl=bool(told[0].added),
     )
     one, none = (part.named() for part in told)
-    scene = Scene(
+    scene = ReferenceSwap(
         target=pictures["model/target"],
         mask=face_pixels(swap.mask, swap.resolution_px),
         tokens=(one["tokens"], none["tokens"]),

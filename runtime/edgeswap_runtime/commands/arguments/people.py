@@ -168,4 +168,5 @@ def place_mapping(text: str) -> tuple[Path, int]:
 
 
 def face_choice(text: str) -> str | int:
+    """Read --faces: a number of faces, or a word."""
     return int(text) if text.lstrip("-").isdigit() else text
