@@ -124,7 +124,10 @@ CHECKPOINT_PARTS = (
 
 @pytest.mark.parametrize(
     ("page", "kinds"),
-    [("bundle.md", (Manifest, Mask, ScheduleRow, EngineEntry)), ("checkpoint.md", CHECKPOINT_PARTS)],
+    [
+        ("bundle.md", (Manifest, Mask, ScheduleRow, EngineEntry)),
+        ("checkpoint.md", CHECKPOINT_PARTS),
+    ],
 )
 def test_every_field_of_a_file_is_on_its_page(page: str, kinds: tuple[Any, ...]) -> None:
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")
