@@ -36,7 +36,7 @@ from edgeswap_compress.conditioning.specs import (
 
 KINDS = ("faceid", "img2img", "one_token", "instantid")
 """Kinds of tiny checkpoints: an inpainting U-Net with an adapter; one of four channels with an
-adapter, which begins at the target and is blended with it; one token of source and target in the order and polarity of
+adapter, which begins at the target and is blended with it; one token, in the order and polarity of
 Paint-by-Example; added conditions, an adapter and a ControlNet."""
 
 SIZE_PX, SIZE, WIDTH = 32, 8, 16
