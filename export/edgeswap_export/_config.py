@@ -10,6 +10,7 @@ from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export._schedules import (
     ScheduleRequest,
     SchedulesConfig,
+    parse_path,
     parse_settings,
     settings_of,
 )
@@ -116,12 +117,13 @@ class ExportConfig:
         """Return all settings side by side, as the command line names them, for the history."""
         parts = (self.schedules, self.graphs, self.info)
         plain = {f.name: getattr(part, f.name) for part in parts for f in fields(part)}
+        path = settings_of(plain.pop("path"))
         others = self.schedules.others
         return {
             **plain,
             "single_file": self.single_file,
             "detector": self.detector,
-            "options": settings_of(self.schedules.options),
+            "options": [*settings_of(self.schedules.options), *path],
             "others": None if others is None else [request.to_json() for request in others],
         }
 
@@ -149,6 +151,7 @@ class ExportConfig:
                 )
         if others is not None:
             values["others"] = tuple(ScheduleRequest.from_json(entry) for entry in others)
+        values["path"], settings = parse_path(settings)
         if settings:
             if values.get("sampler") is None:
                 raise UnsupportedExport("options belong to a sampler: name it too")

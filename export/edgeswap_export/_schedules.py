@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_export._errors import UnsupportedSchedule
@@ -99,7 +99,9 @@ class SchedulesConfig:
         steps: steps of the default schedule, at least 1; None takes the checkpoint's.
         options: of `sampler`; None takes the defaults.
         others: more schedules; None stores DDIM at USEFUL_STEPS, and nothing more for a checkpoint
-            of one step, which cannot sample in several.
+            of one step, which cannot sample in several, or a large one.
+        path: spacing, start and blending of the default schedule and of DDIM's; what it does not
+            state is the checkpoint's.
 
     Raises:
         ExportError: on construction, when a value is out of its range.
@@ -109,6 +111,7 @@ class SchedulesConfig:
     steps: int | None = None
     options: SamplerOptions | None = None
     others: tuple[ScheduleRequest, ...] | None = None
+    path: SamplingPath = field(default_factory=SamplingPath)
 
     def __post_init__(self) -> None:
         if self.sampler is not None:
@@ -118,7 +121,7 @@ class SchedulesConfig:
 
     def requests(self, swap: SwapConfig) -> tuple[ScheduleRequest, ...]:
         """List the schedules for a checkpoint, the default one first, none twice."""
-        path = path_of(swap)
+        path = self._path(swap)
         default = ScheduleRequest(
             sampler=swap.default_sampler if self.sampler is None else self.sampler,
             steps=swap.default_steps if self.steps is None else self.steps,
@@ -134,6 +137,13 @@ class SchedulesConfig:
                 if path.strength is None or int(count * path.strength) >= 1
             )
         return tuple({request.name: request for request in (default, *others)}.values())
+
+    def _path(self, swap: SwapConfig) -> SamplingPath:
+        """Put what is stated here over the checkpoint's own."""
+        usual = SamplingPath()
+        stated = {f.name: getattr(self.path, f.name) for f in fields(SamplingPath)}
+        asked = {name: v for name, v in stated.items() if v != getattr(usual, name)}
+        return replace(path_of(swap), **asked)
 
 
 def path_of(swap: SwapConfig) -> SamplingPath:

@@ -11,9 +11,12 @@ import onnx
 from numpy.typing import NDArray
 
 from edgeswap_export._errors import ParityFailed
+from edgeswap_export.graphs.entries import fixed_arrays, graph_entries
 from edgeswap_export.graphs.example import SwapExample
-from edgeswap_export.graphs.fuse import SEED, SINGLE_FILE, swap_graph
+from edgeswap_export.graphs.fuse import SINGLE_FILE, swap_graph
+from edgeswap_export.graphs.role_names import picture_name
 from edgeswap_export.graphs.to_onnx import write_onnx
+from edgeswap_export.graphs.unroll import SEED
 from edgeswap_export.parity.compare import (
     SWAP_RMS,
     difference,
@@ -22,6 +25,7 @@ from edgeswap_export.parity.compare import (
     swap_with_runtime,
 )
 from edgeswap_export.parity.prove import ParitySubject
+from edgeswap_runtime.bundle.run_order import find_run_order
 from edgeswap_runtime.sampler import noise_source
 
 ALPHA_TOLD = "NCHW, 1 channel, 0 to 1: 1 where the crop replaces the target, 0 where that stays"
@@ -61,10 +65,14 @@ def write_single_file(
     """
     swap, request = subject.checkpoint.swap, subject.requests[0]
     schedule = subject.tables[request.name]
-    graphs = {name: onnx.load(folder / f"{name}.onnx") for name in subject.graphs}
-    about = {
+    stated = graph_entries(subject.swap_graphs)
+    models = {name: onnx.load(folder / file) for name, file in subject.files.items()}
+    order = find_run_order(stated)
+    about: dict[str, Any] = {
         "inputs": "target and source: aligned crops, RGB, NCHW, -1 to 1",
         "output": "crop: as the inputs",
+        "roles": {picture_name(role): role for role in (*order.target_roles, *order.source_roles)},
+        "crops": {name: asdict(crop) for name, crop in swap.crops.items()},
         **({} if subject.checkpoint.overlay is None else {"alpha": ALPHA_TOLD}),
         "resolution_px": swap.resolution_px,
         "landmarks_px": swap.landmarks_px,
@@ -72,10 +80,15 @@ def write_single_file(
         "schedule": request.name,
         "noise_seed": SEED,
     }
-    model = swap_graph(graphs, schedule, swap.guidance_scale, about)
-    write_onnx(folder, SINGLE_FILE.removesuffix(".onnx"), model)
-    backend = open_graphs(folder, {**{n: f"{n}.onnx" for n in graphs}, "swap": SINGLE_FILE})
-    feed = {"target": sample.target.numpy(), "source": sample.source.numpy()}
+    fixed = fixed_arrays(subject.swap_graphs, swap.guidance_scale)
+    write_onnx(
+        folder,
+        SINGLE_FILE.removesuffix(".onnx"),
+        swap_graph(models, stated, schedule, fixed, about),
+    )
+    backend = open_graphs(folder, {**subject.files, "swap": SINGLE_FILE})
+    pictures = subject.swap_graphs.pictures
+    feed = {name: pictures[role].numpy() for name, role in about["roles"].items()}
     found = run_graph(backend, "swap", feed)["crop"]
     draw = noise_source(SEED, tuple(sample.noise.shape))
     made_of, scale = subject.swap_graphs, swap.guidance_scale

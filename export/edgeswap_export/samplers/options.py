@@ -58,6 +58,11 @@ class SamplingPath:
                 f"strength must lie above 0 and up to 1, found {self.strength:g}"
             )
 
+    @property
+    def needs_target(self) -> bool:
+        """Whether the target's latents are started from, or blended in."""
+        return self.strength is not None or self.blend
+
     def first_step(self, steps: int) -> int:
         """Return how many of the first steps are left out.
 

@@ -78,9 +78,9 @@ def apply_gain(crop: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np
     return to_uint8(crop * gain)
 
 
-def is_gray(crop: NDArray[np.uint8]) -> bool:
+def is_gray(crop: NDArray[np.integer] | NDArray[np.floating]) -> bool:
     """True for a crop whose channels are equal everywhere, but for rounding."""
-    return int(np.ptp(crop, axis=2).max()) <= _GRAY_STEP
+    return float(np.ptp(crop, axis=2).max()) <= _GRAY_STEP
 
 
 def to_gray(crop: NDArray[np.float32]) -> NDArray[np.float32]:

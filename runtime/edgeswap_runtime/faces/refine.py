@@ -77,6 +77,38 @@ def refine_face(
     return best
 
 
+def look_again(
+    picture: NDArray[np.uint8],
+    face: Face,
+    run: RunDetector,
+    *,
+    canvas: tuple[int, int] | None = None,
+) -> Face | None:
+    """Detect a face of the film's last frame again, in one view around the place it is expected at.
+
+    The view is turned as the face is, so that turned heads need no search for their turn.
+
+    Args:
+        picture: (H, W, 3) uint8, RGB.
+        face: where it is expected; upright landmarks.
+        run: the detector graph, as for `detect_faces`.
+        canvas: (height, width) the graph is fixed to, as there.
+
+    Returns:
+        the surest face whose center lies near, in picture coordinates; None without one.
+    """
+    turn = eye_line_deg(face)
+    if abs(turn) <= LEVEL_DEG:
+        turn = 0.0
+    return _best_there(picture, face, run, turn_deg=turn, canvas=canvas)
+
+
+def needs_no_look(picture: NDArray[np.uint8], face: Face) -> bool:
+    """True for an upright face that the first look saw large enough for its landmarks."""
+    near = _box_px(face) * min(1.0, DETECT_PX / max(picture.shape)) >= _CLOSE_ENOUGH_PX
+    return near and face.score >= SURE_SCORE and abs(eye_line_deg(face)) <= LEVEL_DEG
+
+
 def turn_upright(
     picture: NDArray[np.uint8],
     face: Face,
