@@ -22,11 +22,11 @@ from torch import nn
 
 from edgeswap_compress._pruning_errors import HasCompanion
 from edgeswap_compress.autoencoders.target_overlay import TargetOverlay
-from edgeswap_compress.checkpoint._consistency import check_fit
-from edgeswap_compress.checkpoint._parts import read_parts, write_part
-from edgeswap_compress.checkpoint._tensor_file import read_tensors, tensors_for_disk
-from edgeswap_compress.checkpoint._trial_pass import build, require_overlay, require_pass
 from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
+from edgeswap_compress.checkpoint.reading.consistency import check_fit
+from edgeswap_compress.checkpoint.reading.parts import read_parts, write_part
+from edgeswap_compress.checkpoint.reading.tensor_file import read_tensors, tensors_for_disk
+from edgeswap_compress.checkpoint.reading.trial_pass import build, require_overlay, require_pass
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.attention import install_attention
 from edgeswap_compress.conditioning.source import SourceConditioner

@@ -72,8 +72,8 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
 
     def crops(places: Any) -> Tensor:
         rows = zip(triplets.group, places, strict=True)
-        found = [dataset.images(int(g))[p : p + 1] for g, p in rows]
-        return like_module(checkpoint.vae, torch.cat([to_tensor(row) for row in found]))
+        found = [to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows]
+        return like_module(checkpoint.vae, torch.cat(found))
 
     target, truth, source = (crops(x) for x in (triplets.target, triplets.truth, triplets.source))
     conditioner = SwapConditioner.of(checkpoint)
