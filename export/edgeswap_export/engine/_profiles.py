@@ -8,9 +8,17 @@ from edgeswap_export.engine._config import Sizes
 from edgeswap_export.engine._errors import UnsupportedEngine
 from edgeswap_runtime.bundle.engines import Shapes
 from edgeswap_runtime.bundle.manifest import DETECTOR, Graph
+from edgeswap_runtime.bundle.run_order import DECODE, DENOISE, ENCODE
 
 DETECTOR_SIZES: dict[str, Sizes] = {"height": (32, 480, 640), "width": (32, 640, 640)}
 """Picture sizes that the runtime gives the detector: multiples of 32, at most 640."""
+
+OURS = (ENCODE, "identity", DENOISE, DECODE)
+"""Graphs that edgeswap export writes, and states the range of every axis of."""
+
+ONE_PICTURE: Sizes = (1, 1, 1)
+"""Batch of a graph that was taken as it is and leaves its batch open: the runtime shows recognizers
+one picture at a time."""
 
 
 def check_sizes(graphs: Mapping[str, Graph], sizes: Mapping[str, Sizes]) -> None:
@@ -52,18 +60,20 @@ def _shapes(
     name: str, graph: Graph, shape: tuple[int | str, ...], sizes: Mapping[str, Sizes]
 ) -> Shapes:
     ranges = [
-        (size, size, size) if isinstance(size, int) else _range(name, graph, size, sizes)
-        for size in shape
+        (size, size, size) if isinstance(size, int) else _range(name, graph, size, sizes, axis)
+        for axis, size in enumerate(shape)
     ]
     least, usual, most = zip(*ranges, strict=True)
     return tuple(least), tuple(usual), tuple(most)
 
 
-def _range(name: str, graph: Graph, size: str, sizes: Mapping[str, Sizes]) -> Sizes:
+def _range(name: str, graph: Graph, size: str, sizes: Mapping[str, Sizes], axis: int) -> Sizes:
     stated = graph.dynamic_axes.get(size)
     if stated is None and name == DETECTOR:
         stated = DETECTOR_SIZES.get(size)
-    asked = sizes.get(size, stated)
+    theirs = name not in OURS and axis == 0
+    usual = ONE_PICTURE if stated is None and theirs else stated
+    asked = sizes.get(size, usual)
     if asked is None:
         raise UnsupportedEngine(
             f"graph '{name}' has a dynamic axis '{size}' of unknown range: add --size "
