@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 USEFUL_STEPS = (1, 2, 4, 8, 25)
 """Steps of the DDIM schedules that a bundle stores besides its default one."""
 
+LARGE_LATENTS = 32
+"""Side of latents above which a bundle stores its default schedule alone, unless others are named:
+each is proven step by step, which takes hours at the size of Stable Diffusion."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleRequest:
@@ -114,16 +118,37 @@ class SchedulesConfig:
 
     def requests(self, swap: SwapConfig) -> tuple[ScheduleRequest, ...]:
         """List the schedules for a checkpoint, the default one first, none twice."""
+        path = path_of(swap)
         default = ScheduleRequest(
             sampler=swap.default_sampler if self.sampler is None else self.sampler,
             steps=swap.default_steps if self.steps is None else self.steps,
             options=self.options,
+            path=path,
         )
         others = self.others
         if others is None:
-            counts = USEFUL_STEPS if swap.default_steps > 1 else ()
-            others = tuple(ScheduleRequest(sampler="ddim", steps=count) for count in counts)
+            counts = USEFUL_STEPS if swap.default_steps > 1 and not is_large(swap) else ()
+            others = tuple(
+                ScheduleRequest(sampler="ddim", steps=count, path=path)
+                for count in counts
+                if path.strength is None or int(count * path.strength) >= 1
+            )
         return tuple({request.name: request for request in (default, *others)}.values())
+
+
+def path_of(swap: SwapConfig) -> SamplingPath:
+    """Take spacing, start and blending from a checkpoint's own sampling."""
+    start = swap.sampling.start
+    return SamplingPath(
+        spacing=swap.sampling.spacing,
+        strength=start.strength if start.at == "target" else None,
+        blend=swap.sampling.blend == "latents",
+    )
+
+
+def is_large(swap: SwapConfig) -> bool:
+    """Tell whether every schedule costs so much that only the default one is proven."""
+    return swap.latent_size > LARGE_LATENTS
 
 
 def parse_path(settings: Sequence[str]) -> tuple[SamplingPath, list[str]]:

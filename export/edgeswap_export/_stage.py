@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ import numpy as np
 import onnx
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_compress.conditioning.attention import use_fused_attention
 from edgeswap_compress.data.assets import asset
 from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
+from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export._single_file import write_single_file
 from edgeswap_export.graphs.compact import store_in_float16
 from edgeswap_export.graphs.detector import (
@@ -84,7 +87,8 @@ def export(
         progress(f"loading {source}")
         loaded = Checkpoint.load(source)
         requests = config.schedules.requests(loaded.swap)
-        settings = dict(loaded.scheduler.config)
+        loaded.swap = sampled_by(loaded.swap, requests)
+        settings = loaded.noise_settings
         tables = {
             r.name: schedule_table(settings, r.sampler, r.steps, r.options, r.path)
             for r in requests
@@ -115,6 +119,23 @@ def export(
         manifest = _manifest(source, config, subject, converted, layers, parity)
         write_manifest(folder, manifest)
     return Path(out)
+
+
+def sampled_by(swap: SwapConfig, requests: Sequence[ScheduleRequest]) -> SwapConfig:
+    """State what all schedules need of the target, so that `encode` gives it.
+
+    Args:
+        swap: of the checkpoint.
+        requests: the schedules.
+
+    Raises:
+        InvalidCheckpoint: samples are residuals, so that none can start at the target.
+    """
+    paths = [request.path for request in requests]
+    strengths = [path.strength for path in paths if path.strength is not None]
+    start = SamplingStart(at="target", strength=strengths[0]) if strengths else SamplingStart()
+    blend = "latents" if any(path.blend for path in paths) else "none"
+    return swap.sampled(start=start, blend=blend)
 
 
 def _write_graphs(

@@ -9,6 +9,7 @@ import torch
 
 from edgeswap_compress._macs import count_macs, count_parameters
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.apply import apply_plan
@@ -82,7 +83,8 @@ def _macs(model: Model, tokens: int) -> int:
     meta = empty_original(model.unet)
     if model.plan is not None:
         apply_plan(meta, model.plan)
-    return count_macs(meta, example_inputs(model.unet.config, tokens=tokens))
+    inputs = example_inputs(model.unet.config, tokens=tokens)
+    return count_macs(meta, with_adapter_tokens(meta, inputs))
 
 
 def _timed(unets: dict[str, Any], tokens: int, runs: int) -> dict[str, dict[str, float]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from edgeswap_compress._pruning_errors import (
     AlreadyPruned,
@@ -48,8 +47,11 @@ def check_folders(checkpoint: Path, out: Path) -> None:
     if out.exists() or out.is_symlink():
         raise OutputExists(out)
     home = checkpoint / "unet" if is_swap(checkpoint) else unet_home(checkpoint)
-    if is_swap(checkpoint) and (found := companion_of(checkpoint)) is not None:
-        raise HasCompanion(companion_message(checkpoint, *found))
+    if is_swap(checkpoint):
+        swap = _swap_config(checkpoint)
+        kept = () if swap is None or swap.controlnet is None else ("controlnet",)
+        if (found := companion_of(checkpoint, kept=kept)) is not None:
+            raise HasCompanion(companion_message(checkpoint, *found))
     if not (home / CONFIG_NAME).is_file():
         where = str(home / CONFIG_NAME)
         raise InvalidCheckpoint(where, expected="a JSON file", found="no file")
@@ -117,7 +119,14 @@ def check_config(
     if not is_swap(checkpoint):
         _check_bare(checkpoint, recover, data)
         return
-    side = _resolution(checkpoint)
+    swap = _swap_config(checkpoint)
+    if recover is not None and swap is not None and not swap.has_source_encoder:
+        told = ", ".join(part.kind for part in swap.conditions)
+        raise PruningError(
+            f"{checkpoint} is told of the source by {told}, and recovery trains models with a "
+            "source encoder alone: leave --recover-minutes out, and distill the pruned checkpoint"
+        )
+    side = None if swap is None else swap.resolution_px
     for path, size in sizes.items():
         if side is not None and size != side:
             raise PruningError(
@@ -162,15 +171,15 @@ def is_swap(checkpoint: Path) -> bool:
     return (checkpoint / "swap.json").exists()
 
 
-def _resolution(checkpoint: Path) -> Any:
-    """Side of a swap checkpoint's crops; None where its swap.json is damaged.
+def _swap_config(checkpoint: Path) -> SwapConfig | None:
+    """Read a swap checkpoint's settings; None where its swap.json is damaged.
 
     Loading the checkpoint then says what is wrong.
     """
     try:
         raw = read_json_object(checkpoint / "swap.json")
         raw.pop("files", None)
-        return SwapConfig.from_json(raw).resolution_px
+        return SwapConfig.from_json(raw)
     except (OSError, JsonError, InvalidCheckpoint):
         return None
 

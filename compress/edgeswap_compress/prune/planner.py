@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
@@ -64,7 +65,8 @@ class Planner:
             files: where to take samples from, and where to keep latencies.
         """
         tokens = token_count(model)
-        structure = analyze(model.unet, tokens=tokens, protect=config.protect)
+        beside = isinstance(model, Checkpoint) and model.controlnet is not None
+        structure = analyze(model.unet, tokens=tokens, protect=config.protect, inner_only=beside)
         data = None if files.data is None else read_dataset(files.data)
         samples = calibration_samples(model, config, folder=folder, data=data)
         unet = model.unet

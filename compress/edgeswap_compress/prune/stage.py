@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -138,13 +139,5 @@ def _save(
 ) -> Path:
     if not isinstance(whole, Checkpoint):
         return write_unet_folder(out, unet, plan)
-    pruned = Checkpoint(
-        unet=unet,
-        vae=whole.vae,
-        conditioner=whole.conditioner,
-        scheduler=whole.scheduler,
-        swap=whole.swap.with_stage("prune", history),
-        plan=plan,
-        overlay=whole.overlay,
-    )
-    return pruned.save(out)
+    swap = whole.swap.with_stage("prune", history)
+    return replace(whole, unet=unet, plan=plan, swap=swap).save(out)

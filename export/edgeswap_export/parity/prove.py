@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_export._calibration import Feeds
 from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export.graphs.example import SEED, SwapExample
@@ -31,6 +33,7 @@ from edgeswap_export.parity.compare import (
 )
 from edgeswap_export.precision.convert import Converted, allowed
 from edgeswap_export.precision.run import Feed, MemoryBackend
+from edgeswap_export.samplers.options import SamplingPath
 from edgeswap_export.samplers.schedule import reference_scheduler
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
@@ -218,7 +221,7 @@ def _swaps(
     progress: Progress,
 ) -> dict[str, Any]:
     swaps: dict[str, Any] = {}
-    config = dict(subject.checkpoint.scheduler.config)
+    config = subject.checkpoint.noise_settings
     for request in subject.requests:
         scheduler = reference_scheduler(config, request.sampler, request.options, request.path)
         if scheduler is None:
@@ -228,9 +231,20 @@ def _swaps(
         scale = subject.checkpoint.swap.guidance_scale
         table = subject.tables[request.name]
         found = swap_with_runtime(backend, subject.swap_graphs, table, sample, scale)
-        expected = swap_with_torch(subject.checkpoint, scheduler, request.steps, sample)
+        alone = replace(
+            subject.checkpoint, swap=sampled_along(subject.checkpoint.swap, request.path)
+        )
+        expected = swap_with_torch(alone, scheduler, request.steps, sample)
         swaps[request.name] = swap_parity(request.name, found, expected, precision)
     return swaps
+
+
+def sampled_along(swap: SwapConfig, path: SamplingPath) -> SwapConfig:
+    """State the start and the blending of one schedule as the checkpoint's."""
+    start = SamplingStart()
+    if path.strength is not None:
+        start = SamplingStart(at="target", strength=path.strength)
+    return swap.sampled(start=start, blend="latents" if path.blend else "none")
 
 
 @torch.no_grad()

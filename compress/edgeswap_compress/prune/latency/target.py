@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from edgeswap_compress._pruning_errors import TooNoisy, UnreachableTarget
+from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
@@ -61,7 +62,8 @@ def seeded_inputs(unet: Any, tokens: int) -> dict[str, Any]:
     """Draw the keyword arguments of one evaluation on the CPU, the same every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return example_inputs(unet.config, tokens=tokens, device="cpu")
+        given = example_inputs(unet.config, tokens=tokens, device="cpu")
+        return with_adapter_tokens(unet, given)
 
 
 def latency_ratio(whole: Any, pruned: Any, *, tokens: int, runs: int = RUNS) -> MeasuredRatio:
@@ -138,7 +140,11 @@ def build_measured_plan(
         asked = min(0.99, max(0.01, asked * wanted / found.ratio))
         if earlier is None:  # its depth and allocation have won; only widths are corrected
             structure = analyze(
-                unet, tokens=inputs.tokens, dropped=plan.dropped, protect=config.protect
+                unet,
+                tokens=inputs.tokens,
+                dropped=plan.dropped,
+                protect=config.protect,
+                inner_only=structure.inner_only,
             )
         config = _settled(config, plan)
     return _nearest(tried, wanted)

@@ -182,7 +182,11 @@ class _Plans:
             return planner.structure, 1.0
         final = planner.plan(config) if earlier is None else earlier.plan
         structure = analyze(
-            planner.unet, tokens=inputs.tokens, dropped=final.dropped, protect=config.protect
+            planner.unet,
+            tokens=inputs.tokens,
+            dropped=final.dropped,
+            protect=config.protect,
+            inner_only=planner.structure.inner_only,
         )
         target = inputs.cost_target(structure, config)
         return structure, float(target.cost(structure.costs.sizes)) / target.whole

@@ -207,7 +207,13 @@ def _depths(
         places = np.linspace(0, len(drops) - 1, MOST_DEPTHS).astype(int)
         drops = [drops[place] for place in places]
     for dropped in drops:
-        yield analyze(unet, tokens=inputs.tokens, dropped=dropped, protect=config.protect)
+        yield analyze(
+            unet,
+            tokens=inputs.tokens,
+            dropped=dropped,
+            protect=config.protect,
+            inner_only=structure.inner_only,
+        )
 
 
 def _greedy(
@@ -231,6 +237,8 @@ def _greedy(
     target, whole = inputs.cost_target(structure, config).value, cost({})
     ranked = []
     for candidate in depth_candidates(unet, protected_layers(unet, config.protect)):
+        if structure.inner_only and "layer" in candidate.dropped.values():
+            continue  # it hands on a map that a ControlNet adds to
         saved = whole - cost(candidate.dropped)
         if saved > 0:
             change = samples.distance(without(unet, candidate.dropped).eval(), wanted)
