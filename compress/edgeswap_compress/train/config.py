@@ -106,6 +106,10 @@ class DenoiserConfig:
         )
 
 
+USUAL_AUGMENT = 0.3
+"""Share of every batch that `edgeswap train` augments, unless asked otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleConfig:
     """How examples are drawn and varied.

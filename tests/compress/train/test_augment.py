@@ -133,6 +133,8 @@ def test_looks_are_drawn_over_the_range_and_repeat() -> None:
         [look.noise > 0 for look in looks],
         [look.blur > 0 for look in looks],
         [look.shrink > 1 for look in looks],
+        [max(look.gains) < 0.5 for look in looks],  # dim
+        [max(look.gains) > 1.7 * min(look.gains) for look in looks],  # in a colored light
     ):
         assert 0.05 < np.mean(shown) < 0.9
     for look in looks:
