@@ -17,7 +17,7 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_compress.conditioning.attention import use_fused_attention
 from edgeswap_compress.data.assets import asset
-from edgeswap_compress.fit.device import AUTO, resolve_device
+from edgeswap_compress.fit.machine.device import AUTO, resolve_device
 from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
 from edgeswap_export._schedules import ScheduleRequest

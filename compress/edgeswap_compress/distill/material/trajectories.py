@@ -21,7 +21,7 @@ from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.pairs import Answers, Drawn, PairSet, taken
 from edgeswap_compress.distill.material.sight import Sight
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.placement import like_module
+from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
