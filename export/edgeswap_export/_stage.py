@@ -113,18 +113,7 @@ def export(
             tables=tables,
             device=reference,
         )
-        parity = prove(folder, subject, sample, progress)
-        if config.graphs.batch is not None:
-            parity["batch"] = prove_batch(folder, subject, config.graphs.batch[2], progress)
-        converted: dict[str, Converted] = {}
-        if config.graphs.precision != "fp32":
-            converted, proof = requantize(folder, subject, config.graphs, progress)
-            parity = {**proof, "float32": parity}
-        if config.single_file:
-            progress(f"writing {SINGLE_FILE}")
-            parity["single_file"] = write_single_file(
-                folder, subject, sample, config.graphs.precision
-            )
+        converted, parity = _proven(folder, subject, sample, config, progress)
         layers = {n: layer_types(onnx.load(folder / file)) for n, file in subject.files.items()}
         manifest = _manifest(source, config, subject, converted, layers, parity)
         write_manifest(folder, manifest)
@@ -146,6 +135,27 @@ def sampled_by(swap: SwapConfig, requests: Sequence[ScheduleRequest]) -> SwapCon
     start = SamplingStart(at="target", strength=strengths[0]) if strengths else SamplingStart()
     blend = "latents" if any(path.blend for path in paths) else "none"
     return swap.sampled(start=start, blend=blend)
+
+
+def _proven(
+    folder: Path,
+    subject: ParitySubject,
+    sample: SwapExample,
+    config: ExportConfig,
+    progress: Progress,
+) -> tuple[dict[str, Converted], dict[str, Any]]:
+    """Prove the graphs, convert them, write the one file; give the conversions and the proofs."""
+    parity = prove(folder, subject, sample, progress)
+    if config.graphs.batch is not None:
+        parity["batch"] = prove_batch(folder, subject, config.graphs.batch[2], progress)
+    converted: dict[str, Converted] = {}
+    if config.graphs.precision != "fp32":
+        converted, proof = requantize(folder, subject, config.graphs, progress)
+        parity = {**proof, "float32": parity}
+    if config.single_file:
+        progress(f"writing {SINGLE_FILE}")
+        parity["single_file"] = write_single_file(folder, subject, sample, config.graphs.precision)
+    return converted, parity
 
 
 def _write_graphs(

@@ -117,9 +117,8 @@ def fit(
 ) -> bool:
     """Fit an objective's module, going on from ``folder`` where it was stopped.
 
-    Every step's randomness is a function of (seed, step), and the state is written atomically, so
-    a continued run follows the same curve as one that was not stopped. Processes launched together
-    share each batch and average their gradients; the first of them writes.
+    Every step's randomness is a function of (seed, step): a continued run follows the same curve.
+    Processes launched together share each batch and average their gradients; the first writes.
 
     Args:
         objective: holds the module, on its device in any dtype; ends with its EMA weights.
@@ -130,18 +129,16 @@ def fit(
         tracker: receives losses and figures.
         progress: told of steps done and in all.
 
-    Raises:
-        InvalidSettings: the memory is too small, see `require_memory`.
-
     Returns:
         True when complete or stalled, False when ``cadence.stop_after_s`` cut it short.
+
+    Raises:
+        InvalidSettings: the memory is too small, see `require_memory`.
     """
     cadence, peers = cadence or Cadence(), processes()
     share, report = _share(config.batch_size, peers.count), progress or _silent
     folder.mkdir(parents=True, exist_ok=True)
-    if compute is not None:
-        objective = Autocasting(objective, compute)
-    scale = LossScale(scales=compute is not None and compute.dtype == torch.float16)
+    objective, scale = _autocast(objective, compute)
     optimizer, step = _begin(objective, config, folder / "state.safetensors", share, scale)
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
@@ -154,12 +151,10 @@ def fit(
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
         stalled = log is not None and log.stalled(cadence)
-        figures = torch.tensor([stopped, stalled, loss, *parts.values()])
-        peers.average([figures])
-        stopped, stalled = (bool(end > 0) for end in figures[:2])  # all stop when one does
+        (stopped, stalled), means = _agreed([stopped, stalled], [loss, *parts.values()])
         if log is None:
             continue
-        log.add_step(norm, ("loss", *parts), figures[2:].tolist())
+        log.add_step(norm, ("loss", *parts), means)
         report(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
             report(step, config.steps, f"{log.line()}, evaluating")
@@ -170,6 +165,20 @@ def fit(
             saved = time.monotonic()
     optimizer.use(optimizer.ema)
     return stalled or step >= config.steps
+
+
+def _autocast(objective: Objective, compute: Compute | None) -> tuple[Objective, LossScale]:
+    """Let an objective be computed as its dtype needs it, and give the scale of its loss."""
+    scale = LossScale(scales=compute is not None and compute.dtype == torch.float16)
+    return objective if compute is None else Autocasting(objective, compute), scale
+
+
+def _agreed(ends: list[bool], values: list[float]) -> tuple[list[bool], list[float]]:
+    """Average values over the processes, and tell which ends hold in one of them."""
+    figures = torch.tensor([*(float(end) for end in ends), *values])
+    processes().average([figures])
+    found = figures.tolist()
+    return [end > 0 for end in found[: len(ends)]], found[len(ends) :]
 
 
 def _begin(
