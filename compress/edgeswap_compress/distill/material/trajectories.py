@@ -162,7 +162,8 @@ def _sample(
         visited, end = sample_chunk(teacher, seen, x.to(target.device), config, told)
         states.append(visited)
         results.append(end)
-    return {"states": torch.cat(states).half(), "results": torch.cat(results).half()}
+    found = {"states": torch.cat(states), "results": torch.cat(results)}
+    return {name: value.half().contiguous() for name, value in found.items()}
 
 
 def sample_chunk(
