@@ -39,9 +39,10 @@ from edgeswap_compress.distill._few_steps import refit_convolution
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import Sampling, metrics, open_model
-from edgeswap_compress.fit.config import FitMachine, FitOptions, changed
+from edgeswap_compress.fit.config import FitOptions, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets, encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
+from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.fit.noise_levels import NoiseLevels
 from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_compress.fit.run_folder import steps_in

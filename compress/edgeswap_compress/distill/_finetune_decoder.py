@@ -13,8 +13,8 @@ from edgeswap_compress.distill._discriminators import PictureDiscriminator, froz
 from edgeswap_compress.distill._task import Student
 from edgeswap_compress.distill.material.pairs import TripletBatch, truth_pixels
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.noise_levels import sample
-from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 
 VAE = "vae"

@@ -22,11 +22,11 @@ from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.pairs import PairSet
 from edgeswap_compress.distill.material.sight import encode_features
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
-from edgeswap_compress.fit.config import FitMachine
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
+from edgeswap_compress.fit.machine.options import FitMachine
+from edgeswap_compress.fit.machine.savings import prepare_unet
 from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.fit.processes import processes
-from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_runtime.strict_json import read_json_object
 
 

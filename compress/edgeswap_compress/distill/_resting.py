@@ -8,8 +8,8 @@ import torch
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.fit.placement import device_of
-from edgeswap_compress.fit.savings import brought, move
+from edgeswap_compress.fit.machine.placement import device_of
+from edgeswap_compress.fit.machine.savings import brought, move
 
 
 class RestingModels:

@@ -35,8 +35,8 @@ from edgeswap_compress.fit.losses import (
     face_weights,
     fine_energy_loss,
 )
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.noise_levels import PREDICTIONS, NoiseLevels, sample, timesteps_of
-from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train.autoencoder import reconstruction_figures
 from edgeswap_compress.train.denoiser import Denoiser
 

@@ -137,6 +137,24 @@ def build_parser() -> argparse.ArgumentParser:
         "--steps", type=int, default=USUAL.steps, metavar="N",
         help="sampling steps of the student, 1 to 1000 (default %(default)s)",
     )  # fmt: skip
+    _add_data(add)
+    add_budget(parser, USUAL.budget)
+    add_run(add)
+    _add_teacher(parser.add_argument_group("teacher").add_argument)
+    _add_losses(parser.add_argument_group("loss terms").add_argument)
+    _add_decoder(parser.add_argument_group("last phase: the decoder").add_argument)
+    add_fitting = parser.add_argument_group("fitting").add_argument
+    add_optimization(add_fitting, USUAL.fit)
+    add_machine(add_fitting)
+    add_fitting(
+        "--patience", type=int, default=USUAL.budget.patience, metavar="N",
+        help="end after N evaluations without a smaller distance to the truth (default 0: never)",
+    )  # fmt: skip
+    add_habits(add_fitting, cadence_s=(60.0, 60.0))
+    return parser
+
+
+def _add_data(add: Any) -> None:
     add(
         "--data", type=Path, metavar="DATASET",
         help="dataset to learn from: rendered, triplets, or aligned crops, in a sub-folder for "
@@ -156,20 +174,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="of crops without truths: share of the pairs of one person, whose truth is the target "
         "(default %(default)g)",
     )  # fmt: skip
-    add_budget(parser, USUAL.budget)
-    add_run(add)
-    _add_teacher(parser.add_argument_group("teacher").add_argument)
-    _add_losses(parser.add_argument_group("loss terms").add_argument)
-    _add_decoder(parser.add_argument_group("last phase: the decoder").add_argument)
-    add_fitting = parser.add_argument_group("fitting").add_argument
-    add_optimization(add_fitting, USUAL.fit)
-    add_machine(add_fitting)
-    add_fitting(
-        "--patience", type=int, default=USUAL.budget.patience, metavar="N",
-        help="end after N evaluations without a smaller distance to the truth (default 0: never)",
-    )  # fmt: skip
-    add_habits(add_fitting, cadence_s=(60.0, 60.0))
-    return parser
 
 
 def _add_teacher(add: Any) -> None:

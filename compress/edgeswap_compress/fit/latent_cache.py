@@ -19,7 +19,7 @@ from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.errors import TrainingStopped
-from edgeswap_compress.fit.placement import like_module
+from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]

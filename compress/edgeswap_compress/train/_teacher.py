@@ -27,10 +27,10 @@ from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.fit.loop import Cadence, Draw, Objective, fit
 from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.fit.machine.savings import move, prepare_unet
 from edgeswap_compress.fit.pairing import pairing_of, truths_known
 from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import claim, settings_of
-from edgeswap_compress.fit.savings import move, prepare_unet
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
 from edgeswap_compress.train._online import OnlineEncoder

@@ -20,8 +20,8 @@ from edgeswap_compress.fit.config import (
     MASK_WEIGHT,
     TERMINAL_SHARE,
     FitConfig,
-    FitMachine,
 )
+from edgeswap_compress.fit.machine.options import FitMachine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

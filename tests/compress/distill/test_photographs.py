@@ -172,5 +172,5 @@ def test_crops_of_another_size_are_refused(tmp_path: Path, noise_dataset: Any) -
         Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / f"{number}.png")
     with pytest.raises(DatasetMismatch, match="expected 24"):
         distill(teacher, changed(DistillConfig(), SHORT), tmp_path / "student", data=people)
-    with pytest.raises(UnusablePictures, match="is no training data"):
+    with pytest.raises(UnusablePictures, match="holds 0 pictures: expected at least 2"):
         distill(teacher, changed(DistillConfig(), SHORT), tmp_path / "other", data=tmp_path)

@@ -30,7 +30,7 @@ from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     build_small_autoencoder,
 )
 from edgeswap_compress.distill.config import METHODS, DistillConfig
-from edgeswap_compress.distill.decoder.config import TargetDecoderConfig
+from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.stage import build_overlay
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
 from edgeswap_compress.distill.material.pairs import PairSet, taken
@@ -40,12 +40,12 @@ from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
-from edgeswap_compress.fit import config as fit_config
-from edgeswap_compress.fit.config import changed
-from edgeswap_compress.fit.device import Compute
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups, _encode_group
 from edgeswap_compress.fit.loop import Draw, Objective
 from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.fit.machine.device import Compute
+from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.personalize import PersonalizeConfig
 from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import PersonPhotos, disguise
@@ -63,7 +63,7 @@ from edgeswap_runtime.cli import COMMANDS
 
 CUDA = torch.device("cuda", 0)
 SAMPLES = 4
-FIT = fit_config.FitConfig(samples=8, batch_size=SAMPLES)
+FIT = FitConfig(samples=8, batch_size=SAMPLES)
 
 
 class _Numbers(TorchDispatchMode):
@@ -245,7 +245,8 @@ def shrinking(given: Given) -> Objective:
 
 
 def seeing_the_target(given: Given) -> Objective:
-    config = given.config(TargetDecoderConfig(steps=1, augment_share=0.0))
+    size = OverlaySize(patch_size=2, width=8)
+    config = given.config(TargetDecoderConfig(steps=1, augment_share=0.0, size=size))
     overlay = build_overlay(config.size, 0).to(given.device)
     pipeline = SwapPipeline.from_checkpoint(given.checkpoint())
     return TargetDecoderObjective(pipeline, overlay, config, given.dataset, given.dataset)
@@ -385,7 +386,7 @@ def on(monkeypatch: pytest.MonkeyPatch, noise_dataset: Any) -> Callable[[torch.d
         def compute(self: Any) -> Compute:
             return Compute(device, torch.float32)
 
-        monkeypatch.setattr(fit_config.FitMachine, "compute", compute)
+        monkeypatch.setattr(FitMachine, "compute", compute)
         return Given(device, noise_dataset)
 
     return given

@@ -92,11 +92,9 @@ def shrink_autoencoder(
             tracker=tracker,
             progress=report("autoencoder"),
         )
-    if not done:
-        return None
     with processes().main_first():
-        if not processes().main:
-            return out
+        if not done or not processes().main:
+            return out if done else None
         asked = dataclasses.asdict(config)
         asked["fit"]["dtype"] = dtypes
         return _shrunk(checkpoint, objective.module, small, asked, run).save(out)

@@ -24,7 +24,7 @@ from edgeswap_compress.fit.latent_cache import (
     to_tensor,
 )
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.train.augment import apply_look, augment_scene, draw_look
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 

@@ -28,8 +28,8 @@ from edgeswap_compress.conditioning.specs import PluginSpec
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.latent_cache import Progress, to_tensor
+from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_compress.fit.pairing import Places
-from edgeswap_compress.fit.placement import like_module
 from edgeswap_runtime.faces.keypoints import keypoints_tensor
 from edgeswap_runtime.files import write_bytes
 

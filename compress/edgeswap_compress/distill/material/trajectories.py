@@ -21,7 +21,7 @@ from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.pairs import Answers, Drawn, PairSet, taken
 from edgeswap_compress.distill.material.sight import Sight
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.placement import like_module
+from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -162,7 +162,8 @@ def _sample(
         visited, end = sample_chunk(teacher, seen, x.to(target.device), config, told)
         states.append(visited)
         results.append(end)
-    return {"states": torch.cat(states).half(), "results": torch.cat(results).half()}
+    found = {"states": torch.cat(states), "results": torch.cat(results)}
+    return {name: value.half().contiguous() for name, value in found.items()}
 
 
 def sample_chunk(

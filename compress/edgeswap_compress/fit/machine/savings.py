@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit.config import FitMachine
+from edgeswap_compress.fit.machine.options import FitMachine
 
 
 def prepare_unet(unet: Any, machine: FitMachine, *, learns: bool) -> None:
