@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgeswap_compress._progress import StageProgress
+from edgeswap_compress.composed import settings_in
 from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.config import FittedConfig
 from edgeswap_compress.fit.loop import FIGURES, Draw, Objective, Progress
@@ -74,7 +74,7 @@ def _kept(file: Path) -> Any:
 
 def settings_of(config: Any) -> dict[str, Any]:
     """Give what of a config a run belongs to: all but the dtype, which may differ by machine."""
-    return _without_dtype(asdict(config))
+    return _without_dtype(settings_in(config))
 
 
 def _without_dtype(settings: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class TeacherRun:
         config: fixed for the life of the folder; a different one is refused.
         folder: made if missing, continued if there.
         init: checkpoint folder to go on from: its autoencoder is kept as it is (but see
-            ``TeacherConfig.widen_latents``), its conditioner and U-Net are where the denoiser
+            ``StartConfig.widen_latents``), its conditioner and U-Net are where the denoiser
             starts. The identity encoder is trained anew, as the judge of the identity loss: a
             fresh one has not been gamed yet.
         examples: how they are drawn and augmented; as they come when None.
@@ -101,9 +101,9 @@ class TeacherRun:
         }
         if self.init is not None and init is not None:
             _check_resolution(self.init, init, self._resolution)
-            if config.widen_latents:
+            if config.start.widen_latents:
                 self.init = widen_latents(
-                    self.init, config.autoencoder.latent_channels, config.seed
+                    self.init, config.autoencoder.shape.latent_channels, config.start.seed
                 )
             wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
         if self.examples != ExampleConfig():
@@ -155,13 +155,13 @@ class TeacherRun:
         judge = self._prepare(lambda: self._encoder(swap), 1)
         identity = IdentityObjective(judge, self.config.identity, train, held_out)
         run("identity", identity, self.config.identity.fit)
-        if self.init is None or self.config.widen_latents:
+        if self.init is None or self.config.start.widen_latents:
             swap = dataclasses.replace(swap, residual_std=residual_deviation(train))
         start = self._start(vae, swap, judge)
         known = truths_known(self.train)
         if not known:  # which trains one step alone, see `DenoiserObjective`
             start.swap = dataclasses.replace(swap, default_steps=1)
-        sight = train.cached(Draw.of(self.config.seed, 0), 16)
+        sight = train.cached(Draw.of(self.config.start.seed, 0), 16)
         denoiser = DenoiserObjective(
             start.unet,
             start.conditioner,
@@ -184,7 +184,7 @@ class TeacherRun:
 
     def _autoencoded(self, run: Run) -> tuple[Any, SwapConfig]:
         """Train the autoencoder, freeze it, and give the settings of its latents."""
-        if self.init is not None and not self.config.widen_latents:
+        if self.init is not None and not self.config.start.widen_latents:
             vae, swap = convert(self.init.vae, self.dtype), self.init.swap
         else:
             vae, config = self._autoencoder(), self.config.autoencoder
@@ -223,13 +223,13 @@ class TeacherRun:
     ) -> None:
         """Finetune the decoder; the second phase of it needs examples with truths."""
         config, vae = self.config, trained.vae
-        if config.decoder is not None:
-            finetuning = config.autoencoder.for_finetuning(config.decoder)
+        if config.decoders.decoder is not None:
+            finetuning = config.autoencoder.for_finetuning(config.decoders.decoder)
             vae.decoder.requires_grad_(True).train()
             objective: Objective = AutoencoderObjective(vae, finetuning, self.train, self.held_out)
             run("decoder", objective, finetuning.fit)
-        if config.swap_decoder is not None and examples is not None:
-            finetuning = config.autoencoder.for_finetuning(config.swap_decoder)
+        if config.decoders.swap_decoder is not None and examples is not None:
+            finetuning = config.autoencoder.for_finetuning(config.decoders.swap_decoder)
             vae.decoder.requires_grad_(True).train()
             train, held_out = (examples[0], self.train), (examples[1], self.held_out)
             objective = SwapDecoderObjective(
@@ -265,12 +265,12 @@ class TeacherRun:
     def _prepare(self, build: Callable[[], Any], salt: int) -> Any:
         """Build a module whose weights depend on the seed alone, in the compute dtype."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed * 1000 + salt)
+            torch.manual_seed(self.config.start.seed * 1000 + salt)
             module = build()
         return convert(module.train(), self.dtype)
 
     def _swap_config(self) -> SwapConfig:
-        auto, denoiser = self.config.autoencoder, self.config.denoiser
+        auto, sampling = self.config.autoencoder.shape, self.config.denoiser.sampling
         scale = self._resolution / 96.0
         return SwapConfig(
             resolution_px=self._resolution,
@@ -280,8 +280,8 @@ class TeacherRun:
             latent_channels=auto.latent_channels,
             latent_size=self._resolution // auto.patch_size // 2 ** (len(auto.widths) - 1),
             residual_std=(1.0,) * auto.latent_channels,
-            guidance_scale=denoiser.guidance_scale,
-            default_steps=denoiser.default_steps,
+            guidance_scale=sampling.guidance_scale,
+            default_steps=sampling.default_steps,
         )
 
     def _encoder(self, swap: SwapConfig) -> SourceConditioner:
@@ -300,7 +300,7 @@ class TeacherRun:
                 f"{held_out} holds crops of {other} px, {train} of {size} px: expected one size; "
                 "align or render them again with the same --size"
             )
-        auto = self.config.autoencoder
+        auto = self.config.autoencoder.shape
         step = auto.patch_size * 2 ** len(auto.widths)  # the U-Net halves the latents once more
         if size % step:
             raise TrainingStopped(

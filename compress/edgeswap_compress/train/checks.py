@@ -40,7 +40,7 @@ def check_training(
     """
     check_out(out, need_bytes=RUN_BYTES)
     check_run(run)
-    if config.widen_latents and init is None:
+    if config.start.widen_latents and init is None:
         raise InvalidSettings(
             "--widen-latents is of no use without --init: name a checkpoint to go on from"
         )

@@ -19,14 +19,19 @@ from edgeswap_compress.fit.cli import (
     start_torch,
     watched,
 )
-from edgeswap_compress.fit.config import FitConfig, FitOptions
+from edgeswap_compress.fit.config import FitConfig, FitOptions, IdentityLossConfig
 from edgeswap_compress.train.checks import check_training
 from edgeswap_compress.train.config import (
     AutoencoderConfig,
+    DecoderPhases,
     DenoiserConfig,
+    DenoiserLosses,
+    DenoiserShares,
     ExampleConfig,
     IdentityConfig,
+    StartConfig,
     TeacherConfig,
+    UsualSampling,
 )
 
 CADENCE_S = (120.0, 180.0)
@@ -70,7 +75,9 @@ def command(argv: list[str]) -> int:
 
 def _config(args: argparse.Namespace) -> TeacherConfig:
     return TeacherConfig(
-        **_stages(args), dtype=args.dtype, seed=args.seed, widen_latents=args.widen_latents
+        **_stages(args),
+        start=StartConfig(seed=args.seed, widen_latents=args.widen_latents),
+        dtype=args.dtype,
     )
 
 
@@ -113,16 +120,21 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
     )
     return {
         "autoencoder": AutoencoderConfig(fit=autoencoder),
-        "decoder": _decoder(autoencoder, args.decoder_samples),
-        "swap_decoder": _decoder(autoencoder, args.swap_decoder_samples),
+        "decoders": DecoderPhases(
+            decoder=_decoder(autoencoder, args.decoder_samples),
+            swap_decoder=_decoder(autoencoder, args.swap_decoder_samples),
+        ),
         "identity": IdentityConfig(fit=identity),
         "denoiser": DenoiserConfig(
             fit=denoiser,
-            guidance_scale=args.guidance_scale,
-            one_step_share=args.one_step_share,
-            terminal_share=args.terminal_share,
-            metric_share=args.metric_share,
-            identity_weight=args.identity_weight,
+            shares=DenoiserShares(
+                one_step_share=args.one_step_share, terminal_share=args.terminal_share
+            ),
+            losses=DenoiserLosses(
+                identity=IdentityLossConfig(weight=args.identity_weight),
+                metric_share=args.metric_share,
+            ),
+            sampling=UsualSampling(guidance_scale=args.guidance_scale),
         ),
     }
 
@@ -183,28 +195,28 @@ def _add_lengths(add: Any) -> None:
 
 
 def _add_denoiser(add: Any) -> None:
-    usual = DenoiserConfig(fit=FitConfig(samples=32))
+    shares, losses = DenoiserShares(), DenoiserLosses()
     options = FitOptions(optimizer="muon", learning_rate=1e-3)
     add_optimization(add, options, of=" of the denoiser")
     add(
-        "--one-step-share", type=float, default=usual.one_step_share, metavar="SHARE",
+        "--one-step-share", type=float, default=shares.one_step_share, metavar="SHARE",
         help="share of the denoiser's training, at its start, on pure noise alone "
         "(default %(default)g)",
     )  # fmt: skip
     add(
-        "--terminal-share", type=float, default=usual.terminal_share, metavar="SHARE",
+        "--terminal-share", type=float, default=shares.terminal_share, metavar="SHARE",
         help="share of the samples on pure noise after that (default %(default)g)",
     )  # fmt: skip
     add(
-        "--metric-share", type=float, default=usual.metric_share, metavar="SHARE",
+        "--metric-share", type=float, default=losses.metric_share, metavar="SHARE",
         help="0: measure errors on latents, 1: as they show in pixels (default %(default)g)",
     )  # fmt: skip
     add(
-        "--identity-weight", type=float, default=usual.identity_weight, metavar="WEIGHT",
+        "--identity-weight", type=float, default=losses.identity.weight, metavar="WEIGHT",
         help="weight of the identity loss on latents, 0: none (default %(default)g)",
     )  # fmt: skip
     add(
-        "--guidance-scale", type=float, default=usual.guidance_scale, metavar="SCALE",
+        "--guidance-scale", type=float, default=UsualSampling().guidance_scale, metavar="SCALE",
         help="guidance scale that the checkpoint states as its default, 1 to 100 "
         "(default %(default)g)",
     )  # fmt: skip
