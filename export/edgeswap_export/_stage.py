@@ -125,27 +125,6 @@ def _tables(checkpoint: Checkpoint, requests: Sequence[ScheduleRequest]) -> dict
     }
 
 
-def _proven(
-    folder: Path,
-    subject: ParitySubject,
-    sample: SwapExample,
-    config: ExportConfig,
-    progress: Progress,
-) -> tuple[dict[str, Converted], dict[str, Any]]:
-    """Prove the graphs, convert them where that is asked for, and join them into one file."""
-    parity = prove(folder, subject, sample, progress)
-    if config.graphs.batch is not None:
-        parity["batch"] = prove_batch(folder, subject, config.graphs.batch[2], progress)
-    converted: dict[str, Converted] = {}
-    if config.graphs.precision != "fp32":
-        converted, proof = requantize(folder, subject, config.graphs, progress)
-        parity = {**proof, "float32": parity}
-    if config.single_file:
-        progress(f"writing {SINGLE_FILE}")
-        parity["single_file"] = write_single_file(folder, subject, sample, config.graphs.precision)
-    return converted, parity
-
-
 def sampled_by(swap: SwapConfig, requests: Sequence[ScheduleRequest]) -> SwapConfig:
     """State what all schedules need of the target, so that `encode` gives it.
 

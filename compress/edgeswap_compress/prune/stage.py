@@ -98,7 +98,7 @@ def prune(
     whole = _load_whole(checkpoint, out)
     if recover is not None:
         recover = replace(recover, fit=taken_machine(recover.fit))
-    if config.target != "latency":
+    if config.target.name != "latency":
         _move(whole, resolve_device(device))
     if recover is not None or config.rounds > 1:
         rounds = Rounds(checkpoint=Path(checkpoint), config=config, recover=recover, files=files)

@@ -309,9 +309,9 @@ def test_a_students_steps_come_closer_to_the_teachers(
 def test_truth_identity_features_and_fine_scale_join_every_method(
     teacher: Path, tmp_path: Path, method: str
 ) -> None:
-    from edgeswap_compress.prune import PruneConfig, prune
+    from edgeswap_compress.prune import PruneConfig, PruneTarget, prune
 
-    pruned = prune(teacher, PruneConfig(macs_ratio=0.7), tmp_path / "pruned")
+    pruned = prune(teacher, PruneConfig(target=PruneTarget(macs_ratio=0.7)), tmp_path / "pruned")
     config = config_of(
         method, losses__truth_weight=0.5, losses__identity__weight=0.5, losses__feature_weight=0.1,
         losses__fine_weight=0.1, losses__metric_share=0.5, losses__judge_samples=32,

@@ -29,7 +29,9 @@ from edgeswap_compress.train.augment import (
 )
 from edgeswap_compress.train.config import (
     AutoencoderConfig,
+    AutoencoderShape,
     DenoiserConfig,
+    DenoiserShape,
     ExampleConfig,
     IdentityConfig,
     TeacherConfig,
@@ -200,15 +202,15 @@ def fit_config(samples: int) -> FitConfig:
 
 CONFIG = TeacherConfig(
     autoencoder=AutoencoderConfig(
-        fit=fit_config(48), widths=(8, 8), norm_num_groups=4, latent_channels=4
+        fit=fit_config(48),
+        shape=AutoencoderShape(widths=(8, 8), norm_num_groups=4, latent_channels=4),
     ),
     identity=IdentityConfig(fit=fit_config(40), widths=(8, 8), vector_size=8),
     denoiser=DenoiserConfig(
         fit=fit_config(64),
-        block_out_channels=(8, 8),
-        attention_heads=2,
-        time_embedding_dim=8,
-        norm_num_groups=4,
+        shape=DenoiserShape(
+            block_out_channels=(8, 8), attention_heads=2, time_embedding_dim=8, norm_num_groups=4
+        ),
     ),
     dtype="float32",
 )
