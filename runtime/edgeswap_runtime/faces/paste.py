@@ -70,6 +70,7 @@ def paste(
     mask: Mask,
     *,
     alpha: NDArray[np.float32] | None = None,
+    detail: NDArray[np.float32] | None = None,
     each: Each = map,
 ) -> None:
     """Blend a crop into a picture, in place.
@@ -83,6 +84,8 @@ def paste(
         mask: in crop pixels.
         alpha: (R, R) float32, 0..1; the mask's weight is multiplied by it, so that what lies over
             the face stays. None multiplies by 1.
+        detail: (R, R) float32, 0..1, the share of the picture that is added to the crop before it
+            is blended; the crop has been lessened by as much, see `faces.detail`. None adds none.
         each: as for `resample`.
     """
     size = crop.shape[0]
@@ -100,9 +103,13 @@ def paste(
     if alpha is not None:
         shown = resample(alpha[..., None], to_crop, extent, each=each)[..., 0]
         weights *= np.clip(shown, 0, 1)
-    blended = resample(crop, to_crop, extent, each=each)
-    np.clip(blended, 0, 255, out=blended)
     region = picture[top:bottom, left:right]
+    if detail is None:
+        blended = resample(crop, to_crop, extent, each=each)
+    else:
+        lessened = resample(np.dstack([crop, detail]), to_crop, extent, each=each)
+        blended = lessened[..., :3] + lessened[..., 3:] * region
+    np.clip(blended, 0, 255, out=blended)
     # Where the weight is 0 this is region + 0, exact in float32: the byte stays what it was.
     blended -= region
     blended *= weights[..., None]
