@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ import pytest
 from edgeswap_runtime.backends.threads import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder of the tests' own for the certificate that pictures are signed with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGESWAP_CONFIG", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,16 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from edgeswap_runtime.cli import COMMANDS, main
+from edgeswap_runtime import cli
+from edgeswap_runtime.cli import COMMANDS, SUBCOMMANDS, main
 
-MODULES = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.items()} | {
-    "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli",
-    "distill decoder": "edgeswap_compress.distill.decoder.cli",
-    "evaluate photos": "edgeswap_compress.evaluate.photos.cli",
-}
+TARGETS = {name: target for name, (target, _, _) in COMMANDS.items()} | SUBCOMMANDS
+MODULES = {name: target.partition(":")[0] for name, target in TARGETS.items()}
 """Command -> the module that holds its parser."""
 
-MAKES_ONE_FILE = {"swap", "video", "data sheet"}
+MAKES_ONE_FILE = {"swap", "identity", "video", "live", "data sheet"}
 """Commands that write one file, not a folder."""
 
 HELP_S = 0.5
@@ -33,22 +31,33 @@ MEANINGS = {
     "--backend": "library that runs|TensorRT to build with",
     "--batch": "batch",
     "--batch-size": "samples a step|pairs at a time",
+    "--bundle": "folder of the bundle",
+    "--certificate": "certificate chain to sign with",
+    "--consent": "agreed|consent",
     "--data": "dataset|folder made by edgeswap data",
     "--device": "runs on|computes on",
     "--dtype": "number format torch computes",
     "--evaluate-every": "seconds between evaluations",
     "--faces": "faces of the target|people to swap",
     "--fine-weight": "weight of the fine detail",
+    "--force": "swap also what the model cannot do well",
     "--held-out": "for the figures",
     "--identity-weight": "weight of the identity loss",
     "--json": "JSON|json",
     "--learning-rate": "largest learning rate",
     "--metric-share": "0: measure errors on latents, 1: as they show in pixels",
+    "--map": "put the face of this photo into",
     "--minutes": "minutes",
+    "--no-credentials": "content credentials",
+    "--no-watermark": "invisible watermark",
     "--optimizer": "optimizer",
     "--out": "the new|to write",
     "--overwrite": "replace",
+    "--port": "port",
     "--precision": "precision|number format inside the graphs",
+    "--require-settled": "exit with 3",
+    "--resume": "go on where the same command was ended",
+    "--private-key": "private key of --certificate",
     "--run": "folder for the state",
     "--samples": "images|samples",
     "--save-every": "seconds between saves",
@@ -67,6 +76,7 @@ MEANINGS = {
     "checkpoint": "checkpoint",
     "out": "to make|to write",
     "path": "folder",
+    "photos": "photo",
     "student": "checkpoint folder",
 }
 """An argument that several commands take -> what each of its help texts must say."""
@@ -92,7 +102,7 @@ BRITISH = re.compile(
 
 @cache
 def parser_of(name: str) -> argparse.ArgumentParser:
-    found = importlib.import_module(MODULES[name]).build_parser()
+    found = cli.parser_of(name)
     assert isinstance(found, argparse.ArgumentParser)
     return found
 
@@ -172,6 +182,9 @@ PHOTOS = ["--source", "a.png", "--target", "b.png", "--out", "c.png"]
 GIVEN_A_FOLDER = {
     "swap": ["FOLDER", *PHOTOS],
     "video": ["FOLDER", "--source", "a.png", "--target", "b.mp4", "--out", "c.mp4"],
+    "identity": ["a.png", "out.identity", "--bundle", "FOLDER"],
+    "batch": ["out", "--target", "a.png", "--source", "b.png", "--bundle", "FOLDER"],
+    "live": ["FOLDER"],
     "inspect": ["FOLDER"],
     "verify": ["FOLDER"],
     "bench": ["FOLDER"],
@@ -187,6 +200,7 @@ GIVEN_A_FOLDER = {
     "export": ["FOLDER", "out"],
     "engine": ["FOLDER", "out", "--backend", "tensorrt_rtx", "--gpu", "sm86"],
     "triton": ["FOLDER", "out"],
+    "web": ["FOLDER", "out"],
 }
 """Command -> its least arguments, FOLDER where it takes one that must exist."""
 

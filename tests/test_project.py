@@ -69,10 +69,10 @@ def test_the_wheel_carries_licenses_and_something_to_swap_with(wheel_names: list
 
 
 def test_the_wheel_is_small() -> None:
-    """Below 20 MB before compression, of which the student's bundle is 14."""
+    """Below 22 MB before compression, of which the student's bundle is 14."""
     files = [path for room in ROOMS for path in tracked(f"{ROOMS[room]}/{room}")]
     total = sum(path.stat().st_size for path in files if WEIGHTS not in path.parents)
-    assert total <= 21_200_000
+    assert total <= 22_000_000
 
 
 def test_the_checkpoints_are_a_distribution_of_their_own(tmp_path: Path) -> None:
@@ -105,12 +105,16 @@ def test_all_installs_nothing_that_is_not_imported() -> None:
             own = re.match(r"edgeswap\[(.*)\]", requirement)
             waiting += own[1].split(",") if own else []
             wanted |= set() if own else {re.split(r"[\[<>=; ]", requirement)[0].replace("-", "_")}
+    wanted = {CALLED.get(name, name) for name in wanted}
     assert wanted - imported - BEHIND_OTHERS == set()
     assert not BEHIND_OTHERS & imported
 
 
-BEHIND_OTHERS = {"onnxscript"}
-"""What torch imports for us: its ONNX exporter."""
+CALLED = {"c2pa_python": "c2pa"}
+"""Distribution -> how it is imported, where the two differ."""
+
+BEHIND_OTHERS = {"onnxscript", "websockets"}
+"""What torch imports for us, its ONNX exporter; and what uvicorn does."""
 
 
 def imported_by(node: ast.AST) -> list[str]:

@@ -34,28 +34,6 @@ def build_parser() -> argparse.ArgumentParser:
     return made
 
 
-def compare_parser() -> argparse.ArgumentParser:
-    """Make the parser of `edgeswap bench compare`."""
-    made = argparse.ArgumentParser(
-        prog="edgeswap bench compare",
-        description="Compare two stored reports, figure by figure: how many times as long the "
-        "second takes. Exit code 3 when --fail-above or --require-settled is not met.",
-    )
-    made.add_argument("first", type=Path, help="a report, from edgeswap bench --json > FILE")
-    made.add_argument("second", type=Path, help="the report to compare with it")
-    made.add_argument(
-        "--fail-above",
-        metavar="PERCENT",
-        help="exit with 3 where a whole task became slower by more, such as 5%%, and the "
-        "interval of the ratio lies above 1 (default: never)",
-    )
-    made.add_argument(
-        "--require-settled", action="store_true", help="exit with 3 where a figure is not settled"
-    )
-    made.add_argument("--json", action="store_true", help="print one JSON object, unrounded")
-    return made
-
-
 def _add_amount(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("how much")
     group.add_argument(
@@ -118,8 +96,8 @@ def _add_pictures(made: argparse.ArgumentParser) -> None:
         help="photo to put the face into (default: a packaged portrait)",
     )
     group.add_argument(
-        "--size", nargs="+", default=[], metavar="HEIGHTxWIDTH",
-        help="picture sizes in pixels, such as 720x1280 (default: the target's own)",
+        "--size", nargs="+", default=[], metavar="WIDTHxHEIGHT",
+        help="picture sizes in pixels, such as 1280x720 (default: the target's own)",
     )  # fmt: skip
 
 

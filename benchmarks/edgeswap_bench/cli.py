@@ -7,22 +7,20 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from edgeswap_bench._arguments import build_parser, compare_parser
+from edgeswap_bench._arguments import build_parser
 from edgeswap_bench._extras import with_estimates, with_explanations
 from edgeswap_bench.acceptance.command import check_request, run_acceptance
 from edgeswap_bench.compare.against import open_against, tasks_for
-from edgeswap_bench.compare.reports import compare_reports, parse_percent
 from edgeswap_bench.explain.explain import require_profiler
 from edgeswap_bench.measure.bundle_subject import BundleSubject
 from edgeswap_bench.measure.config import BenchConfig, SwapOptions
-from edgeswap_bench.measure.load import read_report
 from edgeswap_bench.measure.pictures import chosen_paths, parse_size
 from edgeswap_bench.measure.run import bench
 from edgeswap_bench.predict.predict import parse_devices
 from edgeswap_bench.report.files import require_new_file
 from edgeswap_bench.report.page import page
-from edgeswap_bench.report.table import comparison_table, table
-from edgeswap_bench.trust.verdict import SETTLED
+from edgeswap_bench.report.table import table
+from edgeswap_bench.trust.verdict import SETTLED, UNMET
 from edgeswap_runtime import read_picture
 from edgeswap_runtime.files import write_bytes
 
@@ -35,23 +33,15 @@ if TYPE_CHECKING:
 
     from edgeswap_bench.measure.subject import TimedSubject
 
-UNMET = 3
-"""Exit code: everything was measured, and a condition that was asked for is not met."""
-
 
 def command(argv: list[str]) -> int:
-    """Time a bundle, or compare two stored reports.
+    """Time a bundle.
 
     Returns:
         0 fine, 1 nothing could be timed, 3 a condition (--require-settled, --fail-above) is not
         met.
     """
-    if argv[:1] == ["compare"]:
-        return _compare(compare_parser().parse_args(argv[1:]))
-    return _bench(build_parser().parse_args(argv))
-
-
-def _bench(options: argparse.Namespace) -> int:
+    options = build_parser().parse_args(argv)
     config = _config(options)
     if options.html is not None:
         require_new_file(options.html, overwrite=options.overwrite)
@@ -88,12 +78,9 @@ def _bench(options: argparse.Namespace) -> int:
     return _exit_code(report.subjects[0].tasks, report.verdict.state, options)
 
 
-def _compare(options: argparse.Namespace) -> int:
-    limit = None if options.fail_above is None else parse_percent(options.fail_above)
-    found = compare_reports(read_report(options.first), read_report(options.second), limit)
-    print(json.dumps(found.to_json()) if options.json else comparison_table(found))
-    unsettled = options.require_settled and found.unsettled
-    return UNMET if found.slower or unsettled else 0
+def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(options)
 
 
 def _config(options: argparse.Namespace) -> BenchConfig:

@@ -98,6 +98,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="the first of the random seeds (0)")
     parser.add_argument("--kinds", type=lambda text: text.split(","), help="these kinds only")
     parser.add_argument("--every", type=int, default=1, help="each N-th case of those (1)")
+    parser.add_argument("--skip", type=int, default=0, help="leave out the first N of those (0)")
     parser.add_argument("--quick", action="store_true", help="a few hundred of the fast ones")
     parser.add_argument("--only", metavar="KIND:SEED", help="one case; its folder is kept")
     arguments = parser.parse_args()
@@ -114,7 +115,7 @@ def choose(arguments: argparse.Namespace, place: Place) -> list[tuple[str, int]]
     found = kinds.crafted(place) + kinds.drawn(arguments.count, arguments.seed)
     if arguments.kinds or arguments.quick:
         found = [pair for pair in found if pair[0] in (arguments.kinds or QUICK_KINDS)]
-    return found[:: arguments.every]
+    return found[arguments.skip :: arguments.every]
 
 
 def make(kind: str, seed: int, place: Place, folder: Path) -> Case:

@@ -76,7 +76,8 @@ def photograph_crops(folder: Path | None, size: int) -> Crops:
 def render(version: int, size: int, groups: int) -> dict[str, Any]:
     """Untouched targets, source views by person, and the speed of one process."""
     from edgeswap_compress.data.dataset_rendering import _open_renderer
-    from edgeswap_compress.data.grid import GroupSettings, render_group
+    from edgeswap_compress.data.grid import GroupSettings
+    from edgeswap_compress.data.group_rendering import render_group
 
     settings = GroupSettings(size_px=size, renderer=version, seed=77)
     plain = replace(settings, light="normal") if version > 3 else settings

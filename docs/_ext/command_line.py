@@ -1,7 +1,7 @@
 """Sphinx extension: the command-line reference, written from the commands' own parsers.
 
-`{command-line}` on a page becomes one section for every command. The parser of a command is taken
-at the moment the command hands it its arguments, so that nothing of it is written down twice.
+`{command-line}` on a page becomes one section for every command, from the `build_parser` of its
+module, so that nothing of it is written down twice.
 """
 
 from __future__ import annotations
@@ -9,61 +9,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from typing import Any
-from unittest.mock import patch
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from edgeswap_runtime.cli import COMMANDS, load
-
-FIRST_WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "bench": ((), ("compare",)),
-    "distill": ((), ("autoencoder",), ("decoder",)),
-    "evaluate": ((), ("photos",)),
-}
-"""Command -> the words after its name that lead to parsers of their own."""
+from edgeswap_runtime.cli import COMMANDS, SUBCOMMANDS, parser_of
 
 
-class _Taken(Exception):
-    """Carries a parser out of the command that made it."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self.parser = parser
-
-
-def take_parser(target: str, words: tuple[str, ...] = ()) -> argparse.ArgumentParser:
-    """Run a command up to the point where it parses its arguments, and take its parser.
-
-    Args:
-        target: "module:function", as in `COMMANDS`.
-        words: what follows the command's name, such as ("autoencoder",).
-
-    Raises:
-        RuntimeError: the command parses no arguments.
-    """
-
-    def take(parser: argparse.ArgumentParser, *_: object, **__: object) -> object:
-        raise _Taken(parser)
-
-    command = load(target)
-    with (
-        patch.object(argparse.ArgumentParser, "parse_args", take),
-        patch.object(argparse.ArgumentParser, "parse_known_args", take),
-    ):
-        try:
-            command(list(words))
-        except _Taken as taken:
-            return taken.parser
-    raise RuntimeError(f"{target} parses no arguments")
+def names() -> Iterator[str]:
+    """Every command, in the order of `edgeswap --help`, sub-commands after their own."""
+    for command in COMMANDS:
+        yield command
+        yield from (name for name in SUBCOMMANDS if name.split()[0] == command)
 
 
 def parsers() -> Iterator[argparse.ArgumentParser]:
-    """Every command's parser, in the order of `edgeswap --help`, sub-commands after their own."""
-    for name, (target, _, _) in COMMANDS.items():
-        for words in FIRST_WORDS.get(name, ((),)):
-            yield from _with_children(take_parser(target, words))
+    """Every command's parser, in the order of `names`, those of their actions after them."""
+    for name in names():
+        yield from _with_children(parser_of(name))
 
 
 def _with_children(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -17,6 +17,7 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_compress.conditioning.attention import use_fused_attention
 from edgeswap_compress.data.assets import asset
+from edgeswap_compress.fit.device import AUTO, resolve_device
 from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
 from edgeswap_export._schedules import ScheduleRequest
@@ -61,6 +62,7 @@ def export(
     config: ExportConfig,
     out: Path | str,
     *,
+    device: str = AUTO,
     progress: Progress = lambda line: None,
 ) -> Path:
     """Turn a checkpoint into a bundle and prove that both compute the same.
@@ -71,6 +73,8 @@ def export(
         checkpoint: the checkpoint's folder.
         config: what to put into the bundle.
         out: folder of the bundle; it appears when it is complete and proven, or not at all.
+        device: that torch computes the reference on, see `check_device`; the graphs are written
+            and compared on the processor.
         progress: called with one line for each thing begun.
 
     Returns:
@@ -78,6 +82,7 @@ def export(
 
     Raises:
         OutputExists: `out` exists.
+        InvalidSettings: the device is not there.
         BadFolder: there is no checkpoint.
         InvalidCheckpoint: the checkpoint is damaged.
         ExportError: the config asks for what cannot be written; the message says what.
@@ -85,6 +90,7 @@ def export(
         GraphNotExported: a graph could not be written.
     """
     source = require_checkpoint(Path(checkpoint))
+    reference = str(resolve_device(device, training=False))
     with new_folder(Path(out)) as folder:
         progress(f"loading {source}")
         loaded = Checkpoint.load(source)
@@ -99,7 +105,11 @@ def export(
         sample = seeded_example(loaded.swap)
         graphs = _write_graphs(folder, loaded, sample, config.graphs, progress)
         subject = ParitySubject(
-            checkpoint=loaded, swap_graphs=graphs, requests=requests, tables=tables
+            checkpoint=loaded,
+            swap_graphs=graphs,
+            requests=requests,
+            tables=tables,
+            device=reference,
         )
         parity = prove(folder, subject, sample, progress)
         if config.graphs.batch is not None:

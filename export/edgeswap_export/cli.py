@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_compress.fit.cli import add_device
+from edgeswap_compress.fit.device import device_line
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.precision import PRECISIONS
 from edgeswap_runtime.bundle.manifest import Manifest, read_manifest
@@ -62,7 +64,10 @@ def command(argv: list[str]) -> int:
         return _export_unet(arguments, config)
     from edgeswap_export import export
 
-    bundle = export(arguments.checkpoint, config, arguments.out, progress=_tell)
+    print(device_line(arguments.device, training=False), file=sys.stderr)
+    bundle = export(
+        arguments.checkpoint, config, arguments.out, device=arguments.device, progress=_tell
+    )
     manifest = read_manifest(bundle)
     print(json.dumps(_summary(bundle, manifest)) if arguments.json else _table(bundle, manifest))
     if arguments.triton is not None:
@@ -76,7 +81,10 @@ def command(argv: list[str]) -> int:
 def _export_unet(arguments: argparse.Namespace, config: ExportConfig) -> int:
     from edgeswap_export.unet import NAME, export_unet
 
-    folder = export_unet(arguments.checkpoint, config, arguments.out, progress=_tell)
+    print(device_line(arguments.device, training=False), file=sys.stderr)
+    folder = export_unet(
+        arguments.checkpoint, config, arguments.out, device=arguments.device, progress=_tell
+    )
     stated = read_json_object(folder / f"{NAME}.json")
     print(json.dumps(stated) if arguments.json else _unet_table(folder, stated))
     return 0
@@ -90,6 +98,11 @@ def _check_triton(folder: Path, config: ExportConfig, *, is_unet: bool) -> None:
         raise UnsupportedExport("--triton needs a dynamic batch: add --batch, such as 1:4:8")
     if folder.exists():
         raise OutputExists(folder)
+
+
+def check_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(arguments)
 
 
 def _config(arguments: argparse.Namespace) -> ExportConfig:
@@ -137,6 +150,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="where the weights come from, in a few words (default: the checkpoint's, else "
         "'unknown')",
     )
+    add_device(parser.add_argument, of="torch's reference for the proof")
     parser.add_argument(
         "--triton", type=Path, metavar="FOLDER",
         help="also write a model repository for NVIDIA's Triton server into this new folder "

@@ -19,7 +19,7 @@ from edgeswap_runtime.faces.detect import as_choice
 from edgeswap_runtime.faces.find import FaceFinder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -138,11 +138,15 @@ class FaceReader:
             if self._owns_backend:
                 self._backend.close()
 
-    def detect(self, picture: PictureLike) -> tuple[Face, ...]:
+    def detect(
+        self, picture: PictureLike, near: Sequence[Face] = (), *, everywhere: bool = True
+    ) -> tuple[Face, ...]:
         """Find all faces of a picture, largest first, with refined landmarks.
 
         Args:
             picture: a path, or (H, W, 3) uint8, RGB.
+            near: in a film, the faces of the last frame: they are found again in a view each.
+            everywhere: in a film, False looks for others in the shrunk picture only.
 
         Raises:
             DetectorMissing: the bundle is for aligned crops only.
@@ -150,7 +154,7 @@ class FaceReader:
         """
         rgb = as_rgb(picture)
         with self._in_use():
-            return self._faces.find_all(rgb)
+            return self._faces.find_all(rgb, near, everywhere=everywhere)
 
     def choose(
         self, picture: PictureLike, faces: str | int = "largest", *, name: str | None = None

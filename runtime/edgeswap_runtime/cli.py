@@ -18,6 +18,7 @@ from edgeswap_runtime.backends.threads import let_waiting_threads_sleep
 from edgeswap_runtime.errors import EdgeswapError, EdgeswapFailure
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
     Entry = tuple[str, str, str | None]
@@ -34,10 +35,30 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "put the face of one photo into another photo",
             None,
         ),
+        "identity": (
+            "edgeswap_runtime.commands.identity:command",
+            "read a person's face from photos into one small file",
+            None,
+        ),
+        "batch": (
+            "edgeswap_runtime.commands.batch:command",
+            "put a face into many pictures, by several processes or a cluster",
+            "ray",
+        ),
         "video": (
             "edgeswap_runtime.commands.video:command",
             "put the face of a photo into a film, sound and timing kept",
             "video",
+        ),
+        "live": (
+            "edgeswap_runtime.commands.live:command",
+            "put faces into what a camera sees, on a page or into a pipe",
+            "live",
+        ),
+        "web": (
+            "edgeswap_export.web.cli:command",
+            "write a page that swaps faces in the browser itself",
+            "export",
         ),
         "demo": (
             "edgeswap_export.demo.cli:command",
@@ -50,6 +71,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "edgeswap_compress.data.cli:command",
             "make a training dataset: fetch files, render, align photos",
             "data",
+        ),
+        "import": (
+            "edgeswap_compress.importers.cli:command",
+            "make a checkpoint of a model you have: IP-Adapter, InstantID, ...",
+            "import",
         ),
         "train": (
             "edgeswap_compress.train.cli:command",
@@ -114,7 +140,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
         "verify": (
             "edgeswap_runtime.commands.verify:command",
-            "check a bundle's or checkpoint's files against their hashes",
+            "check a bundle's or checkpoint's files, or a picture's mark",
             None,
         ),
     },
@@ -129,6 +155,14 @@ COMMANDS: dict[str, Entry] = {
 }
 """Every command of `GROUPS`, by name."""
 
+SUBCOMMANDS: dict[str, str] = {
+    "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli:command",
+    "distill decoder": "edgeswap_compress.distill.decoder.cli:command",
+    "evaluate photos": "edgeswap_compress.evaluate.photos.cli:command",
+    "bench compare": "edgeswap_bench.compare_cli:command",
+}
+"""Two words that name a command of its own -> "module:function"; the extra is the first word's."""
+
 _LONGEST_LINE = 1500
 """Characters of an error's line; names in a bad file may be of any length."""
 
@@ -139,6 +173,13 @@ def load(target: str) -> Callable[[list[str]], int]:
     """Import the function that "module:function" names."""
     module, _, function = target.partition(":")
     return cast("Callable[[list[str]], int]", getattr(importlib.import_module(module), function))
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Build the parser of a command of `COMMANDS` or `SUBCOMMANDS`."""
+    target = SUBCOMMANDS.get(name) or COMMANDS[name][0]
+    module = importlib.import_module(target.partition(":")[0])
+    return cast("argparse.ArgumentParser", module.build_parser())
 
 
 def run(target: str, argv: list[str], *, name: str, extra: str | None) -> int:
@@ -217,6 +258,9 @@ def _dispatch(arguments: list[str]) -> int:
         hint = f"did you mean '{near[0]}'?" if near else "edgeswap --help lists them"
         return _tell(f"there is no command '{name}': {hint}", 2)
     target, _, extra = COMMANDS[name]
+    longer = " ".join(arguments[:2])
+    if longer in SUBCOMMANDS:
+        target, name, rest = SUBCOMMANDS[longer], longer, rest[1:]
     return run(target, rest, name=name, extra=extra)
 
 

@@ -8,6 +8,7 @@
     ├── NoFaceFound                (LookupError)
     ├── NothingSwapped             (ValueError)
     ├── NobodyAlike                (LookupError)
+    ├── BadIdentity                (ValueError)
     ├── DetectorMissing            (LookupError)
     ├── UnreadablePicture          (ValueError)
     │   ├── PictureMissing         (FileNotFoundError)
@@ -15,9 +16,11 @@
     ├── UnreadableFilm             (ValueError)
     │   └── UnsupportedFilm
     ├── EncoderNotGranted          (RuntimeError)
+    ├── CameraNotGranted           (RuntimeError)
     ├── BadBundle                  (ValueError)
     │   ├── NewerSchema
     │   └── DamagedFile
+    ├── BatchRefused               (RuntimeError)
     ├── BackendMissing             (ImportError)
     ├── EngineMissing              (LookupError)
     ├── GraphFailed                (RuntimeError)
@@ -128,6 +131,16 @@ class NobodyAlike(EdgeswapError, LookupError):
         )
 
 
+class BadIdentity(EdgeswapError, ValueError):
+    """A file is no identity, is damaged, or was read with another bundle."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        super().__init__(
+            f"{path} is no usable identity: {why}; make one for this bundle with edgeswap identity "
+            "PHOTO OUT"
+        )
+
+
 class DetectorMissing(EdgeswapError, LookupError):
     """A bundle for aligned crops only is asked to find a face."""
 
@@ -181,6 +194,13 @@ class EncoderNotGranted(EdgeswapError, RuntimeError):
         super().__init__(f"encoder '{name}' was not granted: {why}")
 
 
+class CameraNotGranted(EdgeswapError, RuntimeError):
+    """A camera, or a virtual one, is not there, not allowed, or stopped."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"camera '{name}' was not granted: {why}")
+
+
 class BadBundle(EdgeswapError, ValueError):
     """A bundle's manifest or files are damaged, or contradict themselves."""
 
@@ -206,6 +226,10 @@ class DamagedFile(BadBundle):
         super().__init__(
             path, f"{name}: expected {expected}, found {found}; export or copy the bundle again"
         )
+
+
+class BatchRefused(EdgeswapError, RuntimeError):
+    """A worker of a batch cannot open the bundle, the backend or a source; its own words."""
 
 
 class BackendMissing(EdgeswapError, ImportError):

@@ -39,6 +39,8 @@ from edgeswap_runtime.faces.detect import Face, as_choice
 from edgeswap_runtime.faces.judge import swappable
 from edgeswap_runtime.faces.light import in_normal_light
 from edgeswap_runtime.faces.paste import face_mask, paste
+from edgeswap_runtime.faces.watermark import watermark_for
+from edgeswap_runtime.identities.convert import identity_file_of, load_identity
 from edgeswap_runtime.pictures.extras import extras_of, with_extras
 from edgeswap_runtime.pictures.mark import Mark, software
 from edgeswap_runtime.pictures.write import write_picture
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from edgeswap_runtime._clock import StageClock
     from edgeswap_runtime.backends.protocol import Backend
     from edgeswap_runtime.bundle.manifest import Schedule
+    from edgeswap_runtime.pictures.credentials import ContentSigner
 
     PictureLike = Path | str | NDArray[np.uint8]
     FaceChoice = str | int | Sequence[Face]
@@ -68,6 +71,10 @@ class Swapper(FaceReader):
         schedule: a name from the manifest's `schedules`; its default when None.
         seed: of the noise each crop starts from.
 
+    Attributes:
+        watermark: added to every pasted crop; None turns it off, and is so for tiny crops.
+        signer: signs the pictures that `save` writes; None signs nothing.
+
     Raises:
         InvalidRequest: the bundle has no schedule of that name, or the seed is not 0 to 2**64 - 1.
     """
@@ -86,6 +93,9 @@ class Swapper(FaceReader):
         )
         super().__init__(bundle, backend, crops)
         self._mask = face_mask(bundle.manifest.mask)
+        model = bundle.manifest.model_crop
+        self.watermark = watermark_for(model.landmarks_px, model.size_px)
+        self.signer: ContentSigner | None = None
 
     @classmethod
     def open(
@@ -163,7 +173,8 @@ class Swapper(FaceReader):
         One good picture is the usual choice.
 
         Args:
-            source: one picture, as a path or (H, W, 3) uint8 RGB, or several.
+            source: one picture, as a path or (H, W, 3) uint8 RGB, or several; or one file that
+                `edgeswap identity` wrote.
             clock: times the stages detect, align and identity.
 
         Raises:
@@ -171,6 +182,8 @@ class Swapper(FaceReader):
             DetectorMissing: the bundle is for aligned crops only; see `identity_of_crops`.
             UnreadablePicture: a path that cannot be read.
         """
+        if (file := identity_file_of(source)) is not None:
+            return load_identity(file, self.bundle)
         seen = []
         for picture in several_pictures(source):
             rgb = as_rgb(picture)
@@ -308,10 +321,6 @@ class Swapper(FaceReader):
             path: ends in .png, .jpg, .jpeg or .webp.
             icc_profile: the color space of the numbers, instead of the target's.
             overwrite: replace an existing file.
-
-        Raises:
-            InvalidRequest: no such format or folder, or `picture` is no such array.
-            OutputExists: the path is taken.
         """
         if is_path(picture):
             raise InvalidRequest(f"save takes an array, found the path {picture}")
@@ -321,6 +330,7 @@ class Swapper(FaceReader):
             self.mark,
             icc_profile=icc_profile,
             extras=extras_of(picture),
+            signer=self.signer,
             overwrite=overwrite,
         )
 
@@ -339,6 +349,7 @@ class Swapper(FaceReader):
                 crops = self._faces.crops(picture, face, "target")
                 matrix = self._faces.to_model_crop(face)
             done = in_normal_light(crops, swap)
+            crop = self.watermark.add(done.crop) if self.watermark else done.crop
             with timed(clock, "paste"):
-                paste(swapped, done.crop, matrix, self._mask, alpha=done.alpha, each=each)
+                paste(swapped, crop, matrix, self._mask, alpha=done.alpha, each=each)
         return swapped

@@ -24,8 +24,8 @@ pytest.importorskip("onnx")
 
 @pytest.fixture(scope="session")
 def nvidia() -> ModuleType:
-    """tests/runtime/fake_nvidia.py."""
-    path = Path(__file__).parents[1] / "runtime" / "fake_nvidia.py"
+    """The package tests/runtime/fake_nvidia."""
+    path = Path(__file__).parents[1] / "runtime" / "fake_nvidia" / "__init__.py"
     spec = importlib.util.spec_from_file_location("edgeswap_bench_fake_nvidia", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

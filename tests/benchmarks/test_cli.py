@@ -43,7 +43,7 @@ def test_json_is_one_object(arguments: list[str], capsys: pytest.CaptureFixture[
     report = json.loads(capsys.readouterr().out)
     (bundle,) = report["subjects"]
     _, *sizes = bundle["tasks"]
-    assert [(s["height_px"], s["width_px"]) for s in sizes] == [(64, 96), (48, 48)]
+    assert [(s["height_px"], s["width_px"]) for s in sizes] == [(96, 64), (48, 48)]
     settings = bundle["settings"]
     assert settings["schedule"] == "two" and settings["evaluations"] == 2
     assert settings["backend"] == "ort" and settings["threads"] == 1
@@ -90,7 +90,7 @@ def test_a_bundle_without_a_detector(
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--size", "big"], "size 'big' is not HEIGHTxWIDTH"),
+        (["--size", "big"], "size 'big' is not WIDTHxHEIGHT"),
         (["--runs", "0"], "runs is 0"),
         (["--schedule", "ten"], "has no schedule 'ten'"),
         (["--source", "nowhere.png"], "nowhere.png cannot be read as a picture"),

@@ -12,13 +12,13 @@ from edgeswap_bench.measure.pictures import chosen_paths, fit, parse_size
 from edgeswap_runtime.errors import InvalidRequest
 
 
-def test_sizes_are_height_by_width() -> None:
-    assert parse_size("720x1280") == (720, 1280)
+def test_a_size_is_width_by_height() -> None:
+    assert parse_size("1280x720") == (720, 1280)
 
 
 @pytest.mark.parametrize("text", ["720", "720x", "axb", "720x1280x3", "8x8", "720x99999", "-1x50"])
 def test_other_sizes_are_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="is not HEIGHTxWIDTH: expected two sides of 32 to"):
+    with pytest.raises(InvalidRequest, match="is not WIDTHxHEIGHT: expected two sides of 32 to"):
         parse_size(text)
 
 

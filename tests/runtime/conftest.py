@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 
 def _load(path: Path) -> ModuleType:
-    """Import a module by its path: under --import-mode=importlib tests are no package."""
-    spec = importlib.util.spec_from_file_location(f"edgeswap_tests_{path.stem}", path)
+    """Import a module or package by its path: under importlib mode tests are no package."""
+    file = path / "__init__.py" if path.is_dir() else path
+    spec = importlib.util.spec_from_file_location(f"edgeswap_tests_{path.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -40,8 +41,8 @@ def tiny() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def nvidia() -> ModuleType:
-    """The module fake_nvidia.py."""
-    return _load(Path(__file__).with_name("fake_nvidia.py"))
+    """The package fake_nvidia."""
+    return _load(Path(__file__).with_name("fake_nvidia"))
 
 
 @pytest.fixture

@@ -37,17 +37,20 @@ def chosen_paths(source: Path | None, target: Path | None) -> tuple[Path, Path]:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read a size: height and width of "720x1280" are (720, 1280).
+    """Read a size: "1280x720" is 1280 px wide and 720 px high.
+
+    Returns:
+        (height, width).
 
     Raises:
         InvalidRequest: not of that form, or out of range.
     """
     match = re.fullmatch(r"(\d+)x(\d+)", text)
-    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    size = (int(match[2]), int(match[1])) if match else (0, 0)
     if not all(32 <= side <= _LARGEST_SIDE_PX for side in size):
         raise InvalidRequest(
-            f"size '{text}' is not HEIGHTxWIDTH: expected two sides of 32 to "
-            f"{_LARGEST_SIDE_PX} px, as 720x1280"
+            f"size '{text}' is not WIDTHxHEIGHT: expected two sides of 32 to "
+            f"{_LARGEST_SIDE_PX} px, as 1280x720"
         )
     return size
 

@@ -64,7 +64,7 @@ class TaskResult:
     @property
     def name(self) -> str:
         """The task, with the size of its picture."""
-        size = f" {self.height_px} x {self.width_px}" if self.height_px is not None else ""
+        size = f" {self.width_px} x {self.height_px}" if self.height_px is not None else ""
         return f"{self.task}{size}"
 
 

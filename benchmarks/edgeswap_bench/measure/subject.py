@@ -31,7 +31,7 @@ class Task:
     def __str__(self) -> str:
         if self.height_px is None:
             return self.name
-        return f"{self.name} {self.height_px} x {self.width_px}"
+        return f"{self.name} {self.width_px} x {self.height_px}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

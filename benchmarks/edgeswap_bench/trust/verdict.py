@@ -19,6 +19,9 @@ SETTLED, NOISY, THROTTLED, FEW = "settled", "noisy", "throttled", "few"
 SEVERITY = (SETTLED, FEW, NOISY, THROTTLED)
 """From good to bad."""
 
+UNMET = 3
+"""Exit code: everything was measured, and a condition that was asked for is not met."""
+
 _WIDEST = 0.05
 """Half the width of p50's interval, and the most it may move within a run, as a share of p50."""
 _FLOOR_MS = 0.02

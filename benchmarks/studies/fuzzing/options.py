@@ -9,8 +9,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
-from unittest import mock
 
 from fuzzing.case import Case, out_folder
 from fuzzing.checkpoints import ways_of_checkpoints
@@ -51,13 +49,6 @@ _TEXTS = {
     "?": "\x1b[31m",
 }
 _NO_NUMBER = {"nan", "inf", "1e999", "text", "nothing"}
-
-
-class _Seen(Exception):
-    """Carries a parser out of the command that made it."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self.parser = parser
 
 
 def commands(place: Place, folder: Path) -> dict[str, tuple[str, ...]]:
@@ -139,26 +130,15 @@ def _values(action: argparse.Action) -> dict[str, str]:
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
     """The parser that a command line meets."""
-    from edgeswap_runtime.cli import main
+    from edgeswap_runtime.cli import SUBCOMMANDS, parser_of
 
-    parse = argparse.ArgumentParser.parse_known_args
-
-    def leave(parser: argparse.ArgumentParser, args: Any = None, namespace: Any = None) -> Any:
-        actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-        if actions:
-            return parse(parser, args, namespace)
-        raise _Seen(parser)
-
-    try:
-        with mock.patch.object(argparse.ArgumentParser, "parse_known_args", leave):
-            main(argv)
-    except _Seen as seen:
-        return seen.parser
-    return _none(argv)
-
-
-def _none(argv: list[str]) -> NoReturn:
-    raise LookupError(f"edgeswap {argv[0]} parsed nothing")
+    longer = " ".join(argv[:2])
+    parser = parser_of(longer if longer in SUBCOMMANDS else argv[0])
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found: argparse.ArgumentParser = action.choices[argv[1]]
+            return found
+    return parser
 
 
 def _without(argv: list[str], action: argparse.Action) -> list[str]:

@@ -187,10 +187,10 @@ class Checkpoint:
         hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
         write_json(folder / SWAP_NAME, {**self.swap.to_json(), "files": hashes})
 
-    def to(self, dtype: torch.dtype) -> Checkpoint:
-        """Convert the modules in place, channels last in memory (fastest on a CPU)."""
+    def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Checkpoint:
+        """Convert the modules in place, channels last in memory, and move them to a device."""
         for module in self.modules().values():
-            convert(module, dtype)
+            convert(module, dtype, device)
         return self
 
 
@@ -222,12 +222,19 @@ def _read_swap(folder: Path) -> tuple[SwapConfig, dict[str, str]]:
     return SwapConfig.from_json(raw, folder / SWAP_NAME), hashes
 
 
-def convert(module: Any, dtype: torch.dtype) -> Any:
+def convert(module: Any, dtype: torch.dtype, device: torch.device | None = None) -> Any:
     """Change a module's floating dtype in place, 4-D weights channels last, and return it.
 
     Goes past diffusers' own ``to``, which warns at every call.
+
+    Args:
+        module: to convert.
+        dtype: of its floating tensors.
+        device: to move it to; None leaves it where it is.
     """
-    return nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return nn.Module.to(  # type: ignore[call-overload]
+        module, device=device, dtype=dtype, memory_format=torch.channels_last
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,7 @@ class SwapPipeline(DiffusionPipeline):
         guidance_scale: float | None = None,
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
+        on_step: Callable[[int, Tensor], None] | None = None,
     ) -> SwapOutput:
         """Give each target crop the inner face of its source.
 
@@ -89,14 +90,17 @@ class SwapPipeline(DiffusionPipeline):
             guidance_scale: default: the checkpoint's; 1.0 means one evaluation a step.
             noise: (N, C, S, S) start of the sampling, unit normal; default: drawn.
             generator: randomness of the start and of stochastic schedulers.
+            on_step: is called after each step with its number and the sample (N, C, S, S).
 
         Returns:
             The crops, the final sample, and alpha where the model gives it.
         """
         swap, dtype = self.swap, next(self.unet.parameters()).dtype
         scale = swap.guidance_scale if guidance_scale is None else guidance_scale
+        device = next(self.unet.parameters()).device
+        target, source = target.to(device), source.to(device)
         given = pictures_of(swap, self.conditioner.crops, target, source, pictures or {})
-        seen = {name: picture.to(dtype) for name, picture in given.items()}
+        seen = {name: picture.to(device, dtype) for name, picture in given.items()}
         hint = None if swap.controlnet is None else seen[swap.controlnet.picture]
         maps = target_maps(self.vae, swap, target.to(dtype), hint)
         condition = self.conditioner.condition(seen).to(dtype)
@@ -104,25 +108,28 @@ class SwapPipeline(DiffusionPipeline):
         if noise is None:
             shape = (len(target), swap.latent_channels, swap.latent_size, swap.latent_size)
             noise = torch.randn(shape, generator=generator)
-        timesteps = self._timesteps(num_inference_steps or swap.default_steps)
-        sample = self._start(maps, noise.float(), timesteps)
+        noise = noise.float().to(device)
+        timesteps = self._timesteps(num_inference_steps or swap.default_steps, device)
+        sample = self._start(maps, noise, timesteps)
         for index, timestep in enumerate(self.progress_bar(timesteps)):
             scaled = self.scheduler.scale_model_input(sample, timestep).to(dtype)
             output = self.denoiser.guided(scaled, timestep, maps, condition, null, scale)
             sample = self._step(output.float(), timestep, sample, generator)
-            sample = self._blend(maps, sample, noise.float(), timesteps[index + 1 :])
+            sample = self._blend(maps, sample, noise, timesteps[index + 1 :])
+            if on_step is not None:
+                on_step(index, sample)
         crops = decode_sample(self.vae, swap, sample.to(dtype), maps.latents)
         if self.overlay is None:
             return SwapOutput(crops=crops.float(), sample=sample)
         crops, alpha = self.overlay(crops, target.to(dtype))
         return SwapOutput(crops=crops.float(), sample=sample, alpha=alpha.float())
 
-    def _timesteps(self, steps: int) -> Tensor:
+    def _timesteps(self, steps: int, device: torch.device) -> Tensor:
         """Set the schedule, and leave out what the strength leaves out.
 
         Source: diffusers, `StableDiffusionImg2ImgPipeline.get_timesteps`.
         """
-        self.scheduler.set_timesteps(steps)
+        self.scheduler.set_timesteps(steps, device=device)
         start = self.swap.sampling.start
         kept = min(int(steps * start.strength), steps)
         if kept < 1:

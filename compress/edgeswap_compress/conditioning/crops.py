@@ -35,12 +35,24 @@ TEMPLATES: dict[str, tuple[int, tuple[tuple[float, float], ...]]] = {
             (313.08905, 371.15118),
         ),
     ),
+    "psp": (
+        112,
+        (
+            (38.42, 50.6225),
+            (75.9285, 50.696),
+            (57.3804, 72.6866),
+            (40.8863, 89.7818),
+            (74.1967, 89.7046),
+        ),
+    ),
 }
 """Name -> side in pixels and the five landmarks there.
 
 "tight" is that of the packaged models. "arcface" is insightface's (see `ARCFACE_112`). "ffhq" is
 the mean of the landmarks in FFHQ's alignment at 512 px (facexlib, `face_restoration_helper.py`);
-crops that were aligned by dlib's 68 points are only near it.
+crops that were aligned by dlib's 68 points are only near it. "psp" is the part of an FFHQ crop that
+pixel2style2pixel (2008.00951) and those after it show an ArcFace: columns 32 to 220, rows 35 to 223
+of 256 px.
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -10,6 +10,8 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import IPAdapterPlusImageProjectionBlock
 from torch import Tensor, nn
+
+from edgeswap_compress.conditioning.one_token import ExampleProjection, MixedProjection
 
 KINDS = ("linear", "faceid", "faceid_plus", "resampler")
 """Kinds of `TokenProjection`, see there."""
@@ -68,7 +70,7 @@ class TokenProjection(ModelMixin, ConfigMixin):
             self.ff = _two_layers(input_size, inner, tokens * width)
             self.norm = nn.LayerNorm(width)
         elif kind == "faceid_plus":
-            self.proj = _two_layers(input_size, 2 * input_size, tokens * width)
+            self.proj = _two_layers(input_size, inner, tokens * width)
             self.norm = nn.LayerNorm(width)
             self._resampler(features_size, width, width, depth, heads)
         else:
@@ -99,10 +101,10 @@ class TokenProjection(ModelMixin, ConfigMixin):
             (N, T, D) tokens.
         """
         kind, width = self._settings.kind, self._settings.width
-        if kind == "linear":
-            return cast(Tensor, self.norm(self.image_embeds(given).reshape(-1, self._count, width)))
-        if kind == "faceid":
-            return cast(Tensor, self.norm(self.ff(given).reshape(-1, self._count, width)))
+        if kind in ("linear", "faceid"):
+            layer = self.image_embeds if kind == "linear" else self.ff
+            tokens: Tensor = self.norm(layer(given).reshape(-1, self._count, width))
+            return tokens
         if kind == "resampler":
             looked_at = given[:, None] if given.ndim == 2 else given
             return self._look(self.latents.expand(given.shape[0], -1, -1), looked_at)
@@ -129,5 +131,9 @@ def _two_layers(given: int, inner: int, out: int) -> FeedForward:
     return FeedForward(given, out, inner_dim=inner, activation_fn="gelu")
 
 
-PROJECTIONS: dict[str, type[Any]] = {"TokenProjection": TokenProjection}
+PROJECTIONS: dict[str, type[Any]] = {
+    "TokenProjection": TokenProjection,
+    "ExampleProjection": ExampleProjection,
+    "MixedProjection": MixedProjection,
+}
 """Class, as a config.json names it -> what builds it."""

@@ -23,6 +23,8 @@ _LANDMARK_RGB = (0, 255, 80)
 def contact_sheet(dataset: Dataset, groups: Sequence[int], *, rows: int = 8) -> NDArray[np.uint8]:
     """Draw triplets side by side: source, target, truth, the truth's mask and landmarks.
 
+    What stands before the face is red in the mask's picture (renderer 4).
+
     Args:
         dataset: at least one group.
         groups: which to show, a block of five columns each.
@@ -46,8 +48,15 @@ def _pictures(
     source, target, truth = triplet
     images = dataset.images(group)
     marked = mark_points(images[truth], dataset.landmarks(group)[truth])
-    shown = [images[source], images[target], images[truth], dataset.masks(group)[truth], marked]
-    return [np.asarray(picture) for picture in shown]
+    mask = _with_occluders(dataset.masks(group)[truth], dataset.occluders(group)[truth])
+    return [
+        np.asarray(one) for one in (images[source], images[target], images[truth], mask, marked)
+    ]
+
+
+def _with_occluders(mask: NDArray[np.uint8], occluders: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw a mask (H, W) in white, and in red what stands before the face."""
+    return np.stack([np.maximum(mask, occluders), mask, mask], axis=2)
 
 
 def mark_points(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -15,7 +15,8 @@ import numpy as np
 import PIL
 
 from edgeswap_compress.data.assets import PACKAGES, RENDERING, asset
-from edgeswap_compress.data.grid import GroupSettings, render_group
+from edgeswap_compress.data.grid import GroupSettings
+from edgeswap_compress.data.group_rendering import render_group
 from edgeswap_compress.data.people.head import load_head
 from edgeswap_compress.data.render.studio import Studio
 from edgeswap_compress.data.render3.gl import open_context

@@ -68,7 +68,7 @@ class PictureDiscriminator(nn.Module):
 
     def __init__(self, hidden: int = 64, seed: int = 0, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self._dtype = dtype
+        self._shorter = dtype == torch.bfloat16
         wide = hidden + hidden // 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -93,7 +93,7 @@ class PictureDiscriminator(nn.Module):
         seen = torch.cat([crops, MAGNIFIED * fine_scale(crops)], 1)
         height, width = seen.shape[2:]
         seen = F.pad(seen, (0, width % 2, 0, height % 2), mode="replicate")
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+        with torch.autocast(crops.device.type, torch.bfloat16, enabled=self._shorter):
             found = self.layers(seen.contiguous(memory_format=torch.channels_last)).float()
         weight = F.adaptive_avg_pool2d(mask, found.shape[2:])
         total: Tensor = (GAIN * found * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) + 1e-6)

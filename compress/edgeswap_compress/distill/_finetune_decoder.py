@@ -15,6 +15,7 @@ from edgeswap_compress.distill._task import Student, TripletBatch
 from edgeswap_compress.fit.latent_cache import TripletDraw, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import sample
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 
 VAE = "vae"
@@ -59,7 +60,8 @@ class DecoderObjective:
         self.module, self._vae = nn.ModuleDict({VAE: vae}), vae
         self._discriminator: PictureDiscriminator | None = None
         if adversarial_weight > 0:
-            self._discriminator = PictureDiscriminator(seed=seed, dtype=self._dtype)
+            judge = PictureDiscriminator(seed=seed, dtype=self._dtype)
+            self._discriminator = judge.to(device_of(vae))
             self.module["discriminator"] = self._discriminator
         self._task, self._fine_weight = task, fine_weight
         self._adversarial_weight = adversarial_weight
@@ -77,9 +79,9 @@ class DecoderObjective:
                 noise,
                 self._task.timesteps,
             )
-        clean = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
+        clean = draw.chosen(CLEAN_SHARE, own)
         found = torch.where(clean.view(-1, 1, 1, 1), batch.truth, own)
-        crops, mask = truths(self._pictures, batch.triplets)
+        crops, mask = (x.to(own.device) for x in truths(self._pictures, batch.triplets))
         output = self._decode(found, batch)
         loss, parts = reconstruction_loss(output, crops, mask, self._fine_weight)
         return loss + self._adversarial_loss(output, crops, mask, parts), parts
@@ -90,7 +92,7 @@ class DecoderObjective:
         """Compute the adversarial losses; the gradient of each reaches that network alone."""
         judge = self._discriminator
         if judge is None:
-            return torch.zeros(())
+            return output.new_zeros(())
         with frozen(judge):
             real_looking = judge(output, mask).mean()
         real, fake = judge(crops, mask), judge(output.detach(), mask)
@@ -103,8 +105,9 @@ class DecoderObjective:
     def evaluate(self) -> dict[str, float]:
         """Measure the fixed triplets against the truths, see ``reconstruction_figures``."""
         batch, _, _ = self._task.fixed()
-        crops, mask = truths(self._held_out, batch.triplets)
-        return reconstruction_figures(self._decode(self._task.swap_fixed()[0], batch), crops, mask)
+        output = self._decode(self._task.swap_fixed()[0], batch)
+        crops, mask = (x.to(output.device) for x in truths(self._held_out, batch.triplets))
+        return reconstruction_figures(output, crops, mask)
 
     def _decode(self, found: Tensor, batch: TripletBatch) -> Tensor:
         latents = sample_to_latents(self._swap, found, batch.target).to(self._dtype)

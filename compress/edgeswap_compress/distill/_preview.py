@@ -54,7 +54,9 @@ class WithPreview:
         dtype = next(self._teacher.vae.parameters()).dtype
         decoded = [decode_latents(self._teacher.vae, swap, x.to(dtype)) for x in known]
         decoded.append(self._task.decode(own))
-        columns = [to_uint8((x.float().permute(0, 2, 3, 1).numpy() + 1) * 127.5) for x in decoded]
+        columns = [
+            to_uint8((x.float().permute(0, 2, 3, 1).cpu().numpy() + 1) * 127.5) for x in decoded
+        ]
         sheet = draw_sheet(
             list(zip(*columns, strict=True)), titles=COLUMNS, style=SheetStyle(tile_px=None)
         )

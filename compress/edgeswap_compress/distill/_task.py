@@ -31,6 +31,7 @@ from edgeswap_compress.fit.losses import (
     triplet_mask,
 )
 from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train.autoencoder import reconstruction_figures
 from edgeswap_compress.train.denoiser import Denoiser
 
@@ -111,7 +112,10 @@ class Student:
         self._held_out = (inputs.held_out, inputs.own_held_out)
         self._vae = student.vae
         self.levels = NoiseLevels(inputs.student.scheduler)
-        self.timesteps = timesteps_of(inputs.student.scheduler, inputs.config.steps)
+        self._device = device_of(student.unet)
+        self.timesteps = timesteps_of(inputs.student.scheduler, inputs.config.steps).to(
+            self._device
+        )
         self._identity = LatentIdentityLoss(inputs.judge)
         self._dtype = next(student.unet.parameters()).dtype
         scale = inputs.config.teacher.guidance
@@ -120,7 +124,7 @@ class Student:
         self._fixed: tuple[TripletBatch, Tensor, Tensor] | None = None
         self._metric = self._measure()
         if inputs.config.losses.feature_weight > 0:
-            self.module.add_module("features", FeatureMatch(self._widths()))
+            self.module.add_module("features", FeatureMatch(self._widths()).to(self._device))
 
     @property
     def swap_config(self) -> SwapConfig:
@@ -134,9 +138,9 @@ class Student:
         known, own = data or self._data
         t, swap = triplets, self._swap
         target, truth, source = (
-            known.latents[t.group, place].float() for place in (t.target, t.truth, t.source)
+            known.read(t.group, place, self._device) for place in (t.target, t.truth, t.source)
         )
-        mine = [own.latents[t.group, place].float() for place in (t.target, t.source)]
+        mine = [own.read(t.group, place, self._device) for place in (t.target, t.source)]
         clean = latents_to_sample(swap, truth, mine[0])
         return TripletBatch(
             triplets=t,
@@ -146,8 +150,8 @@ class Student:
             teacher_source=source,
             truth=clean,
             offset=clean - latents_to_sample(swap, truth, target),
-            weights=mask_weights(known, t, self._config.losses.mask_weight),
-            mask=triplet_mask(known, t),
+            weights=mask_weights(known, t, self._config.losses.mask_weight, self._device),
+            mask=triplet_mask(known, t, self._device),
         )
 
     def draw(self, draw: Draw, n: int) -> TripletBatch:
@@ -157,7 +161,7 @@ class Student:
 
     def cast(self, x: Tensor) -> Tensor:
         """Convert to the modules' dtype and memory order."""
-        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return x.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
 
     def student_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """Evaluate the student once at timesteps (N,): (N, C, S, S) float32."""
@@ -211,7 +215,7 @@ class Student:
         weight = self._config.losses.feature_weight
         if weight == 0:
             velocity = self.student_velocity(batch, x, steps)
-            return self.levels.clean(x, velocity, steps), torch.zeros(())
+            return self.levels.clean(x, velocity, steps), x.new_zeros(())
         with torch.no_grad():
             wanted = self.teacher_blocks(batch, x, steps)
         with block_outputs(self.module.unet) as own:
@@ -225,7 +229,7 @@ class Student:
     def _measure(self) -> Tensor:
         """Measure what errors of the sample cost (C, C), a share of it as decoded."""
         share = self._config.losses.metric_share
-        plain = torch.eye(self._swap.latent_channels)
+        plain = torch.eye(self._swap.latent_channels, device=self._device)
         if share == 0:
             return plain
         batch = self.draw(Draw.of(self._config.fit.seed, 2**29), METRIC_PICTURES)
@@ -252,13 +256,12 @@ class Student:
         prefix: str = "",
     ) -> Tensor:
         """Compute the identity and fine-energy terms of clean samples, against the truth's."""
-        config, total = self._config, torch.zeros(())
+        config, total = self._config, clean.new_zeros(())
         swapped, exact = (
             sample_to_latents(self._swap, x, batch.target) for x in (clean, batch.truth)
         )
         if config.losses.identity.weight > 0:
-            strength = torch.from_numpy(draw.rng.random((len(batch), 1, 1, 1))).float()
-            spoil = config.losses.identity.noise * strength * draw.normal(exact)
+            spoil = config.losses.identity.noise * draw.shares(exact) * draw.normal(exact)
             identity = self._identity(swapped, exact, noise=spoil)
             parts[f"{prefix}identity"] = float(identity.detach())
             total = total + config.losses.identity.weight * identity
@@ -297,7 +300,7 @@ class Student:
     def _widths(self) -> list[tuple[int, int]]:
         """Count the channels of each block's output, student's and teacher's."""
         batch = self.draw(Draw.of(0, 0), 1)
-        steps, found = torch.tensor([self.levels.terminal]), []
+        steps, found = torch.tensor([self.levels.terminal], device=self._device), []
         inputs = (self.cast(batch.truth), steps, TargetMaps(self.cast(batch.teacher_target)))
         for model in (self.module, self._teacher):
             with block_outputs(model.unet) as seen:

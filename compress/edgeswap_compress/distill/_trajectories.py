@@ -17,6 +17,7 @@ from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw, draw_triplets
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.placement import like_module
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -150,11 +151,12 @@ def _sample_chunk(
     dtype = next(teacher.unet.parameters()).dtype
     swap, scheduler = teacher.swap, teacher.scheduler
     scale = swap.guidance_scale if config.teacher.guidance is None else config.teacher.guidance
-    target, source = target.to(dtype), source.to(dtype)
+    target, source = (like_module(teacher.unet, latents) for latents in (target, source))
+    x = x.to(target.device)
     denoiser, null = teacher.denoiser(), teacher.conditioner.null(len(x))
     condition = teacher.conditioner.condition(source)
     every = config.teacher_steps // config.steps
-    scheduler.set_timesteps(config.teacher_steps)
+    scheduler.set_timesteps(config.teacher_steps, device=x.device)
     states = []
     for i, timestep in enumerate(scheduler.timesteps):
         if i % every == 0:
@@ -162,4 +164,4 @@ def _sample_chunk(
         output = denoiser.guided(x.to(dtype), timestep, TargetMaps(target), condition, null, scale)
         x = scheduler.step(output.float(), timestep, x, return_dict=False)[0]
         report(len(x) * (i + 1))
-    return torch.stack(states, 1), x
+    return torch.stack(states, 1).cpu(), x.cpu()

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checks import check_habits, usual_run
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill._compatibility import DistillFiles, check_distillation
 from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.fit.cli import (
+    MACHINE_FIELDS,
     add_budget,
-    add_dtype,
     add_habits,
+    add_machine,
     add_optimization,
     add_run,
     cadence_of,
-    finish,
-    start_torch,
-    watched,
+    fitting,
 )
 from edgeswap_compress.fit.config import changed
 
@@ -50,7 +48,7 @@ FIELDS = {
     "batch_size": "fit.batch_size",
     "learning_rate": "fit.learning_rate",
     "optimizer": "fit.optimizer",
-    "dtype": "fit.dtype",
+    **MACHINE_FIELDS,
     "seed": "fit.seed",
 }
 """Option -> field of the config."""
@@ -65,18 +63,9 @@ def command(argv: list[str]) -> int:
     Returns:
         The exit code.
     """
-    if argv and argv[0] == "autoencoder":
-        from edgeswap_compress.distill.autoencoder.cli import command as autoencoder
-
-        return autoencoder(argv[1:])
-    if argv and argv[0] == "decoder":
-        from edgeswap_compress.distill.decoder.cli import command as decoder
-
-        return decoder(argv[1:])
     args = build_parser().parse_args(argv)
     config = _config(args)
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
-    check_habits(args)
     files = DistillFiles(
         teacher=args.teacher,
         student=args.student,
@@ -85,13 +74,14 @@ def command(argv: list[str]) -> int:
         held_out=args.held_out,
         run=run,
     )
-    check_distillation(files, args.out)
-    from edgeswap_compress.distill.stage import distill
 
-    start_torch(args)
-    begun = time.monotonic()
-    with watched(args, run) as (tracker, progress):
-        out = distill(
+    def check() -> None:
+        check_distillation(files, args.out)
+
+    with fitting(args, run, check=check, then="edgeswap export {out} BUNDLE") as frame:
+        from edgeswap_compress.distill.stage import distill
+
+        frame.out = distill(
             args.teacher,
             config,
             args.out,
@@ -101,11 +91,15 @@ def command(argv: list[str]) -> int:
             held_out=args.held_out,
             autoencoder=args.autoencoder,
             cadence=cadence_of(args),
-            tracker=tracker,
-            progress=progress,
+            tracker=frame.tracker,
+            progress=frame.progress,
         )
-    finish(args, out, run, begun, f"edgeswap export {out} BUNDLE")
     return 0
+
+
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
 
 
 def _config(args: argparse.Namespace) -> DistillConfig:
@@ -153,14 +147,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_teacher(parser.add_argument_group("teacher").add_argument)
     _add_losses(parser.add_argument_group("loss terms").add_argument)
     _add_decoder(parser.add_argument_group("last phase: the decoder").add_argument)
-    fitting = parser.add_argument_group("fitting").add_argument
-    add_optimization(fitting, USUAL.fit)
-    add_dtype(fitting)
-    fitting(
+    add_fitting = parser.add_argument_group("fitting").add_argument
+    add_optimization(add_fitting, USUAL.fit)
+    add_machine(add_fitting)
+    add_fitting(
         "--patience", type=int, default=USUAL.budget.patience, metavar="N",
         help="end after N evaluations without a smaller distance to the truth (default 0: never)",
     )  # fmt: skip
-    add_habits(fitting, cadence_s=(60.0, 60.0))
+    add_habits(add_fitting, cadence_s=(60.0, 60.0))
     return parser
 
 

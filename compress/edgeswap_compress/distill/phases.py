@@ -96,6 +96,7 @@ class DistillPhases:
             objective,
             settings,
             self._run / name,
+            compute=self._config.fit.compute(),
             cadence=cadence,
             tracker=self._tracker,
             progress=self._report(name),

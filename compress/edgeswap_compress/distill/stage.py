@@ -15,7 +15,7 @@ import torch
 from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
-from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.conditioning.source import SourceConditioner
@@ -36,11 +36,11 @@ from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.distill.phases import DistillPhases, Fitted, trained, trained_module
 from edgeswap_compress.errors import InvalidCheckpoint
-from edgeswap_compress.fit.config import FitConfig, changed
+from edgeswap_compress.fit.config import FitConfig, FitMachine
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
-from edgeswap_compress.fit.processes import processes, taken_dtype
+from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import (
     claim,
     fingerprint,
@@ -49,6 +49,7 @@ from edgeswap_compress.fit.run_folder import (
     say,
     settings_of,
 )
+from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train.config import IdentityConfig
 from edgeswap_compress.train.identity import IdentityObjective
@@ -135,9 +136,9 @@ def _distill(
     report: Callable[[str], Any],
 ) -> Path | None:
     say(report("checkpoints"), "reading teacher and student")
-    config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
+    config = dataclasses.replace(config, fit=taken_machine(config.fit))
     start = partial(load_student, files.student, files.autoencoder)
-    teacher, student = load_pair(files.teacher, start(), config.fit.dtype)
+    teacher, student = load_pair(files.teacher, start(), config.fit)
     run, key = files.run, _key(files, config)
     with processes().main_first():
         claim(run, key, of="distillation", same="teacher, student, data and settings")
@@ -147,7 +148,10 @@ def _distill(
         cadence = dataclasses.replace(cadence, patience=config.budget.patience, watch=WATCHED)
     inputs = _inputs(teacher, student, config, files, report)
     if config.losses.judge_samples:
-        inputs = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
+        judged = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
+        if judged is None:
+            return None
+        inputs = judged
     phases = DistillPhases(teacher, config, run, cadence, tracker, report)
     fitted = _fitted(phases, inputs, run, key, report)
     if fitted is None:
@@ -259,7 +263,7 @@ def _tasks(
     """List what is fitted one after the other, each from where the one before it has led."""
     config = inputs.config
     if config.method == "trajectory":
-        with processes().main_first():
+        with processes().main_first(), config.fit.compute().autocast():
             trajectories = teacher_trajectories(
                 inputs.teacher,
                 inputs.data,
@@ -286,14 +290,15 @@ def _tasks(
 
 def _with_fresh_judge(
     inputs: DistillInputs, run: Path, cadence: Cadence, progress: Any
-) -> DistillInputs:
-    """Train an identity encoder that nothing was trained against yet."""
+) -> DistillInputs | None:
+    """Train an identity encoder that nothing was trained against yet; None if stopped early."""
     settings: Any = inputs.teacher.conditioner.config
     config = inputs.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.fit.seed + 1)
         judge = SourceConditioner(**{k: v for k, v in settings.items() if not k.startswith("_")})
-    convert(judge.train(), getattr(torch, config.fit.dtype))
+    compute = config.fit.compute()
+    compute.place(judge.train())
     wanted = FitConfig(
         samples=config.losses.judge_samples,
         batch_size=min(192, config.losses.judge_samples),
@@ -309,8 +314,9 @@ def _with_fresh_judge(
         rendered(inputs.data),
         rendered(inputs.held_out),
     )
-    whole = dataclasses.replace(cadence, stop_after_s=None, patience=0)
-    fit(objective, wanted, run, cadence=whole, progress=progress)
+    whole = dataclasses.replace(cadence, patience=0)
+    if not fit(objective, wanted, run, compute=compute, cadence=whole, progress=progress):
+        return None
     return dataclasses.replace(inputs, judge=judge)
 
 
@@ -332,15 +338,27 @@ def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
     return dataclasses.replace(student, vae=other.vae, swap=swap)
 
 
-def load_pair(teacher: Path, student: Checkpoint, dtype: str) -> tuple[Checkpoint, Checkpoint]:
-    """Load teacher and student in their compute dtype, checked to work in one latent space.
+def load_pair(
+    teacher: Path, student: Checkpoint, machine: FitMachine
+) -> tuple[Checkpoint, Checkpoint]:
+    """Load teacher and student where they compute, checked to work in one latent space.
+
+    Args:
+        teacher: its folder.
+        student: as loaded; it is converted in place.
+        machine: the device and dtype, and what saves memory there.
 
     Raises:
         InvalidCheckpoint: they do not, or one is damaged.
     """
-    both = tuple(model.to(getattr(torch, dtype)) for model in (Checkpoint.load(teacher), student))
+    compute = machine.compute()
+    both = tuple(
+        model.to(compute.weights, compute.device) for model in (Checkpoint.load(teacher), student)
+    )
     for model in both:
-        use_plain_attention(model.unet)  # faster than fused at these sizes
+        if compute.device.type == "cpu":
+            use_plain_attention(model.unet)  # faster than fused at these sizes
+        prepare_unet(model.unet, machine, learns=model is student)
     check_one_latent_space(both[0].swap, both[1].swap)
     if not any(works_normalized(model.vae) for model in both):
         spaces = [(model.swap.latents.mean, model.swap.latents.std) for model in both]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from edgeswap_compress.data.shards import KIND as DATASET
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
+from edgeswap_compress.fit.device import check_device, resolve_device
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import Mask
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from edgeswap_runtime.backends.protocol import Backend
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
+
+
+MOST_GUIDANCE = 100.0
+"""Largest guidance scale; above it nothing is left of a picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,20 +78,25 @@ class Sampling:
         dtype: of a checkpoint's modules, one of `DTYPES`. A bundle's was fixed at its export, so
             only "auto" can be asked of it.
         threads: CPU threads of a bundle's backend; torch's are the process's own.
+        device: that a checkpoint computes on, see `check_device`; a bundle here is the processor's.
     """
 
     steps: int | None = None
     guidance: float | None = None
     dtype: str = AUTO
     threads: int | None = None
+    device: str = AUTO
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 1000:
             raise InvalidEvaluation(f"steps {self.steps}: expected 1 to 1000")
         guidance = self.guidance
-        if guidance is not None and not (math.isfinite(guidance) and guidance >= 1):
-            raise InvalidEvaluation(f"guidance {guidance}: expected 1.0 (none) or more")
+        if guidance is not None and not 1 <= guidance <= MOST_GUIDANCE:
+            raise InvalidEvaluation(
+                f"guidance {guidance}: expected 1.0 (none) to {MOST_GUIDANCE:g}"
+            )
         check_dtype(self.dtype)
+        check_device(self.device)
 
 
 class SwapModel(Protocol):
@@ -158,6 +167,11 @@ def require_possible(kind: str, sampling: Sampling) -> None:
     Raises:
         InvalidEvaluation: another dtype of a bundle.
     """
+    if kind == "bundle" and sampling.device not in (AUTO, "cpu"):
+        raise InvalidEvaluation(
+            f"device '{sampling.device}' cannot be asked of a bundle, which ONNX Runtime evaluates "
+            "on the processor: leave --device out"
+        )
     if kind == "bundle" and sampling.dtype != AUTO:
         raise InvalidEvaluation(
             f"dtype '{sampling.dtype}' cannot be asked of a bundle, its precision was fixed at "
@@ -172,8 +186,9 @@ class CheckpointModel:
         from edgeswap_compress.checkpoint.folder import Checkpoint
         from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 
-        dtype = resolve_dtype(sampling.dtype, training=False)
-        checkpoint = Checkpoint.load(folder).to(dtype)
+        device = resolve_device(sampling.device, training=False)
+        dtype = resolve_dtype(sampling.dtype, device, training=False)
+        checkpoint = Checkpoint.load(folder).to(dtype, device)
         swap = checkpoint.swap
         self._pipeline: SwapPipeline = SwapPipeline.from_checkpoint(checkpoint)
         self.facts = ModelFacts(
@@ -212,10 +227,11 @@ class CheckpointModel:
 
         from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
         from edgeswap_compress.fit.latent_cache import to_tensor
+        from edgeswap_compress.fit.placement import like_module
 
         vae, swap = self._pipeline.vae, self._pipeline.swap
         with torch.no_grad():
-            tensor = to_tensor(crops).to(next(vae.parameters()).dtype)
+            tensor = like_module(vae, to_tensor(crops))
             return _to_crops(decode_latents(vae, swap, encode_crop(vae, swap, tensor)).float())
 
 
@@ -303,5 +319,15 @@ def _folder_sha256(folder: Path) -> str:
 
 
 def _to_crops(tensor: Any) -> Crops:
-    """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does."""
-    return to_uint8((tensor.permute(0, 2, 3, 1).numpy() + 1) * np.float32(127.5))
+    """Turn (N, 3, R, R) in [-1, 1] into (N, R, R, 3) uint8, rounded as the runtime does.
+
+    Raises:
+        InvalidEvaluation: values are not finite.
+    """
+    pictures = tensor.permute(0, 2, 3, 1).cpu().numpy()
+    if not np.isfinite(pictures).all():
+        raise InvalidEvaluation(
+            "the model's swaps hold values that are not finite: expected pictures; its weights may "
+            "be damaged (edgeswap verify tells), or the guidance too large"
+        )
+    return to_uint8((pictures + 1) * np.float32(127.5))

@@ -23,8 +23,8 @@ from edgeswap_compress.evaluate._models import (
 from edgeswap_compress.evaluate._pairs import check_limit
 from edgeswap_compress.evaluate.config import EvaluateConfig
 from edgeswap_compress.evaluate.report import METRICS, ROWS, EvaluationReport, table
-from edgeswap_compress.fit.cli import add_dtype
-from edgeswap_compress.fit.dtype import DTYPES, dtype_line
+from edgeswap_compress.fit.cli import add_device, add_dtype, tell_machine
+from edgeswap_compress.fit.dtype import DTYPES
 from edgeswap_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
@@ -45,10 +45,6 @@ def command(argv: list[str]) -> int:
     Returns:
         The exit code.
     """
-    if argv and argv[0] == "photos":
-        from edgeswap_compress.evaluate.photos.cli import command as photos
-
-        return photos(argv[1:])
     args = build_parser().parse_args(argv)
     config = _config(args)
     samplings = [_sampling(args, steps) for steps in args.steps]
@@ -65,7 +61,7 @@ def command(argv: list[str]) -> int:
         torch.set_num_threads(args.threads)
     for model, sampling in ((args.model, samplings[0]), (args.teacher, teacher_sampling)):
         if model is not None and model_kind(model) == "checkpoint":
-            print(dtype_line(sampling.dtype, training=False), file=sys.stderr)
+            tell_machine(sampling.device, sampling.dtype, training=False)
     with stage_progress() as report_progress:
         dataset = _dataset(args, report_progress)
         if remark := deviation(dataset):
@@ -87,6 +83,11 @@ def command(argv: list[str]) -> int:
         write_sheet(args.sheet, dataset, reports[0])
     _print(reports, as_json=args.json)
     return 0
+
+
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
 
 
 def _config(args: argparse.Namespace) -> EvaluateConfig:
@@ -158,7 +159,13 @@ def _check_data(args: argparse.Namespace) -> tuple[int, tuple[str, ...]]:
 
 
 def _sampling(args: argparse.Namespace, steps: int | None) -> Sampling:
-    return Sampling(steps=steps, guidance=args.guidance, dtype=args.dtype, threads=args.threads)
+    return Sampling(
+        steps=steps,
+        guidance=args.guidance,
+        dtype=args.dtype,
+        threads=args.threads,
+        device=args.device,
+    )
 
 
 def _teacher_sampling(args: argparse.Namespace) -> Sampling:
@@ -171,6 +178,8 @@ def _teacher_sampling(args: argparse.Namespace) -> Sampling:
     if given and args.teacher is None:
         raise InvalidEvaluation(f"{given[0]} is of no use without --teacher: name a checkpoint")
     chosen: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+    if args.teacher is not None and model_kind(args.teacher) == "checkpoint":
+        chosen["device"] = args.device
     return Sampling(**chosen, threads=args.threads)
 
 
@@ -272,6 +281,7 @@ def _add_computing(add: Any) -> None:
         "--batch-size", type=int, default=16, metavar="N",
         help="pairs at a time; changes no figure (default %(default)s)",
     )  # fmt: skip
+    add_device(add)
     add(
         "--resize", action="store_true",
         help="let a model of other crops than the set's swap them resized, and back (default: "

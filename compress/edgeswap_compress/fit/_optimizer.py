@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.loss_scale import LossScale
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
 
@@ -56,12 +57,19 @@ class MasterOptimizer:
         return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * fall)) + 1e-6
 
     @torch.no_grad()
-    def step(self, step: int, average: Callable[[list[Tensor]], None] | None = None) -> float:
+    def step(
+        self,
+        step: int,
+        average: Callable[[list[Tensor]], None] | None = None,
+        scale: LossScale | None = None,
+    ) -> float:
         """Update the weights once from the gradients in the module; return the gradients' norm.
 
         Args:
             step: of the schedule.
             average: replaces the float32 gradients by their means over several processes.
+            scale: of the loss that the gradients are of; where they are not finite because of it,
+                the weights stay as they are and it is halved.
 
         Raises:
             TrainingStopped: the gradients are not finite.
@@ -72,12 +80,18 @@ class MasterOptimizer:
             live.grad = None
         if average is not None:
             average([view.grad for view in self._views if view.grad is not None])
+        scale = scale or LossScale(scales=False)
+        if scale.scales:
+            torch._foreach_div_([v.grad for v in self._views if v.grad is not None], scale.value)
         norm = float(torch.nn.utils.clip_grad_norm_(self._views, self.config.clip_norm))
         if not math.isfinite(norm):
+            if scale.overflowed():
+                return norm
             raise TrainingStopped(
                 f"gradient of step {step} is {norm}: expected a finite norm; lower the learning "
                 "rate and continue from the last saved state"
             )
+        scale.went_well()
         for optimizer in self._optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate(step)
@@ -111,7 +125,10 @@ class MasterOptimizer:
             self.master[i].copy_(state[f"master.{name}"])
             self.ema[i].copy_(state[f"ema.{name}"])
             self._owners[i].state[self._views[i]] = {
-                key: state[f"{key}.{name}"].clone() for key in _MOMENTS if f"{key}.{name}" in state
+                # AdamW counts its steps on the processor
+                key: state[f"{key}.{name}"].to("cpu" if key == "step" else self.master[i].device)
+                for key in _MOMENTS
+                if f"{key}.{name}" in state
             }
         self.use(self.master)
 

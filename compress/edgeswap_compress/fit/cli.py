@@ -1,18 +1,22 @@
-"""Options that every fitting command has, and what is printed at its end."""
+"""Frame of every fitting command: its options, its checks, and what is printed at its end."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_compress._checks import OPTIMIZERS
-from edgeswap_compress.fit.config import FitBudget, FitOptions
+from edgeswap_compress._checks import OPTIMIZERS, check_habits
+from edgeswap_compress.errors import InvalidSettings
+from edgeswap_compress.fit.config import MEMORY_LOG, FitBudget, FitOptions
+from edgeswap_compress.fit.device import DEVICE_FORMS, check_device
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 
 if TYPE_CHECKING:
@@ -74,7 +78,67 @@ def add_dtype(add: Add) -> None:
     """Add ``--dtype``."""
     add(
         "--dtype", choices=DTYPES, default=AUTO,
-        help="number format torch computes in (default auto: the faster one on this machine)",
+        help="number format torch computes in (default auto: the fastest on this machine)",
+    )  # fmt: skip
+
+
+def add_device(add: Add, *, of: str = "torch") -> None:
+    """Add ``--device``.
+
+    Args:
+        add: the parser's or group's ``add_argument``.
+        of: what computes there, for the help.
+    """
+    add(
+        "--device", type=_device, default=AUTO, metavar="DEVICE",
+        help=f"device {of} computes on: {DEVICE_FORMS} (default auto: the fastest on this machine)",
+    )  # fmt: skip
+
+
+MACHINE_FIELDS = {
+    name: f"fit.{name}" for name in ("device", "dtype", "checkpointing", "offload", "compile")
+}
+"""Option -> field of a config with `FitOptions`."""
+
+
+def machine_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Give the fields of a `FitMachine` that `add_machine` has options for."""
+    return {name: getattr(args, name) for name in MACHINE_FIELDS}
+
+
+def _device(text: str) -> str:
+    """Read the name of a device."""
+    try:
+        check_device(text)
+    except InvalidSettings as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def add_machine(add: Add, *, compiles: bool = True) -> None:
+    """Add what says where a command computes and how it fits there, see `FitMachine`.
+
+    Args:
+        add: the parser's or group's ``add_argument``.
+        compiles: whether the command fits U-Nets that it can compile, checkpoint and offload.
+    """
+    add_device(add)
+    add_dtype(add)
+    if not compiles:
+        return
+    add(
+        "--checkpointing", action="store_true",
+        help="compute the U-Net's activations twice instead of keeping them: less memory, more "
+        "time (default: no)",
+    )  # fmt: skip
+    add(
+        "--offload", action="store_true",
+        help="keep the teacher and the autoencoder in the host's memory while nothing asks them "
+        "(default: no)",
+    )  # fmt: skip
+    add(
+        "--compile", action="store_true",
+        help="compile the U-Net with torch.compile, for minutes at the start (default: no)",
     )  # fmt: skip
 
 
@@ -135,13 +199,102 @@ def cadence_of(args: argparse.Namespace, **settings: float) -> Cadence:
     return Cadence(stop_after_s=stop, **{**settings, **read})
 
 
-def start_torch(args: argparse.Namespace) -> None:
-    """Load torch with the threads asked for, and say on stderr which dtype it computes in."""
+def start_torch(args: argparse.Namespace, *, training: bool = True) -> None:
+    """Load torch with the threads asked for; say on stderr on what it computes, and in what.
+
+    Args:
+        args: parsed, with ``threads``, ``device`` and ``dtype``.
+        training: whether there will be backward passes, or forward passes alone.
+
+    Raises:
+        InvalidSettings: the device is not there.
+    """
     import torch
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(dtype_line(args.dtype), file=sys.stderr)
+    tell_machine(args.device, args.dtype, training=training)
+
+
+def tell_machine(device: str, dtype: str, *, training: bool) -> None:
+    """Say on stderr on what torch computes, and in what.
+
+    Args:
+        device: asked for, see `check_device`.
+        dtype: asked for, one of ``DTYPES``.
+        training: whether there will be backward passes, or forward passes alone.
+
+    Raises:
+        InvalidSettings: the device is not there.
+    """
+    from edgeswap_compress.fit.device import device_line, resolve_device
+
+    found = resolve_device(device, training=training)
+    print(device_line(device, training=training), file=sys.stderr)
+    print(dtype_line(dtype, found, training=training), file=sys.stderr)
+
+
+@dataclass(slots=True)
+class Fitting:
+    """What a fitting command hands to its stage, and what the stage gives back.
+
+    Attributes:
+        tracker: receives the metrics, or None.
+        progress: shows how much is done, or None.
+        out: the folder that was made; None where the run was stopped early. Set by the command.
+        lines: printed before what was made, unless ``--json`` asks for an object alone.
+    """
+
+    tracker: Tracker | None
+    progress: StageProgress | None
+    out: Path | None = None
+    lines: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def fitting(
+    args: argparse.Namespace, run: Path, *, check: Callable[[], object], then: str
+) -> Iterator[Fitting]:
+    """Frame a fitting command: check, start torch, watch, and tell at the end what was made.
+
+    Args:
+        args: parsed, with what `add_machine` and `add_habits` add.
+        run: folder of the run's state.
+        check: refuses what is known to be wrong before torch is loaded.
+        then: the next command to type; ``{out}`` in it is the folder that was made.
+
+    Yields:
+        for the stage; the command sets its ``out``.
+
+    Raises:
+        EdgeswapError: an option, a folder or the device is not what the command needs.
+    """
+    check_habits(args)
+    check()
+    start_torch(args)
+    begun = time.monotonic()
+    with watched(args, run) as (tracker, progress), told_memory():
+        frame = Fitting(tracker, progress)
+        yield frame
+    if frame.out is not None and not args.json:
+        for line in frame.lines:
+            print(line)
+    finish(args, frame.out, run, begun, then.format(out=frame.out))
+
+
+@contextmanager
+def told_memory() -> Iterator[None]:
+    """Print what the stages say of their memory on stderr, a line for each phase."""
+    log = logging.getLogger(MEMORY_LOG)
+    handler = logging.StreamHandler(sys.stderr)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from edgeswap_compress._checks import (
     check_seed,
 )
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit.dtype import AUTO, check_dtype
+from edgeswap_compress.fit.device import Compute, check_device, resolve_device
+from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 
 OUTSIDE_WEIGHT = 0.25
 """Weight of a loss outside the inner face."""
@@ -36,6 +37,9 @@ TERMINAL_SHARE = 0.35
 
 CONDITION_DROPOUT = 0.1
 """Share of the samples without a source, for guidance (2207.12598), unless asked otherwise."""
+
+MEMORY_LOG = "edgeswap_compress.fit.memory"
+"""Logger that says before each phase how much memory it will take."""
 
 Config = TypeVar("Config")
 
@@ -103,25 +107,57 @@ class FitBudget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FitOptions:
+class FitMachine:
+    """Where a stage computes, and what it does to fit there; no result depends on it.
+
+    A continued run may have other ones than before, such as on another machine.
+
+    Attributes:
+        device: see `check_device`.
+        dtype: of the computation, one of ``DTYPES``.
+        checkpointing: compute the U-Net's activations twice instead of keeping them (1604.06174).
+        offload: keep the teacher and the autoencoder in the host's memory while nothing asks them.
+        compile: compile the U-Nets (torch.compile).
+    """
+
+    device: str = AUTO
+    dtype: str = AUTO
+    checkpointing: bool = False
+    offload: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        check_device(self.device)
+        check_dtype(self.dtype)
+
+    def compute(self) -> Compute:
+        """Give device and dtype as torch's objects; ``AUTO`` is decided.
+
+        Raises:
+            InvalidSettings: the device is not there.
+        """
+        device = resolve_device(self.device)
+        return Compute(device, resolve_dtype(self.dtype, device))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOptions(FitMachine):
     """What the user chooses of an optimization; its length is a `FitBudget`.
 
     Attributes:
         batch_size: samples a step.
         learning_rate: peak.
         optimizer: "adamw", or "muon" for the matrices among the weights.
-        dtype: of the computation, one of ``DTYPES``; a continued run may take another.
         seed: of every draw.
     """
 
     batch_size: int = 32
     learning_rate: float = 5e-4
     optimizer: str = "adamw"
-    dtype: str = AUTO
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_dtype(self.dtype)
+        FitMachine.__post_init__(self)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_seed(self.seed)
         check_ranges(self, batch_size=BATCH, learning_rate=LEARNING_RATE)

@@ -20,19 +20,27 @@ from edgeswap_runtime.strict_json import parse_json, read_json
 if TYPE_CHECKING:
     import torch
 
-DTYPES = ("auto", "float32", "bfloat16")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 """What ``--dtype`` takes."""
 
 AUTO = "auto"
-"""Takes the faster of the other two, as ``probe`` finds it."""
+"""Takes the fastest of the others, as ``probe`` finds it; float16 on a graphics card alone."""
 
 WORTH_IT = 0.95
-"""bfloat16 must take at most this share of float32's time, because float32 is more exact."""
+"""A shorter dtype must take at most this share of the time, because float32 is more exact.
+
+And float16 this share of bfloat16's, whose range is float32's.
+"""
 
 BUDGET_S = 0.5
 """After this the probe begins no further round; one round after the warm-up is always made."""
 
 ROUNDS = 8
+
+PICTURES = 2
+"""What a step is timed for; a card computes more at once, or its launches would be timed."""
+
+CARD_PICTURES = 64
 
 _log = logging.getLogger(__name__)
 
@@ -49,14 +57,23 @@ class Probed:
     training_ms: dict[str, float]
     inference_ms: dict[str, float]
 
-    def slowdown(self, *, training: bool) -> float:
-        """Divide bfloat16's time by float32's."""
+    def slowdown(self, *, training: bool, dtype: str = "bfloat16") -> float:
+        """Divide the time of bfloat16, or of another dtype, by float32's."""
         found = self.training_ms if training else self.inference_ms
-        return found["bfloat16"] / found["float32"]
+        return found[dtype] / found["float32"]
+
+    def least_ms(self, *, training: bool) -> float:
+        """Give the time of the fastest dtype, milliseconds."""
+        return min((self.training_ms if training else self.inference_ms).values())
 
     def faster(self, *, training: bool) -> str:
         """Name the dtype to take."""
-        return "bfloat16" if self.slowdown(training=training) <= WORTH_IT else "float32"
+        found = self.training_ms if training else self.inference_ms
+        taken = "float32"
+        for name in DTYPES[2:]:
+            if name in found and found[name] <= WORTH_IT * found[taken]:
+                taken = name
+        return taken
 
 
 def check_dtype(name: str) -> None:
@@ -96,16 +113,17 @@ def dtype_line(name: str, device: str | torch.device = "cpu", *, training: bool 
     taken = str(resolve_dtype(name, device, training=training)).removeprefix("torch.")
     if name != AUTO:
         return f"dtype: {taken} (as asked)"
-    slowdown = probe(device).slowdown(training=training)
-    other = "float32" if taken == "bfloat16" else "bfloat16"
-    times = 1 / slowdown if taken == "bfloat16" else slowdown
+    found = probe(device)
+    other = "bfloat16" if taken == "float32" else "float32"
+    slowdown = found.slowdown(training=training, dtype=other if taken == "float32" else taken)
+    times = slowdown if taken == "float32" else 1 / slowdown
     if times <= 1 / WORTH_IT:
         return f"dtype: {taken} ({other} is no faster here)"
     return f"dtype: {taken} ({other} is {times:.1f}x slower here)"
 
 
 def probe(device: str | torch.device = "cpu") -> Probed:
-    """Time a small step in both dtypes, or read what was timed on this machine before.
+    """Time a small step in each dtype, or read what was timed on this machine before.
 
     The answer is kept in the cache folder, one file for each processor, torch version, number of
     threads and setting that hides instructions.
@@ -163,7 +181,7 @@ def _processor(cpuinfo: Path) -> list[str]:
 
 
 def _measure(device: str) -> Probed:
-    """Time both dtypes in turns; the least time of each is the one nothing else disturbed.
+    """Time the dtypes in turns; the least time of each is the one nothing else disturbed.
 
     On the processor one thread is timed by the time that it ran, so that a busy neighbor changes
     nothing: two threads that wait for each other would measure that neighbor.
@@ -174,7 +192,8 @@ def _measure(device: str) -> Probed:
     torch.set_num_threads(1)
     try:
         with torch.inference_mode(False):
-            return _rounds({name: _Step(name, device) for name in ("float32", "bfloat16")})
+            names = DTYPES[1:3] if device == "cpu" else DTYPES[1:]
+            return _rounds({name: _Step(name, device) for name in names})
     finally:
         torch.set_num_threads(threads)
 
@@ -222,10 +241,12 @@ class _Step:
             self._convolve = convert(convolve, settings["dtype"])
             self._project = nn.Linear(128, 3 * 128, **settings)
             self._out = nn.Linear(128, 128, **settings)
-            self._x = torch.randn(2, 128, 16, 16).to(**settings, memory_format=torch.channels_last)
+            self._pictures = PICTURES if device == "cpu" else CARD_PICTURES
+            x = torch.randn(self._pictures, 128, 16, 16)
+            self._x = x.to(**settings, memory_format=torch.channels_last)
 
     def time_ms(self) -> tuple[float, float]:
-        """Time a forward pass, and a forward and a backward pass together, in milliseconds."""
+        """Time a forward pass, and forward and backward together, ms for ``PICTURES``."""
         import torch
 
         with torch.no_grad():
@@ -241,11 +262,12 @@ class _Step:
             begun = time.thread_time_ns()
             run()
             return (time.thread_time_ns() - begun) / 1e6
-        torch.cuda.synchronize(self._device)
+        wait = torch.mps.synchronize if self._device.type == "mps" else torch.cuda.synchronize
+        wait()
         begun = time.perf_counter_ns()
         run()
-        torch.cuda.synchronize(self._device)
-        return (time.perf_counter_ns() - begun) / 1e6
+        wait()
+        return (time.perf_counter_ns() - begun) / 1e6 * PICTURES / self._pictures
 
     def _loss(self) -> torch.Tensor:
         from torch.nn import functional as F

@@ -19,6 +19,7 @@ from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.errors import TrainingStopped
+from edgeswap_compress.fit.placement import like_module
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -48,10 +49,20 @@ class LatentGroups:
     def __len__(self) -> int:
         return len(self.latents)
 
+    def read(self, group: Any, place: Any, device: torch.device | None = None) -> Tensor:
+        """Read latents (N, C, S, S) float32 onto a device; the groups stay in the host's memory.
+
+        Args:
+            group: (N,) integers.
+            place: (N,) integers, pictures in the groups.
+            device: to read to; the host's memory when None.
+        """
+        return self.latents[group, place].to(device).float()
+
 
 def _encode_group(vae: Any, swap: SwapConfig, pictures: NDArray[np.uint8]) -> Tensor:
-    crops = to_tensor(pictures).to(next(vae.parameters()).dtype)
-    return encode_crop(vae, swap, crops).half().contiguous()
+    crops = like_module(vae, to_tensor(pictures))
+    return encode_crop(vae, swap, crops).half().contiguous().cpu()
 
 
 def _pool_masks(masks: NDArray[np.uint8], size: int) -> Tensor:

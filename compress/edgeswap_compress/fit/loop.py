@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit._optimizer import MasterOptimizer
 from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.device import Compute
+from edgeswap_compress.fit.loss_scale import LossScale
+from edgeswap_compress.fit.memory import estimate_memory, require_memory
 from edgeswap_compress.fit.processes import processes
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_runtime.files import write_bytes, write_json
@@ -47,8 +50,19 @@ class Draw:
         return cls(np.random.default_rng(sequence), generator, step)
 
     def normal(self, like: Tensor) -> Tensor:
-        """Draw unit normal noise of the shape of ``like``, float32."""
-        return torch.randn(like.shape, generator=self.torch_rng)
+        """Draw unit normal noise of the shape of ``like``, float32, on its device.
+
+        The numbers are drawn by the processor, so that they are the same on every device.
+        """
+        return torch.randn(like.shape, generator=self.torch_rng).to(like.device)
+
+    def shares(self, like: Tensor) -> Tensor:
+        """Draw a number in [0, 1) for each sample of ``like``: (N, 1, 1, 1) float32."""
+        return torch.from_numpy(self.rng.random((len(like), 1, 1, 1))).float().to(like.device)
+
+    def chosen(self, share: float, like: Tensor) -> Tensor:
+        """Choose each sample of ``like`` by that chance: (N,) bool."""
+        return torch.from_numpy(self.rng.random(len(like)) < share).to(like.device)
 
 
 class Objective(Protocol):
@@ -96,6 +110,7 @@ def fit(
     config: FitConfig,
     folder: Path,
     *,
+    compute: Compute | None = None,
     cadence: Cadence | None = None,
     tracker: Tracker | None = None,
     progress: Progress | None = None,
@@ -107,13 +122,17 @@ def fit(
     launched together share each batch and average their gradients; the first of them writes.
 
     Args:
-        objective: holds the module, on the CPU in any dtype; ends with its EMA weights.
+        objective: holds the module, on its device in any dtype; ends with its EMA weights.
         config: length, batch, optimizer.
         folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
             evaluation without what depends on speed or interruptions).
+        compute: tells float16, where the loss is scaled and autocast converts; else not needed.
         cadence: how often to save and evaluate; when to stop early.
         tracker: receives losses and figures.
         progress: told of steps done and in all.
+
+    Raises:
+        InvalidSettings: the memory is too small, see `require_memory`.
 
     Returns:
         True when complete or stalled, False when ``cadence.stop_after_s`` cut it short.
@@ -121,15 +140,19 @@ def fit(
     cadence, peers = cadence or Cadence(), processes()
     share, report = _share(config.batch_size, peers.count), progress or _silent
     folder.mkdir(parents=True, exist_ok=True)
+    objective = objective if compute is None else Autocasting(objective, compute)
+    if not (folder / "state.safetensors").exists():
+        _check_memory(objective, config, share)
     optimizer = MasterOptimizer(objective.module, config)
-    step = _restore(optimizer, folder / "state.safetensors", config)
+    scale = LossScale(scales=compute is not None and compute.dtype == torch.float16)
+    step = _restore(optimizer, folder / "state.safetensors", config, scale)
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
     if log is not None:
         report(step, config.steps, "")
     while step < config.steps and not stopped and not stalled:
-        loss, parts, norm = _step(objective, optimizer, config, share, step)
+        loss, parts, norm = _step(objective, optimizer, config, share, step, scale)
         step += 1
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
@@ -147,7 +170,7 @@ def fit(
             log.write(step, _evaluate_ema(objective, optimizer))
             evaluated = time.monotonic()
         if now - saved > cadence.save_s or step == config.steps or stopped or stalled:
-            _save(optimizer, folder / "state.safetensors", step, config)
+            _save(optimizer, folder / "state.safetensors", step, config, scale)
             saved = time.monotonic()
     optimizer.use(optimizer.ema)
     return stalled or step >= config.steps
@@ -157,15 +180,53 @@ def _silent(done: int, total: int, text: str) -> None:
     """Report nothing."""
 
 
+class Autocasting:
+    """Objective whose loss and figures are computed under ``Compute.autocast``."""
+
+    def __init__(self, objective: Objective, compute: Compute) -> None:
+        self._objective, self._compute = objective, compute
+
+    @property
+    def module(self) -> nn.Module:
+        """Give the module whose parameters learn."""
+        return self._objective.module
+
+    def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
+        """Compute the loss of one batch and its parts."""
+        with self._compute.autocast():
+            return self._objective.loss(draw, batch_size, done)
+
+    def evaluate(self) -> dict[str, float]:
+        """Measure the figures."""
+        with self._compute.autocast():
+            return self._objective.evaluate()
+
+
+def _check_memory(objective: Objective, config: FitConfig, share: int) -> None:
+    """State how much memory the fit will take, and refuse it where there is less."""
+    device = next(objective.module.parameters()).device
+
+    def forward(samples: int) -> object:
+        return objective.loss(Draw.of(config.seed, 0, processes().rank), samples, 0.0)
+
+    estimate = estimate_memory(objective.module, forward, config.optimizer, share)
+    require_memory(estimate, device)
+
+
 def _step(
-    objective: Objective, optimizer: MasterOptimizer, config: FitConfig, share: int, step: int
+    objective: Objective,
+    optimizer: MasterOptimizer,
+    config: FitConfig,
+    share: int,
+    step: int,
+    scale: LossScale,
 ) -> tuple[float, dict[str, float], float]:
     """Take a step on this process's share of the batch; give its loss, parts and gradient norm."""
     peers = processes()
     draw = Draw.of(config.seed, step, peers.rank)
     loss, parts = objective.loss(draw, share, step / config.steps)
-    loss.backward()
-    norm = optimizer.step(step, peers.average)
+    (loss * scale.value).backward()
+    norm = optimizer.step(step, peers.average, scale)
     return float(loss.detach()), parts, norm
 
 
@@ -187,13 +248,17 @@ def _evaluate_ema(objective: Objective, optimizer: MasterOptimizer) -> dict[str,
     return figures
 
 
-def _save(optimizer: MasterOptimizer, path: Path, step: int, config: FitConfig) -> None:
+def _save(
+    optimizer: MasterOptimizer, path: Path, step: int, config: FitConfig, scale: LossScale
+) -> None:
     meta = {"step": str(step), "steps": str(config.steps), "seed": str(config.seed)}
+    if scale.scales:
+        meta["loss_scale"] = str(scale.value)
     tensors = {name: tensor.contiguous() for name, tensor in optimizer.tensors().items()}
     write_bytes(path, save(tensors, meta))
 
 
-def _restore(optimizer: MasterOptimizer, path: Path, config: FitConfig) -> int:
+def _restore(optimizer: MasterOptimizer, path: Path, config: FitConfig, scale: LossScale) -> int:
     if not path.exists():
         return 0
     with safe_open(path, framework="pt") as file:
@@ -205,6 +270,8 @@ def _restore(optimizer: MasterOptimizer, path: Path, config: FitConfig) -> int:
                 f"{(config.steps, config.seed)}, found {found}; name another run folder"
             )
         optimizer.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    if scale.scales and "loss_scale" in meta:
+        scale.value = float(meta["loss_scale"])
     return int(meta["step"])
 
 

@@ -29,21 +29,24 @@ def face_weights(mask: Tensor, inside: float) -> Tensor:
     return OUTSIDE_WEIGHT + inside * mask
 
 
-def triplet_mask(data: LatentGroups, t: TripletDraw) -> Tensor:
+def triplet_mask(data: LatentGroups, t: TripletDraw, device: torch.device | None = None) -> Tensor:
     """Give the faces of target and truth of each triplet: (N, 1, S, S) float32 in [0, 1]."""
     mask = torch.maximum(data.masks[t.group, t.target], data.masks[t.group, t.truth])
-    return mask.float()[:, None]
+    return mask.to(device).float()[:, None]
 
 
-def mask_weights(data: LatentGroups, t: TripletDraw, inside: float) -> Tensor:
+def mask_weights(
+    data: LatentGroups, t: TripletDraw, inside: float, device: torch.device | None = None
+) -> Tensor:
     """Give the loss weights (N, 1, S, S) of triplets, of mean 1, see `face_weights`.
 
     Args:
         data: the latents and masks that the triplets are drawn from.
         t: positions of the triplets.
         inside: added inside the faces of target and truth.
+        device: to compute them on; the data's own when None.
     """
-    weight = face_weights(triplet_mask(data, t), inside)
+    weight = face_weights(triplet_mask(data, t, device), inside)
     return weight / weight.mean()
 
 
@@ -65,7 +68,7 @@ def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) ->
     """
     dtype = next(vae.parameters()).dtype
     visible = F.interpolate(mask.float(), swap.resolution_px).sqrt()
-    noise = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0)).to(mask.device)
     field = 0.5 * F.avg_pool2d(noise, 5, 1, 2)  # deviation 0.1
 
     def decode(disturbed: Tensor) -> Tensor:
@@ -86,8 +89,11 @@ def fine_scale(crops: Tensor) -> Tensor:
 
     The first level of a Laplacian pyramid (Burt and Adelson 1983), as ``hf_ratio`` measures it.
     """
-    luma = (crops * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    shares, taps = (
+        torch.tensor(row, dtype=torch.float32, device=crops.device)
+        for row in ((0.299, 0.587, 0.114), (1.0, 4.0, 6.0, 4.0, 1.0))
+    )
+    luma, taps = (crops * shares.view(1, 3, 1, 1)).sum(1, keepdim=True), taps / 16
     padded = F.pad(luma, (2, 2, 2, 2), mode="reflect")
     across = F.conv2d(padded, taps.view(1, 1, 1, 5))
     return luma - F.conv2d(across, taps.view(1, 1, 5, 1))

@@ -48,13 +48,17 @@ class NoiseLevels:
         return levels
 
     def _set_alphas(self, given: Tensor) -> None:
-        alphas = torch.cat([given.float(), torch.ones(1)])
-        self._signal, self._noise = alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt()
+        alphas = torch.cat([given.float().cpu(), torch.ones(1)])
+        self._tables = {alphas.device: (alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt())}
         self.terminal = len(alphas) - 2
 
     def at(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Give signal and noise (N, 1, 1, 1) at timesteps (N,)."""
-        return self._signal[steps].view(-1, 1, 1, 1), self._noise[steps].view(-1, 1, 1, 1)
+        """Give signal and noise (N, 1, 1, 1) at timesteps (N,), on the timesteps' device."""
+        if steps.device not in self._tables:
+            first = next(iter(self._tables.values()))
+            self._tables[steps.device] = (first[0].to(steps.device), first[1].to(steps.device))
+        signal, noise = self._tables[steps.device]
+        return signal[steps].view(-1, 1, 1, 1), noise[steps].view(-1, 1, 1, 1)
 
     def add(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
         """Add noise to clean samples, at timesteps (N,)."""
@@ -97,8 +101,8 @@ def sample(
     """
     x = noise
     for now, after in zip(timesteps.tolist(), [*timesteps.tolist()[1:], CLEAN], strict=True):
-        steps = torch.full((len(x),), now)
-        x = levels.step(x, velocity(x, steps), steps, torch.full((len(x),), after))
+        steps, later = (torch.full((len(x),), step, device=x.device) for step in (now, after))
+        x = levels.step(x, velocity(x, steps), steps, later)
     return x
 
 

@@ -8,13 +8,17 @@ import functools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from edgeswap_compress.fit.dtype import resolve_dtype
+from edgeswap_compress.fit.config import FitMachine
+from edgeswap_compress.fit.device import resolve_device
+from edgeswap_compress.fit.dtype import DTYPES, resolve_dtype
+from edgeswap_compress.fit.savings import require_compiler
 
 
 class Processes:
@@ -32,7 +36,11 @@ class Processes:
         if self.count > 1:
             from accelerate import PartialState
 
-            self._state = PartialState(cpu=True)
+            cards = torch.cuda.is_available()
+            if cards and not torch.distributed.is_initialized():  # tensors of both are exchanged
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+                torch.distributed.init_process_group("cpu:gloo,cuda:nccl")
+            self._state = PartialState(cpu=not cards)
             atexit.register(_leave_together)
             self.count, self.rank = self._state.num_processes, self._state.process_index
 
@@ -46,9 +54,9 @@ class Processes:
         """Replace float32 tensors by their means over the processes, in one exchange."""
         if self.count == 1 or not tensors:
             return
-        from accelerate.utils import reduce
-
-        flat = reduce(torch.cat([tensor.reshape(-1) for tensor in tensors]), reduction="mean")
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        torch.distributed.all_reduce(flat)
+        flat /= self.count
         parts = flat.split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view(tensor.shape))
@@ -69,21 +77,35 @@ class Processes:
                 yield
 
 
-def taken_dtype(name: str) -> str:
-    """Agree on the dtype that all processes compute in: "float32" or "bfloat16".
+Machine = TypeVar("Machine", bound=FitMachine)
+
+
+def taken_machine(asked: Machine) -> Machine:
+    """Decide what is left to be decided of a machine: each process its device, all one dtype.
 
     Args:
-        name: one of ``DTYPES``; "auto" is decided by ``probe``, by the main process first.
+        asked: whose device and dtype may be "auto", which ``probe`` decides, in the main process
+            first.
+
+    Raises:
+        InvalidSettings: the device is not there, or cannot compile.
     """
     with processes().main_first():  # the others read what it found
-        found = str(resolve_dtype(name)).removeprefix("torch.")
-    return "bfloat16" if processes().any(found == "bfloat16") else "float32"
+        device = resolve_device(asked.device)
+        found = str(resolve_dtype(asked.dtype, device)).removeprefix("torch.")
+    shorter = [name for name in DTYPES[2:] if processes().any(found == name)]
+    if asked.compile:
+        require_compiler(device)
+    return replace(asked, device=str(device), dtype=(shorter or ["float32"])[0])
 
 
 def _leave_together() -> None:
     """Close the group when all processes are done: a thread of gloo's aborts one left alone."""
     with contextlib.suppress(RuntimeError):  # another process has died: nothing to wait for
-        torch.distributed.monitored_barrier(timeout=timedelta(seconds=30))
+        if torch.cuda.is_available():
+            torch.distributed.barrier()
+        else:
+            torch.distributed.monitored_barrier(timeout=timedelta(seconds=30))
     torch.distributed.destroy_process_group()
 
 

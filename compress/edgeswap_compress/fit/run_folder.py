@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.errors import TrainingStopped
-from edgeswap_compress.fit.config import FittedConfig
-from edgeswap_compress.fit.loop import FIGURES, Draw, Objective, Progress
+from edgeswap_compress.fit.config import FitMachine, FittedConfig
+from edgeswap_compress.fit.loop import FIGURES, Autocasting, Draw, Objective, Progress
+from edgeswap_compress.fit.memory import estimate_memory, require_memory
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.fit.processes import processes
 from edgeswap_runtime.files import canonical_json, sha256_file, write_json
 from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
+
+_MACHINE = frozenset(field.name for field in fields(FitMachine))
 
 
 def reporter(progress: StageProgress | None) -> Callable[[str], Any]:
@@ -73,15 +77,15 @@ def _kept(file: Path) -> Any:
 
 
 def settings_of(config: Any) -> dict[str, Any]:
-    """Give what of a config a run belongs to: all but the dtype, which may differ by machine."""
-    return _without_dtype(asdict(config))
+    """Give what of a config a run belongs to: all but a `FitMachine`, which may differ."""
+    return _without_machine(asdict(config))
 
 
-def _without_dtype(settings: dict[str, Any]) -> dict[str, Any]:
+def _without_machine(settings: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: _without_dtype(value) if isinstance(value, dict) else value
+        name: _without_machine(value) if isinstance(value, dict) else value
         for name, value in settings.items()
-        if name != "dtype"
+        if name not in _MACHINE
     }
 
 
@@ -109,6 +113,7 @@ def budgeted_steps(
         progress: of the timing.
     """
     budget, fit = config.budget, config.fit
+    objective = Autocasting(objective, fit.compute())
     if budget.samples is not None:
         return max(1, round(budget.samples * share) // fit.batch_size)
     return steps_in(objective, budget.minutes * share, fit.batch_size, fit.seed, file, progress)
@@ -134,6 +139,13 @@ def _step_s(objective: Objective, batch_size: int, seed: int, progress: Progress
     """Time a step, in seconds; the module ends as it was."""
     before = {name: tensor.clone() for name, tensor in objective.module.named_buffers()}
     begun, timed = 0.0, 5  # one round of critic and student
+    estimate = estimate_memory(
+        objective.module,
+        lambda samples: objective.loss(Draw.of(seed, 0), samples, 0.0),
+        "adamw",
+        batch_size,
+    )
+    require_memory(estimate, device_of(objective.module), tell=False)
     for i in range(2 + timed):
         if i == 2:
             begun = time.monotonic()

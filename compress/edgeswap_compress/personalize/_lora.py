@@ -22,8 +22,8 @@ class LowRank(nn.Module):
         super().__init__()
         rows, columns = weight.shape[0], weight[0].numel()
         down = torch.randn(rank, columns, generator=generator) / columns**0.5
-        self.down = nn.Parameter(down.to(weight.dtype))
-        self.up = nn.Parameter(torch.zeros(rows, rank, dtype=weight.dtype))
+        self.down = nn.Parameter(down.to(weight))
+        self.up = nn.Parameter(weight.new_zeros(rows, rank))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Give the adapted weight."""

@@ -16,6 +16,7 @@ from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss, face_weights
 from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import adapt
 from edgeswap_compress.personalize._photos import PersonPhotos
@@ -50,10 +51,12 @@ class PersonalizeObjective:
         self._conditioner, self._swap, self._config = student.conditioner, student.swap, config
         self._person, self._others = person, others
         self._levels = NoiseLevels(student.scheduler)
-        self._timesteps = timesteps_of(student.scheduler, student.swap.default_steps)
+        self._device = device_of(student.unet)
+        steps = timesteps_of(student.scheduler, student.swap.default_steps)
+        self._timesteps = steps.to(self._device)
         self._identity = LatentIdentityLoss(student.conditioner)
         self._dtype = next(student.unet.parameters()).dtype
-        weight = face_weights(person.mask, config.mask_weight)
+        weight = face_weights(person.mask, config.mask_weight).to(self._device)
         self._weight = weight / weight.mean()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
@@ -84,8 +87,7 @@ class PersonalizeObjective:
         parts[name] = float(total.detach())
         if config.identity.weight > 0:
             found, right = (sample_to_latents(self._swap, x, target) for x in samples)
-            strength = torch.from_numpy(draw.rng.random((len(clean), 1, 1, 1))).float()
-            spoil = config.identity.noise * strength * draw.normal(right)
+            spoil = config.identity.noise * draw.shares(right) * draw.normal(right)
             identity = self._identity(found, right, noise=spoil)
             parts[f"{name}_identity"] = float(identity.detach())
             total = total + config.identity.weight * identity
@@ -96,14 +98,15 @@ class PersonalizeObjective:
         count, worn = person.disguised.shape[:2]
         i, j = (torch.from_numpy(rng.integers(count, size=n)) for _ in range(2))
         k = torch.from_numpy(rng.integers(worn, size=n))
-        return person.disguised[j, k], person.photos[i], person.photos[j]
+        found = (person.disguised[j, k], person.photos[i], person.photos[j])
+        target, source, truth = (x.to(self._device) for x in found)
+        return target, source, truth
 
     def _triplets(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
-        t, latents = (
-            draw_triplets(draw.rng, len(self._others), self._others.identities, n),
-            self._others.latents,
+        t = draw_triplets(draw.rng, len(self._others), self._others.identities, n)
+        target, source, truth = (
+            self._others.read(t.group, x, self._device) for x in (t.target, t.source, t.truth)
         )
-        target, source, truth = (latents[t.group, x].float() for x in (t.target, t.source, t.truth))
         return target, source, truth
 
     def _prior(self, draw: Draw, n: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,7 +139,7 @@ class PersonalizeObjective:
         return ((found - wanted).square() * self._weight).mean()
 
     def _cast(self, x: Tensor) -> Tensor:
-        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return x.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

@@ -20,6 +20,7 @@ from edgeswap_compress.errors import UnusablePictures
 from edgeswap_compress.fit.latent_cache import LatentGroups, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.personalize._config import PHOTOS
 from edgeswap_runtime.files import require_folder, sha256_file
 from edgeswap_runtime.pictures.read import read_picture
@@ -103,15 +104,17 @@ def disguise(
     """  # fmt: skip
     dtype = next(student.unet.parameters()).dtype
     swap, both = student.swap, torch.cat([crops, crops.flip(3)])
+    both = both.to(device_of(student.vae))
     photos = encode_crop(student.vae, swap, both.to(dtype))
     levels = NoiseLevels(student.scheduler)
     steps = timesteps_of(student.scheduler, swap.default_steps)
     denoiser = student.denoiser()
     draw = Draw.of(seed, 0)
     inner = torch.from_numpy(usual_mask(swap.resolution_px).astype(np.float32) / 255)
+    inner = inner.to(both.device)
     group = torch.from_numpy(draw.rng.integers(len(others), size=count))
     view = torch.from_numpy(draw.rng.integers(others.identities, size=count))
-    sources = others.latents[group, view].to(dtype)
+    sources = others.read(group, view, photos.device).to(dtype)
     disguised = []
     for source in sources:
         condition = student.conditioner.condition(source[None].expand_as(photos).contiguous())

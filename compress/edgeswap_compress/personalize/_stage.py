@@ -16,11 +16,11 @@ from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.fit.config import FitConfig, changed
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
-from edgeswap_compress.fit.processes import taken_dtype
+from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_compress.fit.run_folder import (
     budgeted_steps,
     claim,
@@ -29,6 +29,7 @@ from edgeswap_compress.fit.run_folder import (
     reporter,
     settings_of,
 )
+from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import copy_originals, fuse
 from edgeswap_compress.personalize._objective import PersonalizeObjective
@@ -74,9 +75,11 @@ def personalize(
     """
     run, data = run or usual_run(out), data or calibration_dataset()
     check_personalization(student, out, photos=photos, data=data, run=run, aligned=aligned)
-    config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
-    model = Checkpoint.load(student).to(getattr(torch, config.fit.dtype))
-    use_plain_attention(model.unet)  # faster than fused at these sizes
+    config = dataclasses.replace(config, fit=taken_machine(config.fit))
+    compute = config.fit.compute()
+    model = Checkpoint.load(student).to(compute.weights, compute.device)
+    if compute.device.type == "cpu":
+        use_plain_attention(model.unet)  # faster than fused at these sizes
     report, dataset = reporter(progress), read_dataset(data)
     crops = read_crops(photos, model.swap.resolution_px, aligned, run)
     pixels = hashlib.sha256(crops.numpy().tobytes()).hexdigest()
@@ -90,8 +93,17 @@ def personalize(
     )
     person = disguise(model, crops, others, config.others, config.fit.seed)
     objective = PersonalizeObjective(model, config, person, others)
+    prepare_unet(model.unet, config.fit, learns=True)
     settings = _fit_config(objective, config, run, report("timing"))
-    if not fit(objective, settings, run / "fit", cadence=cadence, progress=report("fit")):
+    done = fit(
+        objective,
+        settings,
+        run / "fit",
+        compute=compute,
+        cadence=cadence,
+        progress=report("fit"),
+    )
+    if not done:
         return None
     return _personal(student, model, objective, asked, len(crops), run).save(out)
 
@@ -115,7 +127,9 @@ def _personal(
 ) -> Checkpoint:
     """Assemble the student: as on disk, with the adapters added to its U-Net, and the consent."""
     kept = Checkpoint.load(path)
-    adapters = trained_module(convert(student.unet, torch.float32), run / "fit")
+    adapters = trained_module(
+        convert(student.unet, torch.float32, torch.device("cpu")), run / "fit"
+    )
     copy_originals(adapters, kept.unet, objective.adapted)
     fuse(adapters, objective.adapted)
     details = {

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
-from edgeswap_compress._checks import check_habits, usual_run
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.fit.cli import (
-    add_dtype,
+    MACHINE_FIELDS,
     add_habits,
+    add_machine,
     add_optimization,
     add_run,
     cadence_of,
-    finish,
-    start_torch,
-    watched,
+    fitting,
 )
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.personalize._config import PersonalizeConfig
@@ -30,7 +28,7 @@ FIELDS = {
     "batch_size": "fit.batch_size",
     "learning_rate": "fit.learning_rate",
     "optimizer": "fit.optimizer",
-    "dtype": "fit.dtype",
+    **MACHINE_FIELDS,
     "seed": "fit.seed",
 }
 """Option -> field of the config."""
@@ -48,16 +46,16 @@ def command(argv: list[str]) -> int:
     args = build_parser().parse_args(argv)
     config = _config(args)
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
-    check_habits(args)
-    check_personalization(
-        args.student, args.out, photos=args.photos, data=data, run=run, aligned=args.aligned
-    )
-    from edgeswap_compress.personalize._stage import personalize
 
-    start_torch(args)
-    begun = time.monotonic()
-    with watched(args, run) as (_, progress):
-        out = personalize(
+    def check() -> None:
+        check_personalization(
+            args.student, args.out, photos=args.photos, data=data, run=run, aligned=args.aligned
+        )
+
+    with fitting(args, run, check=check, then="edgeswap export {out} BUNDLE") as frame:
+        from edgeswap_compress.personalize._stage import personalize
+
+        frame.out = personalize(
             args.student,
             config,
             args.out,
@@ -66,12 +64,12 @@ def command(argv: list[str]) -> int:
             run=run,
             aligned=args.aligned,
             cadence=cadence_of(args, save_s=30.0, evaluate_s=30.0),
-            progress=progress,
+            progress=frame.progress,
         )
-    if out is not None and not args.json:
-        print(f"the history of {out} states the consent")
-        print(f"{run} holds latents of the photos: remove it when you are done")
-    finish(args, out, run, begun, f"edgeswap export {out} BUNDLE")
+        frame.lines = [
+            f"the history of {frame.out} states the consent",
+            f"{run} holds latents of the photos: remove it when you are done",
+        ]
     return 0
 
 
@@ -125,6 +123,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="weight of the identity loss on latents, 0: none (default %(default)g)",
     )  # fmt: skip
     add_optimization(add, usual.fit)
-    add_dtype(add)
+    add_machine(add)
     add_habits(add, tracker=False)
     return parser

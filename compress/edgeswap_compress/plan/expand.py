@@ -35,7 +35,7 @@ def expanded(unet: Any, plan: PruningPlan) -> Any:
         module = whole.get_submodule(layer)
         whole_tensor = getattr(module, parameter)
         places = _places(module, layer, whole_tensor, parameter, cuts.get(id(module)))
-        whole_tensor[torch.meshgrid(*places, indexing="ij")] = tensor
+        whole_tensor[torch.meshgrid(*places, indexing="ij")] = tensor.to(whole_tensor.device)
     processors = getattr(unet, "attn_processors", {})
     for name, processor in processors.items():
         whole.get_submodule(name.removesuffix(".processor")).set_processor(processor)

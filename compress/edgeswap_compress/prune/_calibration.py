@@ -33,6 +33,19 @@ class CalibrationBatch:
     def __len__(self) -> int:
         return len(self.clean)
 
+    def to(self, device: torch.device) -> CalibrationBatch:
+        """Copy the batch to a device, with what makes its inputs."""
+        home, given = self.clean.device, self.given
+        if device == home:
+            return self
+
+        def moved(noised: Tensor, steps: Tensor) -> Mapping[str, Any]:
+            inputs: Mapping[str, Any] = _moved(given(noised.to(home), steps.to(home)), device)
+            return inputs
+
+        parts = (self.clean.to(device), self.noise.to(device), self.weights.to(device))
+        return CalibrationBatch(clean=parts[0], noise=parts[1], given=moved, weights=parts[2])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CalibrationSamples:
@@ -52,6 +65,15 @@ class CalibrationSamples:
     origin: Literal["data", "noise"]
     timestep_dtype: torch.dtype = torch.float32
 
+    def to(self, device: torch.device) -> CalibrationSamples:
+        """Copy all batches to a device, where the U-Nets are that they are for."""
+        return replace(self, batches=tuple(batch.to(device) for batch in self.batches))
+
+    @property
+    def device(self) -> torch.device:
+        """Give the device of the batches."""
+        return self.batches[0].clean.device
+
     def few(self) -> CalibrationSamples:
         """Take a quarter of the batches, but at least 8 samples; they cover the schedule too."""
         size = len(self.batches[0])
@@ -61,7 +83,7 @@ class CalibrationSamples:
     def steps(self, number: int) -> Tensor:
         """Give the timesteps (N,) of one batch; those of all batches cover the schedule evenly."""
         size, count = len(self.batches[number]), len(self.batches)
-        places = torch.arange(size) * count + number + 1
+        places = torch.arange(size, device=self.batches[number].clean.device) * count + number + 1
         return places * len(self.alphas) // (size * count) - 1
 
     def inputs(self, batch: CalibrationBatch, steps: Tensor) -> dict[str, Any]:
@@ -109,3 +131,14 @@ class CalibrationSamples:
         if self.prediction == "sample":
             return batch.clean
         return self._levels.velocity(batch.clean, batch.noise, steps)
+
+
+def _moved(values: Any, device: torch.device) -> Any:
+    """Copy tensors to a device, those in mappings and lists too."""
+    if isinstance(values, Tensor):
+        return values.to(device)
+    if isinstance(values, Mapping):
+        return {name: _moved(value, device) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return type(values)(_moved(value, device) for value in values)
+    return values

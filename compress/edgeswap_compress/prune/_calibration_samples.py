@@ -25,6 +25,7 @@ from edgeswap_compress.fit.config import MASK_WEIGHT
 from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import face_weights
+from edgeswap_compress.fit.placement import like_module
 from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
 
     def crops(places: Any) -> Tensor:
         rows = zip(triplets.group, places, strict=True)
-        return torch.cat([to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows])
+        found = torch.cat([to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows])
+        return like_module(checkpoint.vae, found)
 
     target, truth, source = (crops(x) for x in (triplets.target, triplets.truth, triplets.source))
     conditioner = SwapConditioner.of(checkpoint)
@@ -84,7 +86,7 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
         clean=clean,
         noise=draw.normal(clean),
         given=partial(checkpoint.denoiser().inputs, target=maps, condition=condition),
-        weights=_mask_weights(dataset, triplets, swap.latent_size),
+        weights=_mask_weights(dataset, triplets, swap.latent_size).to(clean.device),
     )
 
 

@@ -12,6 +12,7 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
+from edgeswap_compress.fit.device import resolve_device
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.meta_copy import empty_original
 from edgeswap_compress.prune._calibration import CalibrationSamples
@@ -32,6 +33,7 @@ def compare(
     latency_runs: int | None = None,
     samples: int | None = None,
     data: Path | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Compare what the U-Nets of two folders cost, and how far apart their outputs are.
 
@@ -42,6 +44,7 @@ def compare(
             times nothing; None for 15, or 0 where an evaluation costs more than 50 GMACs.
         samples: to compare the outputs on, as in `PruneConfig`.
         data: dataset to take them from.
+        device: that the outputs are computed on; the times are always the processor's.
 
     Returns:
         "before" and "after": {"parameters", "macs", "latency_torch_ms", "latency_ort_ms", "loss"}
@@ -58,6 +61,9 @@ def compare(
     if latency_runs or drawn is not None:
         unets = {name: torch.nn.Module.float(unet) for name, unet in unets.items()}
     timed = _timed(unets, tokens, latency_runs)
+    if drawn is not None:
+        drawn = drawn.to(resolve_device(device, training=False))
+        unets = {name: torch.nn.Module.to(u, drawn.device) for name, u in unets.items()}
     facts: dict[str, Any] = {
         name: {
             "parameters": count_parameters(unet),

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgeswap_compress._checks import check_range
-from edgeswap_compress.fit.cli import add_dtype, add_optimization
+from edgeswap_compress.fit.cli import add_machine, add_optimization
 from edgeswap_compress.fit.config import FitOptions
 from edgeswap_compress.prune._config import BEST, IMPORTANCE_NAMES, PruneConfig
 
@@ -131,7 +131,7 @@ def _add_recovery(parser: argparse.ArgumentParser) -> None:
         help="rendered dataset for the figures (default: a part of --data)",
     )  # fmt: skip
     add_optimization(add, FitOptions())
-    add_dtype(add)
+    add_machine(add)
     add(
         "--run", type=Path, metavar="FOLDER",
         help="folder for the state of the run, to continue it (default: OUT.run)",

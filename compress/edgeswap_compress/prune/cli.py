@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from edgeswap_compress._checks import check_habits, usual_run
+from edgeswap_compress.fit.cli import machine_of, start_torch, told_memory
 from edgeswap_compress.fit.config import FitBudget, FitOptions
-from edgeswap_compress.fit.dtype import dtype_line
 from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune._config import BEST, PruneConfig, RecoverConfig
 from edgeswap_compress.prune._early_checks import check_config, check_folders
@@ -42,12 +41,9 @@ def command(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     check_used(parser, args)
     _check_early(args)
-    import torch
-
+    start_torch(args)
     from edgeswap_compress.prune._compare import compare, table
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
     if not _pruned(args):
         return _stopped(args)
     facts = compare(
@@ -56,6 +52,7 @@ def command(argv: list[str]) -> int:
         latency_runs=args.latency_runs,
         samples=args.samples,
         data=args.data,
+        device=args.device,
     )
     print(json.dumps(facts) if args.json else "\n".join([*table(facts), _next(args)]))
     return 0
@@ -71,19 +68,18 @@ def _pruned(args: argparse.Namespace) -> bool:
         replay(args.checkpoint, read_plan(args.plan), args.out)
         return True
     recover = _recover_config(args)
-    if recover is not None:
-        print(dtype_line(recover.fit.dtype), file=sys.stderr)
     files = PruneFiles(
         data=args.data, held_out=args.held_out, latencies=args.latency_table, run=_run(args)
     )
     stop_s = None if args.stop_after is None else args.stop_after * 60.0
-    with stage_progress() as report:
+    with stage_progress() as report, told_memory():
         done = prune(
             args.checkpoint,
             _config(args),
             args.out,
             files=files,
             recover=recover,
+            device=args.device,
             cadence=Cadence(save_s=60.0, evaluate_s=60.0, stop_after_s=stop_s),
             progress=report,
         )
@@ -172,7 +168,7 @@ def _recover_config(args: argparse.Namespace) -> RecoverConfig | None:
             batch_size=args.batch_size,
             learning_rate=args.learning_rate,
             optimizer=args.optimizer,
-            dtype=args.dtype,
+            **machine_of(args),
             seed=args.seed,
         ),
     )

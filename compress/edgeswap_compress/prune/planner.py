@@ -11,6 +11,7 @@ import torch
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._samples import calibration_samples
@@ -69,6 +70,8 @@ class Planner:
         structure = analyze(model.unet, tokens=tokens, protect=config.protect, inner_only=beside)
         data = None if files.data is None else read_dataset(files.data)
         samples = calibration_samples(model, config, folder=folder, data=data)
+        if samples is not None:
+            samples = samples.to(device_of(model.unet))
         unet = model.unet
         if samples is not None or config.target == "latency":
             unet = _float32(unet)

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
+import torch
+
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import AlreadyPruned
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.fit.config import changed
+from edgeswap_compress.fit.device import AUTO, resolve_device
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence
-from edgeswap_compress.fit.processes import taken_dtype
+from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_compress.plan.folder import write_unet_folder
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
@@ -35,6 +37,7 @@ def prune(
     *,
     files: PruneFiles | None = None,
     recover: RecoverConfig | None = None,
+    device: str = AUTO,
     cadence: None = None,
     progress: StageProgress | None = None,
 ) -> Path: ...
@@ -48,6 +51,7 @@ def prune(
     *,
     files: PruneFiles | None = None,
     recover: RecoverConfig | None = None,
+    device: str = AUTO,
     cadence: Cadence,
     progress: StageProgress | None = None,
 ) -> Path | None: ...
@@ -60,6 +64,7 @@ def prune(
     *,
     files: PruneFiles | None = None,
     recover: RecoverConfig | None = None,
+    device: str = AUTO,
     cadence: Cadence | None = None,
     progress: StageProgress | None = None,
 ) -> Path | None:
@@ -72,6 +77,8 @@ def prune(
         out: the folder to write; it appears whole or not at all.
         files: datasets, and where to keep state.
         recover: how to train after each round; no training when None.
+        device: that importances and plans are computed on, see `check_device`; the recovery has its
+            own. For a latency target everything but the recovery is the processor's.
         cadence: of that training: how often to save, when to stop early.
         progress: of rounds and training.
 
@@ -90,7 +97,9 @@ def prune(
     files = files or PruneFiles()
     whole = _load_whole(checkpoint, out)
     if recover is not None:
-        recover = changed(recover, {"fit.dtype": taken_dtype(recover.fit.dtype)})
+        recover = replace(recover, fit=taken_machine(recover.fit))
+    if config.target != "latency":
+        _move(whole, resolve_device(device))
     if recover is not None or config.rounds > 1:
         rounds = Rounds(checkpoint=Path(checkpoint), config=config, recover=recover, files=files)
         done = rounds.run(whole, cadence=cadence, progress=progress)
@@ -123,6 +132,15 @@ def replay(checkpoint: Path | str, plan: PruningPlan, out: Path | str) -> Path:
     whole = _load_whole(checkpoint, out)
     digest = hashlib.sha256(canonical_json(plan.to_json())).hexdigest()
     return _save(whole, prune_weights(whole.unet, plan), plan, {"plan_sha256": digest}, out)
+
+
+def _move(model: Model, device: torch.device) -> None:
+    """Move a model's modules to a device."""
+    parts = [model.unet]
+    if isinstance(model, Checkpoint):
+        parts += [model.vae, model.conditioner]
+    for part in parts:
+        torch.nn.Module.to(part, device)
 
 
 def _load_whole(path: Path | str, out: Path | str) -> Model:

@@ -13,6 +13,7 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train._examples import Examples, Places
 from edgeswap_compress.train._online import pixels_at
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
@@ -50,23 +51,25 @@ class SwapDecoderObjective:
     ) -> None:
         self.module, self._swap, self._fine_weight = vae, swap, fine_weight
         self._denoiser, self._train, self._held_out = denoiser, train, held_out
-        self._dtype = next(vae.parameters()).dtype
+        self._dtype, self._device = next(vae.parameters()).dtype, device_of(vae)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of a batch of random examples."""
         examples, pictures = self._train
         places, batch = examples.placed(draw, batch_size)
+        batch = batch.to(self._device)
         latents = self._denoiser.predicted(batch, draw, TERMINAL_SHARE)
-        clean = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
+        clean = draw.chosen(CLEAN_SHARE, latents)
         latents = torch.where(clean.view(-1, 1, 1, 1), batch.truth, latents)
-        crops, mask = _truths(pictures, places)
+        crops, mask = (x.to(self._device) for x in _truths(pictures, places))
         return reconstruction_loss(self._decode(latents), crops, mask, self._fine_weight)
 
     def evaluate(self) -> dict[str, float]:
         """Measure one-step predictions, see `reconstruction_figures`."""
         examples, pictures = self._held_out
         places, batch = examples.held_out_placed(HELD_OUT)
-        crops, mask = _truths(pictures, places)
+        batch = batch.to(self._device)
+        crops, mask = (x.to(self._device) for x in _truths(pictures, places))
         output = self._decode(self._denoiser.predicted(batch, None))
         return reconstruction_figures(output, crops, mask)
 

@@ -98,6 +98,11 @@ class ExampleBatch:
     def __len__(self) -> int:
         return len(self.target)
 
+    def to(self, device: torch.device) -> ExampleBatch:
+        """Move all examples to a device."""
+        parts = (self.source, self.target, self.truth, self.mask, self.exact)
+        return ExampleBatch(*(part.to(device) for part in parts))
+
     def pick(self, which: Tensor | slice) -> ExampleBatch:
         """Take some of the examples."""
         parts = (self.source, self.target, self.truth, self.mask, self.exact)

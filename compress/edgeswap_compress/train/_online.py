@@ -13,6 +13,7 @@ from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.fit.latent_cache import to_tensor
+from edgeswap_compress.fit.placement import like_module
 from edgeswap_compress.train.augment import Pixels, apply_look, augment_example, draw_look
 
 
@@ -36,7 +37,6 @@ class OnlineEncoder:
 
     def __init__(self, vae: Any, swap: SwapConfig, pictures: Pictures, share: float) -> None:
         self._vae, self._swap, self._pictures, self._share = vae, swap, pictures, share
-        self._dtype = next(vae.parameters()).dtype
 
     def count(self, rng: np.random.Generator, n: int) -> int:
         """Draw how many of n are augmented; the mean is the share exactly."""
@@ -79,5 +79,5 @@ class OnlineEncoder:
     def _encode(self, pictures: list[Pixels]) -> Tensor:
         if not pictures:
             return torch.empty(0, self._swap.latent_channels, *2 * (self._swap.latent_size,))
-        crops = to_tensor(np.stack(pictures)).to(self._dtype)
-        return encode_crop(self._vae, self._swap, crops).float()
+        crops = like_module(self._vae, to_tensor(np.stack(pictures)))
+        return encode_crop(self._vae, self._swap, crops).float().cpu()

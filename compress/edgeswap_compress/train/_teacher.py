@@ -13,7 +13,7 @@ import torch
 
 from edgeswap_compress._checks import check_scheduler
 from edgeswap_compress._progress import StageProgress
-from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
 from edgeswap_compress.checkpoint.swap_config import SwapConfig, residual_swap_config
@@ -27,8 +27,9 @@ from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.fit.loop import Cadence, Draw, Objective, fit
 from edgeswap_compress.fit.losses import decoder_metric
-from edgeswap_compress.fit.processes import processes, taken_dtype
+from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import claim, settings_of
+from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
 from edgeswap_compress.train._examples import Examples, residual_deviation
@@ -89,11 +90,12 @@ class TeacherRun:
         init: Path | None = None,
         examples: ExampleConfig | None = None,
     ) -> None:
-        self.config = dataclasses.replace(config, dtype=taken_dtype(config.dtype))
+        self.config = taken_machine(config)
+        self.compute = self.config.compute()
         self.folder = folder
         self.examples = examples or ExampleConfig()
         self.train, self.held_out = open_pictures(train), open_pictures(held_out)
-        self.dtype: torch.dtype = getattr(torch, self.config.dtype)
+        self._check_sizes(train, held_out)
         if init is not None:
             check_scheduler(init, velocity=True)  # as it will be trained
         self.init = None if init is None else Checkpoint.load(init)
@@ -138,6 +140,7 @@ class TeacherRun:
                 objective,
                 settings,
                 self.folder / name,
+                compute=self.compute,
                 cadence=cadence,
                 tracker=tracker,
                 progress=report,
@@ -162,10 +165,11 @@ class TeacherRun:
             sample = SampleSpace(target="residual", std=residual_deviation(train))
             swap = dataclasses.replace(swap, sample=sample)
         start = self._start(vae, swap, judge)
+        prepare_unet(start.unet, self.config, learns=True)
         known = truths_known(self.train)
         if not known:  # which trains one step alone, see `DenoiserObjective`
             start.swap = swap.sampled(steps=1)
-        sight = train.cached(Draw.of(self.config.seed, 0), 16)
+        sight = train.cached(Draw.of(self.config.seed, 0), 16).to(self.compute.device)
         denoiser = DenoiserObjective(
             start.unet,
             start.conditioner,
@@ -189,7 +193,7 @@ class TeacherRun:
     def _autoencoded(self, run: Run) -> tuple[Any, SwapConfig]:
         """Train the autoencoder, freeze it, and give the settings of its latents."""
         if self.init is not None and not self.config.autoencoder_learns_on:
-            vae, swap = convert(self.init.vae, self.dtype), self.init.swap
+            vae, swap = self.compute.place(self.init.vae), self.init.swap
         else:
             vae, config = self._autoencoder(), self.config.autoencoder
             share = self.examples.augment_share
@@ -213,9 +217,9 @@ class TeacherRun:
             )
         return dataclasses.replace(
             self.init,
-            unet=convert(self.init.unet.train(), self.dtype),
+            unet=self.compute.place(self.init.unet.train()),
             vae=vae,
-            conditioner=convert(self.init.conditioner.train(), self.dtype),
+            conditioner=self.compute.place(self.init.conditioner.train()),
             swap=swap,
         )
 
@@ -246,7 +250,7 @@ class TeacherRun:
     def _autoencoder(self) -> Any:
         """Build the autoencoder to train: a new one, or the checkpoint's, widened or enlarged."""
         if self.init is not None:
-            return convert(self.init.vae.train(), self.dtype)
+            return self.compute.place(self.init.vae.train())
         return self._prepare(
             lambda: build_autoencoder(self.config.autoencoder, self._resolution), 0
         )
@@ -282,7 +286,7 @@ class TeacherRun:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed * 1000 + salt)
             module = build()
-        return convert(module.train(), self.dtype)
+        return self.compute.place(module.train())
 
     def _swap_config(self) -> SwapConfig:
         auto, denoiser = self.config.autoencoder, self.config.denoiser
@@ -341,7 +345,7 @@ class TeacherRun:
         settings["latents"] = dataclasses.asdict(swap.latents)
         digest = hashlib.sha256(canonical_json(settings))
         for _, tensor in sorted(vae.state_dict().items()):
-            digest.update(tensor.detach().float().contiguous().numpy().tobytes())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
 
         def encode(dataset: Pictures, name: str, flips: bool) -> LatentGroups:
             return encode_dataset(

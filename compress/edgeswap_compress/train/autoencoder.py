@@ -15,6 +15,7 @@ from edgeswap_compress.data import Pictures
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import fine_energy_loss, fine_scale
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train.augment import apply_look, draw_look
 from edgeswap_compress.train.config import AutoencoderConfig
 
@@ -70,8 +71,8 @@ class AutoencoderObjective:
         self.module, self._config, self._data = module, config, train
         self._augment_share = augment_share
         self._encoder_learns = any(p.requires_grad for p in module.encoder.parameters())
-        self._dtype = next(module.parameters()).dtype
-        self._held_out, self._held_out_mask = held_out_crops(held_out)
+        self._dtype, self._device = next(module.parameters()).dtype, device_of(module)
+        self._held_out, self._held_out_mask = (x.to(self._device) for x in held_out_crops(held_out))
 
     def _reconstruct(self, crops: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
         patches = F.pixel_unshuffle(crops, self._config.patch_size).to(self._dtype)
@@ -86,7 +87,8 @@ class AutoencoderObjective:
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the reconstruction loss of random pictures, half of the batches mirrored."""
-        crops, mask = draw_crops(self._data, draw, batch_size, self._augment_share)
+        drawn = draw_crops(self._data, draw, batch_size, self._augment_share)
+        crops, mask = (x.to(self._device) for x in drawn)
         latents, output = self._reconstruct(crops, draw)
         loss, parts = reconstruction_loss(output, crops, mask, self._config.fine_weight)
         return loss + 1e-4 * latents.float().square().mean(), parts

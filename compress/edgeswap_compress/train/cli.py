@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checks import check_habits, usual_run
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress.fit.cli import (
-    add_dtype,
     add_habits,
+    add_machine,
     add_optimization,
     add_run,
     cadence_of,
-    finish,
-    start_torch,
-    watched,
+    fitting,
+    machine_of,
 )
 from edgeswap_compress.fit.config import FitConfig, FitOptions
 from edgeswap_compress.train.checks import check_training
@@ -45,14 +43,15 @@ def command(argv: list[str]) -> int:
     args = build_parser().parse_args(argv)
     config, examples = _config(args), _examples(args)
     run = args.run or usual_run(args.out)
-    check_habits(args)
-    check_training(args.data, config, args.out, held_out=args.held_out, run=run, init=args.init)
-    from edgeswap_compress.train.stage import train
 
-    start_torch(args)
-    begun = time.monotonic()
-    with watched(args, run) as (tracker, progress):
-        out = train(
+    def check() -> None:
+        check_training(args.data, config, args.out, held_out=args.held_out, run=run, init=args.init)
+
+    then = "edgeswap prune {out} PRUNED --macs-ratio 0.5"
+    with fitting(args, run, check=check, then=then) as frame:
+        from edgeswap_compress.train.stage import train
+
+        frame.out = train(
             args.data,
             config,
             args.out,
@@ -61,17 +60,16 @@ def command(argv: list[str]) -> int:
             init=args.init,
             examples=examples,
             cadence=cadence_of(args),
-            tracker=tracker,
-            progress=progress,
+            tracker=frame.tracker,
+            progress=frame.progress,
         )
-    finish(args, out, run, begun, f"edgeswap prune {out} PRUNED --macs-ratio 0.5")
     return 0
 
 
 def _config(args: argparse.Namespace) -> TeacherConfig:
     return TeacherConfig(
         **_stages(args),
-        dtype=args.dtype,
+        **machine_of(args),
         seed=args.seed,
         widen_latents=args.widen_latents,
         enlarge_crops=args.enlarge_crops,
@@ -169,9 +167,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_lengths(parser.add_argument_group("lengths").add_argument)
     _add_denoiser(parser.add_argument_group("denoiser").add_argument)
     _add_examples(parser.add_argument_group("examples").add_argument)
-    fitting = parser.add_argument_group("fitting").add_argument
-    add_dtype(fitting)
-    add_habits(fitting, cadence_s=CADENCE_S)
+    add_fitting = parser.add_argument_group("fitting").add_argument
+    add_machine(add_fitting)
+    add_habits(add_fitting, cadence_s=CADENCE_S)
     return parser
 
 

@@ -20,8 +20,8 @@ from edgeswap_compress.fit.config import (
     MASK_WEIGHT,
     TERMINAL_SHARE,
     FitConfig,
+    FitMachine,
 )
-from edgeswap_compress.fit.dtype import AUTO, check_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +125,10 @@ class ExampleConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TeacherConfig:
-    """Settings of the phases of a training, and the dtype they compute in.
+class TeacherConfig(FitMachine):
+    """Settings of the phases of a training, and where they compute.
 
     Attributes:
-        dtype: of the computation, one of ``DTYPES``; master weights are float32 always, and a
-            continued run may take another.
         seed: of the modules' initial weights.
         widen_latents: where a run goes on from a checkpoint, give its latents the channels of
             ``autoencoder``, and train its autoencoder on.
@@ -144,7 +142,6 @@ class TeacherConfig:
     autoencoder: AutoencoderConfig
     identity: IdentityConfig
     denoiser: DenoiserConfig
-    dtype: str = AUTO
     seed: int = 0
     widen_latents: bool = False
     enlarge_crops: bool = False
@@ -152,7 +149,7 @@ class TeacherConfig:
     swap_decoder: FitConfig | None = None
 
     def __post_init__(self) -> None:
-        check_dtype(self.dtype)
+        FitMachine.__post_init__(self)
         check_seed(self.seed)
 
     @property

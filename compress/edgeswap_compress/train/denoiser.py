@@ -20,6 +20,7 @@ from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss
 from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train._examples import ExampleBatch, Examples
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import DenoiserConfig
@@ -94,16 +95,16 @@ class DenoiserObjective:
         self._train, self._held_out = train, held_out
         self._structure_weight = structure_weight
         self._identity = LatentIdentityLoss(judge or conditioner)
-        self._dtype = next(unet.parameters()).dtype
+        self._dtype, self._device = next(unet.parameters()).dtype, device_of(unet)
         share = 0.0 if metric is None else config.metric_share
-        self._metric = (1.0 - share) * torch.eye(swap.latent_channels)
+        self._metric = (1.0 - share) * torch.eye(swap.latent_channels, device=self._device)
         if metric is not None:
             self._metric += share * metric
         self._levels = NoiseLevels(scheduler)
         self._terminal = self._levels.terminal
 
     def _cast(self, x: Tensor) -> Tensor:
-        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return x.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
 
     def _predict(self, x: Tensor, steps: Tensor, target: Tensor, condition: Condition) -> Tensor:
         """Evaluate the U-Net on noisy samples and target latents (N, C, S, S), in float32."""
@@ -113,8 +114,9 @@ class DenoiserObjective:
 
     def _timesteps(self, rng: np.random.Generator, n: int, done: float) -> Tensor:
         if done < self._config.one_step_share:
-            return torch.full((n,), self._terminal)
-        return draw_timesteps(rng, n, self._terminal, self._config.terminal_share)
+            return torch.full((n,), self._terminal, device=self._device)
+        drawn = draw_timesteps(rng, n, self._terminal, self._config.terminal_share)
+        return drawn.to(self._device)
 
     def _condition(self, latents: Tensor, dropped: Tensor | None) -> Condition:
         conditioner = self.module.conditioner
@@ -127,7 +129,7 @@ class DenoiserObjective:
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of a batch of random examples."""
         swap, config = self._swap, self._config
-        batch = self._train.batch(draw, batch_size)
+        batch = self._train.batch(draw, batch_size).to(self._device)
         target, truth, exact = batch.target, batch.truth, batch.exact
         clean = latents_to_sample(swap, truth, target)
         noise = draw.normal(clean)
@@ -135,7 +137,7 @@ class DenoiserObjective:
         steps = torch.where(exact, steps, self._terminal)
         noisy = self._levels.add(clean, noise, steps)
         velocity = self._levels.velocity(clean, noise, steps)
-        dropped = torch.from_numpy(draw.rng.random(batch_size) < config.condition_dropout)
+        dropped = draw.chosen(config.condition_dropout, target)
         condition = self._condition(batch.source, dropped)
         output = self._predict(noisy, steps, target, condition)
         weights = batch.weights(config.mask_weight)
@@ -149,10 +151,7 @@ class DenoiserObjective:
             loss = loss + self._structure_weight * structure
             parts["structure_loss"] = float(structure.detach())
         if config.identity_weight > 0:
-            strength = config.identity_noise * torch.from_numpy(
-                draw.rng.random((batch_size, 1, 1, 1))
-            )
-            spoil = strength.float() * draw.normal(truth)
+            spoil = config.identity_noise * draw.shares(truth) * draw.normal(truth)
             identity = self._identity(predicted, batch.wanted(), ~dropped, spoil, exact)
             loss = loss + config.identity_weight * identity
             parts["identity_loss"] = float(identity.detach())
@@ -174,7 +173,7 @@ class DenoiserObjective:
         early = draw.rng.random(len(batch)) < terminal_share
         steps = torch.from_numpy(
             np.where(early, self._terminal, draw.rng.integers(self._terminal, size=len(batch)))
-        )
+        ).to(self._device)
         noisy = self._levels.add(clean, draw.normal(clean), steps)
         condition = self._condition(batch.source, None)
         output = self._predict(noisy, steps, batch.target, condition)
@@ -183,7 +182,7 @@ class DenoiserObjective:
 
     def evaluate(self) -> dict[str, float]:
         """Measure held-out figures, of the examples with a truth and of those without."""
-        batch = self._held_out.held_out(384)
+        batch = self._held_out.held_out(384).to(self._device)
         figures: dict[str, float] = {}
         if bool(batch.exact.any()):
             figures |= self._evaluate_exact(batch.pick(batch.exact))
@@ -202,9 +201,10 @@ class DenoiserObjective:
             target, mask = some.target, some.mask
             condition = self._condition(some.source, None)
             clean = latents_to_sample(swap, some.truth, target)
-            noise = torch.randn(clean.shape, generator=generator)
+            noise = torch.randn(clean.shape, generator=generator).to(self._device)
             for terminal in (True, False):
                 drawn = torch.randint(self._terminal, (hi - lo,), generator=generator)
+                drawn = drawn.to(self._device)
                 steps = torch.full_like(drawn, self._terminal) if terminal else drawn
                 noisy = self._levels.add(clean, noise, steps)
                 output = self._predict(noisy, steps, target, condition)
@@ -223,8 +223,8 @@ class DenoiserObjective:
     def _evaluate_unpaired(self, batch: ExampleBatch) -> dict[str, float]:
         """Measure one-step swaps of pairs without truth, see `unpaired_figures`."""
         generator = torch.Generator().manual_seed(1)
-        noise = torch.randn(batch.target.shape, generator=generator)
-        steps = torch.full((len(batch),), self._terminal)
+        noise = torch.randn(batch.target.shape, generator=generator).to(self._device)
+        steps = torch.full((len(batch),), self._terminal, device=self._device)
         residuals = []
         for lo in range(0, len(batch), 64):
             some = batch.pick(slice(lo, lo + 64))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.placement import device_of, like_module
 from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train.config import IdentityConfig
 
@@ -26,23 +27,22 @@ class IdentityObjective:
     ) -> None:
         self._config, self._train, self._held_out = config, train, held_out
         self.module = nn.ModuleDict({"conditioner": conditioner})
-        self._scale = nn.Parameter(torch.tensor(2.3))
+        self._scale = nn.Parameter(torch.tensor(2.3, device=device_of(conditioner)))
         self.module.register_parameter("log_scale", self._scale)
 
     def _embed(self, latents: Tensor) -> Tensor:
         conditioner = self.module["conditioner"]
         assert isinstance(conditioner, SourceConditioner)  # noqa: S101 our own ModuleDict
-        dtype = conditioner.position.dtype
-        embedding = conditioner.features(latents.to(dtype))[1]
+        embedding = conditioner.features(like_module(conditioner, latents))[1]
         return embedding.float()
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the symmetric cross-entropy over about ``batch_size // 2`` people."""
-        both = torch.cat(self._train.same_person(draw, batch_size))
+        both = torch.cat(self._train.same_person(draw, batch_size)).to(self._scale.device)
         both = both + self._config.noise * float(draw.rng.random()) * draw.normal(both)
         a, b = self._embed(both).chunk(2)
         scores = (a @ b.T) * self._scale.float().clamp(1.0, 3.7).exp()
-        labels = torch.arange(len(scores))
+        labels = torch.arange(len(scores), device=scores.device)
         loss = (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2
         right = (scores.detach().argmax(1) == labels).float().mean()
         return loss, {"batch_top1": float(right)}
@@ -62,4 +62,4 @@ def retrieval(embed: Callable[[Tensor], Tensor], held_out: Examples) -> float:
     views, queries, answers = held_out.likeness()
     gallery = torch.cat([embed(some) for some in views.split(256)])
     found = torch.cat([(embed(q) @ gallery.T).argmax(1) for q in queries.split(256)])
-    return float((found == answers).float().mean())
+    return float((found == answers.to(found.device)).float().mean())

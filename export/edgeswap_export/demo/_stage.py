@@ -18,7 +18,8 @@ from edgeswap_compress import Checkpoint, default_checkpoint
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import fetch
 from edgeswap_compress.distill import DistillConfig, DistillLosses, TeacherSampling, distill
-from edgeswap_compress.fit import FitBudget
+from edgeswap_compress.fit import FitBudget, FitOptions
+from edgeswap_compress.fit.device import AUTO, device_line, resolve_device
 from edgeswap_compress.fit.dtype import dtype_line, resolve_dtype
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.prune import PruneConfig, PruneFiles, prune
@@ -92,6 +93,9 @@ class DemoConfig:
         student: the work on the student.
         pairs: rendered pairs to compare swaps with the truth on.
         rounds: rounds of timing.
+        device: that the pruning and the distillation compute on, see `check_device`; everything
+            is swapped and timed on the processor.
+        dtype: of the distillation, one of ``DTYPES``.
     """
 
     source: Path | None = None
@@ -99,6 +103,8 @@ class DemoConfig:
     student: StudentConfig = field(default_factory=StudentConfig)
     pairs: int = 12
     rounds: int = 7
+    device: str = AUTO
+    dtype: str = AUTO
 
 
 def demo(
@@ -127,6 +133,7 @@ def demo(
     say, out = progress, Path(out)
     if out.exists():
         raise OutputExists(out)
+    device = resolve_device(config.device)
     pairs, teacher_path = demo_pairs(config.source, config.target), default_checkpoint("teacher")
     begun = clock()
     _require_faces(pairs)
@@ -136,10 +143,10 @@ def demo(
     steps = StepProgress(_expected(teacher), say, clock)
     say(
         f"this will take about {clock_time(steps.expected_s)} minutes here, in {len(STEPS)}"
-        f" steps; {dtype_line('auto')}"
+        f" steps; {device_line(config.device)}; {dtype_line(config.dtype, device)}"
     )
     with new_folder(out) as folder, steps.watched():
-        made = _make(teacher_path, folder, config.student, steps)
+        made = _make(teacher_path, folder, config, steps)
         with _opened(folder) as swappers:
             measured = _measure(teacher, swappers, pairs, folder, config, steps)
             paths = {"teacher": teacher_path, "student": default_checkpoint("student")}
@@ -185,13 +192,14 @@ def _teacher_in(dtype: torch.dtype) -> TorchTeacher | None:
     return TorchTeacher(Checkpoint.load(default_checkpoint("teacher")), dtype)
 
 
-def _make(teacher: Path, folder: Path, config: StudentConfig, steps: StepProgress) -> Path:
+def _make(teacher: Path, folder: Path, asked: DemoConfig, steps: StepProgress) -> Path:
     """Prune, distill and export; return the checkpoint."""
+    config = asked.student
     with steps.step(PRUNE):
         steps.doing(f"looking for {1 - config.macs_ratio:.0%} of its U-Net that do the least")
         smaller = PruneConfig.best(macs_ratio=config.macs_ratio)
         files = PruneFiles(data=calibration_dataset())
-        pruned = prune(teacher, smaller, folder / "pruned", files=files)
+        pruned = prune(teacher, smaller, folder / "pruned", files=files, device=asked.device)
         assert pruned is not None  # noqa: S101 nothing stops it early
     with steps.step(DISTILL):
         run = folder / "distill.run"
@@ -201,6 +209,7 @@ def _make(teacher: Path, folder: Path, config: StudentConfig, steps: StepProgres
                 budget=FitBudget(samples=config.samples),
                 teacher=TeacherSampling(targets=config.targets),
                 losses=DistillLosses(truth_weight=0.25),
+                fit=FitOptions(device=asked.device, dtype=asked.dtype),
             ),
             folder / "made-student",
             student=pruned,

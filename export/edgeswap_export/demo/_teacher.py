@@ -14,7 +14,7 @@ from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_runtime import Swapper
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.faces.align import similarity, warp
-from edgeswap_runtime.faces.paste import paste
+from edgeswap_runtime.faces.paste import face_mask, paste
 
 
 class TorchTeacher:
@@ -80,5 +80,5 @@ class TorchTeacher:
             crops.append((warp(picture, matrix, swap.resolution_px), matrix))
         swapped = self.swap_crop(crops[0][0], crops[1][0])
         result: NDArray[np.uint8] = target.copy()
-        paste(result, swapped, crops[0][1], Mask(**asdict(swap.mask)))
+        paste(result, swapped, crops[0][1], face_mask(Mask(**asdict(swap.mask))))
         return result

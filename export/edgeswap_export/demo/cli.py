@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from edgeswap_compress.fit.cli import add_device, add_dtype
 from edgeswap_export.demo._progress import clock_time
 from edgeswap_export.demo._report import COLUMNS, table
 from edgeswap_runtime.errors import OutputExists
@@ -31,7 +32,9 @@ def command(argv: list[str]) -> int:
         raise OutputExists(args.out)
     from edgeswap_export.demo._stage import DemoConfig, demo
 
-    config = DemoConfig(source=args.source, target=args.target)
+    config = DemoConfig(
+        source=args.source, target=args.target, device=args.device, dtype=args.dtype
+    )
     out = demo(config, args.out, progress=lambda line: print(line, file=sys.stderr, flush=True))
     facts = read_json_object(out / "demo.json")
     if args.json:
@@ -78,6 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PHOTO",
         help="photo to put a face into, shown besides the packaged ones (default: none)",
     )
+    add_device(parser.add_argument)
+    add_dtype(parser.add_argument)
     parser.add_argument(
         "--json", action="store_true", help="print demo.json, one JSON object, instead of a table"
     )

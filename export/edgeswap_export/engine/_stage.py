@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeswap_export.engine._architectures import (
-    check_compatibility,
     check_precision,
 )
 from edgeswap_export.engine._build import EngineRequest, Progress, build_engine, timing_cache_file
 from edgeswap_export.engine._config import BuilderOptions, EngineConfig
 from edgeswap_export.engine._errors import UnsupportedEngine
+from edgeswap_export.engine._machine import Machine, machine_for
 from edgeswap_export.engine._profiles import check_sizes, profiles
 from edgeswap_export.engine._refit import refit_engine, source_of
 from edgeswap_export.engine._structure import structure_sha256
-from edgeswap_runtime.backends import BACKENDS
-from edgeswap_runtime.backends.cuda import Gpu, require_gpu
-from edgeswap_runtime.backends.tensorrt import MODULES, load_library
+from edgeswap_runtime.backends.cuda import Gpu
 from edgeswap_runtime.bundle.engines import (
     RTX,
-    STANDARD,
     EngineEntry,
     EngineInputs,
     onnx_hashes,
@@ -33,30 +29,9 @@ from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import FILE_NAME, Graph, write_manifest
 from edgeswap_runtime.bundle.schema import encode
 from edgeswap_runtime.cache import cache_folder
-from edgeswap_runtime.errors import BackendMissing, DeviceNotGranted
 from edgeswap_runtime.files import new_folder, write_bytes, write_json
 
 _MIB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Machine:
-    """The TensorRT and the GPUs that engines are made with.
-
-    Attributes:
-        trt: TensorRT's module.
-        architectures: GPUs that the engines are for, as the manifest names them: "SM86".
-        gpu: this machine's GPU; None where engines are built ahead of time.
-    """
-
-    trt: Any
-    architectures: tuple[str, ...]
-    gpu: Gpu | None
-
-    @property
-    def gpus(self) -> tuple[str, ...]:
-        """The GPUs as the command line names them, such as "sm86"."""
-        return tuple(map(str.lower, self.architectures))
 
 
 def engine(
@@ -93,7 +68,7 @@ def engine(
         shapes = {name: profiles(name, graph, config.sizes) for name, graph in graphs.items()}
         for name, graph in graphs.items():
             check_precision(name, graph.precision, config.gpus)
-        machine = _machine(config)
+        machine = machine_for(config)
         for name, graph in graphs.items():
             check_precision(name, graph.precision, machine.gpus)
         shutil.copytree(
@@ -130,58 +105,11 @@ def _chosen(bundle: Bundle, config: EngineConfig) -> dict[str, Graph]:
     }
 
 
-def _machine(config: EngineConfig) -> _Machine:
-    """Load the library, and find the GPU where one is needed.
-
-    Raises:
-        BackendMissing: the library is not installed.
-        DeviceNotGranted: there is no GPU, and TensorRT needs one.
-        UnsupportedEngine: there is no GPU, and TensorRT for RTX needs one to refit.
-    """
-    trt = _library(config.backend)
-    if config.backend == STANDARD:
-        gpu = require_gpu(_cuda(), 0)
-        level = config.builder.hardware_compatibility
-        check_compatibility(level, STANDARD, gpu.architecture.lower())
-        return _Machine(trt=trt, architectures=(gpu.architecture,), gpu=gpu)
-    if config.builder.refittable or config.refit is not None:
-        what = "refits" if config.refit is not None else "makes refittable engines"
-        try:
-            gpu = require_gpu(_cuda(), 0)
-        except DeviceNotGranted as error:
-            raise UnsupportedEngine(
-                f"TensorRT for RTX {what} only where it sees a GPU ({error}): do it on a machine "
-                "with a GPU, or build the engine again, which takes seconds"
-            ) from error
-        if config.refit is not None:
-            return _Machine(trt=trt, architectures=(gpu.architecture,), gpu=gpu)
-    return _Machine(trt=trt, architectures=tuple(map(str.upper, config.gpus)), gpu=None)
-
-
-def _library(backend: str) -> Any:
-    name = MODULES[backend]
-    try:
-        return load_library(backend)
-    except BackendMissing:
-        raise
-    except ModuleNotFoundError as error:
-        raise BackendMissing(name, known=sorted(BACKENDS), install=BACKENDS[name][1]) from error
-
-
-def _cuda() -> Any:
-    try:
-        return importlib.import_module("cuda.bindings.runtime")
-    except ModuleNotFoundError as error:
-        raise BackendMissing(
-            "cuda", known=sorted(BACKENDS), install="python -m pip install 'edgeswap[trt]'"
-        ) from error
-
-
 def _inputs(
     bundle: Bundle,
     graph: Graph,
     config: EngineConfig,
-    machine: _Machine,
+    machine: Machine,
     shapes: Mapping[str, Any],
 ) -> EngineInputs:
     flags = _flags(config.builder, machine.gpu)
@@ -220,7 +148,7 @@ def _built(
     name: str,
     graph: Graph,
     config: EngineConfig,
-    machine: _Machine,
+    machine: Machine,
     inputs: EngineInputs,
     folder: Path,
     progress: Progress,
@@ -248,7 +176,7 @@ def _built(
 
 
 def _refitted(
-    name: str, graph: Graph, source: str, machine: _Machine, inputs: EngineInputs, folder: Path
+    name: str, graph: Graph, source: str, machine: Machine, inputs: EngineInputs, folder: Path
 ) -> tuple[str, EngineEntry]:
     """Refit another bundle's engine with this graph's weights, into the folder."""
     onnx = folder / graph.file
@@ -289,7 +217,7 @@ def _stored(
     return key, entry
 
 
-def _timing_cache(config: EngineConfig, machine: _Machine) -> Path | None:
+def _timing_cache(config: EngineConfig, machine: Machine) -> Path | None:
     """Name the file for kernel times; None where no kernels are timed on a GPU."""
     if not config.builder.timing_cache or config.backend == RTX or machine.gpu is None:
         return None

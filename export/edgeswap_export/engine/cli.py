@@ -55,6 +55,11 @@ def _stdout_to_stderr() -> Iterator[None]:
         os.close(kept)
 
 
+def check_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(arguments)
+
+
 def _config(arguments: argparse.Namespace) -> EngineConfig:
     sizes = dict(_size(text) for text in arguments.size)
     if arguments.batch is not None:

@@ -256,7 +256,7 @@ def swap_with_torch(
             noise=example.noise,
             generator=torch.Generator().manual_seed(seed),
         )
-    return output.crops.numpy()
+    return output.crops.cpu().numpy()
 
 
 def open_graphs(folder: Path, files: Mapping[str, str]) -> OrtBackend:

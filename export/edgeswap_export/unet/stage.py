@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
+from edgeswap_compress.fit.device import AUTO, resolve_device
 from edgeswap_compress.plan.folder import CONFIG_NAME, read_unet_folder, unet_home
 from edgeswap_export._config import ExportConfig, license_of
 from edgeswap_export._errors import UnsupportedExport
@@ -95,6 +96,7 @@ def export_unet(
     config: ExportConfig,
     out: Path | str,
     *,
+    device: str = AUTO,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Write a U-Net as an ONNX graph and prove that it computes what torch computes.
@@ -105,6 +107,7 @@ def export_unet(
             settings are of swap checkpoints and must have their defaults.
         out: the folder to make: denoise.onnx, with its weights beside it above 1 GB, and
             denoise.json, which states tensors, precision, hashes and parity.
+        device: that torch computes the reference on, see `check_device`.
         progress: called with one line for each thing begun.
 
     Returns:
@@ -119,6 +122,7 @@ def export_unet(
         GraphNotExported: the graph could not be written.
     """
     _check_settings(config)
+    reference = resolve_device(device, training=False)
     with new_folder(Path(out)) as partial:
         progress(f"loading {folder}")
         read = read_unet_folder(folder, dtype=torch.float32)
@@ -126,7 +130,7 @@ def export_unet(
         example = _example(read.unet.config)
         graph = UNetGraph(read.unet.requires_grad_(False), tuple(example)).eval()
         del read
-        expected, kept = _answers(graph, example, config.graphs.precision, progress)
+        expected, kept = _answers(graph, example, config.graphs.precision, reference, progress)
         require_finite_answers(NAME, {"output": expected})
         progress("writing graph denoise")
         _write(partial, graph, example, config.graphs.batch)
@@ -179,7 +183,11 @@ def _example(config: Any) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _answers(
-    graph: UNetGraph, example: dict[str, Tensor], precision: str, progress: Callable[[str], None]
+    graph: UNetGraph,
+    example: dict[str, Tensor],
+    precision: str,
+    device: torch.device,
+    progress: Callable[[str], None],
 ) -> tuple[Tensor, list[str]]:
     """Compute torch's float32 output; for fp16 convert the U-Net.
 
@@ -187,8 +195,10 @@ def _answers(
         the output, and the names of the layers that stay float32.
     """
     progress("asking torch")
-    with PeakRecorder(graph.unet) as watch:
-        expected = graph(*example.values())[0]
+    nn.Module.to(graph, device)
+    with PeakRecorder(graph.unet) as watch, torch.backends.cudnn.flags(allow_tf32=False):
+        expected = graph(*(value.to(device) for value in example.values()))[0].cpu()
+    nn.Module.to(graph, "cpu")
     if precision == "fp32":
         return expected, []
     kept = float32_nodes(graph.unet, watch.peaks)

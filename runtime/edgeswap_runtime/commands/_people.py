@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime.commands.options import add_source
 from edgeswap_runtime.errors import InvalidRequest, NoFaceFound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.faces.detect import Face
     from edgeswap_runtime.faces.judge import JudgedFace
     from edgeswap_runtime.swapper import Swapper
@@ -20,17 +22,10 @@ if TYPE_CHECKING:
 def add_people(parser: argparse.ArgumentParser) -> None:
     """Add --source, --map, --faces, --like and --force."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--source",
-        type=Path,
-        action="append",
-        metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
-    )
+    add_source(source, required=False)
     source.add_argument(
         "--map",
-        type=_mapping,
+        type=place_mapping,
         action="append",
         metavar="PHOTO=K",
         help="put the face of this photo into the K-th face from the left, from 1; give it again "
@@ -77,10 +72,28 @@ def sources_of(options: argparse.Namespace) -> list[tuple[list[Path], int]]:
     return [([photo], place) for photo, place in options.map]
 
 
+def require_identities(sources: list[list[Path]], bundle: Bundle) -> None:
+    """Check the identity files among the sources before a graph is loaded.
+
+    Raises:
+        BadIdentity: one is missing, damaged, or another bundle's.
+        InvalidRequest: one stands beside photos.
+    """
+    from edgeswap_runtime.identities.convert import identity_file_of, load_identity
+
+    for source in sources:
+        if (file := identity_file_of(source)) is not None:
+            load_identity(file, bundle)
+
+
 def choose_people(
-    swapper: Swapper, options: argparse.Namespace, target: NDArray[Any], places: list[int]
+    swapper: Swapper,
+    options: argparse.Namespace,
+    target: NDArray[Any],
+    places: list[int],
+    name: str,
 ) -> tuple[tuple[JudgedFace, ...], list[tuple[Face, ...]]]:
-    """All faces of the target, and for each source those to swap.
+    """All faces of the target, called `name` in messages, and for each source those to swap.
 
     Raises:
         NothingSwapped: there is none to swap.
@@ -88,7 +101,6 @@ def choose_people(
     """
     from edgeswap_runtime.faces.judge import swappable
 
-    name = str(options.target)
     if places == [0]:
         choice = options.faces
         if options.like is not None:
@@ -147,7 +159,7 @@ def face_report(one: JudgedFace, *, swapped: bool) -> dict[str, Any]:
     }
 
 
-def _mapping(text: str) -> tuple[Path, int]:
+def place_mapping(text: str) -> tuple[Path, int]:
     """A photo and a place, from PHOTO=K."""
     photo, _, place = text.rpartition("=")
     if not photo or not place.isascii() or not place.isdigit() or not 1 <= int(place) <= 999_999:

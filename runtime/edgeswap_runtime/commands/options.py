@@ -1,13 +1,65 @@
-"""Add the options that commands which run a bundle share: backend, device, threads, seed."""
+"""Add the arguments that commands which run a bundle share."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeswap_runtime.backends import BACKENDS
 
 if TYPE_CHECKING:
     import argparse
+
+
+def add_bundle(parser: argparse._ActionsContainer) -> None:
+    """Add BUNDLE, which may be left out."""
+    parser.add_argument(
+        "bundle",
+        type=Path,
+        nargs="?",
+        metavar="BUNDLE",
+        help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
+    )
+
+
+def add_source(
+    parser: argparse._ActionsContainer, *, required: bool, usual: str | None = None
+) -> None:
+    """Add --source.
+
+    Args:
+        parser: a parser or a group of one.
+        required: False in a group of which one is required.
+        usual: what happens where none is given, for the help.
+    """
+    parser.add_argument(
+        "--source",
+        type=Path,
+        required=required,
+        action="append",
+        metavar="PHOTO",
+        help="photo of the face to put in, or a file that edgeswap identity wrote; give it again "
+        "for more photos of the same person, which are averaged"
+        + ("" if usual is None else f" (default: {usual})"),
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add what says how a swap is run and told: output, schedule, seed and backend."""
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
+    length = parser.add_mutually_exclusive_group()
+    add_schedule(length)
+    length.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="take the schedule with this many steps instead (default: see --schedule)",
+    )
+    add_seed(parser)
+    add_backend_options(parser)
 
 
 def add_backend_options(parser: argparse._ActionsContainer) -> None:

@@ -12,8 +12,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands._people import face_choice
-from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands._marks import add_marks, marks_from
+from edgeswap_runtime.commands._people import face_choice, require_identities
+from edgeswap_runtime.commands._places import (
+    add_sources,
+    half_the_threads,
+    read_people,
+    require_places,
+    sources_of,
+)
+from edgeswap_runtime.commands.options import add_bundle, add_run
 
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle
@@ -32,22 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Put the face of the source into a film, and mark the new film as generated. "
         "Sound, subtitles, timestamps, rotation and colors stay as they are.",
     )
-    parser.add_argument(
-        "bundle",
-        type=Path,
-        nargs="?",
-        metavar="BUNDLE",
-        help="folder of a bundle, made by edgeswap export (default: the packaged bundle)",
-    )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        required=True,
-        action="append",
-        metavar="PHOTO",
-        help="photo of the face to put in; give it again for more photos of the same person, "
-        "which are averaged",
-    )
+    add_bundle(parser)
+    add_sources(parser, required=True)
     parser.add_argument(
         "--target", type=Path, required=True, metavar="FILM", help="film to put the face into"
     )
@@ -67,20 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
         "kept while it is followed (default: largest)",
     )
     _add_film(parser)
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an existing file (default: refuse)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
-    length = parser.add_mutually_exclusive_group()
-    add_schedule(length)
-    length.add_argument(
-        "--steps",
-        type=int,
-        metavar="N",
-        help="take the schedule with this many steps instead (default: see --schedule)",
-    )
-    add_seed(parser)
-    add_backend_options(parser)
+    add_run(parser)
+    add_marks(parser)
     return parser
 
 
@@ -130,19 +112,23 @@ def command(argv: list[str]) -> int:
     bundle, schedule, film, config = _check(options)
     from edgeswap_runtime.swapper import Swapper
 
-    with Swapper.open(
-        bundle,
-        backend=options.backend,
-        device=options.device,
-        schedule=schedule,
-        seed=options.seed,
-        threads=options.threads,
-        precision=options.precision,
-    ) as swapper:
-        if options.preview is not None:
+    how: dict[str, Any] = {
+        "backend": options.backend,
+        "device": options.device,
+        "schedule": schedule,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
+    marks = marks_from(options)
+    if options.preview is not None:
+        with Swapper.open(bundle, threads=options.threads, **how) as swapper:
+            marks.apply(swapper)
             _preview(options, swapper, film, config)
-        else:
-            _swap(options, swapper, film, config)
+        return 0
+    how["threads"] = half_the_threads(options.threads)
+    with Swapper.open(bundle, **how) as swapper, Swapper.open(bundle, **how) as finder:
+        marks.apply(swapper)
+        _swap(options, (swapper, finder), film, config)
     return 0
 
 
@@ -164,8 +150,10 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
 
     usual = require_film_path(options.out, overwrite=options.overwrite)
     require_resumable(options.out, resume=options.resume or options.preview is not None)
+    require_places(options)
     require_seed(options.seed)
     require_threads(options.threads)
+    marks_from(options)
     if options.preview is not None:
         require_count(options.preview)
     config = FilmConfig(
@@ -174,6 +162,7 @@ def _check(options: argparse.Namespace) -> tuple[Bundle, str, TargetFilm, FilmCo
         encoder=EncoderConfig(name=options.encoder or usual, quality=options.quality),
     )
     bundle = Bundle.open(options.bundle or default_bundle())
+    require_identities(sources_of(options), bundle)
     schedule = choose_schedule(bundle.manifest, options.schedule, options.steps)
     film = probe_film(options.target)
     config.trim.require_within(film)
@@ -191,8 +180,8 @@ def _preview(
 
     path = options.out.with_name(f"{options.out.stem}.preview.png")
     require_writable(path, overwrite=options.overwrite)
-    identity = swapper.identity(options.source)
-    sheet = preview_film(film, swapper, identity, config, options.preview)
+    people = read_people(swapper, options)
+    sheet = preview_film(film, swapper, people, config, options.preview)
     swapper.save(sheet, path, overwrite=options.overwrite)
     if options.json:
         print(json.dumps({"preview": str(path)}))
@@ -201,35 +190,59 @@ def _preview(
 
 
 def _swap(
-    options: argparse.Namespace, swapper: Swapper, film: TargetFilm, config: FilmConfig
+    options: argparse.Namespace,
+    swappers: tuple[Swapper, Swapper],
+    film: TargetFilm,
+    config: FilmConfig,
 ) -> None:
+    from edgeswap_runtime.pictures.credentials import SIGNABLE
+    from edgeswap_runtime.pictures.marks import marks_of
     from edgeswap_runtime.video.mux import left_out
     from edgeswap_runtime.video.pipeline import swap_film
 
-    identity = swapper.identity(options.source)
+    swapper, finder = swappers
+    people = read_people(swapper, options)
     line = _ProgressLine()
     try:
         report = swap_film(
-            film, swapper, identity, options.out, config, resume=options.resume, progress=line
+            film,
+            swapper,
+            people,
+            options.out,
+            config,
+            finder=finder,
+            resume=options.resume,
+            progress=line,
         )
     finally:
         line.end()
-    _print(options, report, config, left_out(film))
+    if swapper.signer is not None and options.out.suffix.lower() in SIGNABLE:
+        swapper.signer.sign_file(options.out, swapper.mark)
+    elif swapper.signer is not None:
+        swapper.signer = None
+        words = f"note: {options.out.suffix} cannot carry content credentials, .mp4 and .mov can"
+        print(words, file=sys.stderr)
+    _print(options, report, config, left_out(film), marks_of(swapper))
 
 
 def _print(
-    options: argparse.Namespace, report: FilmReport, config: FilmConfig, missing: list[str]
+    options: argparse.Namespace,
+    report: FilmReport,
+    config: FilmConfig,
+    missing: list[str],
+    marks: list[str],
 ) -> None:
     fps = (report.frames - report.resumed_frames) / report.seconds
     if options.json:
         facts: dict[str, Any] = {"out": str(options.out), **dataclasses.asdict(report)}
         facts |= {"fps": fps, "encoder": config.encoder.name, "streams_left_out": missing}
+        facts["marks"] = marks
         print(json.dumps(facts, indent=1))
         return
     print(
         f"{options.out}: {report.swapped_frames} of {report.frames} frames swapped, "
         f"{report.people} face{'s' if report.people != 1 else ''} followed, {fps:.1f} frames a "
-        f"second ({config.encoder.name}), marked as generated"
+        f"second ({config.encoder.name}), marked as generated ({', '.join(marks)})"
     )
     if missing:
         print(f"not copied: {', '.join(missing)}")

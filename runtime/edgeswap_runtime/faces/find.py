@@ -11,19 +11,30 @@ from edgeswap_runtime.bundle.run_order import find_run_order
 from edgeswap_runtime.errors import DetectorMissing
 from edgeswap_runtime.faces.align import similarity, warp
 from edgeswap_runtime.faces.crops import cut_crops
-from edgeswap_runtime.faces.detect import from_left, select_faces
+from edgeswap_runtime.faces.detect import detect_faces, from_left, select_faces
 from edgeswap_runtime.faces.judge import JudgedFace, estimate_yaw, find_problem
+from edgeswap_runtime.faces.look import overlap
 from edgeswap_runtime.faces.paste import face_mask
-from edgeswap_runtime.faces.refine import refine_face, turn_upright
+from edgeswap_runtime.faces.refine import (
+    look_again,
+    needs_no_look,
+    refine_face,
+    turn_upright,
+)
 from edgeswap_runtime.faces.search import search_faces
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.faces.align import Each
     from edgeswap_runtime.faces.crops import FaceCrops
     from edgeswap_runtime.faces.detect import Face, RunDetector
+
+
+_SAME_FACE = 0.3
 
 
 class FaceFinder:
@@ -51,16 +62,35 @@ class FaceFinder:
         self._order = find_run_order(bundle.manifest.graphs)
         self._template = np.array(bundle.manifest.model_crop.landmarks_px)
 
-    def find_all(self, picture: NDArray[np.uint8]) -> tuple[Face, ...]:
+    def find_all(
+        self, picture: NDArray[np.uint8], near: Sequence[Face] = (), *, everywhere: bool = True
+    ) -> tuple[Face, ...]:
         """Find all faces of a picture, largest first, each with refined landmarks.
 
         Args:
             picture: (H, W, 3) uint8, RGB.
+            near: faces of the film's last frame, where they are expected; each costs at most one
+                view of its own.
+            everywhere: search for small faces and turned pictures; False takes one look at the
+                picture shrunk to 640 px.
 
         Raises:
             DetectorMissing: the bundle is for aligned crops only.
         """
-        return tuple(self._refine(picture, face) for face in self._detect(picture, small=True))
+        run = self._detector()
+        if everywhere:
+            found = self._detect(picture, small=True)
+        else:
+            found = detect_faces(picture, run, canvas=self._canvas)
+        kept = [face for face in found if near and needs_no_look(picture, face)]
+        for face in near:
+            if all(overlap(face, one) <= _SAME_FACE for one in kept):
+                again = look_again(picture, face, run, canvas=self._canvas)
+                if again is not None and all(overlap(again, one) <= _SAME_FACE for one in kept):
+                    kept.append(again)
+        new = [face for face in found if all(overlap(face, one) <= _SAME_FACE for one in kept)]
+        kept += [self._refine(picture, face) for face in new]
+        return tuple(sorted(kept, key=lambda face: -face.area_px)) if near else tuple(kept)
 
     def choose(
         self, picture: NDArray[np.uint8], faces: str | int, name: str

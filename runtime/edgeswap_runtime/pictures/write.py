@@ -21,6 +21,7 @@ from edgeswap_runtime.pictures.mark import DIGITAL_SOURCE_TYPE as SWAPPED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgeswap_runtime.pictures.credentials import ContentSigner
     from edgeswap_runtime.pictures.extras import PictureExtras
 
     AnyPicture = NDArray[np.uint8] | Image.Image
@@ -111,6 +112,7 @@ def write_picture(
     *,
     icc_profile: bytes | None = None,
     extras: PictureExtras | None = None,
+    signer: ContentSigner | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a generated picture, marked as such, whole or not at all.
@@ -124,6 +126,7 @@ def write_picture(
         icc_profile: the color space of the numbers; that of the extras, or else sRGB, when None.
         extras: of the file that the picture was made from; its alpha, if of the picture's size, is
             written too, but for JPEG, which has none.
+        signer: adds signed content credentials that say what the mark says.
         overwrite: replace an existing file.
 
     Raises:
@@ -139,7 +142,7 @@ def write_picture(
         )
     profile = extras.icc_profile if icc_profile is None and extras is not None else icc_profile
     data = encode_picture(rgb, name, mark, icc_profile=profile, extras=extras)
-    write_bytes(path, data)
+    write_bytes(path, data if signer is None else signer.sign(data, name, mark))
 
 
 def encode_picture(

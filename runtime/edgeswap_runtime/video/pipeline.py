@@ -1,19 +1,17 @@
-"""Swap a face in a whole film: decode, swap and encode run beside each other, in bounded memory."""
+"""Swap faces in a whole film: decode, find, swap and encode run beside each other, bounded."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgeswap_runtime.errors import EdgeswapError, InvalidRequest, NoFaceFound, UnreadableFilm
 from edgeswap_runtime.files import sha256_file
 from edgeswap_runtime.video.ahead import ahead
+from edgeswap_runtime.video.cast import Cast
 from edgeswap_runtime.video.encode import EncoderConfig, open_encoder
 from edgeswap_runtime.video.film import opened_film, require_supported, video_stream
 from edgeswap_runtime.video.mux import FilmTrim, writable_time_base, write_film
@@ -26,11 +24,12 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
+    import numpy as np
     from av.video.frame import VideoFrame
     from numpy.typing import NDArray
 
-    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.swapper import Swapper
+    from edgeswap_runtime.video.cast import Chosen, People
     from edgeswap_runtime.video.film import TargetFilm
 
     ShowProgress = Callable[["FilmProgress"], None]
@@ -45,7 +44,8 @@ class FilmConfig:
     """How a film is swapped.
 
     Attributes:
-        faces: "largest", "all" or how many; decided when a face appears, and kept.
+        faces: "largest", "all" or how many; decided when a face appears, and kept. Without a
+            meaning where people are named by their places.
         trim: which part of the film.
         encoder: how it is encoded.
         part_frames: frames in a part that `--resume` keeps.
@@ -97,11 +97,12 @@ class FilmReport:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Frame:
-    """A frame on its way; `after` and `state` come with the swap."""
+    """A frame on its way; `faces` and `state` come with the search, `after` with the swap."""
 
     frame: VideoFrame
     pts: int
     picture: NDArray[np.uint8]
+    faces: Chosen = ()
     after: NDArray[np.uint8] | None = None
     state: dict[str, Any] | None = None
 
@@ -109,10 +110,11 @@ class _Frame:
 def swap_film(
     film: TargetFilm,
     swapper: Swapper,
-    identity: Identity,
+    people: People,
     out: Path,
     config: FilmConfig,
     *,
+    finder: Swapper | None = None,
     resume: bool = False,
     progress: ShowProgress | None = None,
 ) -> FilmReport:
@@ -121,9 +123,11 @@ def swap_film(
     Args:
         film: from `probe_film`.
         swapper: does the swaps; it may be used by others meanwhile.
-        identity: who is put in.
+        people: who is put in, or for each place (from 1, see `Track.place`) who.
         out: the new film; replaced if it exists.
         config: which faces, which part, which encoder.
+        finder: finds the faces, with buffers of its own, while `swapper` swaps those of the frame
+            before; the same one, in turns, when None.
         resume: go on from the parts that an ended run left beside `out`.
         progress: called after every encoded frame.
 
@@ -137,11 +141,12 @@ def swap_film(
     """
     open_encoder(film, config.encoder)
     base = writable_time_base(out, film, config.encoder, swapper.mark)
-    parts = open_parts(out, _job(film, swapper, identity, config), resume=resume)
+    cast = Cast(swapper, finder, people)
+    parts = open_parts(out, _job(film, cast, config), resume=resume)
     start = time.perf_counter()
     try:
         before = parts.state() or {"frames": 0, "swapped": 0, "last_pts": None}
-        _encode_all(film, swapper, identity, config, parts, before, (out, base), progress)
+        _encode_all(film, cast, config, parts, before, (out, base), progress)
         state = parts.state()
         if state is None or state["swapped"] == 0:
             raise NoFaceFound(str(film.path))
@@ -199,8 +204,7 @@ def _require_same(frame: VideoFrame, film: TargetFilm) -> None:
 
 def _encode_all(
     film: TargetFilm,
-    swapper: Swapper,
-    identity: Identity,
+    cast: Cast,
     config: FilmConfig,
     parts: FilmParts,
     before: dict[str, Any],
@@ -209,7 +213,8 @@ def _encode_all(
 ) -> None:
     """Run the stages: each in its own thread, the encoder in this one."""
     decoded = _decode(film, config.trim, before["last_pts"], written)
-    swapped = _swap(ahead(decoded, _WAITING), film, swapper, identity, config, before)
+    found = _find(ahead(decoded, _WAITING), film, cast, config, before)
+    swapped = _swap(ahead(found, _WAITING), cast)
     meter = _Meter(film, config.trim, before["frames"], progress)
     with closing(ahead(swapped, _WAITING)) as items:
         _encode(items, film, config, parts, meter)
@@ -232,27 +237,30 @@ def _decode(
         yield _Frame(frame=frame, pts=pts, picture=to_picture(frame, film))
 
 
-def _swap(
+def _find(
     items: Iterator[_Frame],
     film: TargetFilm,
-    swapper: Swapper,
-    identity: Identity,
+    cast: Cast,
     config: FilmConfig,
     before: dict[str, Any],
 ) -> Generator[_Frame, None, None]:
-    """Detect, follow and swap; note what the next part depends on."""
+    """Detect and follow; note what the next part depends on."""
     tracker = FaceTracker(config.faces)
     if "tracker" in before:
         tracker.restore(before["tracker"])
     frames, swapped = before["frames"], before["swapped"]
     for item in items:
         seconds = float(item.pts * film.time_base)
-        faces = tracker.update(item.picture, swapper.detect(item.picture), seconds)
-        if faces:
-            item.after = swapper.swap(item.picture, identity, faces=faces)
-        frames, swapped = frames + 1, swapped + bool(faces)
+        item.faces = cast.choose(tracker.find(item.picture, cast.finder.detect, seconds))
+        frames, swapped = frames + 1, swapped + bool(item.faces)
         counts = {"frames": frames, "swapped": swapped, "last_pts": item.pts}
         item.state = counts | {"tracker": tracker.to_json()}
+        yield item
+
+
+def _swap(items: Iterator[_Frame], cast: Cast) -> Generator[_Frame, None, None]:
+    for item in items:
+        item.after = cast.swap(item.picture, item.faces)
         yield item
 
 
@@ -318,20 +326,16 @@ class _Meter:
         self._progress(FilmProgress(frames=done, expected=self._expected, fps=fps, left_s=left))
 
 
-def _job(
-    film: TargetFilm, swapper: Swapper, identity: Identity, config: FilmConfig
-) -> dict[str, Any]:
+def _job(film: TargetFilm, cast: Cast, config: FilmConfig) -> dict[str, Any]:
     """Everything that the packets depend on."""
-    who = hashlib.sha256()
-    for role, part in sorted(identity.arrays.items()):
-        who.update(role.encode())
-        who.update(np.ascontiguousarray(part).tobytes())
+    swapper = cast.swapper
     return {
         "target": sha256_file(film.path),
-        "source": who.hexdigest(),
+        "source": cast.digests(),
         "bundle": swapper.bundle.manifest.manifest_sha256,
         "schedule": swapper.schedule_name,
         "seed": swapper.seed,
+        "watermark": swapper.watermark is not None,
         "faces": str(config.faces),
         "start and end": [str(config.trim.start_s), str(config.trim.end_s)],
         "encoder": [config.encoder.name, config.encoder.quality, config.part_frames],

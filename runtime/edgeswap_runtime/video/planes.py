@@ -54,10 +54,14 @@ def with_picture(
     Returns:
         a new frame of the same format, tags and time; `frame` itself where nothing changed.
     """
-    changed = np.rot90((before != after).any(axis=2), -film.rotation // 90)
-    if not changed.any():
+    turns = -film.rotation // 90
+    old_rgb, turned = (np.ascontiguousarray(np.rot90(one, turns)) for one in (before, after))
+    box = _changed_box(old_rgb, turned)
+    if box is None:
         return frame
-    turned = np.ascontiguousarray(np.rot90(after, -film.rotation // 90))
+    rows, columns = box
+    differ = old_rgb[rows, columns] != turned[rows, columns]
+    changed = differ[..., 0] | differ[..., 1] | differ[..., 2]
     made = VideoFrame.from_ndarray(turned, format="rgb24").reformat(
         format=film.pixel_format,
         src_color_range=_FULL,
@@ -67,7 +71,14 @@ def with_picture(
     )
     for new, old in zip(made.planes, frame.planes, strict=True):
         target, kept = _samples(new, made), _samples(old, frame)
-        np.copyto(target, kept, where=~_shrink(changed, (new.height, new.width)))
+        down, across = -(-frame.height // new.height), -(-frame.width // new.width)
+        part = (
+            slice(rows.start // down, -(-rows.stop // down)),
+            slice(columns.start // across, -(-columns.stop // across)),
+        )
+        swapped = target[part].copy()
+        target[...] = kept
+        np.copyto(target[part], swapped, where=_shrink(changed, (down, across)))
     made.pts, made.time_base, made.duration = frame.pts, frame.time_base, frame.duration
     for name, number in film.colors.tags.items():
         setattr(made, name, number)
@@ -83,11 +94,34 @@ def _samples(plane: VideoPlane, frame: VideoFrame) -> NDArray[Any]:
     return samples
 
 
-def _shrink(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask at a plane's size: true where any of the pixels that share a sample is."""
-    if mask.shape == size:
+def _changed_box(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[slice, slice] | None:
+    """The rows and columns that hold all changed pixels; None where nothing changed.
+
+    It begins at even numbers, and ends at such unless at the border: there chroma samples begin.
+    """
+    height, width = before.shape[:2]
+    # Whole rows first, which are compared fastest; all else follows the face, not the frame.
+    rows = np.flatnonzero((before != after).reshape(height, -1).any(axis=1))
+    if not rows.size:
+        return None
+    top, bottom = int(rows[0]) // 2 * 2, min(height, -(-(int(rows[-1]) + 1) // 2) * 2)
+    band = (before[top:bottom] != after[top:bottom]).any(axis=0)
+    columns = np.flatnonzero(band.any(axis=1))
+    left, right = int(columns[0]) // 2 * 2, min(width, -(-(int(columns[-1]) + 1) // 2) * 2)
+    return slice(top, bottom), slice(left, right)
+
+
+def _shrink(mask: NDArray[np.bool_], factors: tuple[int, int]) -> NDArray[np.bool_]:
+    """A mask at a plane's size: true where any of the pixels that share a sample is.
+
+    Args:
+        mask: (h, w).
+        factors: rows and columns of pixels that share a sample, 1 or 2.
+    """
+    if factors == (1, 1):
         return mask
-    down, across = (-(-full // part) for full, part in zip(mask.shape, size, strict=True))
-    padded = np.zeros((size[0] * down, size[1] * across), dtype=bool)
+    size = tuple(-(-length // share) for length, share in zip(mask.shape, factors, strict=True))
+    padded = np.zeros((size[0] * factors[0], size[1] * factors[1]), dtype=bool)
     padded[: mask.shape[0], : mask.shape[1]] = mask
-    return np.asarray(padded.reshape(size[0], down, size[1], across).any(axis=(1, 3)))
+    grouped = padded.reshape(size[0], factors[0], size[1], factors[1])
+    return np.asarray(grouped.any(axis=(1, 3)))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from edgeswap_runtime.errors import InvalidRequest, NoFaceFound
 from edgeswap_runtime.pictures.sheet import SheetStyle, draw_sheet
+from edgeswap_runtime.video.cast import Cast
 from edgeswap_runtime.video.mux import FilmTrim
 from edgeswap_runtime.video.pipeline import FilmConfig, read_frames
 from edgeswap_runtime.video.planes import to_picture
@@ -18,8 +19,8 @@ from edgeswap_runtime.video.tracks import FaceTracker
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.swapper import Swapper
+    from edgeswap_runtime.video.cast import People
     from edgeswap_runtime.video.film import TargetFilm
 
 MOST = 24
@@ -28,14 +29,15 @@ _LONG_SIDE_PX = 240
 
 
 def preview_film(
-    film: TargetFilm, swapper: Swapper, identity: Identity, config: FilmConfig, count: int
+    film: TargetFilm, swapper: Swapper, people: People, config: FilmConfig, count: int
 ) -> NDArray[np.uint8]:
     """Swap some frames, evenly spaced, and draw them below the film's own.
 
     Args:
         film: from `probe_film`.
         swapper: does the swaps.
-        identity: who is put in.
+        people: who is put in, or for each place who; people are counted anew in each frame, left
+            to right.
         config: which faces, and which part of the film.
         count: how many frames, 1 to 24.
 
@@ -47,19 +49,21 @@ def preview_film(
         InvalidRequest: the count is out of range, or the film does not tell its length.
     """
     require_count(count)
+    cast = Cast(swapper, None, people)
     before, after, titles, captions = [], [], [], []
     for moment in _moments(film, config.trim, count):
         frame = next(read_frames(film, FilmTrim(start_s=Fraction(moment))), None)
         if frame is None:  # the last frame is shown until the end
             continue
         picture = to_picture(frame, film)
-        found = swapper.detect(picture)
-        chosen = FaceTracker(config.faces).update(picture, found, moment)
-        swapped = swapper.swap(picture, identity, faces=chosen) if chosen else picture
+        found = FaceTracker(config.faces).find(picture, swapper.detect, moment)
+        chosen = cast.choose(found)
+        swapped = cast.swap(picture, chosen)
         before.append(_small(picture))
-        after.append(_small(swapped))
+        after.append(_small(picture if swapped is None else swapped))
         titles.append(f"{moment:.1f} s")
-        captions.append(f"{len(chosen)} of {len(found)} swapped")
+        count_swapped = sum(len(faces) for _, faces in chosen)
+        captions.append(f"{count_swapped} of {len(found)} swapped")
     if all(words.startswith("0 of") for words in captions):
         raise NoFaceFound(f"{len(captions)} frames of {film.path}")
     return draw_sheet(

@@ -20,9 +20,21 @@ from edgeswap_runtime.video.smooth import SmoothLandmarks, smooth, spread_px
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
     from numpy.typing import NDArray
 
+    class DetectNear(Protocol):
+        """Finds faces as `Swapper.detect` does."""
+
+        def __call__(
+            self, picture: NDArray[np.uint8], near: Sequence[Face], *, everywhere: bool
+        ) -> tuple[Face, ...]:
+            """Find all faces of a picture, largest first."""
+
+
+SEARCH_EVERY_S = 0.5
+"""How often the whole picture is searched for small faces; between, one look at it is taken."""
 LOST_S = 2.0
 """How long a track out of sight is kept."""
 HOLD_S = 0.2
@@ -48,19 +60,23 @@ class Track:
 
     Attributes:
         number: from 1, in order of appearance.
+        place: from 1, left to right among those who appear together; the least that nobody has.
         chosen: whether this face is swapped; decided when it appears.
         smoothed: its landmarks in the last frame in which it was seen.
         velocity: (2,) float64, pixels a second, of its center.
         look: (16, 16, 3) float64, what it looks like, aligned.
+        box: the detector's, when last seen, pixels: left, top, right, bottom.
         score: the detector's, when last seen.
         born_s: when it appeared.
     """
 
     number: int
+    place: int
     chosen: bool
     smoothed: SmoothLandmarks
     velocity: NDArray[np.float64]
     look: NDArray[np.float64]
+    box: tuple[float, float, float, float]
     score: float
     born_s: float
 
@@ -73,12 +89,14 @@ class Track:
         """Everything as JSON values, exactly."""
         return {
             "number": self.number,
+            "place": self.place,
             "chosen": self.chosen,
             "points_px": self.smoothed.points_px.tolist(),
             "speed": self.smoothed.speed.tolist(),
             "time_s": self.smoothed.time_s,
             "velocity": self.velocity.tolist(),
             "look": self.look.tolist(),
+            "box": list(self.box),
             "score": self.score,
             "born_s": self.born_s,
         }
@@ -88,6 +106,7 @@ class Track:
         """The track that `to_json` wrote."""
         return cls(
             number=state["number"],
+            place=state["place"],
             chosen=state["chosen"],
             smoothed=SmoothLandmarks(
                 points_px=np.array(state["points_px"]),
@@ -96,9 +115,27 @@ class Track:
             ),
             velocity=np.array(state["velocity"]),
             look=np.array(state["look"]),
+            box=tuple(state["box"]),
             score=state["score"],
             born_s=state["born_s"],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrackedFace:
+    """A person's face in one frame.
+
+    Attributes:
+        number: of the track.
+        place: of the track, by which `--map` names people.
+        chosen: whether it is to be swapped.
+        face: where it is, with smoothed landmarks.
+    """
+
+    number: int
+    place: int
+    chosen: bool
+    face: Face
 
 
 class FaceTracker:
@@ -114,6 +151,7 @@ class FaceTracker:
         self._tracks: list[Track] = []
         self._count = 0
         self._grid: NDArray[np.float64] | None = None
+        self._searched_s: float | None = None
 
     @property
     def count(self) -> int:
@@ -133,26 +171,68 @@ class FaceTracker:
         Returns:
             the faces to swap, with smoothed landmarks.
         """
+        self._enter(picture, time_s)
+        return tuple(one.face for one in self._take(picture, faces, time_s) if one.chosen)
+
+    def find(
+        self, picture: NDArray[np.uint8], detect: DetectNear, time_s: float
+    ) -> tuple[TrackedFace, ...]:
+        """Find the faces of one more frame, for much less than a search of the whole picture.
+
+        Faces that are followed are looked for where they are expected. Others appear at once where
+        the shrunk picture shows them, and within `SEARCH_EVERY_S` where they are small.
+
+        Args:
+            picture: (H, W, 3) uint8, RGB.
+            detect: `Swapper.detect`.
+            time_s: seconds, later than the last.
+
+        Returns:
+            all faces in sight, those out of the detector's sight for a moment last.
+        """
+        self._enter(picture, time_s)
+        near = [_face(t, t.expected_px(time_s)) for t in self._tracks if _is_recent(t, time_s)]
+        last = self._searched_s
+        due = last is None or not 0 <= time_s - last < SEARCH_EVERY_S
+        if due:
+            self._searched_s = time_s
+        return self._take(picture, detect(picture, near, everywhere=due), time_s)
+
+    def _enter(self, picture: NDArray[np.uint8], time_s: float) -> None:
+        """Forget whom a cut, or time, has put out of sight."""
         if self._is_cut(picture):
-            self._tracks = []
+            self._tracks, self._searched_s = [], None
         self._tracks = [t for t in self._tracks if time_s - t.smoothed.time_s <= LOST_S]
+
+    def _take(
+        self, picture: NDArray[np.uint8], faces: Sequence[Face], time_s: float
+    ) -> tuple[TrackedFace, ...]:
         looked = [(face, _look(picture, face.landmarks_px)) for face in faces]
         seen = [(face, look) for face, look in looked if look is not None]
         matched = self._match(seen, time_s)
         self._take_back(matched, seen, time_s)
-        shown = []
+        shown, begun = [], []
         for at, (face, look) in enumerate(seen):
             track = matched.get(at)
             if track is None:
                 track = self._begin(face, look, time_s)
+                begun.append(track)
             else:
                 _follow(track, face, look, time_s)
             shown.append(track)
+        self._give_places(begun)
         held = [t for t in self._tracks if t not in shown and _still_there(t, picture, time_s)]
         return (
-            *(_face(t, t.smoothed.points_px) for t in shown if t.chosen),
-            *(_face(t, t.expected_px(time_s)) for t in held if t.chosen),
+            *(_tracked(t, t.smoothed.points_px) for t in shown),
+            *(_tracked(t, t.expected_px(time_s)) for t in held),
         )
+
+    def _give_places(self, begun: Sequence[Track]) -> None:
+        """Give each new track the least free place, from left to right."""
+        taken = {track.place for track in self._tracks}
+        for track in sorted(begun, key=lambda one: float(one.smoothed.points_px[:, 0].mean())):
+            track.place = next(p for p in range(1, len(taken) + 2) if p not in taken)
+            taken.add(track.place)
 
     def to_json(self) -> dict[str, Any]:
         """Everything the next frame depends on, as JSON values."""
@@ -161,12 +241,14 @@ class FaceTracker:
             "tracks": [track.to_json() for track in self._tracks],
             "count": self._count,
             "grid": grid,
+            "searched_s": self._searched_s,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `to_json` gave."""
         self._tracks = [Track.from_json(track) for track in state["tracks"]]
         self._count = state["count"]
+        self._searched_s = state["searched_s"]
         self._grid = None if state["grid"] is None else np.array(state["grid"])
 
     def _is_cut(self, picture: NDArray[np.uint8]) -> bool:
@@ -217,10 +299,12 @@ class FaceTracker:
         self._count += 1
         track = Track(
             number=self._count,
+            place=0,
             chosen=sum(other.chosen for other in self._tracks) < self._most,
             smoothed=smooth(None, face.landmarks_px, time_s),
             velocity=np.zeros(2),
             look=look,
+            box=face.box,
             score=face.score,
             born_s=time_s,
         )
@@ -251,12 +335,16 @@ def _follow(track: Track, face: Face, look: NDArray[np.float64], time_s: float) 
         track.velocity += _STEER * (moved - track.velocity)
     if unlike <= _SAME_LOOK:
         track.look = (1 - _LEARN) * track.look + _LEARN * look
-    track.score = face.score
+    track.box, track.score = face.box, face.score
+
+
+def _is_recent(track: Track, time_s: float) -> bool:
+    return time_s - track.smoothed.time_s <= HOLD_S
 
 
 def _still_there(track: Track, picture: NDArray[np.uint8], time_s: float) -> bool:
     """Tell whether a face that the detector misses is still to be seen where it should be."""
-    if time_s - track.smoothed.time_s > HOLD_S:
+    if not _is_recent(track, time_s):
         return False
     points = track.expected_px(time_s)
     height, width = picture.shape[:2]
@@ -283,6 +371,14 @@ def _difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return 1 - float((one * other).sum()) / max(lengths, 1e-12)
 
 
+def _tracked(track: Track, points: NDArray[np.float64]) -> TrackedFace:
+    return TrackedFace(
+        number=track.number, place=track.place, chosen=track.chosen, face=_face(track, points)
+    )
+
+
 def _face(track: Track, points: NDArray[np.float64]) -> Face:
-    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return Face(box=(left, top, right, bottom), landmarks_px=points, score=track.score)
+    across, down = (points - track.smoothed.points_px).mean(axis=0).tolist()
+    left, top, right, bottom = track.box
+    box = (left + across, top + down, right + across, bottom + down)
+    return Face(box=box, landmarks_px=points, score=track.score)

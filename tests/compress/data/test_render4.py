@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edgeswap_compress.data import dataset_rendering, render_dataset
-from edgeswap_compress.data.grid import Group, GroupSettings, render_group, triplets
+from edgeswap_compress.data.grid import Group, GroupSettings, triplets
+from edgeswap_compress.data.group_rendering import render_group
 from edgeswap_compress.data.occluders.hands import Hand, bend, load_hand
 from edgeswap_compress.data.people.head import Head, load_head
 from edgeswap_compress.data.render import groups

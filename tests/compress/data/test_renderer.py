@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgeswap_compress.data import dataset_rendering, render_dataset, render_portrait
-from edgeswap_compress.data.grid import Group, GroupSettings, render_group, triplets
+from edgeswap_compress.data.grid import Group, GroupSettings, triplets
+from edgeswap_compress.data.group_rendering import render_group
 from edgeswap_compress.data.people._face import expression_moves, identity_shape
 from edgeswap_compress.data.people.camera import template
 from edgeswap_compress.data.people.expression import neutral_expression

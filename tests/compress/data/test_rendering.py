@@ -13,10 +13,11 @@ import moderngl
 import numpy as np
 import pytest
 
-from edgeswap_compress.data import dataset_rendering, grid
+from edgeswap_compress.data import dataset_rendering, group_rendering
 from edgeswap_compress.data.cli import command
 from edgeswap_compress.data.dataset_rendering import render_dataset
-from edgeswap_compress.data.grid import Group, GroupSettings, render_group, shows_whole_face
+from edgeswap_compress.data.grid import Group, GroupSettings
+from edgeswap_compress.data.group_rendering import render_group, shows_whole_face
 from edgeswap_compress.data.render3.renderer import Picture
 from edgeswap_compress.errors import (
     AssetMissing,
@@ -48,6 +49,7 @@ class Painter:
             images=rng.integers(0, 256, (count, size, size, 3), np.uint8),
             masks=np.full((count, size, size), number, np.uint8),
             landmarks=np.full((count, 5, 2), number, np.float32),
+            occluders=np.zeros((count, size, size), np.uint8),
         )
 
 
@@ -264,9 +266,9 @@ class FakeRenderer:
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid, "make_person", lambda head, identity: object())
-    monkeypatch.setattr(grid, "draw_expression", lambda rng, units, strength: None)
-    monkeypatch.setattr(grid, "crop_stage", lambda *_: None)
+    monkeypatch.setattr(group_rendering, "make_person", lambda head, identity: object())
+    monkeypatch.setattr(group_rendering, "draw_expression", lambda rng, units, strength: None)
+    monkeypatch.setattr(group_rendering, "crop_stage", lambda *_: None)
 
 
 @pytest.mark.usefixtures("stages")
@@ -292,7 +294,7 @@ def test_bad_scenes_are_drawn_again_but_not_for_ever() -> None:
 
 def test_splits_seeds_and_groups_never_share_people() -> None:
     def first(settings: GroupSettings, group: int) -> float:
-        place = grid._Place(settings=settings, group=group)
+        place = group_rendering._Place(settings=settings, group=group)
         return float(place.stream(0, 0).random())
 
     base = GroupSettings()

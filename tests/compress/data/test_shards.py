@@ -17,6 +17,7 @@ from edgeswap_compress.data.shards import (
     KIND,
     MANIFEST,
     SCHEMA,
+    Dataset,
     map_shard,
     read_scenes,
     shard_name,
@@ -236,6 +237,19 @@ def test_sheets_show_source_target_truth_mask_and_landmarks(tmp_path: Path) -> N
         assert picture.size == (80, 16)
     with pytest.raises(OutputExists):
         save_sheet(dataset, out, [1], rows=1)
+
+
+def test_sheets_show_what_stands_before_a_face_in_red(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = write_dataset(tmp_path / "set")
+    covers = np.random.default_rng(9).integers(0, 256, made[0].masks.shape, np.uint8)
+    monkeypatch.setattr(Dataset, "occluders", lambda self, group: covers)
+    sheet = contact_sheet(read_dataset(tmp_path / "set"), [0], rows=1)
+    _, _, truth = triplets(2)[0]
+    mask, tile = made[0].masks[truth], sheet[:16, 3 * 16 : 4 * 16]
+    assert np.array_equal(tile[..., 0], np.maximum(mask, covers[truth]))
+    assert np.array_equal(tile[..., 1], mask) and np.array_equal(tile[..., 2], mask)
 
 
 def test_marks_are_drawn_on_a_copy() -> None:

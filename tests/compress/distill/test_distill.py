@@ -243,6 +243,20 @@ def test_every_phase_tells_how_much_is_done(method: str, teacher: Path, tmp_path
         assert len(told["trajectories"]) == 7 * 4 + 2
 
 
+def test_the_judge_stops_early_too_and_goes_on(teacher: Path, tmp_path: Path) -> None:
+    config = changed(CONFIG, {"budget.samples": 16, "losses.judge_samples": 400})
+    for folder, stops in (("cut", (0.0, None)), ("whole", (None,))):
+        for stop in stops:
+            out = distill(
+                teacher, config, tmp_path / folder, data=Path(),
+                run=tmp_path / f"{folder}.run", cadence=Cadence(save_s=0.0, stop_after_s=stop),
+            )  # fmt: skip
+            assert (out is None) == (stop is not None)
+            assert (tmp_path / f"{folder}.run" / "fit").exists() == (stop is None)
+    same = [Checkpoint.load(tmp_path / name).unet.state_dict() for name in ("cut", "whole")]
+    assert all(torch.equal(tensor, same[1][name]) for name, tensor in same[0].items())
+
+
 def test_a_run_goes_on_in_another_dtype(teacher: Path, tmp_path: Path) -> None:
     """Another machine may be faster in another one; teacher and student stay the same."""
     config = changed(CONFIG, {"budget.samples": 16 * 2, "fit.dtype": "bfloat16"})

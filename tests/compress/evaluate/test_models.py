@@ -277,12 +277,23 @@ def test_a_damaged_bundle_is_told_by_the_runtime(tmp_path: Path) -> None:
         pass
 
 
+def test_swaps_that_are_not_finite_are_refused(folder: Path, crops: Any) -> None:
+    """As a model whose activations overflow gives them."""
+    with open_model(folder, Sampling(steps=1, dtype="float32")) as model:
+        opened: Any = model
+        with torch.no_grad():
+            opened._pipeline.vae.decoder.conv_out.bias.fill_(float("nan"))
+        with pytest.raises(InvalidEvaluation, match="swaps hold values that are not finite"):
+            model.swap(*crops)
+
+
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [
         ({"steps": 0}, "steps 0: expected 1 to 1000"),
         ({"steps": 1001}, "steps 1001: expected 1 to 1000"),
-        ({"guidance": 0.5}, r"guidance 0.5: expected 1.0 \(none\) or more"),
+        ({"guidance": 0.5}, r"guidance 0.5: expected 1.0 \(none\) to 100"),
+        ({"guidance": 1e30}, r"guidance 1e\+30: expected 1.0 \(none\) to 100"),
         ({"guidance": float("nan")}, "guidance nan"),
         ({"dtype": "float16"}, "dtype 'float16': expected one of auto, float32, bfloat16"),
     ],

@@ -20,7 +20,6 @@ import pytest
 from edgeswap_export.engine import BuilderOptions, EngineConfig, engine
 from edgeswap_export.engine._build import EngineRequest, build_engine
 from edgeswap_export.engine._errors import EngineFailed, UnsupportedEngine
-from edgeswap_export.engine._structure import structure_sha256
 from edgeswap_runtime import Bundle
 from edgeswap_runtime.bundle.manifest import read_manifest, write_manifest
 from edgeswap_runtime.cli import main
@@ -33,8 +32,10 @@ RUNTIME_TESTS = Path(__file__).parents[2] / "runtime"
 
 
 def load(name: str) -> ModuleType:
-    """A module of the runtime's tests, by its path."""
-    spec = importlib.util.spec_from_file_location(f"engine_{name}", RUNTIME_TESTS / f"{name}.py")
+    """A module or package of the runtime's tests, by its path."""
+    package = RUNTIME_TESTS / name / "__init__.py"
+    file = package if package.exists() else RUNTIME_TESTS / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"engine_{name}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -259,44 +260,6 @@ def test_arithmetic_that_a_gpu_lacks_is_refused_before_building(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"gpus": ("SM87",)}, "has no sm87: a Jetson's engines are built on the Jetson, with"),
-        ({"gpus": ("SM110",)}, "has no sm110: a Jetson's engines are built on the Jetson"),
-        ({"gpus": ("SM90",)}, "no GPU 'sm90': expected some of sm75, sm80, sm86, sm89"),
-        ({"gpus": ()}, "builds ahead of time: name the GPUs, such as --gpu sm86,sm89"),
-        ({"gpus": ("SM86", "SM86")}, "gpus sm86, sm86: one is named twice"),
-        ({"backend": "trt"}, "backend 'trt': expected one of tensorrt_rtx, tensorrt"),
-        ({"backend": "tensorrt"}, "builds for the GPU it runs on: leave --gpu out"),
-        ({"builder": {"hardware_compatibility": "ampere-plus"}}, "name every GPU in --gpu instead"),
-        (
-            {"builder": {"hardware_compatibility": "all"}},
-            "compatibility 'all': expected one of ampere-plus",
-        ),
-        ({"sizes": {"batch": (2, 1, 4)}}, "size batch 2:1:4: expected MIN:OPT:MAX"),
-        ({"builder": {"workspace_mib": 0}}, "workspace 0 MiB: expected at least 1"),
-        ({"builder": {"optimization_level": 6}}, "optimization level 6: expected 0 to 5"),
-    ],
-)
-def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(UnsupportedEngine, match=message):
-        if "builder" in settings:
-            settings = {**settings, "builder": BuilderOptions(**settings["builder"])}
-        EngineConfig(**{"backend": "tensorrt_rtx", "gpus": ("SM86",), **settings})
-
-
-def test_a_recipe_is_read_strictly() -> None:
-    config = EngineConfig(backend="tensorrt_rtx", gpus=("sm89",), sizes={"batch": (1, 2, 4)})
-    assert EngineConfig.from_json(config.to_json()) == config
-    with pytest.raises(UnsupportedEngine, match="engine has no setting 'target': expected some of"):
-        EngineConfig.from_json({"backend": "tensorrt_rtx", "target": "sm86"})
-    with pytest.raises(
-        UnsupportedEngine, match=r"engine\.builder\.refittable is of type str, expected bool"
-    ):
-        EngineConfig.from_json({"backend": "tensorrt_rtx", "builder": {"refittable": "yes"}})
-
-
 def test_sizes_must_be_free_and_within_what_was_exported(
     bundle: Path, tiny: ModuleType, tmp_path: Path
 ) -> None:
@@ -406,42 +369,3 @@ def test_what_rtx_prints_past_its_logger_stays_out_of_the_report(
     told = capfd.readouterr()
     assert json.loads(told.out)["engines"] == []
     assert "WARNING: in op x" in told.err
-
-
-def test_structure_leaves_weights_out_and_shapes_in(tmp_path: Path) -> None:
-    """As onnx itself reads it: only the numbers of float initializers may differ."""
-    first = _net(tmp_path / "first.onnx", onnx.TensorProto.FLOAT16)
-    model = onnx.load(first)
-    weight = onnx.numpy_helper.to_array(model.graph.initializer[0])
-    axes = onnx.numpy_helper.from_array(np.array([1, 2]), "axes")
-
-    def saved(change: Callable[[onnx.ModelProto], None]) -> str:
-        other = onnx.load(first)
-        other.graph.initializer.append(axes)
-        change(other)
-        onnx.save(other, tmp_path / "other.onnx")
-        return structure_sha256(tmp_path / "other.onnx")
-
-    def weights(other: onnx.ModelProto) -> None:
-        other.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight * 2, "w"))
-
-    def width(other: onnx.ModelProto) -> None:
-        other.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight[:8], "w"))
-
-    def numbers(other: onnx.ModelProto) -> None:
-        other.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(np.array([1, 3]), "axes"))
-
-    def node(other: onnx.ModelProto) -> None:
-        other.graph.node[3].op_type = "Tanh"
-
-    same = saved(lambda other: None)
-    assert saved(weights) == same
-    assert len({same, saved(width), saved(numbers), saved(node)}) == 4
-
-
-@pytest.mark.parametrize("data", [b"", b"\x07", b"\x3a\xff\x01ab", b"\xff" * 12])
-def test_structure_of_what_is_no_onnx(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "bad.onnx"
-    path.write_bytes(data)
-    with pytest.raises(UnsupportedEngine, match=r"bad\.onnx is (empty|not an ONNX graph)"):
-        structure_sha256(path)

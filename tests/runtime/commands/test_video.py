@@ -50,6 +50,19 @@ def test_a_film(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixt
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
 
+def test_people_by_their_places(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    photo, rest = arguments[2], ["video", *arguments[3:]]
+    assert main([*rest, "--map", f"{photo}=1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["swapped_frames"] == 6
+    for words, extra in {
+        "person 1 twice": ["--map", f"{photo}=1", "--map", f"{photo}=1"],
+        "leave out --faces": ["--map", f"{photo}=1", "--faces", "2"],
+        "no face found": ["--map", f"{photo}=2"],
+    }.items():
+        assert main([*rest, *extra, "--overwrite"]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_a_preview(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

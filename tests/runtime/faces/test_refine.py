@@ -13,7 +13,7 @@ from edgeswap_runtime import Swapper, read_picture
 from edgeswap_runtime.faces.align import transform_points
 from edgeswap_runtime.faces.detect import Face
 from edgeswap_runtime.faces.look import look_at, map_face
-from edgeswap_runtime.faces.refine import turn_upright
+from edgeswap_runtime.faces.refine import look_again, turn_upright
 from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 if TYPE_CHECKING:
@@ -108,3 +108,32 @@ def test_the_box_of_a_slanted_face_does_not_grow() -> None:
     assert right - left == pytest.approx(20) and bottom - top == pytest.approx(20)
     quarter = map_face(face, np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]))
     assert quarter.box == (-20, 0, 0, 10)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 60.0, 180.0])
+def test_a_followed_face_is_found_again_in_one_look(student: Swapper, degrees: float) -> None:
+    """One view, however the head is turned; the landmarks are those of a search of the picture."""
+    picture, _ = _turned(degrees)
+    (face,) = student.detect(picture)
+    moved = np.roll(picture, (2, -3), axis=(0, 1))
+    views = 0
+
+    def run(tensor: np.ndarray) -> Any:
+        nonlocal views
+        views += 1
+        return student._crops.detector(tensor)
+
+    again = look_again(moved, face, run)
+    assert again is not None and views == 1
+    eyes_px = float(np.linalg.norm(face.landmarks_px[1] - face.landmarks_px[0]))
+    away = np.abs(again.landmarks_px - face.landmarks_px - [-3, 2]).mean()
+    assert away < 0.05 * eyes_px
+    assert look_again(np.zeros_like(picture), face, run) is None
+
+
+def test_faces_near_known_ones_are_not_searched_for(student: Swapper) -> None:
+    picture = _portrait()
+    (face,) = student.detect(picture)
+    (again,) = student.detect(picture, [face], everywhere=False)
+    assert np.abs(again.landmarks_px - face.landmarks_px).max() < 4
+    assert student.detect(np.zeros((64, 64, 3), np.uint8), [face], everywhere=False) == ()

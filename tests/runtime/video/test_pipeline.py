@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from edgeswap_runtime import Swapper
 from edgeswap_runtime.errors import InvalidRequest, NoFaceFound, OutputExists
+from edgeswap_runtime.pictures.portraits import packaged_portraits
 from edgeswap_runtime.video.encode import EncoderConfig
 from edgeswap_runtime.video.film import probe_film
 from edgeswap_runtime.video.mark import read_film_mark, with_mark
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edgeswap_runtime import Identity, Swapper
+    from edgeswap_runtime import Identity
 
 LOSSLESS = EncoderConfig(name="libx264", quality=0)
 VARIABLE = (0, 100, 250, 300, 420, 500, 633, 700)
@@ -72,6 +75,38 @@ def test_all_but_the_face_comes_out_as_it_went_in(
     assert [p.frames for p in heard] == list(range(1, 9))
     assert heard[-1].left_s is not None and heard[0].fps > 0
     assert not (tmp_path / f"out-{name}.parts").exists()
+
+
+def test_people_by_their_places_with_a_finder_beside(
+    make_film: Any, packaged: Swapper, identity: Identity, read_film: Any, tmp_path: Path
+) -> None:
+    """Person 2, from the left, gets the face; person 1 keeps theirs; the same with two swappers."""
+    frames = [two_people(at) for at in range(4)]
+    target = make_film("a.mp4", frames, audio=False)
+    config = FilmConfig(encoder=LOSSLESS)
+    made = []
+    with Swapper.open(threads=1) as finder:
+        for name, beside in (("b.mp4", None), ("c.mp4", finder)):
+            out = tmp_path / name
+            report = swap_film(
+                probe_film(target), packaged, {2: identity}, out, config, finder=beside
+            )
+            assert report.people == 2 and report.swapped_frames == 4
+            made.append(out.read_bytes())
+    assert made[0] == made[1]
+    for old, new in zip(
+        read_film(target).pictures, read_film(tmp_path / "b.mp4").pictures, strict=True
+    ):
+        changed = (old != new).any(-1)
+        assert not changed[:, :100].any() and changed[:, 100:].sum() > 300
+
+
+def two_people(at: int) -> Any:
+    frame = Image.new("RGB", (200, 112), (96, 104, 112))
+    for person, left in ((3, 4 + at), (5, 112 - at)):
+        with Image.open(packaged_portraits()[person]) as portrait:
+            frame.paste(portrait.convert("RGB").resize((80, 80)), (left, 10))
+    return np.asarray(frame)
 
 
 def test_ten_bits_rotation_and_colors_are_kept(

@@ -131,3 +131,43 @@ def test_restored_tracks_go_on_the_same() -> None:
         state = json.loads(json.dumps(other.to_json()))
         other = FaceTracker(1)
         other.restore(state)
+
+
+class Detector:
+    """Finds the faces it is told of, as `Swapper.detect` does, and notes how it was asked."""
+
+    def __init__(self) -> None:
+        self.faces: list[Face] = []
+        self.asked: list[tuple[int, bool]] = []
+
+    def __call__(
+        self, picture: np.ndarray, near: list[Face], *, everywhere: bool
+    ) -> tuple[Face, ...]:
+        self.asked.append((len(near), everywhere))
+        return tuple(self.faces)
+
+
+def test_the_whole_picture_is_searched_twice_a_second_and_after_a_cut() -> None:
+    tracker, detector = FaceTracker("largest"), Detector()
+    detector.faces = [face(100.0, 80.0)]
+    for at in range(26):
+        (found,) = tracker.find(scene([(3, 100.0, 80.0)]), detector, at / RATE)
+        assert found.chosen and found.place == found.number == 1
+    assert [at for at, (_, everywhere) in enumerate(detector.asked) if everywhere] == [0, 13]
+    assert [near for near, _ in detector.asked] == [0] + [1] * 25
+    tracker.find(np.full((160, 320, 3), 250, np.uint8), detector, 26 / RATE)
+    assert detector.asked[-1] == (0, True)
+
+
+def test_places_go_from_left_to_right_and_a_free_one_is_given_again() -> None:
+    tracker, detector = FaceTracker("largest"), Detector()
+    left, middle, right = (3, 60.0, 80.0), (5, 150.0, 80.0), (4, 250.0, 80.0)
+    detector.faces = [face(250.0, 80.0), face(60.0, 80.0)]
+    found = tracker.find(scene([left, right]), detector, 0.0)
+    assert [one.place for one in found] == [2, 1] and [one.chosen for one in found] == [True, False]
+    detector.faces = [face(60.0, 80.0)]
+    for at in range(1, 60):
+        tracker.find(scene([left]), detector, at / RATE)
+    detector.faces = [face(60.0, 80.0), face(150.0, 80.0)]
+    found = tracker.find(scene([left, middle]), detector, 60 / RATE)
+    assert {one.number: one.place for one in found} == {2: 1, 3: 2}

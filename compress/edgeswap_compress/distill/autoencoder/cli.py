@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checks import check_habits, usual_run
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill.autoencoder.checks import check_shrinking
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.fit.cli import (
+    MACHINE_FIELDS,
     add_budget,
-    add_dtype,
     add_habits,
+    add_machine,
     add_optimization,
     add_run,
     cadence_of,
-    finish,
-    start_torch,
-    watched,
+    fitting,
 )
 from edgeswap_compress.fit.config import changed
 
@@ -37,7 +35,7 @@ FIELDS = {
     "batch_size": "fit.batch_size",
     "learning_rate": "fit.learning_rate",
     "optimizer": "fit.optimizer",
-    "dtype": "fit.dtype",
+    **MACHINE_FIELDS,
     "seed": "fit.seed",
 }
 """Option -> field of the config."""
@@ -55,14 +53,17 @@ def command(argv: list[str]) -> int:
     args = build_parser().parse_args(argv)
     config = _config(args)
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
-    check_habits(args)
-    check_shrinking(args.checkpoint, config, args.out, data=data, run=run, held_out=args.held_out)
-    from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
 
-    start_torch(args)
-    begun = time.monotonic()
-    with watched(args, run) as (tracker, progress):
-        out = shrink_autoencoder(
+    def check() -> None:
+        check_shrinking(
+            args.checkpoint, config, args.out, data=data, run=run, held_out=args.held_out
+        )
+
+    then = "edgeswap distill TEACHER {out} STUDENT"
+    with fitting(args, run, check=check, then=then) as frame:
+        from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
+
+        frame.out = shrink_autoencoder(
             args.checkpoint,
             config,
             args.out,
@@ -70,13 +71,16 @@ def command(argv: list[str]) -> int:
             run=run,
             held_out=args.held_out,
             cadence=cadence_of(args),
-            tracker=tracker,
-            progress=progress,
+            tracker=frame.tracker,
+            progress=frame.progress,
         )
-    if out is not None and not args.json:
-        print(_figures(out))
-    finish(args, out, run, begun, f"edgeswap distill TEACHER {out} STUDENT")
+        frame.lines = [] if frame.out is None else [_figures(frame.out)]
     return 0
+
+
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
 
 
 def _config(args: argparse.Namespace) -> SmallAutoencoderConfig:
@@ -123,23 +127,23 @@ def build_parser() -> argparse.ArgumentParser:
     add_budget(parser, usual.budget)
     add_run(add)
     _add_size(parser.add_argument_group("size").add_argument, usual)
-    fitting = parser.add_argument_group("fitting").add_argument
+    add_fitting = parser.add_argument_group("fitting").add_argument
     losses = usual.losses
-    fitting(
+    add_fitting(
         "--latent-noise", type=float, default=losses.latent_noise, metavar="DEVIATION",
         help="largest noise on the latents that are decoded (default %(default)g)",
     )  # fmt: skip
-    fitting(
+    add_fitting(
         "--latent-weight", type=float, default=losses.latent_weight, metavar="WEIGHT",
         help="weight of the distance to the large encoder's latents (default %(default)g)",
     )  # fmt: skip
-    fitting(
+    add_fitting(
         "--fine-weight", type=float, default=losses.fine_weight, metavar="WEIGHT",
         help="weight of the fine detail of decoded pictures, 0: none (default %(default)g)",
     )  # fmt: skip
-    add_optimization(fitting, usual.fit)
-    add_dtype(fitting)
-    add_habits(fitting, cadence_s=(60.0, 60.0))
+    add_optimization(add_fitting, usual.fit)
+    add_machine(add_fitting)
+    add_habits(add_fitting, cadence_s=(60.0, 60.0))
     return parser
 
 

@@ -14,6 +14,7 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig, patch_levels
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train.autoencoder import (
     draw_crops,
     held_out_crops,
@@ -76,7 +77,8 @@ class SmallAutoencoderObjective:
         self.module, self._config, self._data = module, config, train
         self._vae, self._swap, self._small = vae.requires_grad_(False).eval(), swap, small
         self._dtype = next(module.parameters()).dtype
-        self._crops, self._mask = held_out_crops(held_out)
+        self._device = device_of(module)
+        self._crops, self._mask = (x.to(self._device) for x in held_out_crops(held_out))
 
     def _decode(self, latents: Tensor) -> Tensor:
         """Decode without the clamp of ``decode_latents``, which would stop gradients."""
@@ -91,14 +93,13 @@ class SmallAutoencoderObjective:
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of random pictures."""
         config = self._config
-        crops, mask = draw_crops(self._data, draw, batch_size)
+        crops, mask = (x.to(self._device) for x in draw_crops(self._data, draw, batch_size))
         wanted = self._large(crops)
         found = encode_crop(self.module, self._small, crops.to(self._dtype)).float()
         apart = (found - wanted).square().mean()
         name, latents = "both", found
         if draw.step % 2 == 0:
-            strength = torch.from_numpy(draw.rng.random((batch_size, 1, 1, 1))).float()
-            noise = config.losses.latent_noise * strength * draw.normal(wanted)
+            noise = config.losses.latent_noise * draw.shares(wanted) * draw.normal(wanted)
             name, latents = "decoder", wanted + noise
         loss, parts = reconstruction_loss(
             self._decode(latents), crops, mask, config.losses.fine_weight

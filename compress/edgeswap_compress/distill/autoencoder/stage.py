@@ -23,10 +23,10 @@ from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     build_small_autoencoder,
 )
 from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.fit.config import FitConfig, changed
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, fit
-from edgeswap_compress.fit.processes import processes, taken_dtype
+from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import (
     budgeted_steps,
     claim,
@@ -73,7 +73,7 @@ def shrink_autoencoder(
     """
     run, data = run or usual_run(out), data or calibration_dataset()
     check_shrinking(checkpoint, config, out, data=data, run=run, held_out=held_out)
-    config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
+    config = dataclasses.replace(config, fit=taken_machine(config.fit))
     pictures = read_dataset(data)
     judged = pictures if held_out is None else read_dataset(held_out)
     objective, small = _objective(checkpoint, config, pictures, judged)
@@ -87,6 +87,7 @@ def shrink_autoencoder(
             objective,
             _fit_config(objective, config, run, report("autoencoder-timing")),
             run / "fit",
+            compute=config.fit.compute(),
             cadence=cadence or Cadence(save_s=60.0, evaluate_s=60.0),
             tracker=tracker,
             progress=report("autoencoder"),
@@ -109,9 +110,9 @@ def _objective(
     space = large.swap.latents  # the small one's own latents are the normalized ones
     latents = dataclasses.replace(space, patch_size=config.size.patch_size, mean=(0.0,), std=(1.0,))
     small = dataclasses.replace(large.swap, latents=latents)
-    module, dtype = build_small_autoencoder(config, large.swap), getattr(torch, config.fit.dtype)
-    convert(module.train(), dtype)
-    vae = convert(large.vae, dtype)
+    compute = config.fit.compute()
+    module = compute.place(build_small_autoencoder(config, large.swap).train())
+    vae = compute.place(large.vae)
     objective = SmallAutoencoderObjective(module, config, vae, large.swap, small, pictures, judged)
     return objective, small
 
@@ -120,7 +121,7 @@ def _shrunk(
     path: Path, module: Any, small: SwapConfig, asked: dict[str, Any], run: Path
 ) -> Checkpoint:
     """Give the checkpoint the fitted autoencoder, its other modules untouched."""
-    convert(module.eval(), torch.float32)
+    convert(module.eval(), torch.float32, torch.device("cpu"))
     trained_module(module, run / "fit")
     figures = last_figures(run / "fit")
     details = {

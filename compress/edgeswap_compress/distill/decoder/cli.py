@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checks import check_habits, usual_run
+from edgeswap_compress._checks import usual_run
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill.decoder.checks import check_target_decoder
 from edgeswap_compress.distill.decoder.config import TargetDecoderConfig
 from edgeswap_compress.fit.cli import (
+    MACHINE_FIELDS,
     add_budget,
-    add_dtype,
     add_habits,
+    add_machine,
     add_optimization,
     add_run,
     cadence_of,
-    finish,
-    start_torch,
-    watched,
+    fitting,
 )
 from edgeswap_compress.fit.config import changed
 
@@ -39,7 +37,7 @@ FIELDS = {
     "batch_size": "fit.batch_size",
     "learning_rate": "fit.learning_rate",
     "optimizer": "fit.optimizer",
-    "dtype": "fit.dtype",
+    **MACHINE_FIELDS,
     "seed": "fit.seed",
 }
 """Option -> field of the config."""
@@ -55,19 +53,19 @@ def command(argv: list[str]) -> int:
         The exit code.
     """
     args = build_parser().parse_args(argv)
-    changes = {path: getattr(args, name) for name, path in FIELDS.items()}
-    config = changed(TargetDecoderConfig(), changes)
+    config = _config(args)
     run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
-    check_habits(args)
-    check_target_decoder(
-        args.checkpoint, config, args.out, data=data, run=run, held_out=args.held_out
-    )
-    from edgeswap_compress.distill.decoder.stage import train_target_decoder
 
-    start_torch(args)
-    begun = time.monotonic()
-    with watched(args, run) as (tracker, progress):
-        out = train_target_decoder(
+    def check() -> None:
+        check_target_decoder(
+            args.checkpoint, config, args.out, data=data, run=run, held_out=args.held_out
+        )
+
+    then = "edgeswap evaluate {out} --data HELDOUT"
+    with fitting(args, run, check=check, then=then) as frame:
+        from edgeswap_compress.distill.decoder.stage import train_target_decoder
+
+        frame.out = train_target_decoder(
             args.checkpoint,
             config,
             args.out,
@@ -75,11 +73,20 @@ def command(argv: list[str]) -> int:
             run=run,
             held_out=args.held_out,
             cadence=cadence_of(args),
-            tracker=tracker,
-            progress=progress,
+            tracker=frame.tracker,
+            progress=frame.progress,
         )
-    finish(args, out, run, begun, f"edgeswap evaluate {out} --data HELDOUT")
     return 0
+
+
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that do not fit together; looks at no folder and loads no graph or torch."""
+    _config(args)
+
+
+def _config(args: argparse.Namespace) -> TargetDecoderConfig:
+    changes = {path: getattr(args, name) for name, path in FIELDS.items()}
+    return changed(TargetDecoderConfig(), changes)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -105,11 +112,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_budget(parser, usual.budget)
     add_run(add)
     _add_network(parser.add_argument_group("network").add_argument, usual)
-    fitting = parser.add_argument_group("fitting").add_argument
-    _add_losses(fitting, usual)
-    add_optimization(fitting, usual.fit)
-    add_dtype(fitting)
-    add_habits(fitting, cadence_s=(60.0, 120.0))
+    group = parser.add_argument_group("fitting").add_argument
+    _add_losses(group, usual)
+    add_optimization(group, usual.fit)
+    add_machine(group)
+    add_habits(group, cadence_s=(60.0, 120.0))
     return parser
 
 

@@ -14,17 +14,17 @@ from edgeswap_compress._macs import count_macs
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.autoencoders.target_overlay import TargetOverlay
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
-from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
 from edgeswap_compress.data import Dataset, read_dataset
 from edgeswap_compress.distill.decoder.checks import check_target_decoder
 from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
 from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.fit.config import FitConfig, changed
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, fit
-from edgeswap_compress.fit.processes import processes, taken_dtype
+from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import (
     budgeted_steps,
     claim,
@@ -71,7 +71,7 @@ def train_target_decoder(
     """
     run, data = run or usual_run(out), data or calibration_dataset()
     check_target_decoder(checkpoint, config, out, data=data, run=run, held_out=held_out)
-    config = changed(config, {"fit.dtype": taken_dtype(config.fit.dtype)})
+    config = dataclasses.replace(config, fit=taken_machine(config.fit))
     pictures = read_dataset(data)
     judged = pictures if held_out is None else read_dataset(held_out)
     with processes().main_first():
@@ -85,6 +85,7 @@ def train_target_decoder(
             objective,
             _fit_config(objective, config, run, report("decoder-timing")),
             run / "fit",
+            compute=config.fit.compute(),
             cadence=cadence or Cadence(save_s=60.0, evaluate_s=120.0),
             tracker=tracker,
             progress=report("decoder"),
@@ -120,9 +121,9 @@ def _objective(
     path: Path, config: TargetDecoderConfig, pictures: Dataset, judged: Dataset
 ) -> TargetDecoderObjective:
     """Build what is fitted; a network that the checkpoint has already learns on."""
-    dtype = getattr(torch, config.fit.dtype)
-    model = Checkpoint.load(path).to(dtype)
-    overlay = model.overlay or convert(build_overlay(config.size, config.fit.seed), dtype)
+    compute = config.fit.compute()
+    model = Checkpoint.load(path).to(compute.weights, compute.device)
+    overlay = model.overlay or compute.place(build_overlay(config.size, config.fit.seed))
     pipeline = SwapPipeline.from_checkpoint(model)
     return TargetDecoderObjective(pipeline, overlay, config, pictures, judged)
 

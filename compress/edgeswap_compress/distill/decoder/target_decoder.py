@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from edgeswap_compress.fit.latent_cache import (
     to_tensor,
 )
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train.augment import apply_look, augment_scene, draw_look
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 
@@ -51,6 +52,10 @@ class SwapScenes:
     truth: Tensor
     alpha: Tensor
     occluded: Tensor
+
+    def to(self, device: torch.device) -> SwapScenes:
+        """Copy the pictures to a device."""
+        return SwapScenes(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 
 def read_scenes(
@@ -123,7 +128,7 @@ class TargetDecoderObjective:
         self._vae, self._swap, self._overlay = pipeline.vae, pipeline.swap, overlay
         for still in (pipeline.unet, self._vae):
             still.requires_grad_(False).eval()
-        self._dtype = next(self._vae.parameters()).dtype
+        self._dtype, self._device = next(self._vae.parameters()).dtype, device_of(self._vae)
         self.module = nn.ModuleDict({"overlay": overlay.requires_grad_(True).train()})
         if not config.freeze_decoder:
             self._vae.decoder.requires_grad_(True)
@@ -131,12 +136,13 @@ class TargetDecoderObjective:
         self._judge: PictureDiscriminator | None = None
         if config.losses.adversarial_weight > 0:
             self._judge = PictureDiscriminator(seed=config.fit.seed, dtype=self._dtype)
+            self._judge.to(self._device)
             self.module["discriminator"] = self._judge
         every = held_out_triplets(len(held_out), held_out.identities)
         some = np.linspace(0, len(every.group) - 1, min(HELD_OUT, len(every.group))).astype(int)
         fixed = (every.group, every.target, every.truth, every.source, every.identity)
         triplets = TripletDraw(*(part[some] for part in fixed))
-        self._fixed = read_scenes(held_out, triplets, None, 0.0)
+        self._fixed = read_scenes(held_out, triplets, None, 0.0).to(self._device)
         self._fixed_latents: Tensor | None = None
 
     @torch.no_grad()
@@ -155,7 +161,7 @@ class TargetDecoderObjective:
     def _noise(self, count: int, draw: Draw) -> Tensor:
         swap = self._swap
         size = (count, swap.latent_channels, swap.latent_size, swap.latent_size)
-        return draw.normal(torch.empty(size))
+        return draw.normal(torch.empty(size, device=self._device))
 
     def _decode(self, latents: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Decode crops (N, 3, R, R), not clamped, and the logits of alpha (N, 1, R, R)."""
@@ -168,9 +174,10 @@ class TargetDecoderObjective:
         """Compute the loss of random triplets."""
         pictures, losses = self._train, self._config.losses
         triplets = draw_triplets(draw.rng, 2 * len(pictures), pictures.identities, batch_size)
-        scenes = read_scenes(pictures, triplets, draw, self._config.augment_share)
+        scenes = read_scenes(pictures, triplets, draw, self._config.augment_share).to(self._device)
         latents = self._swapped(scenes, self._noise(batch_size, draw))
-        clean = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
+        drawn = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
+        clean = drawn.to(self._device)
         if bool(clean.any()):
             with torch.no_grad():
                 own = encode_crop(self._vae, self._swap, scenes.truth[clean].to(self._dtype))

@@ -37,7 +37,8 @@ class Dmd2Objective(StudentTask):
         self._discriminator: Discriminator | None = None
         if inputs.config.dmd2.adversarial_weight > 0:
             widths = [theirs for _, theirs in self._widths()]
-            self._discriminator = Discriminator(widths, seed=inputs.config.fit.seed)
+            judge = Discriminator(widths, seed=inputs.config.fit.seed)
+            self._discriminator = judge.to(self._device)
             self.module.add_module("discriminator", self._discriminator)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
@@ -58,7 +59,7 @@ class Dmd2Objective(StudentTask):
     def _state(self, batch: TripletBatch, draw: Draw) -> tuple[Tensor, Tensor]:
         """Sample where the student is at one of its own steps, and that timestep."""
         x, last = draw.normal(batch.truth), int(draw.rng.integers(len(self.timesteps)))
-        here = [torch.full((len(batch),), int(step)) for step in self.timesteps[: last + 1]]
+        here = [step.expand(len(batch)) for step in self.timesteps[: last + 1]]
         for now, after in pairwise(here):
             x = self.levels.step(x, self.student_velocity(batch, x, now), now, after)
         return x, here[-1]
@@ -67,7 +68,7 @@ class Dmd2Objective(StudentTask):
         """Noise samples at random levels, 2 to 98 % (DMD); give the noise and timesteps too."""
         top = self.levels.terminal
         steps = draw.rng.integers(top // 50, top - top // 50, size=len(clean))
-        noise, at = draw.normal(clean), torch.from_numpy(steps)
+        noise, at = draw.normal(clean), torch.from_numpy(steps).to(clean.device)
         return self.levels.add(clean, noise, at), noise, at
 
     def _critic_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class Dmd2Objective(StudentTask):
         self, batch: TripletBatch, clean: Tensor, draw: Draw, parts: dict[str, float]
     ) -> Tensor:
         if self._discriminator is None:
-            return torch.zeros(())
+            return clean.new_zeros(())
         fake = self._verdicts(batch, *self._noised(clean, draw))
         real = self._verdicts(batch, *self._noised(batch.truth, draw))
         loss = hinge(real, fake)

@@ -23,7 +23,7 @@ class LcmObjective(StudentTask):
     def __init__(self, inputs: DistillInputs) -> None:
         super().__init__(inputs)
         grid = timesteps_of(inputs.teacher.scheduler, inputs.config.teacher_steps)
-        self._grid = torch.cat([grid, torch.tensor([CLEAN])])
+        self._grid = torch.cat([grid, torch.tensor([CLEAN])]).to(self._device)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss at random points of the grid, a third of them at the student's steps."""

@@ -26,9 +26,9 @@ class ProgressiveObjective(StudentTask):
 
     def __init__(self, inputs: DistillInputs, *, steps: int, guided: bool) -> None:
         super().__init__(inputs)
-        self.timesteps = timesteps_of(inputs.student.scheduler, steps)
+        self.timesteps = timesteps_of(inputs.student.scheduler, steps).to(self._device)
         grid = timesteps_of(inputs.teacher.scheduler, 2 * steps)
-        self._grid = torch.cat([grid, torch.tensor([CLEAN])])
+        self._grid = torch.cat([grid, torch.tensor([CLEAN])]).to(self._device)
         self._steps, self._teacher_steps = steps, 2 * steps
         if not guided:
             self._scale = 1.0

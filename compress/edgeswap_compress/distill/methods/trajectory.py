@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeswap_compress.distill._task import DistillInputs, StudentTask, TripletBatch
@@ -31,7 +33,7 @@ class TrajectoryObjective(StudentTask):
         config, weight = self._config, self._config.losses.truth_weight
         level = torch.from_numpy(draw.rng.integers(config.steps, size=batch_size))
         half = batch_size if weight == 0.0 else batch_size // 2
-        pick = torch.from_numpy(draw.rng.integers(config.teacher.targets, size=half))
+        pick = draw.rng.integers(config.teacher.targets, size=half)
         parts: dict[str, float] = {}
         total = (1.0 - weight) * self._on_trajectories(draw, pick, level[:half], parts)
         if weight > 0.0:
@@ -39,12 +41,12 @@ class TrajectoryObjective(StudentTask):
         return total, parts
 
     def _on_trajectories(
-        self, draw: Draw, pick: Tensor, level: Tensor, parts: dict[str, float]
+        self, draw: Draw, pick: NDArray[np.int64], level: Tensor, parts: dict[str, float]
     ) -> Tensor:
         batch, found = self.batch(take(self._triplets, pick)), self._trajectories
         signal, _ = self.levels.at(self.timesteps[level])
-        x = found.states[pick, level] + signal * batch.offset
-        wanted = found.results[pick] + batch.offset
+        x = found.states[pick, level].to(self._device) + signal * batch.offset
+        wanted = found.results[pick].to(self._device) + batch.offset
         return self._learn("to_teacher", draw, batch, x, level, wanted, parts)
 
     def _on_truths(self, draw: Draw, level: Tensor, parts: dict[str, float]) -> Tensor:
@@ -68,7 +70,6 @@ class TrajectoryObjective(StudentTask):
         return loss + features + self.look(clean, batch, draw, parts, f"{name}_")
 
 
-def take(t: TripletDraw, pick: Tensor) -> TripletDraw:
-    """Take some of the triplets, in the order of ``pick`` (N,)."""
-    i = pick.numpy()
+def take(t: TripletDraw, i: NDArray[np.int64]) -> TripletDraw:
+    """Take some of the triplets, in the order of ``i`` (N,)."""
     return TripletDraw(t.group[i], t.target[i], t.truth[i], t.source[i], t.identity[i])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
-from edgeswap_compress.checkpoint.folder import Checkpoint, convert
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import latents_to_sample, sample_to_latents
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.attention import use_plain_attention
@@ -20,6 +20,7 @@ from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss, mask_weights
 from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
+from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.train.denoiser import Denoiser
 
@@ -84,13 +85,16 @@ class RecoverObjective:
     def __init__(
         self, teacher: Checkpoint, unet: Any, config: RecoverConfig, data: RecoverData
     ) -> None:
-        self._dtype = getattr(torch, config.fit.dtype)
+        compute = config.fit.compute()
+        self._dtype, self._device = compute.weights, compute.device
         self._levels = NoiseLevels(teacher.scheduler)
         for module in (teacher.unet, teacher.conditioner):
-            convert(module, self._dtype).eval().requires_grad_(False)
-        convert(unet, self._dtype).train().requires_grad_(True)
+            compute.place(module).eval().requires_grad_(False)
+        compute.place(unet).train().requires_grad_(True)
         for model in (teacher.unet, unet):
-            use_plain_attention(model)  # faster than fused at these sizes
+            if self._device.type == "cpu":
+                use_plain_attention(model)  # faster than fused at these sizes
+            prepare_unet(model, config.fit, learns=model is unet)
         self.module = Denoiser(unet, teacher.conditioner)
         self._teacher, self._swap, self._config = teacher.unet, teacher.swap, config
         self._train, self._held_out = data.train, data.held_out
@@ -134,12 +138,12 @@ class RecoverObjective:
     def _batch(self, data: LatentGroups, draw: Draw, n: int) -> _TrainingBatch:
         t = draw_triplets(draw.rng, len(data), data.identities, n)
         target, truth, source = (
-            data.latents[t.group, place].float() for place in (t.target, t.truth, t.source)
+            data.read(t.group, place, self._device) for place in (t.target, t.truth, t.source)
         )
         clean = latents_to_sample(self._swap, truth, target)
         noise, terminal = draw.normal(clean), self._levels.terminal
-        steps = draw_timesteps(draw.rng, n, terminal, TERMINAL_SHARE)
-        kept = torch.from_numpy(draw.rng.random(n) >= CONDITION_DROPOUT)
+        steps = draw_timesteps(draw.rng, n, terminal, TERMINAL_SHARE).to(self._device)
+        kept = ~draw.chosen(CONDITION_DROPOUT, clean)
         return _TrainingBatch(
             noisy=self._levels.add(clean, noise, steps),
             target=target,
@@ -148,7 +152,7 @@ class RecoverObjective:
             steps=steps,
             condition=self._condition(source, kept),
             kept=kept,
-            weights=mask_weights(data, t, MASK_WEIGHT),
+            weights=mask_weights(data, t, MASK_WEIGHT, self._device),
         )
 
     def _condition(self, source: Tensor, kept: Tensor) -> Condition:
@@ -164,13 +168,13 @@ class RecoverObjective:
     def _identity_loss(self, batch: _TrainingBatch, output: Tensor, draw: Draw) -> Tensor:
         clean = self._levels.clean(batch.noisy, output, batch.steps)
         predicted = sample_to_latents(self._swap, clean, batch.target)
-        strength = torch.from_numpy(draw.rng.random((len(output), 1, 1, 1))).float()
-        spoil = self._config.losses.identity.noise * strength * draw.normal(batch.truth)
+        strength = self._config.losses.identity.noise * draw.shares(batch.truth)
+        spoil = strength * draw.normal(batch.truth)
         return self._identity(predicted, batch.truth, batch.kept, spoil)
 
     def _cast(self, x: Tensor) -> Tensor:
         """To the modules' dtype and memory order."""
-        return x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return x.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def _feature_match(self) -> FeatureMatch:
@@ -186,7 +190,7 @@ class RecoverObjective:
             found.append(seen)
         own, wanted = found
         widths = [(a.shape[1], b.shape[1]) for a, b in zip(own, wanted, strict=True)]
-        match = FeatureMatch(widths)
+        match = FeatureMatch(widths).to(self._device)
         regressors: Any = match.regressors
         for regressor, mine, theirs in zip(regressors, own, wanted, strict=True):
             weight, bias = _least_squares(_rows(mine), _rows(theirs))

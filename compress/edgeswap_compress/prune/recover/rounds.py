@@ -12,7 +12,6 @@ from typing import Any
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.dtype import note_dtype
@@ -130,7 +129,6 @@ class Rounds:
             held_out=train if held_out is None else encode(held_out, "latents-heldout", False),
         )
         teacher = replace(whole, unet=deepcopy(whole.unet), conditioner=deepcopy(whole.conditioner))
-        use_plain_attention(teacher.unet)  # faster than fused at these sizes
         minutes = self.recover.budget.minutes / self.config.rounds
         each = changed(self.recover, {"budget.minutes": minutes})
         return Recovery(teacher=teacher, data=data, config=each)

@@ -54,7 +54,14 @@ class Recovery:
             objective, self.config, folder / "fit.json", progress=report(" timing")
         )
         settings = self.config.fit.fit_config(steps)
-        done = fit(objective, settings, folder / "fit", cadence=cadence, progress=report(""))
+        done = fit(
+            objective,
+            settings,
+            folder / "fit",
+            compute=self.config.fit.compute(),
+            cadence=cadence,
+            progress=report(""),
+        )
         if done:
             torch.nn.Module.float(unet).eval()
         return done

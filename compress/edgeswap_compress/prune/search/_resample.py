@@ -78,13 +78,13 @@ def _resample_chain(
     rows = [layer.weight[start : start + size].flatten(1) for layer, start in writers
             if layer.weight.ndim > 1]  # fmt: skip
     features = torch.cat([*(_unit(row) for row in rows), _unit(_columns(reader))], 1).float()
-    to = torch.zeros(size, size)
+    to = torch.zeros(size, size, device=features.device)
     for group in range(groups):
         members = range(group * size // groups, (group + 1) * size // groups)
         stay = [channel for channel in kept if channel in members]
-        order = smooth_order(features[list(members)])
+        order = smooth_order(features[list(members)].cpu())
         cells = overlaps(len(members), len(stay))
-        to[torch.tensor(stay)[:, None], members.start + order[None]] = cells
+        to[torch.tensor(stay)[:, None], members.start + order[None]] = cells.to(to.device)
     means = to / to.sum(1, keepdim=True).clamp(min=1e-12)
     for layer, start in writers:
         for parameter in (layer.weight, layer.bias):

@@ -106,7 +106,7 @@ def diff_pruning(inputs: ImportanceInputs, groups: Sequence[ChannelGroup]) -> di
     for number in range(min(TIMESTEPS, total)):
         batch = samples.batches[number % len(samples.batches)]
         step = (number + 1) * total // min(TIMESTEPS, total) - 1
-        tasks.append((batch, torch.full((len(batch),), step)))
+        tasks.append((batch, torch.full((len(batch),), step, device=batch.clean.device)))
     with torch.no_grad():
         losses = [float(samples.loss(inputs.unet, batch, steps)) for batch, steps in tasks]
     counted = [
@@ -169,7 +169,7 @@ def _finished(scores: Tensor, group: ChannelGroup, pruned: PruningPlan | None) -
         alive = values[list(kept)].clamp(min=least)
         values = torch.zeros_like(values)
         values[list(kept)] = alive
-    return values.numpy()
+    return values.cpu().numpy()
 
 
 def kept_of(group: ChannelGroup, plan: PruningPlan) -> tuple[int, ...] | None:

@@ -1,0 +1,1 @@
+"""Import other people's checkpoints: `edgeswap import FAMILY`."""

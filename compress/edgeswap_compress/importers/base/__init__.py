@@ -1,0 +1,1 @@
+"""What all families share: reading files, backbones, adapters, LoRA, text, parity."""

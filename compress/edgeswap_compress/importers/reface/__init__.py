@@ -1,0 +1,1 @@
+"""Import checkpoints in Paint by Example's layout, REFace's among them."""
