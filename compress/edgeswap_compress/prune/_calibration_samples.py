@@ -25,7 +25,7 @@ from edgeswap_compress.fit.config import MASK_WEIGHT
 from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import face_weights
-from edgeswap_compress.fit.placement import like_module
+from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
 
     def crops(places: Any) -> Tensor:
         rows = zip(triplets.group, places, strict=True)
-        found = torch.cat([to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows])
-        return like_module(checkpoint.vae, found)
+        found = [to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows]
+        return like_module(checkpoint.vae, torch.cat(found))
 
     target, truth, source = (crops(x) for x in (triplets.target, triplets.truth, triplets.source))
     conditioner = SwapConditioner.of(checkpoint)

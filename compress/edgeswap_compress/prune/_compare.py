@@ -12,7 +12,7 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
-from edgeswap_compress.fit.device import resolve_device
+from edgeswap_compress.fit.machine.device import resolve_device
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.meta_copy import empty_original
 from edgeswap_compress.prune._calibration import CalibrationSamples

@@ -120,12 +120,8 @@ def check_config(
         _check_bare(checkpoint, recover, data)
         return
     swap = _swap_config(checkpoint)
-    if recover is not None and swap is not None and not swap.has_source_encoder:
-        told = ", ".join(part.kind for part in swap.conditions)
-        raise PruningError(
-            f"{checkpoint} is told of the source by {told}, and recovery trains models with a "
-            "source encoder alone: leave --recover-minutes out, and distill the pruned checkpoint"
-        )
+    if recover is not None and swap is not None:
+        _check_recoverable(checkpoint, swap)
     side = None if swap is None else swap.resolution_px
     for path, size in sizes.items():
         if side is not None and size != side:
@@ -153,6 +149,15 @@ def _check_bare(checkpoint: Path, recover: RecoverConfig | None, data: Path | No
         raise PruningError(
             f"{checkpoint} holds a bare U-Net, which does not say how pictures become its inputs: "
             "expected a swap checkpoint with --data; leave --data out, and noise is taken"
+        )
+
+
+def _check_recoverable(checkpoint: Path, swap: SwapConfig) -> None:
+    if not swap.has_source_encoder:
+        told = ", ".join(part.kind for part in swap.conditions)
+        raise PruningError(
+            f"{checkpoint} is told of the source by {told}, and recovery trains models with a "
+            "source encoder alone: leave --recover-minutes out, and distill the pruned checkpoint"
         )
 
 

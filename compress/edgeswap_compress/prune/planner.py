@@ -11,7 +11,7 @@ import torch
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._samples import calibration_samples

@@ -27,20 +27,20 @@ from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.fit.loop import Cadence, Draw, Objective, fit
 from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.fit.machine.savings import move, prepare_unet
+from edgeswap_compress.fit.pairing import pairing_of, truths_known
 from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import claim, settings_of
-from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
-from edgeswap_compress.train._examples import Examples, residual_deviation
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._widen_latents import widen_latents
 from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_autoencoder
 from edgeswap_compress.train.config import ExampleConfig, TeacherConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
+from edgeswap_compress.train.examples import Examples, residual_deviation
 from edgeswap_compress.train.grow.crops import enlarge_crops
 from edgeswap_compress.train.identity import IdentityObjective
-from edgeswap_compress.train.pairing import pairing_of, truths_known
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json, sha256_file
 
@@ -95,7 +95,6 @@ class TeacherRun:
         self.folder = folder
         self.examples = examples or ExampleConfig()
         self.train, self.held_out = open_pictures(train), open_pictures(held_out)
-        self._check_sizes(train, held_out)
         if init is not None:
             check_scheduler(init, velocity=True)  # as it will be trained
         self.init = None if init is None else Checkpoint.load(init)
@@ -182,7 +181,12 @@ class TeacherRun:
             structure_weight=0.0 if known else self.examples.structure_weight,
             metric=decoder_metric(vae, swap, sight.target, sight.mask),
         )
+        rests = self.config.offload and self.examples.augment_share == 0
+        if rests:  # latents are all that is asked for until the decoder learns
+            move([vae], torch.device("cpu"))
         run("denoiser", denoiser, self.config.denoiser.fit)
+        if rests:
+            move([vae], self.compute.device)
         self._finetune_decoder(run, start, denoiser, (train, held_out) if known else None)
         details = {**self.config.to_json(), "dtype": self._dtypes, "dataset": self.train.digest}
         details["curves"] = self._curves()

@@ -15,7 +15,7 @@ from edgeswap_compress.data import Pictures
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import fine_energy_loss, fine_scale
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.train.augment import apply_look, draw_look
 from edgeswap_compress.train.config import AutoencoderConfig
 

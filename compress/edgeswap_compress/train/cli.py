@@ -20,6 +20,7 @@ from edgeswap_compress.fit.cli import (
 from edgeswap_compress.fit.config import FitConfig, FitOptions
 from edgeswap_compress.train.checks import check_training
 from edgeswap_compress.train.config import (
+    USUAL_AUGMENT,
     AutoencoderConfig,
     DenoiserConfig,
     ExampleConfig,
@@ -240,7 +241,7 @@ def _add_denoiser(add: Any) -> None:
 def _add_examples(add: Any) -> None:
     usual = ExampleConfig()
     add(
-        "--augment", type=float, default=usual.augment_share, metavar="SHARE",
+        "--augment", type=float, default=USUAL_AUGMENT, metavar="SHARE",
         help="share of each batch with changed colors, blur, noise, compression and things in "
         "front (default %(default)g)",
     )  # fmt: skip

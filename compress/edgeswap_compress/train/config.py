@@ -20,8 +20,8 @@ from edgeswap_compress.fit.config import (
     MASK_WEIGHT,
     TERMINAL_SHARE,
     FitConfig,
-    FitMachine,
 )
+from edgeswap_compress.fit.machine.options import FitMachine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,10 @@ class DenoiserConfig:
             guidance_scale=(1.0, 100.0),
             default_steps=STEPS,
         )
+
+
+USUAL_AUGMENT = 0.3
+"""Share of every batch that `edgeswap train` augments, unless asked otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,11 @@ from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
-from edgeswap_compress.fit.placement import device_of
-from edgeswap_compress.train._examples import ExampleBatch, Examples
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import DenoiserConfig
+from edgeswap_compress.train.examples import ExampleBatch, Examples
 
 
 def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: SourceConditioner) -> Any:

@@ -7,9 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgeswap_compress.data.assets import asset, fetch
 from edgeswap_export.web.settings import page_settings, require_page_bundle
+from edgeswap_runtime.bundle.constants import read_constants
 from edgeswap_runtime.bundle.folder import Bundle
+from edgeswap_runtime.bundle.run_order import DETECTOR
 from edgeswap_runtime.files import new_folder, write_json
 
 if TYPE_CHECKING:
@@ -92,8 +96,9 @@ def _write_graphs(opened: Bundle, folder: Path) -> None:
     """Copy the detector, and swap.onnx if the bundle has it; else join it from the graphs."""
     import onnx
 
-    from edgeswap_export.graphs.fuse import SEED, SINGLE_FILE, require_few_steps, swap_graph
+    from edgeswap_export.graphs.fuse import SINGLE_FILE, swap_graph
     from edgeswap_export.graphs.to_onnx import write_onnx
+    from edgeswap_export.graphs.unroll import SEED, require_few_steps
 
     manifest = opened.manifest
     paths = opened.graph_paths()
@@ -103,9 +108,12 @@ def _write_graphs(opened: Bundle, folder: Path) -> None:
         return
     schedule = manifest.schedules[manifest.default_schedule]
     require_few_steps(schedule)
-    graphs = {name: onnx.load(path) for name, path in paths.items() if name != "detector"}
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != DETECTOR}
+    models = {name: onnx.load(paths[name]) for name in graphs}
+    scale = np.array([manifest.guidance_scale], np.float32)
+    fixed = {**read_constants(opened), "guidance": scale}
     about: dict[str, Any] = {"schedule": manifest.default_schedule, "noise_seed": SEED}
-    model = swap_graph(graphs, schedule, manifest.guidance_scale, about)
+    model = swap_graph(models, graphs, schedule, fixed, about)
     write_onnx(folder, SINGLE_FILE.removesuffix(".onnx"), model)
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeswap_runtime.commands.options import add_backend_options
+from edgeswap_runtime.commands.arguments.run import add_backend_options
 
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle

@@ -16,8 +16,8 @@ from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw
+from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.train import _teacher, augment
-from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train.augment import (
@@ -34,7 +34,7 @@ from edgeswap_compress.train.config import (
     IdentityConfig,
     TeacherConfig,
 )
-from edgeswap_compress.train.pairing import pairing_of
+from edgeswap_compress.train.examples import Examples
 
 SIDE = 48
 
@@ -133,6 +133,8 @@ def test_looks_are_drawn_over_the_range_and_repeat() -> None:
         [look.noise > 0 for look in looks],
         [look.blur > 0 for look in looks],
         [look.shrink > 1 for look in looks],
+        [max(look.gains) < 0.5 for look in looks],  # dim
+        [max(look.gains) > 1.7 * min(look.gains) for look in looks],  # in a colored light
     ):
         assert 0.05 < np.mean(shown) < 0.9
     for look in looks:

@@ -24,11 +24,7 @@ from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
-from edgeswap_compress.train._examples import (
-    ExampleBatch,
-    Examples,
-    residual_deviation,
-)
+from edgeswap_compress.fit.pairing import LabeledPairing, TripletPairing, pairing_of
 from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import (
@@ -38,7 +34,11 @@ from edgeswap_compress.train.config import (
     IdentityConfig,
     TeacherConfig,
 )
-from edgeswap_compress.train.pairing import LabeledPairing, TripletPairing, pairing_of
+from edgeswap_compress.train.examples import (
+    ExampleBatch,
+    Examples,
+    residual_deviation,
+)
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

@@ -19,7 +19,7 @@ from edgeswap_compress.prune.latency.timing import fast_ms
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.search.widths import TOLERANCE
-from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze_again
 from edgeswap_runtime.timing import interleave
 
 TRIES = 6
@@ -139,12 +139,9 @@ def build_measured_plan(
             break  # no further try could be told from this one
         asked = min(0.99, max(0.01, asked * wanted / found.ratio))
         if earlier is None:  # its depth and allocation have won; only widths are corrected
-            structure = analyze(
-                unet,
-                tokens=inputs.tokens,
-                dropped=plan.dropped,
-                protect=config.protect,
-                inner_only=structure.inner_only,
+            gone, kept = plan.dropped, config.protect
+            structure = analyze_again(
+                unet, structure, tokens=inputs.tokens, dropped=gone, protect=kept
             )
         config = _settled(config, plan)
     return _nearest(tried, wanted)

@@ -27,7 +27,7 @@ from edgeswap_compress.prune.planner import Planner, PruneFiles
 from edgeswap_compress.prune.recover.objective import RecoverData
 from edgeswap_compress.prune.recover.training import Recovery
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
-from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze_again
 from edgeswap_runtime.files import sha256_file, write_json
 
 
@@ -179,12 +179,12 @@ class _Plans:
         if config.mode == "width":
             return planner.structure, 1.0
         final = planner.plan(config) if earlier is None else earlier.plan
-        structure = analyze(
+        structure = analyze_again(
             planner.unet,
+            planner.structure,
             tokens=inputs.tokens,
             dropped=final.dropped,
             protect=config.protect,
-            inner_only=planner.structure.inner_only,
         )
         target = inputs.cost_target(structure, config)
         return structure, float(target.cost(structure.costs.sizes)) / target.whole

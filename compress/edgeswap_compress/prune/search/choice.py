@@ -20,7 +20,7 @@ from edgeswap_compress.prune.search.importance import scores_of
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.search.width_plan import width_plan
 from edgeswap_compress.prune.search.widths import Cost, CostTarget
-from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze, analyze_again
 from edgeswap_compress.prune.structure.candidates import depth_candidates, goes_with, joined
 
 if TYPE_CHECKING:
@@ -207,12 +207,8 @@ def _depths(
         places = np.linspace(0, len(drops) - 1, MOST_DEPTHS).astype(int)
         drops = [drops[place] for place in places]
     for dropped in drops:
-        yield analyze(
-            unet,
-            tokens=inputs.tokens,
-            dropped=dropped,
-            protect=config.protect,
-            inner_only=structure.inner_only,
+        yield analyze_again(
+            unet, structure, tokens=inputs.tokens, dropped=dropped, protect=config.protect
         )
 
 

@@ -47,6 +47,19 @@ class PrunableStructure:
     inner_only: bool = False
 
 
+def analyze_again(
+    unet: Any,
+    structure: PrunableStructure,
+    *,
+    tokens: int,
+    dropped: Mapping[str, DropKind],
+    protect: Iterable[str],
+) -> PrunableStructure:
+    """Analyze a U-Net with other modules dropped, else as `structure` was made; see `analyze`."""
+    inner_only = structure.inner_only
+    return analyze(unet, tokens=tokens, dropped=dropped, protect=protect, inner_only=inner_only)
+
+
 def analyze(
     unet: Any,
     *,
