@@ -89,15 +89,14 @@ def export(
         GraphNotExported: a graph could not be written.
     """
     source = require_checkpoint(Path(checkpoint))
-    reference = str(resolve_device(device, training=False))
+    on = str(resolve_device(device, training=False))
     with new_folder(Path(out)) as folder:
         progress(f"loading {source}")
         loaded = Checkpoint.load(source)
         requests = config.schedules.requests(loaded.swap)
         loaded.swap = sampled_by(loaded.swap, requests)
-        settings = loaded.noise_settings
         tables = {
-            r.name: schedule_table(settings, r.sampler, r.steps, r.options, r.path)
+            r.name: schedule_table(loaded.noise_settings, r.sampler, r.steps, r.options, r.path)
             for r in requests
         }
         if config.single_file:
@@ -106,13 +105,9 @@ def export(
             # First, because it may be missing and the rest takes minutes.
             write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
         sample = seeded_example(loaded.swap)
-        graphs = _write_graphs(folder, loaded, sample, config.graphs, progress)
+        made_of = _write_graphs(folder, loaded, sample, config.graphs, progress)
         subject = ParitySubject(
-            checkpoint=loaded,
-            swap_graphs=graphs,
-            requests=requests,
-            tables=tables,
-            device=reference,
+            checkpoint=loaded, swap_graphs=made_of, requests=requests, tables=tables, device=on
         )
         converted, parity = _proven(folder, subject, sample, config, progress)
         layers = {n: layer_types(onnx.load(folder / file)) for n, file in subject.files.items()}
