@@ -90,7 +90,7 @@ def export(
         GraphNotExported: a graph could not be written.
     """
     source = require_checkpoint(Path(checkpoint))
-    reference = str(resolve_device(device, training=False))
+    on = str(resolve_device(device, training=False))
     with new_folder(Path(out)) as folder:
         progress(f"loading {source}")
         loaded = Checkpoint.load(source)
@@ -103,13 +103,9 @@ def export(
             # First, because it may be missing and the rest takes minutes.
             write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
         sample = seeded_example(loaded.swap)
-        graphs = _write_graphs(folder, loaded, sample, config.graphs, progress)
+        made_of = _write_graphs(folder, loaded, sample, config.graphs, progress)
         subject = ParitySubject(
-            checkpoint=loaded,
-            swap_graphs=graphs,
-            requests=requests,
-            tables=tables,
-            device=reference,
+            checkpoint=loaded, swap_graphs=made_of, requests=requests, tables=tables, device=on
         )
         converted, parity = _proven(folder, subject, sample, config, progress)
         layers = {n: layer_types(onnx.load(folder / file)) for n, file in subject.files.items()}

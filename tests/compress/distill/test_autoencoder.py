@@ -197,7 +197,8 @@ def test_what_it_refuses(checkpoint: Path, tmp_path: Path) -> None:
         load_student(checkpoint, checkpoint)
     swap = tiny_checkpoint().swap
     with pytest.raises(InvalidCheckpoint, match="channels and size of the latents"):
-        check_autoencoder(small, dataclasses.replace(swap, latent_size=8), swap)
+        other = dataclasses.replace(swap.latents, size=8)
+        check_autoencoder(small, dataclasses.replace(swap, latents=other), swap)
     with pytest.raises(OutputExists):
         shrink(checkpoint, tmp_path, short)
     with pytest.raises(TrainingStopped, match="another distillation"):

@@ -114,7 +114,7 @@ def _places() -> list[tuple[str, list[str], str]]:
             continue
         line = ["distill", "autoencoder", folder, "out", "--data", "data"]
         found.append((f"autoencoder {folder}", line, said))
-    for folder in ("none", "epsilon", "euler"):
+    for folder in ("none", "epsilon", "flow"):
         line = [*FOLDERS["train"], "--init", folder]
         found.append((f"train --init {folder}", line, checkpoint[folder]))
     data = {

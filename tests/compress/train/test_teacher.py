@@ -140,7 +140,7 @@ def test_a_run_grows_the_latents_of_a_checkpoint(datasets: Any, tmp_path: Path) 
     second = Checkpoint.load(train(tmp_path / "second", config, init=first))
     assert second.swap.latent_channels == len(second.swap.residual_std) == 6
     assert (tmp_path / "second" / "run" / "autoencoder").exists()
-    assert len(second.vae.config.latents_std) == 6
+    assert len(second.swap.latents.std) == len(second.swap.latents.mean) == 6
     assert not np.allclose(second.swap.residual_std[4:], 1.0)
 
 
