@@ -55,6 +55,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "put faces into what a camera sees, on a page or into a pipe",
             "live",
         ),
+        "web": (
+            "edgeswap_export.web.cli:command",
+            "write a page that swaps faces in the browser itself",
+            "export",
+        ),
         "demo": (
             "edgeswap_export.demo.cli:command",
             "run the whole pipeline on packaged models and report it",
@@ -154,7 +159,7 @@ SUBCOMMANDS: dict[str, str] = {
     "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli:command",
     "distill decoder": "edgeswap_compress.distill.decoder.cli:command",
     "evaluate photos": "edgeswap_compress.evaluate.photos.cli:command",
-    "bench compare": "edgeswap_bench.compare_cli:command",
+    "bench compare": "edgeswap_bench.commands.compare:command",
 }
 """Two words that name a command of its own -> "module:function"; the extra is the first word's."""
 

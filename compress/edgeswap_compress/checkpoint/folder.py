@@ -194,6 +194,9 @@ class Checkpoint:
         """Convert the modules in place, channels last in memory, and move them to a device."""
         for module in self.modules().values():
             convert(module, dtype, device)
+        for part in self.parts.values():
+            if isinstance(part, dict):  # constant tensors, which keep their dtype
+                part.update({name: tensor.to(device) for name, tensor in part.items()})
         return self
 
 

@@ -116,6 +116,18 @@ PACKAGES: dict[str, Package] = {
         files=("data/face_landmark.tflite",),
         purpose="468 landmarks that judge pose and expression",
     ),
+    "onnxruntime-web": Package(
+        registry="npm",
+        project="onnxruntime-web",
+        version="1.30.0",
+        archive="onnxruntime-web-1.30.0.tgz",
+        sha256="d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71",
+        root="package",
+        license="MIT",
+        files=("dist/ort.wasm.min.mjs", "dist/ort-wasm-simd-threaded.mjs",
+               "dist/ort-wasm-simd-threaded.wasm"),
+        purpose="runs the graphs in the page of edgeswap web",
+    ),
 }  # fmt: skip
 
 NO_NPM = "npm is not installed (it comes with Node.js)"

@@ -12,11 +12,11 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
-from edgeswap_compress.fit.device import resolve_device
+from edgeswap_compress.fit.machine.device import resolve_device
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.meta_copy import empty_original
 from edgeswap_compress.prune._calibration import CalibrationSamples
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._config import PruneConfig, PruneTarget
 from edgeswap_compress.prune._samples import calibration_samples
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.target import seeded_inputs
@@ -107,7 +107,7 @@ def _timed(unets: dict[str, Any], tokens: int, runs: int) -> dict[str, dict[str,
 def _samples(
     model: Model, folder: Path, samples: int | None, data: Path | None
 ) -> CalibrationSamples | None:
-    config = PruneConfig(macs_ratio=0.5, samples=samples)
+    config = PruneConfig(target=PruneTarget(macs_ratio=0.5), samples=samples)
     dataset = None if data is None else read_dataset(data)
     return calibration_samples(model, config, folder=folder, data=dataset)
 

@@ -102,7 +102,7 @@ def check_config(
         PruningError: samples, data or modules are missing, or a bare U-Net shall learn.
         BadFolder, DatasetDamaged: a dataset is not there.
     """
-    for pattern in config.protect:
+    for pattern in config.choice.protect:
         if all(fnmatchcase(name, pattern) for name in TOP):
             raise PruningError(
                 f"the pattern '{pattern}' protects the whole U-Net, so nothing is left to prune: "
@@ -129,13 +129,13 @@ def check_config(
                 f"{path} has crops of {size} px, the checkpoint swaps {side} px: expected the "
                 f"same; render with --size {side}"
             )
-    needs = config.compares or config.importance in NEED_SAMPLES
+    needs = config.choice.compares or config.choice.importance in NEED_SAMPLES
     if needs and data is None and config.samples != 0 and side != _packaged_side():
         raise PruningError(
-            f"--importance {config.importance}, --mode {config.mode} and --allocation "
-            f"{config.allocation} compare plans on "
-            "samples, and no packaged ones have the checkpoint's size: name a rendered "
-            "dataset with --data, or use --importance magnitude --mode width --allocation share"
+            f"--importance {config.choice.importance}, --mode {config.choice.mode} and "
+            f"--allocation {config.choice.allocation} compare plans on samples, and no packaged "
+            "ones have the checkpoint's size: name a rendered dataset with --data, or use "
+            "--importance magnitude --mode width --allocation share"
         )
 
 

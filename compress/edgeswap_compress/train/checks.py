@@ -47,8 +47,8 @@ def check_training(
     check_out(out, need_bytes=RUN_BYTES)
     check_run(run)
     for asked, option in (
-        (config.widen_latents, "--widen-latents"),
-        (config.enlarge_crops, "--enlarge-crops"),
+        (config.start.widen_latents, "--widen-latents"),
+        (config.start.enlarge_crops, "--enlarge-crops"),
     ):
         if asked and init is None:
             raise InvalidSettings(
@@ -57,7 +57,7 @@ def check_training(
     swap = None if init is None else check_checkpoint(init)
     if init is not None and swap is not None:
         require_source_encoder(init, swap, "edgeswap train --init")
-    if config.enlarge_crops:
+    if config.start.enlarge_crops:
         swap = None  # the pictures' size is checked where the crops are enlarged
     for path in (data, held_out):
         if (path / MANIFEST).is_file():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_export._calibration import Feeds
 from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export.graphs.example import SEED, SwapExample
-from edgeswap_export.graphs.swap_graphs import SwapGraphs
+from edgeswap_export.graphs.swap_graphs import SwapGraphs, pictures_by_role
 from edgeswap_export.graphs.torch_graph import TorchGraph, batched
 from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
 from edgeswap_export.parity.compare import (
@@ -207,12 +207,12 @@ def prove_precision(
         return first_divergence(model, feed, reference, tolerance, suspect.level, original)
 
     report: dict[str, dict[str, Any]] = {}
-    for name, graph in subject.graphs.items():
+    for name in subject.graphs:
         found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
-        with subject.reference() as device:
-            answers = [_torch_answers(graph, feed, device) for feed in feeds[name]]
-        expected = _stacked(answers)
+        expected = _stacked(_reference_answers(subject, name, feeds[name]))
         report[name] = output_parity(name, found, expected, tolerance, inspect)
+    looked_at = pictures_by_role(subject.checkpoint, sample.target, sample.source)
+    subject = replace(subject, swap_graphs=replace(subject.swap_graphs, pictures=looked_at))
     runs_here = all(c.emulation is None or c.precision == "fp16" for c in converted.values())
     how = f"onnxruntime cpu {precision}"
     if runs_here:
@@ -231,6 +231,14 @@ def prove_precision(
         "swaps": swaps,
         "conversions": {name: entry.to_json() for name, entry in converted.items()},
     }
+
+
+def _reference_answers(
+    subject: ParitySubject, name: str, feeds: Sequence[Feed]
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Ask torch for a graph's outputs, for each of the inputs."""
+    with subject.reference() as device:
+        return [_torch_answers(subject.graphs[name], feed, device) for feed in feeds]
 
 
 def _swaps(

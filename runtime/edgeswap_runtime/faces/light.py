@@ -30,9 +30,9 @@ MEAN_BOUNDS = (55.0, 220.0)
 TINT_BOUNDS = np.array([[0.85, 1.75], [0.7, 1.15], [0.4, 1.12]])
 """(3, 2) least and most of red, green and blue in normal light, as a share of the mean. Gray is
 within them."""
-_GAIN_BOUNDS = (0.25, 6.0)
-_GRAY_STEP = 2
-_FACE = (0.2, 0.8)
+GAIN_BOUNDS = (0.25, 6.0)
+GRAY_STEP = 2
+FACE = (0.2, 0.8)
 
 
 def in_normal_light(face: FaceCrops, swap: Callable[[FaceCrops], SwappedCrop]) -> SwappedCrop:
@@ -63,13 +63,13 @@ def light_gain(crop: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     Returns:
         (3,) float32, 0.25 to 6, one for each channel; None where the light is normal.
     """
-    low, high = (round(share * len(crop)) for share in _FACE)
+    low, high = (round(share * len(crop)) for share in FACE)
     means = np.maximum(crop[low:high, low:high].reshape(-1, 3).mean(0, dtype=np.float32), 1)
     tints = means / means.mean()
     within = (tints >= TINT_BOUNDS[:, 0]) & (tints <= TINT_BOUNDS[:, 1])
     if MEAN_BOUNDS[0] <= means.mean() <= MEAN_BOUNDS[1] and within.all():
         return None
-    gain: NDArray[np.float32] = np.clip(TYPICAL / means, *_GAIN_BOUNDS).astype(np.float32)
+    gain: NDArray[np.float32] = np.clip(TYPICAL / means, *GAIN_BOUNDS).astype(np.float32)
     return gain
 
 
@@ -80,7 +80,7 @@ def apply_gain(crop: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np
 
 def is_gray(crop: NDArray[np.integer] | NDArray[np.floating]) -> bool:
     """True for a crop whose channels are equal everywhere, but for rounding."""
-    return float(np.ptp(crop, axis=2).max()) <= _GRAY_STEP
+    return float(np.ptp(crop, axis=2).max()) <= GRAY_STEP
 
 
 def to_gray(crop: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -30,10 +30,10 @@ LEVEL_DEG = 10.0
 """Eye lines as level as this need no further look."""
 _SAME_FACE = 0.5
 _SAME_PLACE = 0.3
-_CLOSE_ENOUGH_PX = 200
+CLOSE_ENOUGH_PX = 200
 _QUARTERS = (90.0, 180.0, 270.0)
 _BETWEEN = (45.0, 135.0, 225.0, 315.0)
-_LEVEL_VIEWS = (
+LEVEL_VIEWS = (
     (1.1, (0.0, 0.0)),
     (1.2, (0.05, 0.0)),
     (1.25, (-0.05, 0.05)),
@@ -67,7 +67,7 @@ def refine_face(
         may be too blurred, or turned away, to be seen large).
     """
     box_px = _box_px(face)
-    if box_px * min(1.0, DETECT_PX / max(picture.shape)) >= _CLOSE_ENOUGH_PX:
+    if box_px * min(1.0, DETECT_PX / max(picture.shape)) >= CLOSE_ENOUGH_PX:
         return face
     best, best_overlap = face, _SAME_FACE
     for seen in look_at(picture, face, run, canvas=canvas):
@@ -105,7 +105,7 @@ def look_again(
 
 def needs_no_look(picture: NDArray[np.uint8], face: Face) -> bool:
     """True for an upright face that the first look saw large enough for its landmarks."""
-    near = _box_px(face) * min(1.0, DETECT_PX / max(picture.shape)) >= _CLOSE_ENOUGH_PX
+    near = _box_px(face) * min(1.0, DETECT_PX / max(picture.shape)) >= CLOSE_ENOUGH_PX
     return near and face.score >= SURE_SCORE and abs(eye_line_deg(face)) <= LEVEL_DEG
 
 
@@ -150,7 +150,7 @@ def _average_looks(
     view = {"turn_deg": eye_line_deg(face), "canvas": canvas}
     looks = [
         _best_there(picture, face, run, per_box=per_box, shift=shift, **view)
-        for per_box, shift in _LEVEL_VIEWS
+        for per_box, shift in LEVEL_VIEWS
     ]
     points = [face.landmarks_px, *(look.landmarks_px for look in looks if look is not None)]
     return replace(face, landmarks_px=np.mean(points, axis=0))

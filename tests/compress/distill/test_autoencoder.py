@@ -15,7 +15,7 @@ from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_compress.checkpoint.latents import encode_crop, works_normalized
-from edgeswap_compress.distill import _compatibility, stage
+from edgeswap_compress.distill import _compatibility, _inputs
 from edgeswap_compress.distill._compatibility import check_autoencoder
 from edgeswap_compress.distill.autoencoder import checks
 from edgeswap_compress.distill.autoencoder import stage as shrinking
@@ -46,10 +46,10 @@ CONFIG = changed(
 
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (stage, shrinking):
-        monkeypatch.setattr(module, "read_dataset", lambda path: noise_dataset)
+    for module in (_inputs, shrinking):
+        monkeypatch.setattr(module, "open_pictures", lambda path, loose: noise_dataset)
     for module in (_compatibility, checks):
-        monkeypatch.setattr(module, "check_dataset", lambda path, swap: noise_dataset)
+        monkeypatch.setattr(module, "check_pictures", lambda path, swap: noise_dataset)
 
 
 @pytest.fixture

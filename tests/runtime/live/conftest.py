@@ -46,15 +46,8 @@ def two_people(at: int = 0) -> Image.Image:
     return picture
 
 
-@pytest.fixture(scope="session")
-def people() -> Callable[..., Image.Image]:
-    return two_people
-
-
-@pytest.fixture(scope="session")
-def camera_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_camera_film(path: Path) -> None:
     """Two seconds of it, as Chromium's fake camera plays them."""
-    path = tmp_path_factory.mktemp("camera") / "camera.y4m"
     with av.open(str(path), "w", format="yuv4mpegpipe") as container:
         video: Any = container.add_stream("rawvideo", rate=CAMERA_FPS)
         video.width, video.height, video.pix_fmt = 480, 270, "yuv420p"
@@ -62,6 +55,18 @@ def camera_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
             frame = av.VideoFrame.from_image(two_people(at)).reformat(format="yuv420p")
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
+
+
+@pytest.fixture(scope="session")
+def people() -> Callable[..., Image.Image]:
+    return two_people
+
+
+@pytest.fixture(scope="session")
+def camera_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The camera's film."""
+    path = tmp_path_factory.mktemp("camera") / "camera.y4m"
+    write_camera_film(path)
     return path
 
 

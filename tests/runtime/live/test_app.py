@@ -42,7 +42,7 @@ def socket_of(address: str, **more: Any) -> Any:
 def test_the_page_and_its_parts(served: Callable[..., str]) -> None:
     address = served()
     status, page, headers = ask(address, "/")
-    assert status == 200 and b"edgeswap live" in page
+    assert status == 200 and b"<title>edgeswap<" in page
     assert "default-src 'none'" in headers["content-security-policy"]
     for name in ("main.js", "style.css", "icon.svg"):
         assert name.encode() in page and ask(address, f"/{name}")[0] == 200

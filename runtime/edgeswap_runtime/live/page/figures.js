@@ -2,7 +2,7 @@
 
 const NAMES = {
   read: "Read", find: "Find faces", align: "Align", encode: "Encode", denoise: "Denoise",
-  decode: "Decode", paste: "Paste", write: "Write", way: "On the way",
+  decode: "Decode", swap: "Swap", paste: "Paste", write: "Write", way: "On the way",
 };
 const KEPT = 30;
 const table = document.getElementById("stages");
@@ -11,11 +11,15 @@ const rate = document.getElementById("rate");
 const frames = [];
 let dropped = 0;
 
-const rows = Object.entries(NAMES).map(([key, name]) => {
-  const row = table.insertRow();
-  row.innerHTML = `<th scope="row">${name}</th><td><div class="track"><i></i></div></td><td class="ms">–</td>`;
-  return [key, row.querySelector("i"), row.querySelector(".ms")];
-});
+let rows = [];
+
+function makeRows(keys) {
+  rows = keys.map((key) => {
+    const row = table.insertRow();
+    row.innerHTML = `<th scope="row">${NAMES[key]}</th><td><div class="track"><i></i></div></td><td class="ms">–</td>`;
+    return [key, row.querySelector("i"), row.querySelector(".ms")];
+  });
+}
 
 export function drop(count) {
   dropped += count;
@@ -23,6 +27,7 @@ export function drop(count) {
 
 export function note(facts, roundTripMs) {
   const ms = { ...facts.ms, way: Math.max(0, roundTripMs - facts.total_ms) };
+  if (!rows.length) makeRows(Object.keys(ms));
   frames.push({ ms, roundTripMs, at: performance.now() });
   if (frames.length > KEPT) frames.shift();
   const whole = median(frames.map((frame) => frame.roundTripMs));

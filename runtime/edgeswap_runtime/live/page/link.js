@@ -1,10 +1,13 @@
-// The WebSocket: frames out, answers in. Bounded: a frame is only sent while fewer than `MOST` are
-// unanswered; when the connection is lost it is opened again, later and later.
+// What swaps: here a server, over a WebSocket. Bounded: a frame is only sent while fewer than `MOST`
+// are unanswered; when the connection is lost it is opened again, later and later.
 
 const MOST = 2;
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 5000;
 const SILENCE_MS = 20000;
+const QUALITY = 0.9;
+
+export const STATES = { connecting: "Connecting…", open: "Connected", lost: "Connection lost, trying again…" };
 
 export class Link extends EventTarget {
   #socket = null;
@@ -13,9 +16,10 @@ export class Link extends EventTarget {
   #retryMs = FIRST_WAIT_MS;
   #people = {};
 
-  constructor(url) {
+  constructor() {
     super();
-    this.url = url;
+    this.url = new URL("api/frames", location.href);
+    this.url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     this.#open();
     setInterval(() => this.#watch(), 1000);
   }
@@ -33,8 +37,11 @@ export class Link extends EventTarget {
     }
   }
 
-  /** Send a JPEG seen at `timeS`; returns the number under which it will be answered. */
-  send(jpeg, timeS) {
+  /** Send a canvas seen at `timeS`; gives the number under which it will be answered, or null. */
+  async send(canvas, timeS) {
+    const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
+    const jpeg = await blob.arrayBuffer();
+    if (!this.ready) return null;
     const message = new Uint8Array(12 + jpeg.byteLength);
     const head = new DataView(message.buffer);
     this.#number += 1;
@@ -44,6 +51,32 @@ export class Link extends EventTarget {
     this.#waiting.set(this.#number, performance.now());
     this.#socket.send(message);
     return this.#number;
+  }
+
+  /** The faces that can be put in, from before. */
+  async sources() {
+    return (await (await fetch("api/state")).json()).sources;
+  }
+
+  /** Read a face from a photo: {key, name, thumbnail}. */
+  async read(file) {
+    const address = `api/sources?name=${encodeURIComponent(file.name)}`;
+    const response = await fetch(address, { method: "POST", body: file });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.error);
+    return answer;
+  }
+
+  async forget(key) {
+    await fetch(`api/sources/${key}`, { method: "DELETE" });
+  }
+
+  /** Swap a photo at its full size; `chosen` is [{at: [x, y], source: key}]. Gives a marked PNG. */
+  async photo(file, chosen) {
+    const query = encodeURIComponent(JSON.stringify(chosen));
+    const response = await fetch(`api/photo?people=${query}`, { method: "POST", body: file });
+    if (!response.ok) throw new Error((await response.json()).error);
+    return response.blob();
   }
 
   #open() {

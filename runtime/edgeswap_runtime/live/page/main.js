@@ -2,22 +2,19 @@
 
 import { drop, note } from "./figures.js";
 import { Input } from "./inputs.js";
-import { Link } from "./link.js";
+import { Link, STATES } from "./link.js";
 import { People } from "./people.js";
 import { Sources } from "./sources.js";
 import { show } from "./view.js";
 
-const QUALITY = 0.9;
 const byId = (id) => document.getElementById(id);
 const notice = byId("notice");
 const stage = byId("stage");
 
 const input = new Input();
-const sources = new Sources(fail);
+const link = new Link();
+const sources = new Sources(link, fail);
 const people = new People(() => sources.selected);
-const address = new URL("api/frames", location.href);
-address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-const link = new Link(address);
 const sent = new Map(); // number -> the frame that was sent
 let last = null; // {jpeg, faces} of the last answer
 let busy = false;
@@ -36,10 +33,13 @@ async function step() {
   busy = true;
   try {
     const frame = await createImageBitmap(input.canvas);
-    const blob = await new Promise((done) => input.canvas.toBlob(done, "image/jpeg", QUALITY));
-    const jpeg = await blob.arrayBuffer();
-    if (link.ready) sent.set(link.send(jpeg, performance.now() / 1000), frame);
-    else input.refresh();
+    const number = await link.send(input.canvas, performance.now() / 1000);
+    if (number !== null) {
+      sent.set(number, frame);
+    } else {
+      frame.close();
+      input.refresh();
+    }
   } finally {
     busy = false;
   }
@@ -75,7 +75,6 @@ link.addEventListener("told", ({ detail }) => {
   if (detail.error) fail(detail.error);
 });
 
-const STATES = { connecting: "Connecting…", open: "Connected", lost: "Connection lost, trying again…" };
 link.addEventListener("state", ({ detail }) => {
   byId("link").textContent = STATES[detail];
   byId("link").dataset.state = detail;
@@ -105,9 +104,9 @@ function tell() {
 }
 
 async function begin() {
-  const state = await (await fetch("api/state")).json();
-  const first = !sources.list.length && state.sources[0]?.key;
-  sources.set(state.sources);
+  const known = await link.sources();
+  const first = !sources.list.length && known[0]?.key;
+  sources.set(known);
   if (first && !Object.keys(people.chosen).length) people.put(1, first);
 }
 
@@ -166,17 +165,14 @@ byId("save").addEventListener("click", async () => {
   }
 });
 
-/** The photo at its full size, swapped by the server. */
+/** The photo at its full size. */
 async function wholePhoto() {
   const chosen = last.faces
     .filter((one) => people.chosen[one.place])
     .map(({ place, box: [left, top, right, bottom] }) => ({
       at: [(left + right) / 2, (top + bottom) / 2], source: people.chosen[place],
     }));
-  const query = encodeURIComponent(JSON.stringify(chosen));
-  const response = await fetch(`api/photo?people=${query}`, { method: "POST", body: input.file });
-  if (!response.ok) throw new Error((await response.json()).error);
-  return response.blob();
+  return link.photo(input.file, chosen);
 }
 
 // Number keys give a person the selected face, or take it away.

@@ -1,4 +1,4 @@
-// The faces to put in: dropped or chosen photos, read by the server.
+// The faces to put in: dropped or chosen photos.
 
 const shelf = document.getElementById("sources");
 const drop = document.getElementById("drop");
@@ -8,8 +8,9 @@ export class Sources extends EventTarget {
   list = [];
   selected = null;
 
-  constructor(fail) {
+  constructor(link, fail) {
     super();
+    this.link = link;
     this.fail = fail;
     photos.addEventListener("change", () => {
       this.add([...photos.files]);
@@ -36,14 +37,10 @@ export class Sources extends EventTarget {
     drop.setAttribute("aria-busy", "true");
     for (const file of files) {
       try {
-        const response = await fetch(`api/sources?name=${encodeURIComponent(file.name)}`, {
-          method: "POST", body: file,
-        });
-        const answer = await response.json();
-        if (!response.ok) throw new Error(answer.error);
-        this.selected = answer.key;
-        this.set([...this.list, answer]);
-        this.dispatchEvent(new CustomEvent("added", { detail: answer.key }));
+        const source = await this.link.read(file);
+        this.selected = source.key;
+        this.set([...this.list, source]);
+        this.dispatchEvent(new CustomEvent("added", { detail: source.key }));
       } catch (error) {
         this.fail(`${file.name}: ${error.message}`);
       }
@@ -52,7 +49,7 @@ export class Sources extends EventTarget {
   }
 
   async remove(key) {
-    await fetch(`api/sources/${key}`, { method: "DELETE" });
+    await this.link.forget(key);
     this.set(this.list.filter((one) => one.key !== key));
   }
 
