@@ -136,9 +136,7 @@ def replay(checkpoint: Path | str, plan: PruningPlan, out: Path | str) -> Path:
 
 def _move(model: Model, device: torch.device) -> None:
     """Move a model's modules to a device."""
-    parts = [model.unet]
-    if isinstance(model, Checkpoint):
-        parts += [model.vae, model.conditioner]
+    parts = model.modules().values() if isinstance(model, Checkpoint) else [model.unet]
     for part in parts:
         torch.nn.Module.to(part, device)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -233,6 +234,18 @@ def test_a_file_that_is_no_onnx_is_named(kinds: dict[str, Path], tmp_path: Path)
     target, source, noise = crops()
     with pytest.raises(InvalidCheckpoint, match="expected an ONNX file"):
         SwapPipeline.from_checkpoint(Checkpoint.load(folder))(target, source, noise=noise)
+
+
+def test_constants_of_two_shapes_are_named(kinds: dict[str, Path], tmp_path: Path) -> None:
+    folder = edited(kinds["faceid"], tmp_path / "edited", "swap.json")
+    text = {"tokens": torch.zeros(1, 5, 16), "null_tokens": torch.zeros(1, 4, 16)}
+    save_file(text, folder / "conditions" / "text.safetensors", {"format": "pt"})
+    with pytest.raises(InvalidCheckpoint, match=r"one shape, found \(1, 5, 16\) and \(1, 4, 16\)"):
+        Checkpoint.load(folder)
+    del text["null_tokens"]
+    save_file(text, folder / "conditions" / "text.safetensors", {"format": "pt"})
+    with pytest.raises(InvalidCheckpoint, match="expected null_tokens, found none"):
+        Checkpoint.load(folder)
 
 
 def test_a_plugin_that_is_not_installed_is_named() -> None:

@@ -81,14 +81,13 @@ def write_part(target: Path, part: Any) -> None:
 
 
 def _checked_constants(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Check that each constant is of one sample, and its null one of the same width."""
+    """Check that each constant is of one sample, and its null one of the same shape."""
     for name, value in tensors.items():
         if not name.startswith("null_"):
             other = tensors[f"null_{name}"]
-            widths = {value.shape[-1], other.shape[-1]}
-            if {len(value), len(other)} != {1} or value.ndim != other.ndim or len(widths) > 1:
+            if len(value) != 1 or value.shape != other.shape:
                 found = f"{tuple(value.shape)} and {tuple(other.shape)}"
-                expected = "two of one sample and one width"
+                expected = "two of one sample and one shape"
                 raise InvalidCheckpoint(
                     f"{path}: {name}, null_{name}", expected=expected, found=found
                 )
