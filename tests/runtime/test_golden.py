@@ -37,7 +37,8 @@ def swaps() -> dict[str, np.ndarray]:
         for name, points in places.items()
     }
     with Swapper.open(threads=1) as swapper:
-        swapper.watermark = None  # it came later
+        # What came later is left out.
+        swapper.watermark, swapper.keep_detail = None, False
         one, two = (
             swapper._faces.align(portraits[name], faces[name])[0]
             for name in ("source-1", "source-2")
