@@ -190,6 +190,11 @@ class DistillConfig(FittedConfig):
                 f"{self.teacher_steps} teacher steps cannot be halved down to {self.steps}: "
                 "expected 2, 4, 8, ... times --steps; give another --teacher-steps"
             )
+        if self.fit.compile and (self.losses.feature_weight > 0 or self.method == "dmd2"):
+            raise InvalidSettings(
+                "--compile hides what the blocks put out, which dmd2 and --feature-weight look at: "
+                "expected another method and a feature weight of 0; leave --compile out"
+            )
         check_range("batch_size", self.fit.batch_size, 2, BATCH[1])  # half of which are truths
         if self.method == "trajectory" and self.teacher.targets < self.fit.batch_size:
             raise InvalidSettings(

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,7 @@ MACHINE_FIELDS = {
 
 def machine_of(args: argparse.Namespace) -> dict[str, Any]:
     """Give the fields of a `FitMachine` that `add_machine` has options for."""
-    return {name: getattr(args, name) for name in MACHINE_FIELDS}
+    return {name: getattr(args, name) for name in MACHINE_FIELDS if name in args}
 
 
 def _device(text: str) -> str:
@@ -116,31 +116,27 @@ def _device(text: str) -> str:
     return text
 
 
-def add_machine(add: Add, *, compiles: bool = True) -> None:
+SAVINGS = {
+    "checkpointing": "compute the U-Net's activations twice instead of keeping them: less memory, "
+    "more time (default: no)",
+    "offload": "keep the teacher and the autoencoder in the host's memory while nothing asks them "
+    "(default: no)",
+    "compile": "compile the U-Net with torch.compile, for minutes at the start (default: no)",
+}
+"""Option that saves memory or time -> its help."""
+
+
+def add_machine(add: Add, *, savings: Sequence[str] = tuple(SAVINGS)) -> None:
     """Add what says where a command computes and how it fits there, see `FitMachine`.
 
     Args:
         add: the parser's or group's ``add_argument``.
-        compiles: whether the command fits U-Nets that it can compile, checkpoint and offload.
+        savings: which of ``SAVINGS`` the command has a use for.
     """
     add_device(add)
     add_dtype(add)
-    if not compiles:
-        return
-    add(
-        "--checkpointing", action="store_true",
-        help="compute the U-Net's activations twice instead of keeping them: less memory, more "
-        "time (default: no)",
-    )  # fmt: skip
-    add(
-        "--offload", action="store_true",
-        help="keep the teacher and the autoencoder in the host's memory while nothing asks them "
-        "(default: no)",
-    )  # fmt: skip
-    add(
-        "--compile", action="store_true",
-        help="compile the U-Net with torch.compile, for minutes at the start (default: no)",
-    )  # fmt: skip
+    for name in savings:
+        add(f"--{name}", action="store_true", help=SAVINGS[name])
 
 
 def add_run(add: Add) -> None:

@@ -131,7 +131,7 @@ def _add_recovery(parser: argparse.ArgumentParser) -> None:
         help="rendered dataset for the figures (default: a part of --data)",
     )  # fmt: skip
     add_optimization(add, FitOptions())
-    add_machine(add)
+    add_machine(add, savings=("checkpointing", "offload"))
     add(
         "--run", type=Path, metavar="FOLDER",
         help="folder for the state of the run, to continue it (default: OUT.run)",
@@ -172,7 +172,15 @@ def check_used(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Non
         return
     if args.latency_table is not None and args.latency_ratio is None:
         parser.error("--latency-table is of no use without --latency-ratio")
-    for name in ("held_out", "stop_after", "batch_size", "learning_rate", "optimizer"):
+    for name in (
+        "held_out",
+        "stop_after",
+        "batch_size",
+        "learning_rate",
+        "optimizer",
+        "checkpointing",
+        "offload",
+    ):
         if getattr(args, name) != parser.get_default(name) and not recovers:
             parser.error(f"{_option(name)} is of no use without --recover-minutes")
 

@@ -11,7 +11,6 @@ from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill.autoencoder.checks import check_shrinking
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.fit.cli import (
-    MACHINE_FIELDS,
     add_budget,
     add_habits,
     add_machine,
@@ -35,7 +34,8 @@ FIELDS = {
     "batch_size": "fit.batch_size",
     "learning_rate": "fit.learning_rate",
     "optimizer": "fit.optimizer",
-    **MACHINE_FIELDS,
+    "device": "fit.device",
+    "dtype": "fit.dtype",
     "seed": "fit.seed",
 }
 """Option -> field of the config."""
@@ -143,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="weight of the fine detail of decoded pictures, 0: none (default %(default)g)",
     )  # fmt: skip
     add_optimization(add_fitting, usual.fit)
-    add_machine(add_fitting)
+    add_machine(add_fitting, savings=())
     add_habits(add_fitting, cadence_s=(60.0, 60.0))
     return parser
 

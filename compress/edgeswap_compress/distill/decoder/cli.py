@@ -11,7 +11,6 @@ from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill.decoder.checks import check_target_decoder
 from edgeswap_compress.distill.decoder.config import TargetDecoderConfig
 from edgeswap_compress.fit.cli import (
-    MACHINE_FIELDS,
     add_budget,
     add_habits,
     add_machine,
@@ -37,7 +36,8 @@ FIELDS = {
     "batch_size": "fit.batch_size",
     "learning_rate": "fit.learning_rate",
     "optimizer": "fit.optimizer",
-    **MACHINE_FIELDS,
+    "device": "fit.device",
+    "dtype": "fit.dtype",
     "seed": "fit.seed",
 }
 """Option -> field of the config."""
@@ -115,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_fitting = parser.add_argument_group("fitting").add_argument
     _add_losses(add_fitting, usual)
     add_optimization(add_fitting, usual.fit)
-    add_machine(add_fitting)
+    add_machine(add_fitting, savings=())
     add_habits(add_fitting, cadence_s=(60.0, 120.0))
     return parser
 

@@ -177,9 +177,9 @@ class TargetDecoderObjective:
         scenes = read_scenes(pictures, triplets, draw, self._config.augment_share)
         scenes = scenes.to(self._device)
         latents = self._swapped(scenes, self._noise(batch_size, draw))
-        clean = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
-        if bool(clean.any()):
-            which = clean.nonzero()[:, 0].to(self._device)
+        clean = np.flatnonzero(draw.rng.random(batch_size) < CLEAN_SHARE)
+        if len(clean):
+            which = torch.from_numpy(clean).to(self._device)
             with torch.no_grad():
                 own = encode_crop(self._vae, self._swap, scenes.truth[which].to(self._dtype))
             latents = latents.index_copy(0, which, own.float())

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
@@ -17,6 +19,7 @@ from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence
+from edgeswap_compress.fit.machine.savings import move
 from edgeswap_compress.fit.run_folder import claim, settings_of
 from edgeswap_compress.plan.folder import unet_home
 from edgeswap_compress.plan.plan import PruningPlan
@@ -129,6 +132,8 @@ class Rounds:
             held_out=train if held_out is None else encode(held_out, "latents-heldout", False),
         )
         teacher = replace(whole, unet=deepcopy(whole.unet), conditioner=deepcopy(whole.conditioner))
+        if self.recover.fit.offload:  # everything has been encoded
+            move([whole.vae], torch.device("cpu"))
         minutes = self.recover.budget.minutes / self.config.rounds
         each = changed(self.recover, {"budget.minutes": minutes})
         return Recovery(teacher=teacher, data=data, config=each)
