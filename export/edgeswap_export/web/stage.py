@@ -7,9 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgeswap_compress.data.assets import asset, fetch
-from edgeswap_export.web.settings import page_settings, require_page_bundle
+from edgeswap_export.web.settings import page_settings, require_page_bundle, watermark_of
+from edgeswap_runtime.bundle.constants import read_constants
 from edgeswap_runtime.bundle.folder import Bundle
+from edgeswap_runtime.bundle.manifest import DETECTOR
 from edgeswap_runtime.files import new_folder, write_json
 
 if TYPE_CHECKING:
@@ -53,7 +57,7 @@ def web(bundle: Path, out: Path, *, progress: Callable[[str], None] | None = Non
     """Write a page that swaps faces in the browser; nothing leaves the machine it is opened on.
 
     Args:
-        bundle: a bundle of the packaged kind: one crop, detector included, at most 4 steps.
+        bundle: a bundle with a detector, one crop, and at most 4 steps.
         out: the folder to make. It can be served as it is by any server of files; with the headers
             of `open_page_server` several threads are used.
         progress: called with one line per thing done; silent when None.
@@ -74,6 +78,10 @@ def web(bundle: Path, out: Path, *, progress: Callable[[str], None] | None = Non
         _copy_page(folder)
         _write_graphs(opened, folder)
         write_json(folder / SETTINGS, page_settings(opened.manifest))
+        pattern = watermark_of(opened.manifest)
+        if pattern is not None:
+            planes = np.ascontiguousarray(pattern.transpose(2, 0, 1), dtype="<f4")
+            (folder / "watermark.f32").write_bytes(planes.tobytes())
         (folder / "LICENSES.txt").write_text(_licenses(opened.manifest), encoding="utf-8")
     return out
 
@@ -92,20 +100,26 @@ def _write_graphs(opened: Bundle, folder: Path) -> None:
     """Copy the detector, and swap.onnx if the bundle has it; else join it from the graphs."""
     import onnx
 
-    from edgeswap_export.graphs.fuse import SEED, SINGLE_FILE, require_few_steps, swap_graph
+    from edgeswap_export.graphs.fuse import SINGLE_FILE, swap_graph
     from edgeswap_export.graphs.to_onnx import write_onnx
+    from edgeswap_export.graphs.unroll import SEED, require_few_steps
 
     manifest = opened.manifest
     paths = opened.graph_paths()
-    shutil.copyfile(paths["detector"], folder / "detector.onnx")
+    shutil.copyfile(paths[DETECTOR], folder / "detector.onnx")
     if SINGLE_FILE in manifest.files:
         shutil.copyfile(opened.path / SINGLE_FILE, folder / SINGLE_FILE)
         return
     schedule = manifest.schedules[manifest.default_schedule]
     require_few_steps(schedule)
-    graphs = {name: onnx.load(path) for name, path in paths.items() if name != "detector"}
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != DETECTOR}
+    models = {name: onnx.load(paths[name]) for name in graphs}
+    fixed = {
+        **read_constants(opened),
+        "guidance": np.array([manifest.guidance_scale], dtype=np.float32),
+    }
     about: dict[str, Any] = {"schedule": manifest.default_schedule, "noise_seed": SEED}
-    model = swap_graph(graphs, schedule, manifest.guidance_scale, about)
+    model = swap_graph(models, graphs, schedule, fixed, about)
     write_onnx(folder, SINGLE_FILE.removesuffix(".onnx"), model)
 
 
