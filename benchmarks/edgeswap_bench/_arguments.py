@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeswap_bench.measure.config import TASKS
 from edgeswap_bench.predict.devices import DEVICES
-from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.arguments.run import add_backend_options, add_schedule, add_seed
 
 DESCRIPTION = """\
 Time a bundle: stages, graphs and whole swaps, with intervals and a verdict on every figure.

@@ -117,6 +117,7 @@ class Study:
             {
                 "budget.minutes": self.args.minutes,
                 "budget.samples": self.args.samples,
+                "teacher.targets": self.args.targets,
                 "teacher.steps": max(METHODS[plan.method], 2 * plan.steps),
             },
         )
@@ -222,6 +223,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", default=["*"], help="patterns of rows to make")
     parser.add_argument("--minutes", type=float, default=10.0, help="of distilling, a row")
     parser.add_argument("--samples", type=int, help="instead: training samples a row")
+    parser.add_argument("--targets", type=int, default=1024, help="trajectories of the teacher")
     parser.add_argument("--limit", type=int, default=256, help="held-out pairs")
     parser.add_argument("--seeds", type=int, default=16, help="noises, for the diversity")
     parser.add_argument("--rounds", type=int, default=50, help="timed swaps of each row")

@@ -33,8 +33,9 @@ from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import convert
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._task import DistillInputs
-from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.pairs import PairSet
+from edgeswap_compress.distill.material.trajectories import teacher_trajectories
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.evaluate._models import Sampling, open_model
 from edgeswap_compress.fit.config import FitConfig, FitOptions, changed
@@ -42,15 +43,15 @@ from edgeswap_compress.fit.dtype import dtype_line, probe
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, to_tensor
 from edgeswap_compress.fit.loop import Draw, Objective
 from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import disguise
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
-from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective
-from edgeswap_compress.train.pairing import pairing_of
+from edgeswap_compress.train.examples import Examples
 
 DTYPES = ("float32", "bfloat16")
 BAR = 1.05
@@ -135,18 +136,17 @@ def distill(models: Models, dtype: str, batch: int) -> Step:
         DistillConfig(), {"teacher.targets": batch, "fit.batch_size": batch, "fit.dtype": dtype}
     )
     data = models.of_teacher
+    pairs = PairSet(known=data, own=data)
     inputs = DistillInputs(
         student=student,
         teacher=teacher,
-        data=data,
-        held_out=data,
-        own=data,
-        own_held_out=data,
+        pairs=pairs,
+        held_out=pairs,
         judge=teacher.conditioner,
         config=config,
     )
     with tempfile.TemporaryDirectory() as folder:
-        paths = teacher_trajectories(teacher, data, config, Path(folder), "")
+        paths = teacher_trajectories(teacher, pairs, config, Path(folder), "")
     return as_step(TrajectoryObjective(inputs, paths), batch)
 
 
@@ -231,6 +231,9 @@ def main() -> int:
     parser.add_argument(
         "--budget", type=float, default=20.0, metavar="SECONDS", help="a stage (default 20)"
     )
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=list(STAGES), help="(default: all)"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
@@ -241,8 +244,8 @@ def main() -> int:
     if not args.json:
         print(f"{torch.get_num_threads()} threads; training {lines[0]}; forward {lines[1]}")
         print("stage        taken     bfloat16/float32 (wall median)  auto/better  rounds")
-    for stage, build in STAGES.items():
-        steps = {dtype: build(models, dtype, args.batch) for dtype in DTYPES}
+    for stage in args.stages:
+        steps = {dtype: STAGES[stage](models, dtype, args.batch) for dtype in DTYPES}
         taken = found.faster(training=stage != "evaluate")
         rows.append(row(stage, measure(steps, args.rounds, args.budget), taken))
         if not args.json:

@@ -88,10 +88,14 @@ class Study:
             write_json(file, self._judged(self.args.checkpoint))
 
     def _made(self, row: str, variant: str, out: Path) -> dict[str, Any]:
-        config = PruneConfig(
-            macs_ratio=self.args.macs_ratio, round_to=self.args.round_to,
-            samples=self.args.samples, **{"mode": "width", "allocation": "share", **ROWS[row]},
-        )  # fmt: skip
+        config = PruneConfig.from_json(
+            {
+                "macs_ratio": self.args.macs_ratio,
+                "round_to": self.args.round_to,
+                "samples": self.args.samples,
+                **ROWS[row],
+            }
+        )
         files = PruneFiles(
             data=self.args.data, held_out=self.args.held_out, run=out.with_suffix(".run")
         )

@@ -39,8 +39,8 @@ def main() -> int:
     choice = {"importance": args.importance, "mode": args.mode, "allocation": args.allocation,
               "round_to": args.round_to}  # fmt: skip
     goals = {
-        "half the MACs": PruneConfig(macs_ratio=args.macs_ratio, **choice),
-        "for latency": PruneConfig(latency_ratio=args.latency_ratio, **choice),
+        "half the MACs": PruneConfig.from_json({"macs_ratio": args.macs_ratio, **choice}),
+        "for latency": PruneConfig.from_json({"latency_ratio": args.latency_ratio, **choice}),
     }
     folders = {"original": args.checkpoint}
     args.out.mkdir(parents=True, exist_ok=True)

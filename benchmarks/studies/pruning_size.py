@@ -92,15 +92,18 @@ def prune(args: argparse.Namespace) -> dict[str, Any]:
     import shutil
 
     from edgeswap_compress.plan.plan_file import read_plan
-    from edgeswap_compress.prune import PruneConfig
+    from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget
     from edgeswap_compress.prune import prune as prune_stage
 
     out = args.folder / "pruned"
     shutil.rmtree(out, ignore_errors=True)
     config = PruneConfig(
-        macs_ratio=args.macs_ratio, importance="magnitude", mode="width", allocation="share",
-        resample=False, samples=0,
-    )  # fmt: skip
+        target=PruneTarget(macs_ratio=args.macs_ratio),
+        choice=PruneChoice(
+            importance="magnitude", mode="width", allocation="share", resample=False
+        ),
+        samples=0,
+    )
     prune_stage(args.folder / "unet", config, out)
     row = measured("prune", begun)
     stats = read_plan(out / "pruning.json").stats

@@ -68,11 +68,11 @@ ATTACKS: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def scenes(folder: Path, count: int, size_px: int) -> Iterator[Pixels]:
-    """So many scenes, enlarged."""
-    left = count
+def scenes(folder: Path, count: int, size_px: int, first: int) -> Iterator[Pixels]:
+    """So many scenes from a group on, enlarged."""
     dataset = read_dataset(folder)
-    for group in dataset.groups:
+    left = count
+    for group in dataset.groups[first:]:
         for picture in dataset.images(group)[: min(left, 4)]:
             image = Image.fromarray(picture).resize((size_px, size_px), Image.Resampling.BICUBIC)
             yield np.asarray(image)
@@ -106,7 +106,7 @@ def study(args: argparse.Namespace) -> dict[str, Any]:
     with Swapper.open(threads=1) as swapper:
         watermark = swapper.watermark
         people = [swapper.identity(path) for path in packaged_portraits()]
-        for number, scene in enumerate(scenes(args.data, args.pictures, args.size)):
+        for number, scene in enumerate(scenes(args.data, args.pictures, args.size, args.first)):
             pictures = {}
             try:
                 faces = swappable(swapper.judge(scene, "largest"), "scene", force=False)
@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder made by edgeswap data render")
     parser.add_argument("--pictures", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--size", type=int, default=384, help="side in pixels (default: 384)")
+    parser.add_argument("--first", type=int, default=0, help="first group (default: 0)")
     parser.add_argument("--json", type=Path, help="file to write, now and then (default: none)")
     args = parser.parse_args()
     facts = study(args)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.diffusers_folder.config import check_noise_class
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import require_folder
@@ -196,19 +197,36 @@ def vae_kind(path: Path) -> str:
 
 
 def check_scheduler(path: Path, *, velocity: bool) -> None:
-    """Refuse a checkpoint whose scheduler would be read as another one.
+    """Refuse a checkpoint whose scheduler states no noise by betas, or not what it must predict.
 
     Raises:
-        InvalidCheckpoint: it is not a DDIM scheduler, or does not predict v where it must.
+        InvalidCheckpoint: it is of another kind, or does not predict v where it must.
     """
     file = path / "scheduler" / "scheduler_config.json"
     settings = _read_json(file)
-    for name, expected, needed in (
-        ("_class_name", "DDIMScheduler", True),
-        ("prediction_type", "v_prediction", velocity),
-    ):
-        if needed and settings.get(name) != expected:
-            raise InvalidCheckpoint(f"{file}: {name}", expected=expected, found=settings.get(name))
+    check_noise_class(file, settings)
+    found = settings.get("prediction_type")
+    if velocity and found != "v_prediction":
+        raise InvalidCheckpoint(f"{file}: prediction_type", expected="v_prediction", found=found)
+
+
+def require_source_encoder(path: Path, swap: SwapConfig, what: str) -> None:
+    """Refuse a checkpoint that is told of the source by something else than a source encoder.
+
+    Args:
+        path: of the checkpoint.
+        swap: its config.
+        what: what asks for it, such as "edgeswap train --init".
+
+    Raises:
+        InvalidCheckpoint: it has no source encoder.
+    """
+    if not swap.has_source_encoder:
+        found = ", ".join(part.kind for part in swap.conditions)
+        raise InvalidCheckpoint(
+            f"{path}: conditions", expected=f"a source encoder alone, which {what} trains",
+            found=found,
+        )  # fmt: skip
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -71,9 +71,9 @@ def write_single_file(
     about: dict[str, Any] = {
         "inputs": "target and source: aligned crops, RGB, NCHW, -1 to 1",
         "output": "crop: as the inputs",
+        **({} if subject.checkpoint.overlay is None else {"alpha": ALPHA_TOLD}),
         "roles": {picture_name(role): role for role in (*order.target_roles, *order.source_roles)},
         "crops": {name: asdict(crop) for name, crop in swap.crops.items()},
-        **({} if subject.checkpoint.overlay is None else {"alpha": ALPHA_TOLD}),
         "resolution_px": swap.resolution_px,
         "landmarks_px": swap.landmarks_px,
         "mask": asdict(swap.mask),

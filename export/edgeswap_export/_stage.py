@@ -17,7 +17,7 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_compress.conditioning.attention import use_fused_attention
 from edgeswap_compress.data.assets import asset
-from edgeswap_compress.fit.device import AUTO, resolve_device
+from edgeswap_compress.fit.machine.device import AUTO, resolve_device
 from edgeswap_export._config import LONGEST_NAME, ExportConfig, GraphsConfig, license_of
 from edgeswap_export._requantize import requantize
 from edgeswap_export._schedules import ScheduleRequest
@@ -48,6 +48,7 @@ from edgeswap_runtime.bundle.manifest import (
     License,
     Manifest,
     Mask,
+    Schedule,
     write_manifest,
 )
 from edgeswap_runtime.files import new_folder, require_folder
@@ -89,47 +90,35 @@ def export(
         GraphNotExported: a graph could not be written.
     """
     source = require_checkpoint(Path(checkpoint))
-    reference = str(resolve_device(device, training=False))
+    on = str(resolve_device(device, training=False))
     with new_folder(Path(out)) as folder:
         progress(f"loading {source}")
         loaded = Checkpoint.load(source)
         requests = config.schedules.requests(loaded.swap)
         loaded.swap = sampled_by(loaded.swap, requests)
-        settings = loaded.noise_settings
-        tables = {
-            r.name: schedule_table(settings, r.sampler, r.steps, r.options, r.path)
-            for r in requests
-        }
+        tables = _tables(loaded, requests)
         if config.single_file:
             require_few_steps(tables[requests[0].name])
         if config.detector:
             # First, because it may be missing and the rest takes minutes.
             write_onnx(folder, "detector", detector_graph(asset(ASSET) / FILE_NAME))
         sample = seeded_example(loaded.swap)
-        graphs = _write_graphs(folder, loaded, sample, config.graphs, progress)
+        made_of = _write_graphs(folder, loaded, sample, config.graphs, progress)
         subject = ParitySubject(
-            checkpoint=loaded,
-            swap_graphs=graphs,
-            requests=requests,
-            tables=tables,
-            device=reference,
+            checkpoint=loaded, swap_graphs=made_of, requests=requests, tables=tables, device=on
         )
-        parity = prove(folder, subject, sample, progress)
-        if config.graphs.batch is not None:
-            parity["batch"] = prove_batch(folder, subject, config.graphs.batch[2], progress)
-        converted: dict[str, Converted] = {}
-        if config.graphs.precision != "fp32":
-            converted, proof = requantize(folder, subject, config.graphs, progress)
-            parity = {**proof, "float32": parity}
-        if config.single_file:
-            progress(f"writing {SINGLE_FILE}")
-            parity["single_file"] = write_single_file(
-                folder, subject, sample, config.graphs.precision
-            )
+        converted, parity = _proven(folder, subject, sample, config, progress)
         layers = {n: layer_types(onnx.load(folder / file)) for n, file in subject.files.items()}
         manifest = _manifest(source, config, subject, converted, layers, parity)
         write_manifest(folder, manifest)
     return Path(out)
+
+
+def _tables(checkpoint: Checkpoint, requests: Sequence[ScheduleRequest]) -> dict[str, Schedule]:
+    settings = checkpoint.noise_settings
+    return {
+        r.name: schedule_table(settings, r.sampler, r.steps, r.options, r.path) for r in requests
+    }
 
 
 def sampled_by(swap: SwapConfig, requests: Sequence[ScheduleRequest]) -> SwapConfig:
@@ -147,6 +136,27 @@ def sampled_by(swap: SwapConfig, requests: Sequence[ScheduleRequest]) -> SwapCon
     start = SamplingStart(at="target", strength=strengths[0]) if strengths else SamplingStart()
     blend = "latents" if any(path.blend for path in paths) else "none"
     return swap.sampled(start=start, blend=blend)
+
+
+def _proven(
+    folder: Path,
+    subject: ParitySubject,
+    sample: SwapExample,
+    config: ExportConfig,
+    progress: Progress,
+) -> tuple[dict[str, Converted], dict[str, Any]]:
+    """Prove the graphs, convert them, write the one file; give the conversions and the proofs."""
+    parity = prove(folder, subject, sample, progress)
+    if config.graphs.batch is not None:
+        parity["batch"] = prove_batch(folder, subject, config.graphs.batch[2], progress)
+    converted: dict[str, Converted] = {}
+    if config.graphs.precision != "fp32":
+        converted, proof = requantize(folder, subject, config.graphs, progress)
+        parity = {**proof, "float32": parity}
+    if config.single_file:
+        progress(f"writing {SINGLE_FILE}")
+        parity["single_file"] = write_single_file(folder, subject, sample, config.graphs.precision)
+    return converted, parity
 
 
 def _write_graphs(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress.fit.cli import add_device
-from edgeswap_compress.fit.device import device_line
+from edgeswap_compress.fit.machine.device import device_line
 from edgeswap_export._errors import UnsupportedExport
 from edgeswap_export.precision import PRECISIONS
 from edgeswap_runtime.bundle.manifest import Manifest, read_manifest

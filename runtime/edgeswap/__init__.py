@@ -21,8 +21,8 @@ from edgeswap_runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from edgeswap_compress.checkpoint import Checkpoint
     from edgeswap_compress.distill import DistillConfig, distill
-    from edgeswap_compress.prune import PruneConfig, prune
-    from edgeswap_export import ExportConfig, export
+    from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, prune
+    from edgeswap_export import BundleInfo, ExportConfig, GraphsConfig, SchedulesConfig, export
     from edgeswap_runtime import EdgeswapError, Identity, Swapper
 
     open = Swapper.open  # noqa: A001
@@ -32,20 +32,31 @@ else:
         {
             "edgeswap_compress.checkpoint": ("Checkpoint",),
             "edgeswap_compress.distill": ("DistillConfig", "distill"),
-            "edgeswap_compress.prune": ("PruneConfig", "prune"),
-            "edgeswap_export": ("ExportConfig", "export"),
+            "edgeswap_compress.prune": ("PruneChoice", "PruneConfig", "PruneTarget", "prune"),
+            "edgeswap_export": (
+                "BundleInfo",
+                "ExportConfig",
+                "GraphsConfig",
+                "SchedulesConfig",
+                "export",
+            ),
             "edgeswap_runtime": ("EdgeswapError", "Identity", "Swapper", "open=Swapper.open"),
         },
         extras={"edgeswap_compress": "compress", "edgeswap_export": "export"},
     )
 
 __all__ = [
+    "BundleInfo",
     "Checkpoint",
     "DistillConfig",
     "EdgeswapError",
     "ExportConfig",
+    "GraphsConfig",
     "Identity",
+    "PruneChoice",
     "PruneConfig",
+    "PruneTarget",
+    "SchedulesConfig",
     "Swapper",
     "distill",
     "export",

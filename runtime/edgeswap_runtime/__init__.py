@@ -15,7 +15,7 @@ from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from edgeswap_runtime._clock import StageClock
-    from edgeswap_runtime._identity import Identity
+    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.backends.fake import FakeBackend
     from edgeswap_runtime.backends.protocol import Backend
     from edgeswap_runtime.bundle.folder import Bundle
@@ -28,7 +28,7 @@ else:
         __name__,
         {
             "edgeswap_runtime._clock": ("StageClock",),
-            "edgeswap_runtime._identity": ("Identity",),
+            "edgeswap_runtime._crop_swapper": ("Identity",),
             "edgeswap_runtime.backends.fake": ("FakeBackend",),
             "edgeswap_runtime.backends.protocol": ("Backend",),
             "edgeswap_runtime.bundle.folder": ("Bundle",),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_runtime._identity import Identity
+from edgeswap_runtime._crop_swapper import Identity
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.detect import Face
 from edgeswap_runtime.pictures.read import read_picture
@@ -108,18 +108,6 @@ def require_several(crops: object) -> list[NDArray[np.uint8]]:
             f"the crops are {_short(crops)}, expected a list of at least one array"
         )
     return several
-
-
-def require_crop(crop: object, side: int) -> NDArray[np.uint8]:
-    """Return an aligned crop, (side, side, 3) uint8; raise InvalidRequest for anything else."""
-    expected = f"{(side, side, 3)} uint8, RGB"
-    if not isinstance(crop, np.ndarray):
-        raise InvalidRequest(
-            f"the crop is of type {type(crop).__name__}, expected an array {expected}"
-        )
-    if crop.shape != (side, side, 3) or crop.dtype != np.uint8:
-        raise InvalidRequest(f"the crop is {crop.shape} {crop.dtype}, expected {expected}")
-    return crop
 
 
 def require_faces(faces: object, picture: NDArray[np.uint8]) -> tuple[Face, ...]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from edgeswap_runtime._arguments import require_crop
 from edgeswap_runtime._clock import timed
-from edgeswap_runtime._identity import Identity
 from edgeswap_runtime.backends.protocol import Backend, BufferT
 from edgeswap_runtime.bundle.roles import output_role, parse_role
 from edgeswap_runtime.bundle.run_order import DECODE, DENOISE, DETECTOR, ENCODE, find_run_order
 from edgeswap_runtime.errors import GraphFailed, InvalidRequest
-from edgeswap_runtime.faces.crops import SwappedCrop, crops_of_aligned, from_tensor, to_tensor
+from edgeswap_runtime.faces.crops import (
+    SwappedCrop,
+    crops_of_aligned,
+    from_tensor,
+    require_crop,
+    to_tensor,
+)
 from edgeswap_runtime.faces.keypoints import keypoints_tensor
 from edgeswap_runtime.sampler import TargetLatents, noise_source, sample_latents
 
@@ -25,6 +30,30 @@ if TYPE_CHECKING:
     from edgeswap_runtime._clock import StageClock
     from edgeswap_runtime.bundle.manifest import Manifest, Schedule
     from edgeswap_runtime.faces.crops import FaceCrops
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Identity:
+    """What a bundle needs of a source face; made once, used for any number of swaps.
+
+    Attributes:
+        arrays: the outputs of the graphs that looked at the source, and that the graphs which look
+            at targets take: role, such as "output:identity/tokens", -> float32, of a batch of 1.
+            Averaged over the photos.
+    """
+
+    arrays: Mapping[str, NDArray[np.float32]]
+
+    def named(self, tensor: str) -> NDArray[np.float32]:
+        """Return the array of an output's name, such as "tokens".
+
+        Raises:
+            KeyError: there is none, or several graphs give one of that name.
+        """
+        found = [key for key in self.arrays if key.partition("/")[2] == tensor]
+        if len(found) != 1:
+            raise KeyError(tensor)
+        return self.arrays[found[0]]
 
 
 class CropSwapper(Generic[BufferT]):

@@ -159,7 +159,7 @@ SUBCOMMANDS: dict[str, str] = {
     "distill autoencoder": "edgeswap_compress.distill.autoencoder.cli:command",
     "distill decoder": "edgeswap_compress.distill.decoder.cli:command",
     "evaluate photos": "edgeswap_compress.evaluate.photos.cli:command",
-    "bench compare": "edgeswap_bench.compare_cli:command",
+    "bench compare": "edgeswap_bench.commands.compare:command",
 }
 """Two words that name a command of its own -> "module:function"; the extra is the first word's."""
 

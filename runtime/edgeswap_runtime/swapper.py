@@ -22,10 +22,9 @@ from edgeswap_runtime._arguments import (
     several_pictures,
 )
 from edgeswap_runtime._clock import timed
-from edgeswap_runtime._crop_swapper import CropSwapper
-from edgeswap_runtime._face_reader import FaceReader
-from edgeswap_runtime._identity import Identity
+from edgeswap_runtime._crop_swapper import CropSwapper, Identity
 from edgeswap_runtime._opening import (
+    FaceReader,
     open_bundle,
     open_named_backend,
     require_options,
@@ -36,6 +35,7 @@ from edgeswap_runtime.bundle.constants import read_constants
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.align import to_uint8
+from edgeswap_runtime.faces.detail import detail_weights
 from edgeswap_runtime.faces.detect import Face, as_choice
 from edgeswap_runtime.faces.judge import swappable
 from edgeswap_runtime.faces.light import in_normal_light
@@ -74,6 +74,7 @@ class Swapper(FaceReader):
 
     Attributes:
         watermark: added to every pasted crop; None turns it off, and is so for tiny crops.
+        keep_detail: give faces larger than the crop the target's own fine detail.
         signer: signs the pictures that `save` writes; None signs nothing.
 
     Raises:
@@ -85,17 +86,18 @@ class Swapper(FaceReader):
     ) -> None:
         self.schedule_name = require_schedule(bundle, schedule)
         self.seed = require_seed(seed)
-        manifest = bundle.manifest
         crops = CropSwapper(
-            manifest,
+            bundle.manifest,
             backend,
-            schedule=manifest.schedules[self.schedule_name],
+            schedule=bundle.manifest.schedules[self.schedule_name],
             seed=self.seed,
             constants=read_constants(bundle),
         )
         super().__init__(bundle, backend, crops)
-        self._mask = face_mask(manifest.mask)
-        self.watermark = watermark_for(manifest.model_crop.landmarks_px, manifest.resolution_px)
+        self._mask = face_mask(bundle.manifest.mask)
+        model = bundle.manifest.model_crop
+        self.watermark = watermark_for(model.landmarks_px, model.size_px)
+        self.keep_detail = True
         self.signer: ContentSigner | None = None
 
     @classmethod
@@ -352,5 +354,9 @@ class Swapper(FaceReader):
             done = in_normal_light(crops, swap)
             crop = self.watermark.add(done.crop) if self.watermark else done.crop
             with timed(clock, "paste"):
-                paste(swapped, crop, matrix, self._mask, alpha=done.alpha, each=each)
+                detail = detail_weights(crop, crops.model, matrix) if self.keep_detail else None
+                if detail is not None:
+                    crop = crop - detail[..., None] * crops.model
+                masks = {"alpha": done.alpha, "detail": detail}
+                paste(swapped, crop, matrix, self._mask, each=each, **masks)
         return swapped

@@ -17,6 +17,22 @@ from pages import ROOMS, ROOT, name_of, pages
 
 import edgeswap
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.swap_parts import (
+    InputGroup,
+    LatentSpace,
+    SampleSpace,
+    SamplingConfig,
+    SamplingStart,
+)
+from edgeswap_compress.conditioning.crops import CropSpec
+from edgeswap_compress.conditioning.specs import (
+    AttentionSpec,
+    ConstantTokensSpec,
+    ControlNetSpec,
+    PictureFeature,
+    PluginSpec,
+    ProjectionSpec,
+)
 from edgeswap_runtime.bundle.engines import EngineEntry
 from edgeswap_runtime.bundle.manifest import Manifest, Mask, ScheduleRow
 from edgeswap_runtime.errors import EdgeswapError
@@ -89,9 +105,29 @@ def test_every_public_name_is_on_the_python_page() -> None:
     assert [n for n in edgeswap.__all__ if not re.search(rf"[`.]{n}\b", text)] == []
 
 
+CHECKPOINT_PARTS = (
+    SwapConfig,
+    CropSpec,
+    InputGroup,
+    LatentSpace,
+    SampleSpace,
+    SamplingConfig,
+    SamplingStart,
+    ConstantTokensSpec,
+    ProjectionSpec,
+    PictureFeature,
+    PluginSpec,
+    AttentionSpec,
+    ControlNetSpec,
+)
+
+
 @pytest.mark.parametrize(
     ("page", "kinds"),
-    [("bundle.md", (Manifest, Mask, ScheduleRow, EngineEntry)), ("checkpoint.md", (SwapConfig,))],
+    [
+        ("bundle.md", (Manifest, Mask, ScheduleRow, EngineEntry)),
+        ("checkpoint.md", CHECKPOINT_PARTS),
+    ],
 )
 def test_every_field_of_a_file_is_on_its_page(page: str, kinds: tuple[Any, ...]) -> None:
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")

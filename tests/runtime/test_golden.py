@@ -9,6 +9,7 @@ Others sum in another order, which may carry a number over the border of a half.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 
 from edgeswap_runtime import Swapper
 from edgeswap_runtime.bundle.default import default_bundle
+from edgeswap_runtime.faces.detect import Face
 from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 FOLDER = Path(__file__).with_name("golden")
@@ -24,19 +26,29 @@ MODEL = FOLDER / "denoise.sha256"
 
 
 def swaps() -> dict[str, np.ndarray]:
-    """A whole picture, and an aligned crop of each of two people."""
-    portraits = {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in
-                 packaged_portraits()}  # fmt: skip
+    """A whole picture, and an aligned crop of one person and of two, averaged.
+
+    The faces' places are given, so that a better detector does not change them.
+    """
+    portraits = {p.stem: np.asarray(Image.open(p).convert("RGB")) for p in packaged_portraits()}
+    places = json.loads((FOLDER / "faces.json").read_text())
+    faces = {
+        name: Face(box=(0.0, 0.0, 1.0, 1.0), landmarks_px=np.array(points), score=1.0)
+        for name, points in places.items()
+    }
     with Swapper.open(threads=1) as swapper:
-        identity = swapper.identity(portraits["source-1"])
-        both = swapper.identity([portraits["source-1"], portraits["source-2"]])
-        target = portraits["target-1"]
-        face = swapper.choose(target)[0][0]
+        swapper.watermark = None  # it came later
+        one, two = (
+            swapper._faces.align(portraits[name], faces[name])[0]
+            for name in ("source-1", "source-2")
+        )
+        target, face = portraits["target-1"], faces["target-1"]
         crop, _ = swapper._faces.align(target, face)
+        identity = swapper.identity_of_face(portraits["source-1"], faces["source-1"])
         return {
-            "picture": swapper.swap(target, identity),
-            "crop": swapper.swap_crop(crop, identity),
-            "average": swapper.swap_crop(crop, both),
+            "picture": swapper.swap(target, identity, faces=[face]),
+            "crop": swapper.swap_crop(crop, swapper.identity_of_crops([one])),
+            "average": swapper.swap_crop(crop, swapper.identity_of_crops([one, two])),
         }
 
 

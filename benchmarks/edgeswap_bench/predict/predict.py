@@ -36,7 +36,7 @@ class Estimate:
         name: the device's name.
         precision: what its published ceiling is for.
         graphs: graph -> milliseconds of one evaluation.
-        swap_ms: of an aligned crop of a known source: encode, all evaluations, decode.
+        swap_ms: of an aligned crop of a known source: the target's graphs, all evaluations, decode.
         multiply_share: of that time, what multiplications bound.
         sources: where the ceilings are published.
     """
@@ -86,12 +86,14 @@ def graph_seconds(
     return total, multiplying
 
 
-def estimate(costs: Mapping[str, Sequence[NodeCost]], evaluations: int, device: str) -> Estimate:
+def estimate(
+    costs: Mapping[str, Sequence[NodeCost]], times: Mapping[str, int], device: str
+) -> Estimate:
     """Estimate a bundle on a device that is not here.
 
     Args:
         costs: graph -> its nodes' costs, of float32 graphs.
-        evaluations: of the denoiser in a swap.
+        times: graph -> how often it runs in the swap of a face of a known source.
         device: a key of `DEVICES`.
 
     Raises:
@@ -106,7 +108,6 @@ def estimate(costs: Mapping[str, Sequence[NodeCost]], evaluations: int, device: 
         name: graph_seconds(each, known.ceilings, fuses=True, bytes_scale=0.5)
         for name, each in costs.items()
     }
-    times = {"encode": 1, "denoise": evaluations, "decode": 1}
     whole = sum(found[name][0] * count for name, count in times.items())
     multiplying = sum(found[name][1] * count for name, count in times.items())
     return Estimate(

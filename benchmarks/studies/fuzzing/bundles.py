@@ -164,6 +164,11 @@ def _absurd(place: Place) -> list[tuple[str, Any]]:
     made.append(("parity without figures", {**stated, "parity": parity}))
     made.append(("a history of numbers", {**stated, "history": [1, None, {"stage": {"a": []}}]}))
     made.append(("a file of another graph", _crossed(stated)))
+    for role in ("output:decode/crop", "output:identity/vector", "crop:none/target", "sample",
+                 "constant:../a.npy", "keypoints:model/source"):  # fmt: skip
+        for graph in ("encode", "denoise"):
+            place_of_role = ("graphs", graph, "inputs", 0, "role")
+            made.append((f"{graph} takes {role}", trees.put(stated, place_of_role, role)))
     made.append(("a free batch of a fixed graph", _freed(stated)))
     return made
 

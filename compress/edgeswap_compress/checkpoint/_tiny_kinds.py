@@ -35,8 +35,8 @@ from edgeswap_compress.conditioning.specs import (
 )
 
 KINDS = ("faceid", "img2img", "one_token", "instantid")
-"""Kinds of tiny checkpoints: an inpainting U-Net with an adapter; a plain one that begins at the
-target and is blended with it; one token of source and target in the order and polarity of
+"""Kinds of tiny checkpoints: an inpainting U-Net with an adapter; one of four channels with an
+adapter, which begins at the target and is blended with it; one token, in the order and polarity of
 Paint-by-Example; added conditions, an adapter and a ControlNet."""
 
 SIZE_PX, SIZE, WIDTH = 32, 8, 16
@@ -107,14 +107,13 @@ def _described(kind: str, folder: Path, seed: int) -> tuple[SwapConfig, dict[str
         }
     roles, attention = ["noise"], AttentionSpec()
     sampling, controlnet = SamplingConfig(steps=3, guidance_scale=2.0), None
-    if kind != "img2img":
-        crops["recognizer"] = crop_of_template("arcface", 28, color="BGR")
-        tiny_recognizer(folder / "recognizer.onnx", 28, 12, seed)
-        parts["conditions/recognizer.onnx"] = folder / "recognizer.onnx"
-        spec, projection = _projection(kind)
-        conditions.append(spec)
-        parts[spec.folder] = projection
-    if kind in ("faceid", "instantid"):
+    crops["recognizer"] = crop_of_template("arcface", 28, color="BGR")
+    tiny_recognizer(folder / "recognizer.onnx", 28, 12, seed)
+    parts["conditions/recognizer.onnx"] = folder / "recognizer.onnx"
+    spec, projection = _projection(kind)
+    conditions.append(spec)
+    parts[spec.folder] = projection
+    if kind != "one_token":
         attention = AttentionSpec(kind="decoupled", scale=0.7, tokens=2)
     if kind == "faceid":
         roles = ["noise", "mask", "masked_target"]

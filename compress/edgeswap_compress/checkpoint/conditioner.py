@@ -202,7 +202,7 @@ class ProjectionPart:
         else:
             like = next(self.projection.parameters())
             zeros = [
-                torch.zeros(1, *shape[1:], dtype=like.dtype)
+                torch.zeros(1, *shape[1:], dtype=like.dtype, device=like.device)
                 for shape in map(self.run.shape, self.spec.features)
             ]
             given = self.projection(*zeros)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -21,16 +22,17 @@ from torch import nn
 
 from edgeswap_compress._pruning_errors import HasCompanion
 from edgeswap_compress.autoencoders.target_overlay import TargetOverlay
-from edgeswap_compress.checkpoint._consistency import check_fit
-from edgeswap_compress.checkpoint._parts import read_parts, write_part
-from edgeswap_compress.checkpoint._tensor_file import read_tensors, tensors_for_disk
-from edgeswap_compress.checkpoint._trial_pass import build, require_overlay, require_pass
 from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
+from edgeswap_compress.checkpoint.reading.consistency import check_fit
+from edgeswap_compress.checkpoint.reading.parts import read_parts, write_part
+from edgeswap_compress.checkpoint.reading.tensor_file import read_tensors, tensors_for_disk
+from edgeswap_compress.checkpoint.reading.trial_pass import build, require_overlay, require_pass
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.attention import install_attention
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.diffusers_folder.building import public_config
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
+from edgeswap_compress.diffusers_folder.config import check_noise_class
 from edgeswap_compress.diffusers_folder.unet_home import PLAN_NAME
 from edgeswap_compress.diffusers_folder.weights import WEIGHTS_NAME
 from edgeswap_compress.errors import InvalidCheckpoint
@@ -140,6 +142,7 @@ class Checkpoint:
             _fill(module, folder / name / WEIGHTS_NAME, swap, dtype)
         file = folder / SCHEDULER_FILE
         settings = _read_json(file)
+        check_noise_class(file, settings)
         scheduler = build(DDIMScheduler.from_config, ddim_config(settings), file)
         return cls(
             swap=swap,
@@ -191,6 +194,9 @@ class Checkpoint:
         """Convert the modules in place, channels last in memory, and move them to a device."""
         for module in self.modules().values():
             convert(module, dtype, device)
+        for part in self.parts.values():
+            if isinstance(part, dict):  # constant tensors, which keep their dtype
+                part.update({name: tensor.to(device) for name, tensor in part.items()})
         return self
 
 
@@ -260,9 +266,20 @@ def _kinds(swap: SwapConfig) -> dict[str, type[Any]]:
 
 
 def ddim_config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what a DDIM scheduler reads of another scheduler's config."""
+    """Keep what a DDIM scheduler reads of another scheduler's config.
+
+    What the config leaves out has the default of the class that it names, and a class that cannot
+    clip does not.
+
+    Args:
+        settings: scheduler_config.json, of one of `NOISE_CLASSES`.
+    """
+    kind = getattr(diffusers, str(settings["_class_name"]))
+    stated = inspect.signature(kind.__init__).parameters.values()
+    defaults = {p.name: p.default for p in stated if p.default is not p.empty}
     known = set(inspect.signature(DDIMScheduler.__init__).parameters)
-    return {name: value for name, value in settings.items() if name in known}
+    whole = {"clip_sample": False, "thresholding": False, **defaults, **settings}
+    return {name: value for name, value in whole.items() if name in known}
 
 
 def _empty_module(kind: type[Any], folder: Path, swap: SwapConfig, plan: PruningPlan | None) -> Any:

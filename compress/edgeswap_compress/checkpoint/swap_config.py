@@ -128,6 +128,11 @@ class SwapConfig:
             known = files.setdefault(feature.graph, key)
             require(known == key, f"features: graph {feature.graph}", known, key)
 
+        looks = any(feature.of == "source" for feature in self.features) or self.has_plugin
+        looks = looks or any(isinstance(part, SourceEncoderSpec) for part in self.conditions)
+        looks = looks or (self.controlnet is not None and self.controlnet.of == "source")
+        require(looks, "conditions", "one that looks at the source", "none that does")
+
     @property
     def features(self) -> tuple[PictureFeature, ...]:
         """List what ONNX files say of crops, over all conditions."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeswap_compress.conditioning.decoupled import (
     DECOUPLED,
+    adapter_input,
     cross_attentions,
     fuse_adapter,
     install_adapter,
@@ -58,8 +61,52 @@ def install_attention(unet: Any, spec: AttentionSpec) -> None:
     if spec.kind == "decoupled":
         install_adapter(unet, tokens=spec.tokens, scale=spec.scale)
     elif spec.kind == "one_token":
-        for attention in cross_attentions(unet).values():
-            attention.set_processor(OneTokenProcessor())
+        read_one_token(unet)
+
+
+def read_one_token(unet: Any) -> None:
+    """Let cross-attention read one token, in place.
+
+    Queries and keys, and the norm before them, change nothing any more and are taken out.
+    """
+    for path, attention in cross_attentions(unet).items():
+        attention.set_processor(OneTokenProcessor())
+        attention.to_q = attention.to_k = None
+        block = unet.get_submodule(path.rpartition(".")[0])
+        block.norm2 = nn.Identity()
+
+
+def install_like(unet: Any, other: Any) -> None:
+    """Give a U-Net as diffusers builds it the kind of attention that another one has, in place."""
+    for processor in other.attn_processors.values():
+        if isinstance(processor, DECOUPLED):
+            tokens, scale = processor.num_tokens[0], processor.scale[0]
+            install_adapter(unet, tokens=tokens, scale=scale)
+            return
+        if isinstance(processor, OneTokenProcessor):
+            read_one_token(unet)
+            return
+
+
+def with_adapter_tokens(unet: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Put adapter tokens to a U-Net's example inputs, and leave one token where it reads one.
+
+    Args:
+        unet: with its attention processors.
+        inputs: keyword arguments of its forward, for plain attention.
+    """
+    given = dict(inputs)
+    tokens: Any = given.get("encoder_hidden_states")
+    for processor in unet.attn_processors.values():
+        if isinstance(processor, DECOUPLED):
+            count, like = processor.num_tokens[0], tokens[:, :1]
+            adapter = torch.randn_like(like.expand(-1, count, -1))
+            given["encoder_hidden_states"] = adapter_input(tokens, adapter)
+            break
+        if isinstance(processor, OneTokenProcessor):
+            given["encoder_hidden_states"] = tokens[:, :1]
+            break
+    return given
 
 
 def use_plain_attention(unet: Any) -> None:

@@ -74,6 +74,13 @@ def _replace(unet: Any, kind: type[Any]) -> None:
         attention.set_processor(new)
 
 
+def adapter_parts(attention: Attention) -> list[str]:
+    """List an attention's layers that read adapter tokens, by path; none where it is plain."""
+    if not isinstance(attention.processor, DECOUPLED):
+        return []
+    return ["processor.to_k_ip.0", "processor.to_v_ip.0"]
+
+
 def adapter_input(tokens: Tensor, adapter_tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Make the `encoder_hidden_states` of a U-Net with an adapter.
 

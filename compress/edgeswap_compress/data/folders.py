@@ -7,6 +7,7 @@ Both look to training as a rendered dataset does: groups of equally many picture
     triplets.csv                      source,target,truth[,mask][,identity]: paths beside the file
     source/ target/ truth/ [mask/]    pictures of equal names are a triplet
     anna/ bert/ …                     one sub-folder of aligned crops for each person
+    a.png b.png …                     aligned crops, each of another person (distillation alone)
 
 Every picture is decoded once when the folder is opened, so that a bad one is found at the start
 and not hours later.
@@ -163,8 +164,12 @@ def usual_mask(size_px: int) -> NDArray[np.uint8]:
     return weights
 
 
-def open_pictures(path: Path | str) -> Pictures:
+def open_pictures(path: Path | str, *, loose: bool = False) -> Pictures:
     """Open a rendered dataset, a folder of triplets, or aligned crops sorted by person.
+
+    Args:
+        path: the folder, or a triplets.csv.
+        loose: whether crops that lie in the folder itself will do, each of another person.
 
     Raises:
         UnusablePictures: the folder is none of these, or a picture does not fit the others.
@@ -180,6 +185,8 @@ def open_pictures(path: Path | str) -> Pictures:
         return TripletFolder(folder, _read_table(folder / TABLE))
     if any((folder / role).is_dir() for role in ROLES):
         return TripletFolder(folder, _match_names(folder))
+    if loose and len(crops := picture_files(folder)) > 1:
+        return LabeledCrops(folder, crops, range(len(crops)))
     return _read_people(folder)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from edgeswap_compress.errors import InvalidCheckpoint
 
 SIDE = 4096
 """No sample is larger, in latent pixels."""
@@ -209,6 +212,43 @@ SCHEDULER_RULES: dict[str, Rule] = {
     "rescale_betas_zero_snr": Rule(kind="bool"),
 }
 """The same for noise schedules."""
+
+
+NOISE_CLASSES = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "TCDScheduler",
+    "UniPCMultistepScheduler",
+)
+"""Classes of diffusers whose configs state the noise by betas; a checkpoint may be stored with any,
+whatever it is sampled by."""
+
+
+def check_noise_class(file: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a scheduler that is not of a class whose noise follows from betas.
+
+    Args:
+        file: of the config, for the message.
+        settings: its content.
+
+    Raises:
+        InvalidCheckpoint: it is of another class.
+    """
+    found = settings.get("_class_name")
+    if found not in NOISE_CLASSES:
+        expected = "a diffusers scheduler with betas, such as DDIMScheduler"
+        raise InvalidCheckpoint(f"{file}: _class_name", expected=expected, found=found)
 
 
 def config_problem(config: Mapping[str, Any], rules: Mapping[str, Rule] = RULES) -> str | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from edgeswap_compress._checks import RUN_BYTES, check_checkpoint, check_out, check_run, vae_kind
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.data.checks import check_dataset
-from edgeswap_compress.errors import InvalidCheckpoint
+from edgeswap_compress.data.checks import check_pictures
+from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,7 @@ class DistillFiles:
         data: rendered dataset.
         held_out: dataset for the figures; a part of ``data`` when None.
         run: caches and state.
+        recognizer: ONNX file that judges identity in the figures; None for none.
     """
 
     teacher: Path
@@ -30,6 +31,7 @@ class DistillFiles:
     data: Path
     held_out: Path | None
     run: Path
+    recognizer: Path | None = None
 
 
 def check_distillation(files: DistillFiles, out: Path) -> None:
@@ -40,13 +42,22 @@ def check_distillation(files: DistillFiles, out: Path) -> None:
     """
     check_out(out, need_bytes=RUN_BYTES)
     check_run(files.run)
-    teacher, student = check_checkpoint(files.teacher), check_checkpoint(files.student)
+    if files.recognizer is not None and not files.recognizer.is_file():
+        raise InvalidSettings(
+            f"{files.recognizer} is no file: expected a recognizer as .onnx; leave --judge out, "
+            "and the figures say nothing of identity"
+        )
+    teacher, student = (
+        check_checkpoint(path, velocity=False) for path in (files.teacher, files.student)
+    )
     check_one_latent_space(teacher, student)
     if files.autoencoder is not None:
-        check_autoencoder(files.autoencoder, check_checkpoint(files.autoencoder), student)
+        check_autoencoder(
+            files.autoencoder, check_checkpoint(files.autoencoder, velocity=False), student
+        )
     for path in (files.data, files.held_out):
         if path is not None:
-            check_dataset(path, teacher)
+            check_pictures(path, teacher)
 
 
 def check_one_latent_space(teacher: SwapConfig, student: SwapConfig) -> None:

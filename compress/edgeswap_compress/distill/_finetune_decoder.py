@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_latents
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._discriminators import PictureDiscriminator, frozen, hinge
-from edgeswap_compress.distill._task import Student, TripletBatch
-from edgeswap_compress.fit.latent_cache import TripletDraw, to_tensor
+from edgeswap_compress.distill._task import Student
+from edgeswap_compress.distill.material.pairs import TripletBatch, truth_pixels
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.noise_levels import sample
-from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 
 VAE = "vae"
@@ -70,7 +69,7 @@ class DecoderObjective:
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of random triplets."""
-        batch = self._task.draw(draw, batch_size)
+        batch = self._task.draw(draw, batch_size, exact=True)
         with torch.no_grad():
             noise = draw.normal(batch.truth)
             own = sample(
@@ -81,7 +80,7 @@ class DecoderObjective:
             )
         clean = draw.chosen(CLEAN_SHARE, own)
         found = torch.where(clean.view(-1, 1, 1, 1), batch.truth, own)
-        crops, mask = (x.to(own.device) for x in truths(self._pictures, batch.triplets))
+        crops, mask = (x.to(own.device) for x in truth_pixels(self._pictures, batch.drawn))
         output = self._decode(found, batch)
         loss, parts = reconstruction_loss(output, crops, mask, self._fine_weight)
         return loss + self._adversarial_loss(output, crops, mask, parts), parts
@@ -104,25 +103,11 @@ class DecoderObjective:
 
     def evaluate(self) -> dict[str, float]:
         """Measure the fixed triplets against the truths, see ``reconstruction_figures``."""
-        batch, _, _ = self._task.fixed()
-        output = self._decode(self._task.swap_fixed()[0], batch)
-        crops, mask = (x.to(output.device) for x in truths(self._held_out, batch.triplets))
+        batch, found = self._task.swap_exact()
+        output = self._decode(found, batch)
+        crops, mask = (x.to(output.device) for x in truth_pixels(self._held_out, batch.drawn))
         return reconstruction_figures(output, crops, mask)
 
     def _decode(self, found: Tensor, batch: TripletBatch) -> Tensor:
         latents = sample_to_latents(self._swap, found, batch.target).to(self._dtype)
         return decode_latents(self._vae, self._swap, latents, clamp=False).float()
-
-
-def truths(pictures: Pictures, triplets: TripletDraw) -> tuple[Tensor, Tensor]:
-    """Read the truths of triplets (N, 3, R, R) in [-1, 1], and their masks (N, 1, R, R).
-
-    Groups beyond the dataset's are its mirrored ones.
-    """
-    count, crops, masks = len(pictures), [], []
-    for group, place in zip(triplets.group.tolist(), triplets.truth.tolist(), strict=True):
-        crop, mask = pictures.images(group % count)[place], pictures.masks(group % count)[place]
-        crops.append(crop[:, ::-1] if group >= count else crop)
-        masks.append(mask[:, ::-1] if group >= count else mask)
-    weights = torch.from_numpy(np.stack(masks)).float()[:, None] / 255.0
-    return to_tensor(np.stack(crops)), weights

@@ -52,7 +52,8 @@ class WithPreview:
         )
         known = (batch.teacher_source[:ROWS], batch.teacher_target[:ROWS], truth, taught)
         dtype = next(self._teacher.vae.parameters()).dtype
-        decoded = [decode_latents(self._teacher.vae, swap, x.to(dtype)) for x in known]
+        with self._task.rests.autoencoder():
+            decoded = [decode_latents(self._teacher.vae, swap, x.to(dtype)) for x in known]
         decoded.append(self._task.decode(own))
         columns = [
             to_uint8((x.float().permute(0, 2, 3, 1).cpu().numpy() + 1) * 127.5) for x in decoded

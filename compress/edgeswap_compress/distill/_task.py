@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,22 +20,28 @@ from edgeswap_compress.checkpoint.latents import (
 )
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.distill._judge import OnnxJudge
+from edgeswap_compress.distill._resting import RestingModels
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.pairs import Drawn, PairSet, TripletBatch
+from edgeswap_compress.distill.material.sight import Sight
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
-from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw, draw_triplets
 from edgeswap_compress.fit.loop import Draw, Progress
 from edgeswap_compress.fit.losses import (
     LatentIdentityLoss,
     decoder_metric,
+    face_weights,
     fine_energy_loss,
-    mask_weights,
-    triplet_mask,
 )
-from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.placement import device_of
+from edgeswap_compress.fit.noise_levels import PREDICTIONS, NoiseLevels, sample, timesteps_of
 from edgeswap_compress.train.autoencoder import reconstruction_figures
 from edgeswap_compress.train.denoiser import Denoiser
+
+LEARNS = ("unet", "conditioner")
+"""Modules of a student that learn."""
 
 FIXED_PAIRS = 32
 """Triplets that the figures are measured on, each from two noises."""
@@ -49,53 +57,21 @@ class DistillInputs:
     Attributes:
         student: learns; its modules end with the result.
         teacher: frozen.
-        data: latents to draw from, encoded by the teacher's autoencoder.
-        held_out: latents for the figures; may be ``data`` again.
-        own, own_held_out: the same pictures, encoded by the student's autoencoder; the same objects
-            where the student has the teacher's.
-        judge: encoder of the identity loss.
+        pairs: to learn from.
+        held_out: for the figures; may be ``pairs`` again.
+        judge: encoder of the identity loss; None where there is none, and the loss has no weight.
+        recognizer: ONNX file that judges identity in the figures; None for none.
+        refits: whether the student predicts something else than its weights were trained for.
     """
 
     student: Checkpoint
     teacher: Checkpoint
-    data: LatentGroups
-    held_out: LatentGroups
-    own: LatentGroups
-    own_held_out: LatentGroups
-    judge: SourceConditioner
+    pairs: PairSet
+    held_out: PairSet
+    judge: SourceConditioner | None
     config: DistillConfig
-
-
-@dataclass(frozen=True, slots=True)
-class TripletBatch:
-    """Triplets of one draw.
-
-    A student with a small autoencoder sees other latents of the target than its teacher, and so
-    must add another residual to them. Samples are the student's throughout; ``offset`` is what the
-    same swap's sample is more for the student than for the teacher.
-
-    Attributes:
-        triplets: their positions in ``data``.
-        target, source: (N, C, S, S) float32 latents of the student's encoder.
-        teacher_target, teacher_source: of the teacher's.
-        truth: (N, C, S, S) float32, the exact clean sample: it leads to the teacher's latents.
-        offset: (N, C, S, S) float32; 0 where the autoencoders are one.
-        weights: (N, 1, S, S) of the loss, mean 1.
-        mask: (N, 1, S, S) in [0, 1], the faces of target and truth.
-    """
-
-    triplets: TripletDraw
-    target: Tensor
-    source: Tensor
-    teacher_target: Tensor
-    teacher_source: Tensor
-    truth: Tensor
-    offset: Tensor
-    weights: Tensor
-    mask: Tensor
-
-    def __len__(self) -> int:
-        return len(self.target)
+    refits: bool = False
+    recognizer: Path | None = None
 
 
 class Student:
@@ -103,61 +79,71 @@ class Student:
 
     def __init__(self, inputs: DistillInputs) -> None:
         student, self._teacher = inputs.student, inputs.teacher
-        for module in (self._teacher.unet, self._teacher.conditioner, self._teacher.vae):
+        for module in self._teacher.modules().values():
             module.requires_grad_(False)
-        student.vae.requires_grad_(False)
+        for name, module in student.modules().items():
+            if name not in LEARNS:
+                module.requires_grad_(False)
         self.module = Denoiser(student.unet, student.conditioner)
         self._config, self._swap = inputs.config, inputs.student.swap
-        self._data = (inputs.data, inputs.own)
-        self._held_out = (inputs.held_out, inputs.own_held_out)
+        self._pairs, self._held_out = inputs.pairs, inputs.held_out
+        self._sight, self._teacher_sight = Sight(student), Sight(self._teacher)
+        self._controlnet = student.controlnet
         self._vae = student.vae
-        self.levels = NoiseLevels(inputs.student.scheduler)
+        self.levels = NoiseLevels(inputs.student.scheduler, predictions=PREDICTIONS)
+        self._teacher_levels = NoiseLevels(self._teacher.scheduler, predictions=PREDICTIONS)
         self._device = device_of(student.unet)
         self.timesteps = timesteps_of(inputs.student.scheduler, inputs.config.steps).to(
             self._device
         )
-        self._identity = LatentIdentityLoss(inputs.judge)
+        self._identity = None if inputs.judge is None else LatentIdentityLoss(inputs.judge)
         self._dtype = next(student.unet.parameters()).dtype
         scale = inputs.config.teacher.guidance
         self._scale = self._teacher.swap.guidance_scale if scale is None else scale
         self._teacher_steps = inputs.config.teacher_steps
         self._fixed: tuple[TripletBatch, Tensor, Tensor] | None = None
+        self.rests = RestingModels(student, self._teacher, inputs.config)
+        self._judge = None
+        if inputs.recognizer is not None:
+            self._judge = OnnxJudge(inputs.recognizer, self._swap)
         self._metric = self._measure()
         if inputs.config.losses.feature_weight > 0:
             self.module.add_module("features", FeatureMatch(self._widths()).to(self._device))
+        self.rests.begin()
 
     @property
     def swap_config(self) -> SwapConfig:
         """Give the student's settings."""
         return self._swap
 
-    def batch(
-        self, triplets: TripletDraw, data: tuple[LatentGroups, LatentGroups] | None = None
-    ) -> TripletBatch:
-        """Read the latents of triplets of the training data, or of other data."""
-        known, own = data or self._data
-        t, swap = triplets, self._swap
-        target, truth, source = (
-            known.read(t.group, place, self._device) for place in (t.target, t.truth, t.source)
-        )
-        mine = [own.read(t.group, place, self._device) for place in (t.target, t.source)]
+    def batch(self, drawn: Drawn, pairs: PairSet | None = None) -> TripletBatch:
+        """Read the latents of pairs of the training data, or of other data."""
+        pairs, swap, places = pairs or self._pairs, self._swap, drawn.places
+        target, source = (pairs.known.at(x, self._device) for x in (places.target, places.source))
+        mine = [pairs.own.at(x, self._device) for x in (places.target, places.source)]
+        truth = pairs.truths(drawn, self._device)
         clean = latents_to_sample(swap, truth, mine[0])
+        masks = (pairs.known.mask_at(x, self._device) for x in (places.target, places.truth))
+        mask = torch.maximum(*masks)
+        weights = face_weights(mask, self._config.losses.mask_weight)
         return TripletBatch(
-            triplets=t,
+            drawn=drawn,
+            features=pairs.features,
+            own_features=pairs.own_features,
             target=mine[0],
             source=mine[1],
             teacher_target=target,
             teacher_source=source,
             truth=clean,
             offset=clean - latents_to_sample(swap, truth, target),
-            weights=mask_weights(known, t, self._config.losses.mask_weight, self._device),
-            mask=triplet_mask(known, t, self._device),
+            weights=weights / weights.mean(),
+            mask=mask,
         )
 
-    def draw(self, draw: Draw, n: int) -> TripletBatch:
-        """Draw triplets of the training data."""
-        known = self._data[0]
-        return self.batch(draw_triplets(draw.rng, len(known), known.identities, n))
+    def draw(self, draw: Draw, n: int, *, exact: bool = False) -> TripletBatch:
+        """Draw pairs of the training data; with ``exact`` those whose truth is a picture."""
+        take = self._pairs.exact if exact else self._pairs.draw
+        return self.batch(take(draw.rng, n))
 
     def cast(self, x: Tensor) -> Tensor:
         """Convert to the modules' dtype and memory order."""
@@ -165,10 +151,30 @@ class Student:
 
     def student_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """Evaluate the student once at timesteps (N,): (N, C, S, S) float32."""
-        condition = self.module.conditioner.condition(self.cast(batch.source))
-        denoiser = SwapDenoiser(self.module.unet, self._swap)
-        seen = TargetMaps(self.cast(batch.target))
-        return denoiser.predict(self.cast(x), steps, seen, condition).float()
+        denoiser = SwapDenoiser(self.module.unet, self._swap, self._controlnet)
+        output = denoiser.predict(self.cast(x), steps, *self._seen(batch))
+        return self.levels.as_velocity(output.float(), x, steps)
+
+    def _seen(self, batch: TripletBatch) -> tuple[TargetMaps, Condition]:
+        """Give what the student sees of a batch."""
+        places, features = batch.drawn.places, batch.own_features
+        maps = self._sight.maps(self.cast(batch.target), places, features)
+        return maps, self._sight.condition(self.cast(batch.source), places, features)
+
+    def _teacher_seen(self, batch: TripletBatch) -> tuple[TargetMaps, Condition]:
+        """Give what the teacher sees of a batch."""
+        places, features = batch.drawn.places, batch.features
+        maps = self._teacher_sight.maps(self.cast(batch.teacher_target), places, features)
+        with torch.no_grad():
+            condition = self._teacher_sight.condition(
+                self.cast(batch.teacher_source), places, features
+            )
+        return maps, condition
+
+    def noised(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
+        """Noise clean samples to timesteps (N,); where sampling begins they are noise alone."""
+        first = (steps == self.timesteps[0]).view(-1, 1, 1, 1)
+        return torch.where(first, noise, self.levels.add(clean, noise, steps))
 
     def of_teacher(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """Convert noisy samples of the student to the teacher's: a_t x offset less."""
@@ -186,26 +192,18 @@ class Student:
     @torch.no_grad()
     def teacher_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """Evaluate the guided teacher at timesteps (N,): (N, C, S, S) float32."""
-        teacher = self._teacher
-        condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
-        output = teacher.denoiser().guided(
-            self.cast(self.of_teacher(batch, x, steps)),
-            steps,
-            TargetMaps(self.cast(batch.teacher_target)),
-            condition,
-            teacher.conditioner.null(len(batch)),
-            self._scale,
+        theirs, null = self.of_teacher(batch, x, steps), self._teacher_sight.null(len(batch))
+        output = self._teacher.denoiser().guided(
+            self.cast(theirs), steps, *self._teacher_seen(batch), null, self._scale
         )
-        return self.of_student(batch, output.float(), steps)
+        velocity = self._teacher_levels.as_velocity(output.float(), theirs, steps)
+        return self.of_student(batch, velocity, steps)
 
     def teacher_blocks(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> list[Tensor]:
         """Collect the teacher's block outputs at x, unguided; gradients reach x."""
-        teacher = self._teacher
-        with torch.no_grad():
-            condition = teacher.conditioner.condition(self.cast(batch.teacher_source))
-        noisy, target = self.of_teacher(batch, x, steps), TargetMaps(batch.teacher_target)
-        with block_outputs(teacher.unet) as seen:
-            teacher.denoiser().predict(self.cast(noisy), steps, target.each(self.cast), condition)
+        noisy = self.cast(self.of_teacher(batch, x, steps))
+        with block_outputs(self._teacher.unet) as seen:
+            self._teacher.denoiser().predict(noisy, steps, *self._teacher_seen(batch))
         return seen
 
     def student_clean(
@@ -260,7 +258,7 @@ class Student:
         swapped, exact = (
             sample_to_latents(self._swap, x, batch.target) for x in (clean, batch.truth)
         )
-        if config.losses.identity.weight > 0:
+        if config.losses.identity.weight > 0 and self._identity is not None:
             spoil = config.losses.identity.noise * draw.shares(exact) * draw.normal(exact)
             identity = self._identity(swapped, exact, noise=spoil)
             parts[f"{prefix}identity"] = float(identity.detach())
@@ -294,28 +292,25 @@ class Student:
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decode by the student's decoder: crops (N, 3, R, R) in [-1, 1], float32."""
-        return decode_latents(self._vae, self._swap, self.cast(latents)).float()
+        with self.rests.autoencoder():
+            return decode_latents(self._vae, self._swap, self.cast(latents)).float()
 
     @torch.no_grad()
     def _widths(self) -> list[tuple[int, int]]:
         """Count the channels of each block's output, student's and teacher's."""
         batch = self.draw(Draw.of(0, 0), 1)
-        steps, found = torch.tensor([self.levels.terminal], device=self._device), []
-        inputs = (self.cast(batch.truth), steps, TargetMaps(self.cast(batch.teacher_target)))
-        for model in (self.module, self._teacher):
-            with block_outputs(model.unet) as seen:
-                condition = model.conditioner.condition(self.cast(batch.teacher_source))
-                SwapDenoiser(model.unet, self._swap).predict(*inputs, condition)
-            found.append([output.shape[1] for output in seen])
-        return list(zip(*found, strict=True))
+        steps = torch.tensor([self.levels.terminal], device=self._device)
+        with block_outputs(self.module.unet) as own:
+            self.student_velocity(batch, batch.truth, steps)
+        theirs = self.teacher_blocks(batch, batch.truth, steps)
+        return [(a.shape[1], b.shape[1]) for a, b in zip(own, theirs, strict=True)]
 
     @torch.no_grad()
     def fixed(self, progress: Progress | None = None) -> tuple[TripletBatch, Tensor, Tensor]:
         """Give fixed triplets, two noises for each of them, and where those lead the teacher."""
         if self._fixed is None:
-            data, draw = self._held_out[0], Draw.of(self._config.fit.seed, 2**30)
-            t = draw_triplets(draw.rng, len(data), data.identities, FIXED_PAIRS)
-            batch = self.batch(t, self._held_out)
+            draw = Draw.of(self._config.fit.seed, 2**30)
+            batch = self.batch(self._held_out.unanswered(draw.rng, FIXED_PAIRS), self._held_out)
             noise = torch.stack([draw.normal(batch.truth), draw.normal(batch.truth)])
             steps = timesteps_of(self._teacher.scheduler, self._teacher_steps)
             total, done = len(noise) * len(steps), 0
@@ -328,7 +323,10 @@ class Student:
                     progress(done, total, "sampling the teacher for the figures")
                 return found
 
-            led = [sample(self.levels, velocity, start, steps) for start in noise]
+            with self.rests.teacher():
+                led = [sample(self.levels, velocity, start, steps) for start in noise]
+            if not self._held_out.has_truths:  # the teacher's answer is the truth there is
+                batch = replace(batch, truth=led[0])
             self._fixed = batch, noise, torch.stack(led)
         return self._fixed
 
@@ -344,12 +342,26 @@ class Student:
         ]
         return torch.stack(led)
 
+    @torch.no_grad()
+    def swap_exact(self) -> tuple[TripletBatch, Tensor]:
+        """Sample fixed pairs whose truths are pictures by the student: the pairs, (F, C, S, S)."""
+        if self._held_out.has_truths:
+            return self.fixed()[0], self.swap_fixed()[0]
+        draw = Draw.of(self._config.fit.seed, 2**30)
+        batch = self.batch(self._held_out.exact(draw.rng, FIXED_PAIRS), self._held_out)
+        start = draw.normal(batch.truth)
+        found = sample(
+            self.levels, lambda x, t: self.student_velocity(batch, x, t), start, self.timesteps
+        )
+        return batch, found
+
     def evaluate(self) -> dict[str, float]:
         """Sample the fixed triplets: measure distances to teacher and truth, and diversity.
 
         ``fixed_diversity`` is the deviation from noise to noise inside the faces, over the
         teacher's; near 0 every noise leads to the same swap. ``fixed_hf_ratio`` is the energy of
         the finest scale inside the faces over the truth's, both decoded by the student's decoder.
+        Where nobody knows a truth, the teacher's answer from the first noise stands for it.
         """
         batch, _, wanted = self.fixed()
         found = self.swap_fixed()
@@ -362,10 +374,18 @@ class Student:
             for x in (found[0], batch.truth)
         )
         figures = reconstruction_figures(crops, exact, F.interpolate(batch.mask, crops.shape[2:]))
-        return {
-            "fixed_to_teacher": apart(found, wanted),
+        judged: Mapping[str, float] = {}
+        if self._judge is not None:
+            taught = self.decode(sample_to_latents(self._swap, wanted[0], batch.target))
+            judged = self._judge.figures(crops, taught, self.decode(batch.source))
+        to_truth = {
             "fixed_to_truth": apart(found, batch.truth),
             "fixed_teacher_to_truth": apart(wanted, batch.truth),
+        }
+        return {
+            "fixed_to_teacher": apart(found, wanted),
+            **(to_truth if self._held_out.has_truths else {}),
+            **judged,
             "fixed_psnr_db": figures["psnr_face_db"],
             "fixed_hf_ratio": figures["hf_ratio"],
             "fixed_diversity": (apart(*found) / max(apart(*wanted), 1e-12)) ** 0.5,

@@ -42,6 +42,7 @@ FIELDS = {
     "feature_weight": "losses.feature_weight",
     "critic_updates": "dmd2.critic_updates",
     "adversarial_weight": "dmd2.adversarial_weight",
+    "self_share": "pairs.self_share",
     "decoder_share": "decoder.share",
     "decoder_fine_weight": "decoder.fine_weight",
     "decoder_adversarial_weight": "decoder.adversarial_weight",
@@ -73,6 +74,7 @@ def command(argv: list[str]) -> int:
         data=data,
         held_out=args.held_out,
         run=run,
+        recognizer=args.judge,
     )
 
     def check() -> None:
@@ -90,6 +92,7 @@ def command(argv: list[str]) -> int:
             run=run,
             held_out=args.held_out,
             autoencoder=args.autoencoder,
+            judge=args.judge,
             cadence=cadence_of(args),
             tracker=frame.tracker,
             progress=frame.progress,
@@ -134,14 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--steps", type=int, default=USUAL.steps, metavar="N",
         help="sampling steps of the student, 1 to 1000 (default %(default)s)",
     )  # fmt: skip
-    add(
-        "--data", type=Path, metavar="DATASET",
-        help="rendered dataset to learn from (default: the small packaged one)",
-    )  # fmt: skip
-    add(
-        "--held-out", type=Path, metavar="DATASET",
-        help="rendered dataset for the figures and the preview (default: a part of --data)",
-    )  # fmt: skip
+    _add_data(add)
     add_budget(parser, USUAL.budget)
     add_run(add)
     _add_teacher(parser.add_argument_group("teacher").add_argument)
@@ -156,6 +152,28 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add_habits(add_fitting, cadence_s=(60.0, 60.0))
     return parser
+
+
+def _add_data(add: Any) -> None:
+    add(
+        "--data", type=Path, metavar="DATASET",
+        help="dataset to learn from: rendered, triplets, or aligned crops, in a sub-folder for "
+        "each person or loose (default: the small packaged one)",
+    )  # fmt: skip
+    add(
+        "--held-out", type=Path, metavar="DATASET",
+        help="dataset of the same kind for the figures and the preview (default: a part of --data)",
+    )  # fmt: skip
+    add(
+        "--judge", type=Path, metavar="FILE",
+        help="recognizer as .onnx, of ArcFace's 112 px crops, that judges identity in the figures "
+        "(default: none)",
+    )  # fmt: skip
+    add(
+        "--self-share", type=float, default=USUAL.pairs.self_share, metavar="SHARE",
+        help="of crops without truths: share of the pairs of one person, whose truth is the target "
+        "(default %(default)g)",
+    )  # fmt: skip
 
 
 def _add_teacher(add: Any) -> None:

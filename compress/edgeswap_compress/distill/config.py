@@ -102,6 +102,21 @@ class Dmd2Config:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoPairs:
+    """Which pairs are made of photographs, which have no truths.
+
+    Attributes:
+        self_share: share of the pairs of one person, whose truth is the target itself; the
+            teacher answers the others.
+    """
+
+    self_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        check_range("self_share", self.self_share, *SHARE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderPhase:
     """The last phase of a distillation, which finetunes the student's decoder.
 
@@ -132,6 +147,7 @@ class DistillConfig(FittedConfig):
         teacher: how the teacher samples.
         losses: terms that all methods share.
         dmd2: what that method needs besides.
+        pairs: of photographs.
         decoder: the last phase.
         budget: how long all phases last together; each phase has one batch at least.
         fit: optimizer, batch size, dtype and seed of every phase.
@@ -142,6 +158,7 @@ class DistillConfig(FittedConfig):
     teacher: TeacherSampling = field(default_factory=TeacherSampling)
     losses: DistillLosses = field(default_factory=DistillLosses)
     dmd2: Dmd2Config = field(default_factory=Dmd2Config)
+    pairs: PhotoPairs = field(default_factory=PhotoPairs)
     decoder: DecoderPhase = field(default_factory=DecoderPhase)
     budget: FitBudget = field(default_factory=FitBudget)
     fit: FitOptions = field(default_factory=FitOptions)

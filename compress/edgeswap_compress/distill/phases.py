@@ -79,11 +79,12 @@ class DistillPhases:
         """
         config = self._config
         task.module.eval()
+        self._prepare(task)
+        task.rests.end()
         objective = DecoderObjective(
             task, student.vae, *pictures, fine_weight=config.decoder.fine_weight,
             adversarial_weight=config.decoder.adversarial_weight, seed=config.fit.seed,
         )  # fmt: skip
-        self._prepare(task)
         steps = self._steps(objective, "decoder", config.decoder.share)
         settings = config.fit.fit_config(
             steps, optimizer="adamw", hold=0.2, weight_decay=1e-4, ema_decay=0.99

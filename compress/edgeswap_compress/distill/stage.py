@@ -16,30 +16,30 @@ from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.latents import works_normalized
-from edgeswap_compress.conditioning.attention import use_plain_attention
+from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_compress.conditioning.source import SourceConditioner
-from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._compatibility import (
-    DistillFiles,
-    check_autoencoder,
-    check_distillation,
-    check_one_latent_space,
-)
+from edgeswap_compress.distill._compatibility import DistillFiles, check_distillation
+from edgeswap_compress.distill._few_steps import refit_output
 from edgeswap_compress.distill._finetune_decoder import VAE
+from edgeswap_compress.distill._inputs import (
+    load_inputs,
+    load_pair,
+    load_student,
+    pictures_of_run,
+)
 from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
-from edgeswap_compress.distill._trajectories import teacher_trajectories
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.trajectories import answers_of, teacher_trajectories
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.distill.phases import DistillPhases, Fitted, trained, trained_module
-from edgeswap_compress.errors import InvalidCheckpoint
-from edgeswap_compress.fit.config import FitConfig, FitMachine
+from edgeswap_compress.errors import InvalidSettings
+from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
-from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
+from edgeswap_compress.fit.pairing import GroupPairing, truths_known
 from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import (
     claim,
@@ -49,15 +49,17 @@ from edgeswap_compress.fit.run_folder import (
     say,
     settings_of,
 )
-from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train.config import IdentityConfig
+from edgeswap_compress.train.examples import Examples
 from edgeswap_compress.train.identity import IdentityObjective
-from edgeswap_compress.train.pairing import rendered
 from edgeswap_runtime.files import canonical_json
 
 WATCHED = "fixed_to_truth"
 """The figure that ``patience`` waits for."""
+
+WATCHED_WITHOUT_TRUTHS = "fixed_to_teacher"
+"""The same where nobody knows a truth."""
 
 
 def distill(
@@ -70,6 +72,7 @@ def distill(
     run: Path | None = None,
     held_out: Path | None = None,
     autoencoder: Path | None = None,
+    judge: Path | None = None,
     cadence: Cadence | None = None,
     tracker: Tracker | None = None,
     progress: StageProgress | None = None,
@@ -81,11 +84,13 @@ def distill(
         config: method, budget and losses.
         out: new checkpoint folder.
         student: checkpoint folder to start from, such as a pruned one; the teacher when None.
-        data: rendered dataset, whose pictures make the inputs and, where wanted, the truths; the
-            packaged one when None.
+        data: dataset of any kind, whose pictures make the inputs and, where they are known, the
+            truths; the packaged one when None.
         run: folder with caches and state, which the same call continues; ``OUT.run`` when None.
         held_out: dataset for the figures and the preview; a part of ``data`` when None.
         autoencoder: checkpoint whose small autoencoder the student gets; its own when None.
+        judge: ONNX recognizer of ArcFace's crops that judges identity in the figures; no loss sees
+            it.
         cadence: how often to save, evaluate and draw; when to stop early.
         tracker: receives the losses and figures.
         progress: told at least every 5 s what is being done and how much of it is; also from
@@ -107,6 +112,7 @@ def distill(
         data=data or calibration_dataset(),
         held_out=held_out,
         run=run or usual_run(out),
+        recognizer=judge,
     )
     check_distillation(files, out)
     with steady(progress) as told:
@@ -116,11 +122,12 @@ def distill(
 def _key(files: DistillFiles, config: DistillConfig) -> dict[str, str]:
     """Give what the run folder belongs to."""
     student = (files.student, files.autoencoder)
+    digests = [pictures.digest for pictures in pictures_of_run(files)]
     inputs = {
         "teacher": fingerprint(files.teacher),
         "student": [None if path is None else fingerprint(path) for path in student],
-        "dataset": read_dataset(files.data).digest,
-        "held_out": None if files.held_out is None else read_dataset(files.held_out).digest,
+        "dataset": digests[0],
+        "held_out": None if files.held_out is None else digests[1],
         "config": settings_of(config),
     }
     run = hashlib.sha256(canonical_json(inputs)).hexdigest()
@@ -145,8 +152,9 @@ def _distill(
         dtypes = note_dtype(run, config.fit.dtype)
     cadence = cadence or Cadence(save_s=60.0, evaluate_s=60.0)
     if config.budget.patience:
-        cadence = dataclasses.replace(cadence, patience=config.budget.patience, watch=WATCHED)
-    inputs = _inputs(teacher, student, config, files, report)
+        watch = WATCHED if truths_known(pictures_of_run(files)[1]) else WATCHED_WITHOUT_TRUTHS
+        cadence = dataclasses.replace(cadence, patience=config.budget.patience, watch=watch)
+    inputs = load_inputs(teacher, student, config, files, report)
     if config.losses.judge_samples:
         judged = _with_fresh_judge(inputs, run / "judge", cadence, report("judge"))
         if judged is None:
@@ -156,10 +164,9 @@ def _distill(
     fitted = _fitted(phases, inputs, run, key, report)
     if fitted is None:
         return None
-    if config.decoder.share > 0:
-        pictures = read_dataset(files.data), read_dataset(files.held_out or files.data)
-        if not phases.finetune_decoder(fitted.task, student, pictures):
-            return None
+    pictures = pictures_of_run(files)
+    if config.decoder.share > 0 and not phases.finetune_decoder(fitted.task, student, pictures):
+        return None
     say(report("checkpoint"), "writing the student")
     with processes().main_first():
         if not processes().main:
@@ -206,73 +213,41 @@ def _taught(
         "teacher_sha256": teacher,
         "figures": figures,
     }
-    once = student.swap.sampled(sampler="ddim", steps=asked["steps"], guidance_scale=1.0)
+    once = student.swap.sampled(
+        sampler="ddim",
+        spacing=None,
+        steps=asked["steps"],
+        guidance_scale=1.0,
+        start=SamplingStart(),
+    )
     swap = once.with_stage("distill", details)
     return dataclasses.replace(student, swap=swap)
-
-
-def _inputs(
-    teacher: Checkpoint,
-    student: Checkpoint,
-    config: DistillConfig,
-    files: DistillFiles,
-    report: Callable[[str], Any],
-) -> DistillInputs:
-    """Encode the datasets, or read what was encoded, with each of the autoencoders."""
-    found: dict[tuple[str, str], LatentGroups] = {}
-    for place, model in (("teacher", teacher), ("student", student)):
-        for name, path in (("latents", files.data), ("latents-heldout", files.held_out)):
-            if path is None:
-                found[place, name] = found[place, "latents"]
-            elif place == "student" and not works_normalized(student.vae):
-                found[place, name] = found["teacher", name]
-            else:
-                file = files.run / f"{place}-{name}.safetensors"
-                with processes().main_first():  # the others read the cache
-                    found[place, name] = _encode(model, path, file, name == "latents", report)
-    return DistillInputs(
-        student=student,
-        teacher=teacher,
-        data=found["teacher", "latents"],
-        held_out=found["teacher", "latents-heldout"],
-        own=found["student", "latents"],
-        own_held_out=found["student", "latents-heldout"],
-        judge=teacher.conditioner,
-        config=config,
-    )
-
-
-def _encode(
-    model: Checkpoint, path: Path, file: Path, flips: bool, report: Callable[[str], Any]
-) -> LatentGroups:
-    dataset = read_dataset(path)
-    return encode_dataset(  # the run folder is one pair's, so the name says whose latents they are
-        model.vae,
-        model.swap,
-        dataset,
-        file,
-        dataset.digest,
-        flips=flips,
-        progress=report("latents"),
-    )
 
 
 def _tasks(
     inputs: DistillInputs, run: Path, key: dict[str, str], report: Callable[[str], Any]
 ) -> Iterator[tuple[str, StudentTask]]:
     """List what is fitted one after the other, each from where the one before it has led."""
-    config = inputs.config
-    if config.method == "trajectory":
+    config, paths = inputs.config, None
+    if config.method == "trajectory" or not inputs.pairs.has_truths:
         with processes().main_first(), config.fit.compute().autocast():
-            trajectories = teacher_trajectories(
+            paths = teacher_trajectories(
                 inputs.teacher,
-                inputs.data,
+                inputs.pairs,
                 config,
                 run / "trajectories",
                 key["run"],
                 report("trajectories"),
             )
-        yield "fit", TrajectoryObjective(inputs, trajectories)
+    if paths is not None and not inputs.pairs.has_truths:
+        answers = answers_of(inputs.teacher, inputs.pairs, config, paths)
+        inputs = dataclasses.replace(
+            inputs, pairs=dataclasses.replace(inputs.pairs, answers=answers)
+        )
+    if inputs.refits:
+        refit_output(Student(inputs), config.fit.seed)
+    if paths is not None and config.method == "trajectory":
+        yield "fit", TrajectoryObjective(inputs, paths)
     elif config.method == "lcm":
         yield "fit", LcmObjective(inputs)
     elif config.method == "dmd2":
@@ -292,8 +267,13 @@ def _with_fresh_judge(
     inputs: DistillInputs, run: Path, cadence: Cadence, progress: Any
 ) -> DistillInputs | None:
     """Train an identity encoder that nothing was trained against yet; None if stopped early."""
+    if inputs.teacher.conditioner is None:
+        raise InvalidSettings(
+            "--judge-samples trains a source encoder, and the teacher has none: leave it out"
+        )
     settings: Any = inputs.teacher.conditioner.config
-    config = inputs.config
+    config, sets = inputs.config, (inputs.pairs, inputs.held_out)
+    unpaired = GroupPairing(inputs.pairs.known.identities)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.fit.seed + 1)
         judge = SourceConditioner(**{k: v for k, v in settings.items() if not k.startswith("_")})
@@ -311,59 +291,9 @@ def _with_fresh_judge(
     objective = IdentityObjective(
         judge,
         IdentityConfig(fit=wanted, widths=tuple(settings.widths), vector_size=settings.vector_size),
-        rendered(inputs.data),
-        rendered(inputs.held_out),
+        *(Examples(some.known, some.pairing or unpaired) for some in sets),
     )
     whole = dataclasses.replace(cadence, patience=0)
     if not fit(objective, wanted, run, compute=compute, cadence=whole, progress=progress):
         return None
     return dataclasses.replace(inputs, judge=judge)
-
-
-def load_student(path: Path, autoencoder: Path | None) -> Checkpoint:
-    """Load a student as it begins: as on disk, or with another checkpoint's small autoencoder.
-
-    Raises:
-        InvalidCheckpoint: that one's autoencoder is not small, or has latents of another shape.
-    """
-    student = Checkpoint.load(path)
-    if autoencoder is None:
-        return student
-    other = Checkpoint.load(autoencoder)
-    check_autoencoder(autoencoder, other.swap, student.swap)
-    made = [entry for entry in other.swap.history if entry["stage"] == "distill-autoencoder"]
-    swap = dataclasses.replace(
-        student.swap, latents=other.swap.latents, history=(*student.swap.history, *made[-1:])
-    )
-    return dataclasses.replace(student, vae=other.vae, swap=swap)
-
-
-def load_pair(
-    teacher: Path, student: Checkpoint, machine: FitMachine
-) -> tuple[Checkpoint, Checkpoint]:
-    """Load teacher and student where they compute, checked to work in one latent space.
-
-    Args:
-        teacher: its folder.
-        student: as loaded; it is converted in place.
-        machine: the device and dtype, and what saves memory there.
-
-    Raises:
-        InvalidCheckpoint: they do not, or one is damaged.
-    """
-    compute = machine.compute()
-    both = tuple(
-        model.to(compute.weights, compute.device) for model in (Checkpoint.load(teacher), student)
-    )
-    for model in both:
-        if compute.device.type == "cpu":
-            use_plain_attention(model.unet)  # faster than fused at these sizes
-        prepare_unet(model.unet, machine, learns=model is student)
-    check_one_latent_space(both[0].swap, both[1].swap)
-    if not any(works_normalized(model.vae) for model in both):
-        spaces = [(model.swap.latents.mean, model.swap.latents.std) for model in both]
-        if spaces[0] != spaces[1]:
-            raise InvalidCheckpoint(
-                "student's autoencoder", expected="the teacher's latent space", found="another"
-            )
-    return both[0], both[1]

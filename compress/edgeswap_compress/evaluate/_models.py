@@ -13,8 +13,8 @@ import numpy as np
 
 from edgeswap_compress.data.shards import KIND as DATASET
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
-from edgeswap_compress.fit.device import check_device, resolve_device
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
+from edgeswap_compress.fit.machine.device import check_device, resolve_device
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.bundle.schedules import choose_schedule
@@ -227,7 +227,7 @@ class CheckpointModel:
 
         from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
         from edgeswap_compress.fit.latent_cache import to_tensor
-        from edgeswap_compress.fit.placement import like_module
+        from edgeswap_compress.fit.machine.placement import like_module
 
         vae, swap = self._pipeline.vae, self._pipeline.swap
         with torch.no_grad():

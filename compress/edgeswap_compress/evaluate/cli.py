@@ -281,12 +281,12 @@ def _add_computing(add: Any) -> None:
         "--batch-size", type=int, default=16, metavar="N",
         help="pairs at a time; changes no figure (default %(default)s)",
     )  # fmt: skip
-    add_device(add)
     add(
         "--resize", action="store_true",
         help="let a model of other crops than the set's swap them resized, and back (default: "
         "refuse it)",
     )  # fmt: skip
+    add_device(add)
     add_dtype(add)
     add(
         "--seed", type=int, default=0,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.config import FitConfig
-from edgeswap_compress.fit.loss_scale import LossScale
+from edgeswap_compress.fit.machine.loss_scale import LossScale
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
 

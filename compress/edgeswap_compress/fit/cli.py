@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgeswap_compress._checks import OPTIMIZERS, check_habits
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit.config import MEMORY_LOG, FitBudget, FitOptions
-from edgeswap_compress.fit.device import DEVICE_FORMS, check_device
+from edgeswap_compress.fit.config import FitBudget, FitOptions
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
+from edgeswap_compress.fit.machine.device import DEVICE_FORMS, check_device
+from edgeswap_compress.fit.machine.options import MEMORY_LOG
 
 if TYPE_CHECKING:
     from edgeswap_compress._progress import StageProgress
@@ -227,7 +228,7 @@ def tell_machine(device: str, dtype: str, *, training: bool) -> None:
     Raises:
         InvalidSettings: the device is not there.
     """
-    from edgeswap_compress.fit.device import device_line, resolve_device
+    from edgeswap_compress.fit.machine.device import device_line, resolve_device
 
     found = resolve_device(device, training=training)
     print(device_line(device, training=training), file=sys.stderr)

@@ -19,7 +19,7 @@ from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.errors import TrainingStopped
-from edgeswap_compress.fit.placement import like_module
+from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -48,6 +48,14 @@ class LatentGroups:
 
     def __len__(self) -> int:
         return len(self.latents)
+
+    def at(self, positions: Any, device: torch.device | None = None) -> Tensor:
+        """Read latents (N, C, S, S) float32 at positions (N,): group x P + place in it."""
+        return self.latents.flatten(0, 1)[positions].to(device).float()
+
+    def mask_at(self, positions: Any, device: torch.device | None = None) -> Tensor:
+        """Read masks (N, 1, S, S) float32 at positions (N,)."""
+        return self.masks.flatten(0, 1)[positions].to(device).float()[:, None]
 
     def read(self, group: Any, place: Any, device: torch.device | None = None) -> Tensor:
         """Read latents (N, C, S, S) float32 onto a device; the groups stay in the host's memory.

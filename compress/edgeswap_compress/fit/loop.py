@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit._optimizer import MasterOptimizer
 from edgeswap_compress.fit.config import FitConfig
-from edgeswap_compress.fit.device import Compute
-from edgeswap_compress.fit.loss_scale import LossScale
-from edgeswap_compress.fit.memory import estimate_memory, require_memory
+from edgeswap_compress.fit.machine.device import Compute
+from edgeswap_compress.fit.machine.loss_scale import LossScale
+from edgeswap_compress.fit.machine.memory import estimate_memory, require_memory
 from edgeswap_compress.fit.processes import processes
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_runtime.files import write_bytes, write_json
@@ -117,35 +117,29 @@ def fit(
 ) -> bool:
     """Fit an objective's module, going on from ``folder`` where it was stopped.
 
-    Every step's randomness is a function of (seed, step), and the state is written atomically, so
-    a run that was killed and continued follows the same curve as one that was not. Processes
-    launched together share each batch and average their gradients; the first of them writes.
+    Every step's randomness is a function of (seed, step): a continued run follows the same curve.
+    Processes launched together share each batch and average their gradients; the first writes.
 
     Args:
         objective: holds the module, on its device in any dtype; ends with its EMA weights.
         config: length, batch, optimizer.
-        folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json`` (the last
-            evaluation without what depends on speed or interruptions).
+        folder: of this run: ``state.safetensors``, ``metrics.jsonl`` and ``figures.json``.
         compute: tells float16, where the loss is scaled and autocast converts; else not needed.
         cadence: how often to save and evaluate; when to stop early.
         tracker: receives losses and figures.
         progress: told of steps done and in all.
 
-    Raises:
-        InvalidSettings: the memory is too small, see `require_memory`.
-
     Returns:
         True when complete or stalled, False when ``cadence.stop_after_s`` cut it short.
+
+    Raises:
+        InvalidSettings: the memory is too small, see `require_memory`.
     """
     cadence, peers = cadence or Cadence(), processes()
     share, report = _share(config.batch_size, peers.count), progress or _silent
     folder.mkdir(parents=True, exist_ok=True)
-    objective = objective if compute is None else Autocasting(objective, compute)
-    if not (folder / "state.safetensors").exists():
-        _check_memory(objective, config, share)
-    optimizer = MasterOptimizer(objective.module, config)
-    scale = LossScale(scales=compute is not None and compute.dtype == torch.float16)
-    step = _restore(optimizer, folder / "state.safetensors", config, scale)
+    objective, scale = _autocast(objective, compute)
+    optimizer, step = _begin(objective, config, folder / "state.safetensors", share, scale)
     log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
@@ -157,13 +151,10 @@ def fit(
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
         stalled = log is not None and log.stalled(cadence)
-        figures = torch.tensor([stopped, stalled, loss, *parts.values()])
-        peers.average([figures])
-        stopped, stalled = (bool(end > 0) for end in figures[:2])  # all stop when one does
+        (stopped, stalled), means = _agreed([stopped, stalled], [loss, *parts.values()])
         if log is None:
             continue
-        means = zip(("loss", *parts), figures[2:].tolist(), strict=True)
-        log.add({"gradient_norm": norm, **dict(means)})
+        log.add_step(norm, ("loss", *parts), means)
         report(step, config.steps, log.line())
         if now - evaluated > cadence.evaluate_s or step == config.steps:
             report(step, config.steps, f"{log.line()}, evaluating")
@@ -174,6 +165,30 @@ def fit(
             saved = time.monotonic()
     optimizer.use(optimizer.ema)
     return stalled or step >= config.steps
+
+
+def _autocast(objective: Objective, compute: Compute | None) -> tuple[Objective, LossScale]:
+    """Let an objective be computed as its dtype needs it, and give the scale of its loss."""
+    scale = LossScale(scales=compute is not None and compute.dtype == torch.float16)
+    return objective if compute is None else Autocasting(objective, compute), scale
+
+
+def _agreed(ends: list[bool], values: list[float]) -> tuple[list[bool], list[float]]:
+    """Average values over the processes, and tell which ends hold in one of them."""
+    figures = torch.tensor([*(float(end) for end in ends), *values])
+    processes().average([figures])
+    found = figures.tolist()
+    return [end > 0 for end in found[: len(ends)]], found[len(ends) :]
+
+
+def _begin(
+    objective: Objective, config: FitConfig, state: Path, share: int, scale: LossScale
+) -> tuple[MasterOptimizer, int]:
+    """Make the optimizer, restored where there is a state, and give the step it is at."""
+    if not state.exists():
+        _check_memory(objective, config, share)
+    optimizer = MasterOptimizer(objective.module, config)
+    return optimizer, _restore(optimizer, state, config, scale)
 
 
 def _silent(done: int, total: int, text: str) -> None:
@@ -296,6 +311,9 @@ class _Log:
         """Tell whether the last ``patience`` evaluations brought nothing better."""
         found = [row[cadence.watch] for row in self._rows] if cadence.patience else []
         return bool(found) and len(found) - 1 - found.index(min(found)) >= cadence.patience
+
+    def add_step(self, norm: float, names: Sequence[str], means: Sequence[float]) -> None:
+        self.add({"gradient_norm": norm, **dict(zip(names, means, strict=True))})
 
     def add(self, values: dict[str, float]) -> None:
         for name, value in values.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress.errors import InvalidCheckpoint
+
+PREDICTIONS = ("v_prediction", "epsilon", "sample")
+"""What a U-Net may predict."""
 
 CLEAN = -1
 """The timestep after the last one: no noise."""
@@ -21,20 +24,32 @@ class NoiseLevels:
     A noisy sample is x_t = a_t x_0 + s_t noise (2006.11239, eq. 4).
 
     Args:
-        scheduler: a checkpoint's, of v-prediction.
+        scheduler: a checkpoint's.
+        predictions: what its U-Net may predict.
+
+    Attributes:
+        terminal: the last timestep.
+        prediction: what the U-Net predicts.
 
     Raises:
-        InvalidCheckpoint: it predicts something else.
+        InvalidCheckpoint: it predicts something else, or the noise where no signal is left.
     """
 
-    def __init__(self, scheduler: Any) -> None:
-        if scheduler.config.prediction_type != "v_prediction":
+    def __init__(self, scheduler: Any, *, predictions: Sequence[str] = ("v_prediction",)) -> None:
+        self.prediction: str = scheduler.config.prediction_type
+        if self.prediction not in predictions:
             raise InvalidCheckpoint(
                 "scheduler: prediction_type",
-                expected="v_prediction",
-                found=scheduler.config.prediction_type,
+                expected=" or ".join(predictions),
+                found=self.prediction,
             )
         self._set_alphas(scheduler.alphas_cumprod)
+        if self.prediction == "epsilon" and self._terminal_signal < 1e-8:
+            raise InvalidCheckpoint(
+                "scheduler: epsilon at zero terminal SNR",
+                expected="some signal at the last timestep, or v_prediction",
+                found="none: the noise there says nothing of the sample",
+            )
 
     @classmethod
     def of_alphas(cls, alphas: Tensor) -> NoiseLevels:
@@ -44,11 +59,13 @@ class NoiseLevels:
             alphas: (T,) cumulative products of 1 - beta, a scheduler's ``alphas_cumprod``.
         """
         levels = cls.__new__(cls)
+        levels.prediction = "v_prediction"
         levels._set_alphas(alphas)
         return levels
 
     def _set_alphas(self, given: Tensor) -> None:
         alphas = torch.cat([given.float().cpu(), torch.ones(1)])
+        self._terminal_signal = float(alphas[-2])
         self._tables = {alphas.device: (alphas.sqrt(), (1.0 - alphas).clamp(min=0.0).sqrt())}
         self.terminal = len(alphas) - 2
 
@@ -69,6 +86,19 @@ class NoiseLevels:
         """Give the velocity that v-prediction learns (2202.00512, section 4)."""
         a, s = self.at(steps)
         return a * noise - s * clean
+
+    def as_velocity(self, output: Tensor, x: Tensor, steps: Tensor) -> Tensor:
+        """Convert what the U-Net predicts of x_t to the velocity.
+
+        Of the noise it is (eps - s_t x_t) / a_t, of the sample (a_t x_t - x_0) / s_t: both from
+        v = a_t eps - s_t x_0 (2202.00512, section 4) and x_t = a_t x_0 + s_t eps.
+        """
+        if self.prediction == "v_prediction":
+            return output
+        a, s = self.at(steps)
+        if self.prediction == "epsilon":
+            return (output - s * x) / a
+        return (a * x - output) / s.clamp(min=1e-4)
 
     def clean(self, x: Tensor, velocity: Tensor, steps: Tensor) -> Tensor:
         """Recover the clean sample from a predicted velocity."""

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from edgeswap_compress.fit.config import FitMachine
-from edgeswap_compress.fit.device import resolve_device
 from edgeswap_compress.fit.dtype import DTYPES, resolve_dtype
-from edgeswap_compress.fit.savings import require_compiler
+from edgeswap_compress.fit.machine.device import resolve_device
+from edgeswap_compress.fit.machine.options import FitMachine
+from edgeswap_compress.fit.machine.savings import require_compiler
 
 
 class Processes:

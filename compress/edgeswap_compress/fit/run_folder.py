@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from edgeswap_compress._progress import StageProgress
+from edgeswap_compress.composed import settings_in
 from edgeswap_compress.errors import TrainingStopped
-from edgeswap_compress.fit.config import FitMachine, FittedConfig
+from edgeswap_compress.fit.config import FittedConfig
 from edgeswap_compress.fit.loop import FIGURES, Autocasting, Draw, Objective, Progress
-from edgeswap_compress.fit.memory import estimate_memory, require_memory
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.memory import estimate_memory, require_memory
+from edgeswap_compress.fit.machine.options import FitMachine
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.processes import processes
 from edgeswap_runtime.files import canonical_json, sha256_file, write_json
 from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
@@ -78,7 +80,7 @@ def _kept(file: Path) -> Any:
 
 def settings_of(config: Any) -> dict[str, Any]:
     """Give what of a config a run belongs to: all but a `FitMachine`, which may differ."""
-    return _without_machine(asdict(config))
+    return _without_machine(settings_in(config))
 
 
 def _without_machine(settings: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def add_crop(parser: argparse.ArgumentParser, *, align: str = "ffhq", size: int 
 
 
 def add_sampling(
-    parser: argparse.ArgumentParser, *, steps: int, guidance: float, blend: bool = True
+    parser: argparse.ArgumentParser, *, steps: int, guidance: float, start: bool = True
 ) -> None:
     """Add the options of sampling."""
     group = parser.add_argument_group("sampling")
@@ -78,8 +78,11 @@ def add_sampling(
         metavar="X",
         help="classifier-free guidance; 1 is none (default: %(default)s)",
     )
+    if not start:  # diffusers' pipeline begins at noise, and proves nothing else
+        parser.set_defaults(begin=None, strength=1.0, blend="none")
+        return
     group.add_argument(
-        "--start",
+        "--begin",
         choices=STARTS,
         help="begin at noise, or at the target noised as far as --strength says (default: target "
         "where the strength is below 1)",
@@ -91,13 +94,12 @@ def add_sampling(
         metavar="X",
         help="share of the steps that are run, above 0 to 1 (default: 1)",
     )
-    if blend:
-        group.add_argument(
-            "--blend",
-            choices=BLENDS,
-            default="none",
-            help="latents: set back what lies outside the mask after each step (default: none)",
-        )
+    group.add_argument(
+        "--blend",
+        choices=BLENDS,
+        default="none",
+        help="latents: set back what lies outside the mask after each step (default: none)",
+    )
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +183,11 @@ def add_adapter(parser: argparse.ArgumentParser) -> None:
         "--image-encoder-output", metavar="NAME",
         help="output of the image encoder to read (default: its only one)",
     )  # fmt: skip
+    add_heads(group)
+
+
+def add_heads(group: argparse._ArgumentGroup) -> None:
+    """Add the one thing that a single file does not tell of its U-Net."""
     group.add_argument(
         "--heads", type=int, metavar="N",
         help="attention heads of a single file's U-Net, which it does not tell (default: 8, or "
@@ -188,14 +195,14 @@ def add_adapter(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_recognizer(group: argparse._ArgumentGroup) -> None:
+def add_recognizer(group: argparse._ArgumentGroup, *, align: str = "arcface") -> None:
     """Add the options of the face recognizer."""
     group.add_argument(
         "--recognizer", type=Path, metavar="FILE",
-        help="ONNX face recognizer the adapter was trained with (default: none)",
+        help="ONNX face recognizer the model was trained with (default: none)",
     )  # fmt: skip
     group.add_argument(
-        "--recognizer-align", choices=sorted(TEMPLATES), default="arcface",
+        "--recognizer-align", choices=sorted(TEMPLATES), default=align,
         help="where the face lies in the recognizer's picture (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
@@ -217,9 +224,9 @@ def settings_of(args: argparse.Namespace, names: set[str]) -> ImportSettings:
             spacing=args.spacing,
             steps=args.steps,
             guidance_scale=args.guidance,
-            start=args.start,
+            start=args.begin,
             strength=args.strength,
-            blend=getattr(args, "blend", "none"),
+            blend=args.blend,
         ),
         licenses=Licenses.parse(args.license, args.origin, names),
         weights_dtype=args.weights_dtype,
@@ -236,12 +243,17 @@ def encoders_of(args: argparse.Namespace, *, normalize: bool) -> FaceEncoders:
     """Make the request of the encoders."""
     return FaceEncoders(
         recognizer=args.recognizer,
-        recognizer_eye=Eye(
-            align=args.recognizer_align, color=args.recognizer_color, output=args.recognizer_output
-        ),
+        recognizer_eye=eye_of(args),
         normalize=normalize,
         image_encoder=args.image_encoder,
         image_eye=Eye(align=args.image_encoder_align, output=args.image_encoder_output),
+    )
+
+
+def eye_of(args: argparse.Namespace) -> Eye:
+    """Read how the recognizer is shown the face."""
+    return Eye(
+        align=args.recognizer_align, color=args.recognizer_color, output=args.recognizer_output
     )
 
 

@@ -6,14 +6,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeswap_compress.conditioning.crops import TEMPLATES
 from edgeswap_compress.importers._options import (
     add_adapter,
     add_crop,
+    add_heads,
     add_places,
     add_prompt,
+    add_recognizer,
     add_sampling,
     add_store,
     encoders_of,
+    eye_of,
     loras_of,
     prompt_of,
     settings_of,
@@ -22,8 +26,14 @@ from edgeswap_compress.importers.faceid.request import (
     FILE_NAMES,
     AdapterRequest,
     ControlRequest,
+    check_paths,
 )
 from edgeswap_compress.importers.families import FAMILIES, refuse
+from edgeswap_compress.importers.python.request import FILE_NAMES as PLUGIN_FILES
+from edgeswap_compress.importers.python.request import PluginRequest, parse_inputs
+from edgeswap_compress.importers.reface.request import FILE_NAMES as EXAMPLE_FILES
+from edgeswap_compress.importers.reface.request import WEIGHTS, ExampleRequest
+from edgeswap_compress.importers.reface.request import check_paths as check_example_paths
 
 if TYPE_CHECKING:
     from edgeswap_compress.importers.base.report import ImportReport
@@ -40,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         "agree. Pickles are read as tensors alone; no code in them is run.",
     )
     families = parser.add_subparsers(dest="family", required=True, metavar="FAMILY")
-    for name, add in (("faceid", _add_faceid), ("instantid", _add_instantid)):
+    for name, add in _FAMILY_OPTIONS.items():
         child = families.add_parser(name, help=FAMILIES[name], description=f"{FAMILIES[name]}.")
         add(child)
         add_store(child)
@@ -80,6 +90,58 @@ def _add_instantid(parser: argparse.ArgumentParser) -> None:
     add_sampling(parser, steps=30, guidance=5.0)
 
 
+def _add_reface(parser: argparse.ArgumentParser) -> None:
+    add_places(parser, "FILE", "the .ckpt or .safetensors file, image encoder and all in it")
+    group = parser.add_argument_group("what the model sees")
+    add_recognizer(group, align="psp")
+    group.add_argument(
+        "--image-align", choices=sorted(TEMPLATES), default="ffhq",
+        help="where the face lies in the image encoder's picture (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--landmarks", type=Path, metavar="FILE",
+        help="ONNX file that answers the target's crop with 68 landmarks (1, 136) in pixels of "
+        "512 (default: none, their share of the token is left out)",
+    )  # fmt: skip
+    group.add_argument(
+        "--token-weights", type=float, nargs=3, default=list(WEIGHTS),
+        metavar=("PICTURE", "IDENTITY", "LANDMARKS"),
+        help="weights of the token's three parts (default: 1 10 0.05, REFace's)",
+    )  # fmt: skip
+    add_heads(group)
+    add_crop(parser)
+    add_sampling(parser, steps=50, guidance=3.5, start=False)
+
+
+def _add_python(parser: argparse.ArgumentParser) -> None:
+    add_places(parser, "BASE", BASE)
+    group = parser.add_argument_group("the module that computes the condition")
+    group.add_argument(
+        "--entry", required=True, metavar="NAME",
+        help="installed entry point of edgeswap.conditioners; required",
+    )  # fmt: skip
+    group.add_argument(
+        "--files", type=Path, required=True, metavar="DIR",
+        help="folder that is handed to it, copied into the checkpoint; required",
+    )  # fmt: skip
+    group.add_argument(
+        "--inputs", default="noise", metavar="ROLES",
+        help="groups of channels at the U-Net's input, such as noise,mask=repaint,masked_target "
+        "(default: noise)",
+    )  # fmt: skip
+    add_heads(group)
+    add_crop(parser)
+    add_sampling(parser, steps=30, guidance=1.0)
+
+
+_FAMILY_OPTIONS = {
+    "faceid": _add_faceid,
+    "instantid": _add_instantid,
+    "reface": _add_reface,
+    "python": _add_python,
+}
+
+
 def command(argv: list[str]) -> int:
     """Run ``edgeswap import``.
 
@@ -98,10 +160,47 @@ def command(argv: list[str]) -> int:
 
 
 def _import(args: argparse.Namespace) -> ImportReport:
+    """Make the request and check every option and path, and only then import torch."""
+    if args.family == "reface":
+        example = _example_request(args)
+        check_example_paths(example, args.out)
+        from edgeswap_compress.importers.reface.stage import import_example
+
+        return import_example(example, args.out)
+    if args.family == "python":
+        plugin = _plugin_request(args)
+        from edgeswap_compress.importers.python.stage import import_plugin
+
+        return import_plugin(plugin, args.out)
     request = _adapter_request(args)
+    check_paths(request, args.out)
     from edgeswap_compress.importers.faceid.stage import import_adapter
 
     return import_adapter(request, args.out)
+
+
+def _example_request(args: argparse.Namespace) -> ExampleRequest:
+    return ExampleRequest(
+        base=args.base,
+        image_align=args.image_align,
+        recognizer=args.recognizer,
+        recognizer_eye=eye_of(args),
+        landmarks=args.landmarks,
+        weights=tuple(args.token_weights),
+        settings=settings_of(args, set(EXAMPLE_FILES)),
+        heads=args.heads,
+    )
+
+
+def _plugin_request(args: argparse.Namespace) -> PluginRequest:
+    return PluginRequest(
+        base=args.base,
+        entry=args.entry,
+        files=args.files,
+        inputs=parse_inputs(args.inputs),
+        settings=settings_of(args, set(PLUGIN_FILES)),
+        heads=args.heads,
+    )
 
 
 def _adapter_request(args: argparse.Namespace) -> AdapterRequest:
@@ -125,9 +224,14 @@ def _adapter_request(args: argparse.Namespace) -> AdapterRequest:
 
 
 def _lines(report: ImportReport) -> list[str]:
+    proof = "not compared: diffusers has no pipeline for such a condition or such inputs"
+    if report.difference is not None:
+        proof = (
+            f"proven: {report.steps} steps as by diffusers' own pipeline, largest difference "
+            f"{report.difference:.1e} standard deviations"
+        )
     return [
         f"{report.path}: a U-Net of {report.parameters / 1e6:.1f} M parameters",
-        f"proven: {report.steps} steps as by diffusers' own pipeline, largest difference "
-        f"{report.difference:.1e} standard deviations",
+        proof,
         f"next: edgeswap prune {report.path} OUT --macs-ratio 0.6",
     ]

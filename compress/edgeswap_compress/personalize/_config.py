@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeswap_compress._checks import WEIGHT, check_ranges
+from edgeswap_compress._checks import WEIGHT, check_ranges, require_source_encoder
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 from edgeswap_compress.fit.config import (
@@ -58,11 +58,12 @@ class PersonalizeConfig(FittedConfig):
 
 
 def require_student(path: Path, swap: SwapConfig) -> None:
-    """Refuse a checkpoint that needs guidance.
+    """Refuse a checkpoint that needs guidance, or has no source encoder.
 
     Raises:
         InvalidCheckpoint: it does.
     """
+    require_source_encoder(path, swap, "edgeswap personalize")
     if swap.guidance_scale != 1.0:
         raise InvalidCheckpoint(
             f"{path}: guidance_scale",

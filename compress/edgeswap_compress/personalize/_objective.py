@@ -15,8 +15,8 @@ from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss, face_weights
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
-from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import adapt
 from edgeswap_compress.personalize._photos import PersonPhotos

@@ -19,8 +19,8 @@ from edgeswap_compress.data.folders import SUFFIXES, usual_mask
 from edgeswap_compress.errors import UnusablePictures
 from edgeswap_compress.fit.latent_cache import LatentGroups, to_tensor
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.noise_levels import NoiseLevels, sample, timesteps_of
-from edgeswap_compress.fit.placement import device_of
 from edgeswap_compress.personalize._config import PHOTOS
 from edgeswap_runtime.files import require_folder, sha256_file
 from edgeswap_runtime.pictures.read import read_picture

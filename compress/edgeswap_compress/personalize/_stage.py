@@ -20,6 +20,9 @@ from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, fit
+from edgeswap_compress.fit.machine.device import Compute
+from edgeswap_compress.fit.machine.options import FitMachine
+from edgeswap_compress.fit.machine.savings import move, prepare_unet
 from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_compress.fit.run_folder import (
     budgeted_steps,
@@ -29,7 +32,6 @@ from edgeswap_compress.fit.run_folder import (
     reporter,
     settings_of,
 )
-from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import copy_originals, fuse
 from edgeswap_compress.personalize._objective import PersonalizeObjective
@@ -77,9 +79,7 @@ def personalize(
     check_personalization(student, out, photos=photos, data=data, run=run, aligned=aligned)
     config = dataclasses.replace(config, fit=taken_machine(config.fit))
     compute = config.fit.compute()
-    model = Checkpoint.load(student).to(compute.weights, compute.device)
-    if compute.device.type == "cpu":
-        use_plain_attention(model.unet)  # faster than fused at these sizes
+    model = _load(student, compute)
     report, dataset = reporter(progress), read_dataset(data)
     crops = read_crops(photos, model.swap.resolution_px, aligned, run)
     pixels = hashlib.sha256(crops.numpy().tobytes()).hexdigest()
@@ -93,19 +93,26 @@ def personalize(
     )
     person = disguise(model, crops, others, config.others, config.fit.seed)
     objective = PersonalizeObjective(model, config, person, others)
-    prepare_unet(model.unet, config.fit, learns=True)
+    _prepare(model, config.fit)
     settings = _fit_config(objective, config, run, report("timing"))
-    done = fit(
-        objective,
-        settings,
-        run / "fit",
-        compute=compute,
-        cadence=cadence,
-        progress=report("fit"),
-    )
-    if not done:
+    told = {"compute": compute, "cadence": cadence, "progress": report("fit")}
+    if not fit(objective, settings, run / "fit", **told):
         return None
     return _personal(student, model, objective, asked, len(crops), run).save(out)
+
+
+def _load(path: Path, compute: Compute) -> Checkpoint:
+    model = Checkpoint.load(path).to(compute.weights, compute.device)
+    if compute.device.type == "cpu":
+        use_plain_attention(model.unet)  # faster than fused at these sizes
+    return model
+
+
+def _prepare(model: Checkpoint, machine: FitMachine) -> None:
+    """Do what saves memory or time; the photos have been encoded by then."""
+    prepare_unet(model.unet, machine, learns=True)
+    if machine.offload:
+        move([model.vae], torch.device("cpu"))
 
 
 def _fit_config(

@@ -11,6 +11,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
 from edgeswap_compress._pruning_errors import BadPlan, UnsupportedModel
+from edgeswap_compress.conditioning.decoupled import adapter_parts
 from edgeswap_compress.plan._remaining import RemainingChannels
 from edgeswap_compress.plan._streams import check_streams
 from edgeswap_compress.plan.depth import without
@@ -115,11 +116,9 @@ def _run(group: int, size: int) -> range:
 
 
 def _check_attention(remaining: RemainingChannels, name: str, attention: Attention) -> None:
-    projections = [
-        part
-        for part in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj")
-        if getattr(attention, part, None) is not None
-    ]
+    known = ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj")
+    projections = [part for part in known if getattr(attention, part, None) is not None]
+    projections += adapter_parts(attention)
     parts: list[tuple[str, AxisName]] = [(f"{name}.{part}", "out") for part in projections]
     parts += [
         (f"{name}.{part}", "in")

@@ -13,6 +13,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 from edgeswap_compress._pruning_errors import BadPlan
+from edgeswap_compress.conditioning.decoupled import adapter_parts
 from edgeswap_compress.plan._remaining import RemainingChannels
 from edgeswap_compress.plan.depth import ResnetShortcut
 from edgeswap_compress.plan.layers import AxisName, width
@@ -198,7 +199,10 @@ class _Walk:
 
     def projections(self, name: str, attention: Attention, stream: Stream) -> None:
         """Check that queries read the stream; keys and values too unless they read tokens."""
+        self.passed.update((f"{name}.{part}", "out") for part in adapter_parts(attention))
         for part in _PROJECTIONS:
+            if getattr(attention, part) is None:  # attention to one token has values alone
+                continue
             self.passed.add((f"{name}.{part}", "out"))
             if part == "to_q" or not attention.is_cross_attention:
                 self.reads(f"{name}.{part}", "in", stream)

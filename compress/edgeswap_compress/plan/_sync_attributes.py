@@ -13,6 +13,8 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.upsampling import FirUpsample2D, Upsample2D
 from torch import nn
 
+from edgeswap_compress.conditioning.decoupled import adapter_parts
+
 
 def sync_attributes(unet: nn.Module, heads: dict[str, int]) -> None:
     """Update the stored sizes of every module of a U-Net whose layers have been cut.
@@ -52,8 +54,11 @@ def _sync_resnet(resnet: ResnetBlock2D) -> None:
 
 
 def _sync_attention(attention: Attention) -> None:
-    attention.query_dim = attention.to_q.in_features
-    attention.inner_dim = attention.to_q.out_features
+    if attention.to_q is not None:
+        attention.query_dim = attention.to_q.in_features
+    attention.inner_dim = attention.to_v.out_features
+    for part in adapter_parts(attention):
+        attention.processor.hidden_size = attention.get_submodule(part).out_features
     if attention.to_k is not None:
         attention.inner_kv_dim = attention.to_k.out_features
         attention.cross_attention_dim = attention.to_k.in_features

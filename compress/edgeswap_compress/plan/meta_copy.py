@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
-from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import nn
 
 from edgeswap_compress._pruning_errors import UnsupportedModel
+from edgeswap_compress.conditioning.attention import install_like, use_plain_attention
 from edgeswap_compress.diffusers_folder.building import public_config
 from edgeswap_compress.diffusers_folder.unet_kinds import SUPPORTED_BLOCKS, block_message
 
@@ -49,9 +49,7 @@ def meta_copy(unet: nn.Module) -> nn.Module:
                 f"{name} has shape {tuple(tensor.shape)}, its config says "
                 f"{tuple(expected.get(name, ()))}: expected a U-Net that has not been pruned"
             )
-    for module in meta.modules():
-        if isinstance(module, Attention):
-            module.set_processor(AttnProcessor())
+    use_plain_attention(meta)
     return meta.eval()
 
 
@@ -60,7 +58,10 @@ def empty_original(unet: nn.Module) -> Any:
     with torch.device("meta"):
         kind: Any = type(unet)
         config: Any = unet.config
-        return kind.from_config(public_config(config))
+        empty = kind.from_config(public_config(config))
+        if hasattr(unet, "attn_processors"):
+            install_like(empty, unet)
+        return empty
 
 
 def _blocks(unet: Any) -> Iterator[tuple[str, nn.Module]]:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from edgeswap_compress.plan.apply import apply_plan
     from edgeswap_compress.plan.folder import load_unet
     from edgeswap_compress.plan.plan import PruningPlan
-    from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
+    from edgeswap_compress.prune._config import (
+        PruneChoice,
+        PruneConfig,
+        PruneTarget,
+        RecoverConfig,
+    )
     from edgeswap_compress.prune.search.choice import build_plan
     from edgeswap_compress.prune.stage import PruneFiles, prune
 else:
@@ -33,7 +38,9 @@ else:
             "edgeswap_compress.plan.folder": ("load_unet",),
             "edgeswap_compress.plan.plan": ("PruningPlan",),
             "edgeswap_compress.prune._config": (
+                "PruneChoice",
                 "PruneConfig",
+                "PruneTarget",
                 "RecoverConfig",
             ),
             "edgeswap_compress.prune.search.choice": ("build_plan",),
@@ -46,8 +53,10 @@ else:
 
 __all__ = [
     "BadPlan",
+    "PruneChoice",
     "PruneConfig",
     "PruneFiles",
+    "PruneTarget",
     "PruningError",
     "PruningPlan",
     "RecoverConfig",

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgeswap_compress._pruning_errors import BadUNetFolder, UnsupportedModel
+from edgeswap_compress.checkpoint.conditioner import SwapConditioner
 from edgeswap_compress.checkpoint.latents import encode_crop, latents_to_sample
-from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.checkpoint.pictures import pictures_of
+from edgeswap_compress.checkpoint.target_maps import target_maps
 from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs, timestep_dtype
 from edgeswap_compress.diffusers_folder.unet_home import read_object
@@ -23,7 +25,7 @@ from edgeswap_compress.fit.config import MASK_WEIGHT
 from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import face_weights
-from edgeswap_compress.fit.placement import like_module
+from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
 
 if TYPE_CHECKING:
@@ -68,18 +70,22 @@ def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> Calibra
     swap = checkpoint.swap
     triplets = draw_triplets(draw.rng, len(dataset), dataset.identities, BATCH_SIZE)
 
-    def latents(places: Any) -> Tensor:
+    def crops(places: Any) -> Tensor:
         rows = zip(triplets.group, places, strict=True)
-        crops = torch.cat([to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows])
-        return encode_crop(checkpoint.vae, swap, like_module(checkpoint.vae, crops))
+        found = [to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows]
+        return like_module(checkpoint.vae, torch.cat(found))
 
-    target, truth, source = (latents(x) for x in (triplets.target, triplets.truth, triplets.source))
-    condition = checkpoint.conditioner.condition(source)
-    clean = latents_to_sample(swap, truth, target)
+    target, truth, source = (crops(x) for x in (triplets.target, triplets.truth, triplets.source))
+    conditioner = SwapConditioner.of(checkpoint)
+    seen = pictures_of(swap, conditioner.crops, target, source, {})
+    hint = None if swap.controlnet is None else seen[swap.controlnet.picture]
+    maps, condition = target_maps(checkpoint.vae, swap, target, hint), conditioner.condition(seen)
+    latents = encode_crop(checkpoint.vae, swap, truth)
+    clean = latents if maps.latents is None else latents_to_sample(swap, latents, maps.latents)
     return CalibrationBatch(
         clean=clean,
         noise=draw.normal(clean),
-        given=partial(checkpoint.denoiser().inputs, target=TargetMaps(target), condition=condition),
+        given=partial(checkpoint.denoiser().inputs, target=maps, condition=condition),
         weights=_mask_weights(dataset, triplets, swap.latent_size).to(clean.device),
     )
 

@@ -9,13 +9,14 @@ import torch
 
 from edgeswap_compress._macs import count_macs, count_parameters
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
-from edgeswap_compress.fit.device import resolve_device
+from edgeswap_compress.fit.machine.device import resolve_device
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.meta_copy import empty_original
 from edgeswap_compress.prune._calibration import CalibrationSamples
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._config import PruneConfig, PruneTarget
 from edgeswap_compress.prune._samples import calibration_samples
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.target import seeded_inputs
@@ -88,7 +89,8 @@ def _macs(model: Model, tokens: int) -> int:
     meta = empty_original(model.unet)
     if model.plan is not None:
         apply_plan(meta, model.plan)
-    return count_macs(meta, example_inputs(model.unet.config, tokens=tokens))
+    inputs = example_inputs(model.unet.config, tokens=tokens)
+    return count_macs(meta, with_adapter_tokens(meta, inputs))
 
 
 def _timed(unets: dict[str, Any], tokens: int, runs: int) -> dict[str, dict[str, float]]:
@@ -105,7 +107,7 @@ def _timed(unets: dict[str, Any], tokens: int, runs: int) -> dict[str, dict[str,
 def _samples(
     model: Model, folder: Path, samples: int | None, data: Path | None
 ) -> CalibrationSamples | None:
-    config = PruneConfig(macs_ratio=0.5, samples=samples)
+    config = PruneConfig(target=PruneTarget(macs_ratio=0.5), samples=samples)
     dataset = None if data is None else read_dataset(data)
     return calibration_samples(model, config, folder=folder, data=dataset)
 

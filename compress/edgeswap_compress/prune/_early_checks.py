@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from edgeswap_compress._pruning_errors import (
     AlreadyPruned,
@@ -48,8 +47,11 @@ def check_folders(checkpoint: Path, out: Path) -> None:
     if out.exists() or out.is_symlink():
         raise OutputExists(out)
     home = checkpoint / "unet" if is_swap(checkpoint) else unet_home(checkpoint)
-    if is_swap(checkpoint) and (found := companion_of(checkpoint)) is not None:
-        raise HasCompanion(companion_message(checkpoint, *found))
+    if is_swap(checkpoint):
+        swap = _swap_config(checkpoint)
+        kept = () if swap is None or swap.controlnet is None else ("controlnet",)
+        if (found := companion_of(checkpoint, kept=kept)) is not None:
+            raise HasCompanion(companion_message(checkpoint, *found))
     if not (home / CONFIG_NAME).is_file():
         where = str(home / CONFIG_NAME)
         raise InvalidCheckpoint(where, expected="a JSON file", found="no file")
@@ -100,7 +102,7 @@ def check_config(
         PruningError: samples, data or modules are missing, or a bare U-Net shall learn.
         BadFolder, DatasetDamaged: a dataset is not there.
     """
-    for pattern in config.protect:
+    for pattern in config.choice.protect:
         if all(fnmatchcase(name, pattern) for name in TOP):
             raise PruningError(
                 f"the pattern '{pattern}' protects the whole U-Net, so nothing is left to prune: "
@@ -117,20 +119,23 @@ def check_config(
     if not is_swap(checkpoint):
         _check_bare(checkpoint, recover, data)
         return
-    side = _resolution(checkpoint)
+    swap = _swap_config(checkpoint)
+    if recover is not None and swap is not None:
+        _check_recoverable(checkpoint, swap)
+    side = None if swap is None else swap.resolution_px
     for path, size in sizes.items():
         if side is not None and size != side:
             raise PruningError(
                 f"{path} has crops of {size} px, the checkpoint swaps {side} px: expected the "
                 f"same; render with --size {side}"
             )
-    needs = config.compares or config.importance in NEED_SAMPLES
+    needs = config.choice.compares or config.choice.importance in NEED_SAMPLES
     if needs and data is None and config.samples != 0 and side != _packaged_side():
         raise PruningError(
-            f"--importance {config.importance}, --mode {config.mode} and --allocation "
-            f"{config.allocation} compare plans on "
-            "samples, and no packaged ones have the checkpoint's size: name a rendered "
-            "dataset with --data, or use --importance magnitude --mode width --allocation share"
+            f"--importance {config.choice.importance}, --mode {config.choice.mode} and "
+            f"--allocation {config.choice.allocation} compare plans on samples, and no packaged "
+            "ones have the checkpoint's size: name a rendered dataset with --data, or use "
+            "--importance magnitude --mode width --allocation share"
         )
 
 
@@ -144,6 +149,15 @@ def _check_bare(checkpoint: Path, recover: RecoverConfig | None, data: Path | No
         raise PruningError(
             f"{checkpoint} holds a bare U-Net, which does not say how pictures become its inputs: "
             "expected a swap checkpoint with --data; leave --data out, and noise is taken"
+        )
+
+
+def _check_recoverable(checkpoint: Path, swap: SwapConfig) -> None:
+    if not swap.has_source_encoder:
+        told = ", ".join(part.kind for part in swap.conditions)
+        raise PruningError(
+            f"{checkpoint} is told of the source by {told}, and recovery trains models with a "
+            "source encoder alone: leave --recover-minutes out, and distill the pruned checkpoint"
         )
 
 
@@ -162,15 +176,15 @@ def is_swap(checkpoint: Path) -> bool:
     return (checkpoint / "swap.json").exists()
 
 
-def _resolution(checkpoint: Path) -> Any:
-    """Side of a swap checkpoint's crops; None where its swap.json is damaged.
+def _swap_config(checkpoint: Path) -> SwapConfig | None:
+    """Read a swap checkpoint's settings; None where its swap.json is damaged.
 
     Loading the checkpoint then says what is wrong.
     """
     try:
         raw = read_json_object(checkpoint / "swap.json")
         raw.pop("files", None)
-        return SwapConfig.from_json(raw).resolution_px
+        return SwapConfig.from_json(raw)
     except (OSError, JsonError, InvalidCheckpoint):
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeswap_compress._checks import check_range
 from edgeswap_compress.fit.cli import add_machine, add_optimization
 from edgeswap_compress.fit.config import FitOptions
-from edgeswap_compress.prune._config import BEST, IMPORTANCE_NAMES, PruneConfig
+from edgeswap_compress.prune._config import BEST, IMPORTANCE_NAMES, PruneChoice
 
 MOST_RUNS = 1024
 LARGE_GMACS = 50
@@ -80,7 +80,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         "(default: no)",
     )  # fmt: skip
     add(
-        "--round-to", type=int, default=PruneConfig.__dataclass_fields__["round_to"].default,
+        "--round-to", type=int, default=PruneChoice.__dataclass_fields__["round_to"].default,
         metavar="N", help="new widths are multiples of N, 1 to 16384 (default %(default)s)",
     )  # fmt: skip
     add(
@@ -106,7 +106,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def _default(name: str) -> str:
-    plain = PruneConfig.__dataclass_fields__[name].default
+    plain = PruneChoice.__dataclass_fields__[name].default
     return f"(default: {BEST[name]}; {plain} where there are no samples to compare plans on)"
 
 

@@ -71,7 +71,7 @@ def calibration_samples(
             f"{folder} holds a bare U-Net, which does not say how pictures become its inputs: "
             "expected a swap checkpoint with --data; leave --data out, and noise is taken"
         )
-    needed = config.importance in NEED_SAMPLES or config.compares
+    needed = config.choice.importance in NEED_SAMPLES or config.choice.compares
     if config.samples is None and not needed and is_large(model):
         return None
     return noise_samples(

@@ -11,7 +11,13 @@ from edgeswap_compress._checks import check_habits, usual_run
 from edgeswap_compress.fit.cli import machine_of, start_torch, told_memory
 from edgeswap_compress.fit.config import FitBudget, FitOptions
 from edgeswap_compress.plan.plan_file import read_plan
-from edgeswap_compress.prune._config import BEST, PruneConfig, RecoverConfig
+from edgeswap_compress.prune._config import (
+    BEST,
+    PruneChoice,
+    PruneConfig,
+    PruneTarget,
+    RecoverConfig,
+)
 from edgeswap_compress.prune._early_checks import check_config, check_folders
 from edgeswap_compress.prune._options import add_options, check_used
 
@@ -145,16 +151,20 @@ def _config(args: argparse.Namespace) -> PruneConfig:
 
 def _make_config(args: argparse.Namespace, choice: dict[str, Any]) -> PruneConfig:
     return PruneConfig(
-        macs_ratio=args.macs_ratio,
-        params_ratio=args.params_ratio,
-        latency_ratio=args.latency_ratio,
-        resample=args.resample,
-        round_to=args.round_to,
-        protect=tuple(args.protect),
+        target=PruneTarget(
+            macs_ratio=args.macs_ratio,
+            params_ratio=args.params_ratio,
+            latency_ratio=args.latency_ratio,
+        ),
+        choice=PruneChoice(
+            resample=args.resample,
+            round_to=args.round_to,
+            protect=tuple(args.protect),
+            **choice,
+        ),
         samples=args.samples,
         rounds=args.rounds,
         seed=args.seed,
-        **choice,
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._samples import calibration_samples
@@ -65,16 +66,18 @@ class Planner:
             files: where to take samples from, and where to keep latencies.
         """
         tokens = token_count(model)
-        structure = analyze(model.unet, tokens=tokens, protect=config.protect)
+        beside = isinstance(model, Checkpoint) and model.controlnet is not None
+        kept = config.choice.protect
+        structure = analyze(model.unet, tokens=tokens, protect=kept, inner_only=beside)
         data = None if files.data is None else read_dataset(files.data)
         samples = calibration_samples(model, config, folder=folder, data=data)
         if samples is not None:
             samples = samples.to(device_of(model.unet))
         unet = model.unet
-        if samples is not None or config.target == "latency":
+        if samples is not None or config.target.name == "latency":
             unet = _float32(unet)
         latencies = None
-        if config.target == "latency":
+        if config.target.name == "latency":
             latencies = _latencies(unet, structure, tokens, files.latencies)
         inputs = PlanInputs(tokens=tokens, samples=samples, latencies=latencies)
         return cls(unet=unet, structure=structure, inputs=inputs)
@@ -96,7 +99,7 @@ class Planner:
             earlier: what has been pruned already.
         """
         subject, left = self.unet if unet is None else unet, structure or self.structure
-        if config.target == "latency":
+        if config.target.name == "latency":
             return build_measured_plan(subject, config, left, inputs=self.inputs, earlier=earlier)
         return build_plan(subject, config, left, inputs=self.inputs, earlier=earlier)
 

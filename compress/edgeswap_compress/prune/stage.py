@@ -12,9 +12,9 @@ import torch
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import AlreadyPruned
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.fit.device import AUTO, resolve_device
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence
+from edgeswap_compress.fit.machine.device import AUTO, resolve_device
 from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_compress.plan.folder import write_unet_folder
 from edgeswap_compress.plan.plan import PruningPlan
@@ -98,7 +98,7 @@ def prune(
     whole = _load_whole(checkpoint, out)
     if recover is not None:
         recover = replace(recover, fit=taken_machine(recover.fit))
-    if config.target != "latency":
+    if config.target.name != "latency":
         _move(whole, resolve_device(device))
     if recover is not None or config.rounds > 1:
         rounds = Rounds(checkpoint=Path(checkpoint), config=config, recover=recover, files=files)
@@ -157,13 +157,5 @@ def _save(
 ) -> Path:
     if not isinstance(whole, Checkpoint):
         return write_unet_folder(out, unet, plan)
-    pruned = Checkpoint(
-        unet=unet,
-        vae=whole.vae,
-        conditioner=whole.conditioner,
-        scheduler=whole.scheduler,
-        swap=whole.swap.with_stage("prune", history),
-        plan=plan,
-        overlay=whole.overlay,
-    )
-    return pruned.save(out)
+    swap = whole.swap.with_stage("prune", history)
+    return replace(whole, unet=unet, plan=plan, swap=swap).save(out)

@@ -27,20 +27,20 @@ from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, latent_statistics
 from edgeswap_compress.fit.loop import Cadence, Draw, Objective, fit
 from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.fit.machine.savings import move, prepare_unet
+from edgeswap_compress.fit.pairing import pairing_of, truths_known
 from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import claim, settings_of
-from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train._decoder import SwapDecoderObjective
-from edgeswap_compress.train._examples import Examples, residual_deviation
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._widen_latents import widen_latents
 from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_autoencoder
 from edgeswap_compress.train.config import ExampleConfig, TeacherConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
+from edgeswap_compress.train.examples import Examples, residual_deviation
 from edgeswap_compress.train.grow.crops import enlarge_crops
 from edgeswap_compress.train.identity import IdentityObjective
-from edgeswap_compress.train.pairing import pairing_of, truths_known
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json, sha256_file
 
@@ -75,7 +75,7 @@ class TeacherRun:
         config: fixed for the life of the folder; a different one is refused.
         folder: made if missing, continued if there.
         init: checkpoint folder to go on from: its autoencoder is kept as it is, unless
-            ``TeacherConfig.autoencoder_learns_on``; its conditioner and U-Net are where the
+            ``StartConfig.autoencoder_learns_on``; its conditioner and U-Net are where the
             denoiser starts. The identity encoder is trained anew, as the judge of the identity
             loss: a fresh one has not been gamed yet.
         examples: how they are drawn and augmented; as they come when None.
@@ -95,7 +95,6 @@ class TeacherRun:
         self.folder = folder
         self.examples = examples or ExampleConfig()
         self.train, self.held_out = open_pictures(train), open_pictures(held_out)
-        self._check_sizes(train, held_out)
         if init is not None:
             check_scheduler(init, velocity=True)  # as it will be trained
         self.init = None if init is None else Checkpoint.load(init)
@@ -105,9 +104,9 @@ class TeacherRun:
         }
         if self.init is not None and init is not None:
             self.init = self._changed(self.init, init)
-            auto = dataclasses.replace(
-                self.config.autoencoder, patch_size=self.init.swap.patch_size
-            )
+            auto = self.config.autoencoder
+            shape = dataclasses.replace(auto.shape, patch_size=self.init.swap.patch_size)
+            auto = dataclasses.replace(auto, shape=shape)
             self.config = dataclasses.replace(self.config, autoencoder=auto)
             wanted["init"] = sha256_file(init / "swap.json")  # which lists every file's hash
         self._check_sizes(train, held_out)
@@ -161,7 +160,7 @@ class TeacherRun:
         judge = self._prepare(lambda: self._encoder(swap), 1)
         identity = IdentityObjective(judge, self.config.identity, train, held_out)
         run("identity", identity, self.config.identity.fit)
-        if self.init is None or self.config.autoencoder_learns_on:
+        if self.init is None or self.config.start.autoencoder_learns_on:
             sample = SampleSpace(target="residual", std=residual_deviation(train))
             swap = dataclasses.replace(swap, sample=sample)
         start = self._start(vae, swap, judge)
@@ -169,7 +168,7 @@ class TeacherRun:
         known = truths_known(self.train)
         if not known:  # which trains one step alone, see `DenoiserObjective`
             start.swap = swap.sampled(steps=1)
-        sight = train.cached(Draw.of(self.config.seed, 0), 16).to(self.compute.device)
+        sight = train.cached(Draw.of(self.config.start.seed, 0), 16).to(self.compute.device)
         denoiser = DenoiserObjective(
             start.unet,
             start.conditioner,
@@ -182,7 +181,12 @@ class TeacherRun:
             structure_weight=0.0 if known else self.examples.structure_weight,
             metric=decoder_metric(vae, swap, sight.target, sight.mask),
         )
+        rests = self.config.offload and self.examples.augment_share == 0
+        if rests:  # latents are all that is asked for until the decoder learns
+            move([vae], torch.device("cpu"))
         run("denoiser", denoiser, self.config.denoiser.fit)
+        if rests:
+            move([vae], self.compute.device)
         self._finetune_decoder(run, start, denoiser, (train, held_out) if known else None)
         details = {**self.config.to_json(), "dtype": self._dtypes, "dataset": self.train.digest}
         details["curves"] = self._curves()
@@ -192,7 +196,7 @@ class TeacherRun:
 
     def _autoencoded(self, run: Run) -> tuple[Any, SwapConfig]:
         """Train the autoencoder, freeze it, and give the settings of its latents."""
-        if self.init is not None and not self.config.autoencoder_learns_on:
+        if self.init is not None and not self.config.start.autoencoder_learns_on:
             vae, swap = self.compute.place(self.init.vae), self.init.swap
         else:
             vae, config = self._autoencoder(), self.config.autoencoder
@@ -232,13 +236,13 @@ class TeacherRun:
     ) -> None:
         """Finetune the decoder; the second phase of it needs examples with truths."""
         config, vae = self.config, trained.vae
-        if config.decoder is not None:
-            finetuning = config.autoencoder.for_finetuning(config.decoder)
+        if config.decoders.decoder is not None:
+            finetuning = config.autoencoder.for_finetuning(config.decoders.decoder)
             vae.decoder.requires_grad_(True).train()
             objective: Objective = AutoencoderObjective(vae, finetuning, self.train, self.held_out)
             run("decoder", objective, finetuning.fit)
-        if config.swap_decoder is not None and examples is not None:
-            finetuning = config.autoencoder.for_finetuning(config.swap_decoder)
+        if config.decoders.swap_decoder is not None and examples is not None:
+            finetuning = config.autoencoder.for_finetuning(config.decoders.swap_decoder)
             vae.decoder.requires_grad_(True).train()
             train, held_out = (examples[0], self.train), (examples[1], self.held_out)
             objective = SwapDecoderObjective(
@@ -273,31 +277,30 @@ class TeacherRun:
 
     def _changed(self, init: Checkpoint, path: Path) -> Checkpoint:
         """Enlarge the crops and widen the latents of the checkpoint to go on from, as asked."""
-        if self.config.enlarge_crops:
+        if self.config.start.enlarge_crops:
             init = enlarge_crops(init, self._resolution)
         else:
             _check_resolution(init, path, self._resolution)
-        if self.config.widen_latents:
-            init = widen_latents(init, self.config.autoencoder.latent_channels, self.config.seed)
+        if self.config.start.widen_latents:
+            wanted = self.config.autoencoder.shape.latent_channels
+            init = widen_latents(init, wanted, self.config.start.seed)
         return init
 
     def _prepare(self, build: Callable[[], Any], salt: int) -> Any:
         """Build a module whose weights depend on the seed alone, in the compute dtype."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed * 1000 + salt)
+            torch.manual_seed(self.config.start.seed * 1000 + salt)
             module = build()
         return self.compute.place(module.train())
 
     def _swap_config(self) -> SwapConfig:
-        auto, denoiser = self.config.autoencoder, self.config.denoiser
+        auto, usual = self.config.autoencoder.shape, self.config.denoiser.sampling
         latents = LatentSpace(
             channels=auto.latent_channels,
             size=self._resolution // auto.patch_size // 2 ** (len(auto.widths) - 1),
             patch_size=auto.patch_size,
         )
-        sampling = SamplingConfig(
-            steps=denoiser.default_steps, guidance_scale=denoiser.guidance_scale
-        )
+        sampling = SamplingConfig(steps=usual.default_steps, guidance_scale=usual.guidance_scale)
         crop = crop_of_template("tight", self._resolution)
         return residual_swap_config(crop, latents, sampling=sampling)
 
@@ -317,7 +320,7 @@ class TeacherRun:
                 f"{held_out} holds crops of {other} px, {train} of {size} px: expected one size; "
                 "align or render them again with the same --size"
             )
-        auto = self.config.autoencoder
+        auto = self.config.autoencoder.shape
         step = auto.patch_size * 2 ** len(auto.widths)  # the U-Net halves the latents once more
         if size % step:
             raise TrainingStopped(

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 Pixels = NDArray[np.uint8]  # (S, S, 3) RGB
 
 _COLOR_CHANCE = 0.8
+_HARD_CHANCE = 0.3  # of colored looks: as dim as a fifth, or in a colored light
 _CHANCE = 0.3  # of each other change, and of an occluder
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SUPERSAMPLING = 3  # of an occluder's outline
@@ -100,8 +101,9 @@ def _taken(picture: Pixels, occluder: Occluder | None, look: Look) -> Pixels:
 def draw_look(rng: np.random.Generator) -> Look:
     """Draw a look; about one in fifteen changes nothing."""
     colored = rng.random() < _COLOR_CHANCE
-    exposure = float(np.exp2(rng.uniform(-0.6, 0.6)))
-    balance = np.exp(rng.normal(0.0, 0.08, 3))
+    hard = rng.random() < _HARD_CHANCE
+    exposure = float(np.exp2(rng.uniform(-2.4 if hard else -0.6, 0.6)))
+    balance = np.exp(rng.normal(0.0, 0.3 if hard else 0.08, 3))
     gamma = float(np.exp(rng.uniform(-0.22, 0.22)))
     contrast, saturation = rng.uniform(0.75, 1.25), rng.uniform(0.3, 1.4)
     blurred, noisy, compressed = rng.random(3) < _CHANCE

@@ -15,24 +15,24 @@ from edgeswap_compress.data import Pictures
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import fine_energy_loss, fine_scale
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.train.augment import apply_look, draw_look
 from edgeswap_compress.train.config import AutoencoderConfig
 
 
 def build_autoencoder(config: AutoencoderConfig, resolution_px: int) -> Any:
     """Build an untrained autoencoder for crops of ``resolution_px``."""
-    blocks = len(config.widths)
+    blocks = len(config.shape.widths)
     return AutoencoderKL(
-        in_channels=3 * config.patch_size**2,
-        out_channels=3 * config.patch_size**2,
+        in_channels=3 * config.shape.patch_size**2,
+        out_channels=3 * config.shape.patch_size**2,
         down_block_types=("DownEncoderBlock2D",) * blocks,
         up_block_types=("UpDecoderBlock2D",) * blocks,
-        block_out_channels=config.widths,
+        block_out_channels=config.shape.widths,
         layers_per_block=1,
-        latent_channels=config.latent_channels,
-        norm_num_groups=config.norm_num_groups,
-        sample_size=resolution_px // config.patch_size,
+        latent_channels=config.shape.latent_channels,
+        norm_num_groups=config.shape.norm_num_groups,
+        sample_size=resolution_px // config.shape.patch_size,
         mid_block_add_attention=False,
         use_quant_conv=False,
         use_post_quant_conv=False,
@@ -75,7 +75,7 @@ class AutoencoderObjective:
         self._held_out, self._held_out_mask = (x.to(self._device) for x in held_out_crops(held_out))
 
     def _reconstruct(self, crops: Tensor, draw: Draw | None) -> tuple[Tensor, Tensor]:
-        patches = F.pixel_unshuffle(crops, self._config.patch_size).to(self._dtype)
+        patches = F.pixel_unshuffle(crops, self._config.shape.patch_size).to(self._dtype)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._encoder_learns):
             latents = own_latents(self.module, patches)
         if draw is not None:
@@ -83,7 +83,7 @@ class AutoencoderObjective:
         else:
             noisy = latents
         decoded = self.module.decode(noisy).sample
-        return latents, F.pixel_shuffle(decoded.float(), self._config.patch_size)
+        return latents, F.pixel_shuffle(decoded.float(), self._config.shape.patch_size)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the reconstruction loss of random pictures, half of the batches mirrored."""

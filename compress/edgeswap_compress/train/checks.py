@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeswap_compress._checks import RUN_BYTES, check_checkpoint, check_out, check_run
+from edgeswap_compress._checks import (
+    RUN_BYTES,
+    check_checkpoint,
+    check_out,
+    check_run,
+    require_source_encoder,
+)
 from edgeswap_compress.data.checks import check_dataset
 from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import InvalidSettings
@@ -41,15 +47,17 @@ def check_training(
     check_out(out, need_bytes=RUN_BYTES)
     check_run(run)
     for asked, option in (
-        (config.widen_latents, "--widen-latents"),
-        (config.enlarge_crops, "--enlarge-crops"),
+        (config.start.widen_latents, "--widen-latents"),
+        (config.start.enlarge_crops, "--enlarge-crops"),
     ):
         if asked and init is None:
             raise InvalidSettings(
                 f"{option} is of no use without --init: name a checkpoint to go on from"
             )
     swap = None if init is None else check_checkpoint(init)
-    if config.enlarge_crops:
+    if init is not None and swap is not None:
+        require_source_encoder(init, swap, "edgeswap train --init")
+    if config.start.enlarge_crops:
         swap = None  # the pictures' size is checked where the crops are enlarged
     for path in (data, held_out):
         if (path / MANIFEST).is_file():

@@ -17,14 +17,21 @@ from edgeswap_compress.fit.cli import (
     fitting,
     machine_of,
 )
-from edgeswap_compress.fit.config import FitConfig, FitOptions
+from edgeswap_compress.fit.config import FitConfig, FitOptions, IdentityLossConfig
 from edgeswap_compress.train.checks import check_training
 from edgeswap_compress.train.config import (
+    USUAL_AUGMENT,
     AutoencoderConfig,
+    AutoencoderShape,
+    DecoderPhases,
     DenoiserConfig,
+    DenoiserLosses,
+    DenoiserShares,
     ExampleConfig,
     IdentityConfig,
+    StartConfig,
     TeacherConfig,
+    UsualSampling,
 )
 
 CADENCE_S = (120.0, 180.0)
@@ -70,9 +77,9 @@ def _config(args: argparse.Namespace) -> TeacherConfig:
     return TeacherConfig(
         **_stages(args),
         **machine_of(args),
-        seed=args.seed,
-        widen_latents=args.widen_latents,
-        enlarge_crops=args.enlarge_crops,
+        start=StartConfig(
+            seed=args.seed, widen_latents=args.widen_latents, enlarge_crops=args.enlarge_crops
+        ),
     )
 
 
@@ -115,18 +122,26 @@ def _stages(args: argparse.Namespace) -> dict[str, Any]:
     )
     return {
         "autoencoder": AutoencoderConfig(
-            fit=autoencoder, patch_size=args.patch_size, latent_channels=args.latent_channels
+            fit=autoencoder,
+            shape=AutoencoderShape(
+                patch_size=args.patch_size, latent_channels=args.latent_channels
+            ),
         ),
-        "decoder": _decoder(autoencoder, args.decoder_samples),
-        "swap_decoder": _decoder(autoencoder, args.swap_decoder_samples),
+        "decoders": DecoderPhases(
+            decoder=_decoder(autoencoder, args.decoder_samples),
+            swap_decoder=_decoder(autoencoder, args.swap_decoder_samples),
+        ),
         "identity": IdentityConfig(fit=identity),
         "denoiser": DenoiserConfig(
             fit=denoiser,
-            guidance_scale=args.guidance_scale,
-            one_step_share=args.one_step_share,
-            terminal_share=args.terminal_share,
-            metric_share=args.metric_share,
-            identity_weight=args.identity_weight,
+            shares=DenoiserShares(
+                one_step_share=args.one_step_share, terminal_share=args.terminal_share
+            ),
+            losses=DenoiserLosses(
+                identity=IdentityLossConfig(weight=args.identity_weight),
+                metric_share=args.metric_share,
+            ),
+            sampling=UsualSampling(guidance_scale=args.guidance_scale),
         ),
     }
 
@@ -174,7 +189,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_autoencoder(add: Any) -> None:
-    usual = AutoencoderConfig(fit=FitConfig(samples=32))
+    usual = AutoencoderShape()
     add(
         "--patch-size", type=int, default=usual.patch_size, metavar="N",
         help="side of the patches that a new autoencoder sees, pixels; the latents are half as "
@@ -210,28 +225,28 @@ def _add_lengths(add: Any) -> None:
 
 
 def _add_denoiser(add: Any) -> None:
-    usual = DenoiserConfig(fit=FitConfig(samples=32))
+    shares, losses = DenoiserShares(), DenoiserLosses()
     options = FitOptions(optimizer="muon", learning_rate=1e-3)
     add_optimization(add, options, of=" of the denoiser")
     add(
-        "--one-step-share", type=float, default=usual.one_step_share, metavar="SHARE",
+        "--one-step-share", type=float, default=shares.one_step_share, metavar="SHARE",
         help="share of the denoiser's training, at its start, on pure noise alone "
         "(default %(default)g)",
     )  # fmt: skip
     add(
-        "--terminal-share", type=float, default=usual.terminal_share, metavar="SHARE",
+        "--terminal-share", type=float, default=shares.terminal_share, metavar="SHARE",
         help="share of the samples on pure noise after that (default %(default)g)",
     )  # fmt: skip
     add(
-        "--metric-share", type=float, default=usual.metric_share, metavar="SHARE",
+        "--metric-share", type=float, default=losses.metric_share, metavar="SHARE",
         help="0: measure errors on latents, 1: as they show in pixels (default %(default)g)",
     )  # fmt: skip
     add(
-        "--identity-weight", type=float, default=usual.identity_weight, metavar="WEIGHT",
+        "--identity-weight", type=float, default=losses.identity.weight, metavar="WEIGHT",
         help="weight of the identity loss on latents, 0: none (default %(default)g)",
     )  # fmt: skip
     add(
-        "--guidance-scale", type=float, default=usual.guidance_scale, metavar="SCALE",
+        "--guidance-scale", type=float, default=UsualSampling().guidance_scale, metavar="SCALE",
         help="guidance scale that the checkpoint states as its default, 1 to 100 "
         "(default %(default)g)",
     )  # fmt: skip
@@ -240,7 +255,7 @@ def _add_denoiser(add: Any) -> None:
 def _add_examples(add: Any) -> None:
     usual = ExampleConfig()
     add(
-        "--augment", type=float, default=usual.augment_share, metavar="SHARE",
+        "--augment", type=float, default=USUAL_AUGMENT, metavar="SHARE",
         help="share of each batch with changed colors, blur, noise, compression and things in "
         "front (default %(default)g)",
     )  # fmt: skip

@@ -19,16 +19,17 @@ from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
-from edgeswap_compress.fit.placement import device_of
-from edgeswap_compress.train._examples import ExampleBatch, Examples
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import DenoiserConfig
+from edgeswap_compress.train.examples import ExampleBatch, Examples
 
 
 def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: SourceConditioner) -> Any:
     """Build an untrained U-Net whose conditioning fits the conditioner."""
-    widths, levels = config.block_out_channels, len(config.block_out_channels)
+    shape = config.shape
+    widths, levels = shape.block_out_channels, len(shape.block_out_channels)
     settings: Any = conditioner.config
     unet = UNet2DConditionModel(
         sample_size=swap.latent_size,
@@ -37,15 +38,15 @@ def build_denoiser(config: DenoiserConfig, swap: SwapConfig, conditioner: Source
         block_out_channels=widths,
         down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * (levels - 1),
         up_block_types=("CrossAttnUpBlock2D",) * (levels - 1) + ("UpBlock2D",),
-        layers_per_block=config.layers_per_block,
+        layers_per_block=shape.layers_per_block,
         cross_attention_dim=settings.widths[1],
-        attention_head_dim=config.attention_heads,  # diffusers reads this as the number of heads
+        attention_head_dim=shape.attention_heads,  # diffusers reads this as the number of heads
         class_embed_type="projection",
         projection_class_embeddings_input_dim=settings.vector_size,
         resnet_time_scale_shift="scale_shift",
-        norm_num_groups=config.norm_num_groups,
+        norm_num_groups=shape.norm_num_groups,
         use_linear_projection=True,
-        time_embedding_dim=config.time_embedding_dim,
+        time_embedding_dim=shape.time_embedding_dim,
     )
     nn.init.zeros_(unet.conv_out.weight)
     nn.init.zeros_(unet.conv_out.bias)
@@ -96,7 +97,7 @@ class DenoiserObjective:
         self._structure_weight = structure_weight
         self._identity = LatentIdentityLoss(judge or conditioner)
         self._dtype, self._device = next(unet.parameters()).dtype, device_of(unet)
-        share = 0.0 if metric is None else config.metric_share
+        share = 0.0 if metric is None else config.losses.metric_share
         self._metric = (1.0 - share) * torch.eye(swap.latent_channels, device=self._device)
         if metric is not None:
             self._metric += share * metric
@@ -113,9 +114,10 @@ class DenoiserObjective:
         return denoiser.predict(self._cast(x), steps, seen, condition).float()
 
     def _timesteps(self, rng: np.random.Generator, n: int, done: float) -> Tensor:
-        if done < self._config.one_step_share:
+        shares = self._config.shares
+        if done < shares.one_step_share:
             return torch.full((n,), self._terminal, device=self._device)
-        drawn = draw_timesteps(rng, n, self._terminal, self._config.terminal_share)
+        drawn = draw_timesteps(rng, n, self._terminal, shares.terminal_share)
         return drawn.to(self._device)
 
     def _condition(self, latents: Tensor, dropped: Tensor | None) -> Condition:
@@ -137,10 +139,10 @@ class DenoiserObjective:
         steps = torch.where(exact, steps, self._terminal)
         noisy = self._levels.add(clean, noise, steps)
         velocity = self._levels.velocity(clean, noise, steps)
-        dropped = draw.chosen(config.condition_dropout, target)
+        dropped = draw.chosen(config.shares.condition_dropout, target)
         condition = self._condition(batch.source, dropped)
         output = self._predict(noisy, steps, target, condition)
-        weights = batch.weights(config.mask_weight)
+        weights = batch.weights(config.losses.mask_weight)
         error = output - velocity
         paid = error * torch.einsum("cd,ndhw->nchw", self._metric, error)
         loss = (paid * weights).mean()
@@ -150,10 +152,10 @@ class DenoiserObjective:
             structure = structure_loss(predicted, target, exact)
             loss = loss + self._structure_weight * structure
             parts["structure_loss"] = float(structure.detach())
-        if config.identity_weight > 0:
-            spoil = config.identity_noise * draw.shares(truth) * draw.normal(truth)
+        if config.losses.identity.weight > 0:
+            spoil = config.losses.identity.noise * draw.shares(truth) * draw.normal(truth)
             identity = self._identity(predicted, batch.wanted(), ~dropped, spoil, exact)
-            loss = loss + config.identity_weight * identity
+            loss = loss + config.losses.identity.weight * identity
             parts["identity_loss"] = float(identity.detach())
         return loss, parts
 

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.placement import device_of, like_module
-from edgeswap_compress.train._examples import Examples
+from edgeswap_compress.fit.machine.placement import device_of, like_module
 from edgeswap_compress.train.config import IdentityConfig
+from edgeswap_compress.train.examples import Examples
 
 
 class IdentityObjective:

@@ -19,9 +19,9 @@ from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import fetch
 from edgeswap_compress.distill import DistillConfig, DistillLosses, TeacherSampling, distill
 from edgeswap_compress.fit import FitBudget, FitOptions
-from edgeswap_compress.fit.device import AUTO, device_line, resolve_device
 from edgeswap_compress.fit.dtype import dtype_line, resolve_dtype
 from edgeswap_compress.fit.loop import Cadence
+from edgeswap_compress.fit.machine.device import AUTO, device_line, resolve_device
 from edgeswap_compress.prune import PruneConfig, PruneFiles, prune
 from edgeswap_export import BundleInfo, ExportConfig, export
 from edgeswap_export.demo._facts import Measured, gather_facts, overview_of

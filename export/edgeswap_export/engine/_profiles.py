@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from edgeswap_export.engine._config import Sizes
 from edgeswap_export.engine._errors import UnsupportedEngine
 from edgeswap_runtime.bundle.engines import Shapes
-from edgeswap_runtime.bundle.manifest import DETECTOR, Graph
+from edgeswap_runtime.bundle.manifest import DETECTOR, Graph, Tensor
 
 DETECTOR_SIZES: dict[str, Sizes] = {"height": (32, 480, 640), "width": (32, 640, 640)}
 """Picture sizes that the runtime gives the detector: multiples of 32, at most 640."""
@@ -42,28 +42,29 @@ def profiles(name: str, graph: Graph, sizes: Mapping[str, Sizes]) -> dict[str, S
             exported for.
     """
     return {
-        tensor.name: _shapes(name, graph, tensor.shape, sizes)
+        tensor.name: _shapes(name, graph, tensor, sizes)
         for tensor in graph.inputs
         if any(isinstance(size, str) for size in tensor.shape)
     }
 
 
-def _shapes(
-    name: str, graph: Graph, shape: tuple[int | str, ...], sizes: Mapping[str, Sizes]
-) -> Shapes:
+def _shapes(name: str, graph: Graph, tensor: Tensor, sizes: Mapping[str, Sizes]) -> Shapes:
     ranges = [
-        (size, size, size) if isinstance(size, int) else _range(name, graph, size, sizes)
-        for size in shape
+        (size, size, size) if isinstance(size, int) else _range(name, graph, size, axis, sizes)
+        for size, axis in zip(tensor.shape, tensor.axes, strict=True)
     ]
     least, usual, most = zip(*ranges, strict=True)
     return tuple(least), tuple(usual), tuple(most)
 
 
-def _range(name: str, graph: Graph, size: str, sizes: Mapping[str, Sizes]) -> Sizes:
+def _range(name: str, graph: Graph, size: str, axis: str, sizes: Mapping[str, Sizes]) -> Sizes:
     stated = graph.dynamic_axes.get(size)
     if stated is None and name == DETECTOR:
         stated = DETECTOR_SIZES.get(size)
     asked = sizes.get(size, stated)
+    if asked is None and axis == "batch":
+        # A graph of other people, such as a recognizer: the runtime runs one picture at a time.
+        return 1, 1, 1
     if asked is None:
         raise UnsupportedEngine(
             f"graph '{name}' has a dynamic axis '{size}' of unknown range: add --size "

@@ -185,6 +185,13 @@ def picture_role(name: str) -> str:
     return name if ":" in name else f"crop:{name}"
 
 
+def pictures_by_role(checkpoint: Checkpoint, target: Tensor, source: Tensor) -> dict[str, Tensor]:
+    """Give everything that a checkpoint's graphs look at, by role, of two aligned crops."""
+    crops = SwapConditioner.of(checkpoint).crops
+    pictures = pictures_of(checkpoint.swap, crops, target, source, {})
+    return {picture_role(name): value for name, value in pictures.items()}
+
+
 @torch.no_grad()
 def swap_graphs(
     checkpoint: Checkpoint, target: Tensor, source: Tensor, noise: Tensor

@@ -109,7 +109,7 @@ def require_dynamic_axes(model: onnx.ModelProto, name: str, axes: DynamicAxes) -
 def _dimensions(
     module: nn.Module, inputs: Mapping[str, Tensor], axes: DynamicAxes
 ) -> tuple[Any, ...]:
-    """Give axis -> torch's dimension for each input, in order; `*tensors` take one tuple."""
+    """Return axis -> torch's dimension of each input, in order; of `*tensors` as one tuple."""
     names = {name for named in axes.values() for name in named.values()}
     known = {name: torch.export.Dim(name, min=1) for name in sorted(names)}
     each = tuple(

@@ -20,7 +20,7 @@ from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_export._calibration import Feeds
 from edgeswap_export._schedules import ScheduleRequest
 from edgeswap_export.graphs.example import SEED, SwapExample
-from edgeswap_export.graphs.swap_graphs import SwapGraphs
+from edgeswap_export.graphs.swap_graphs import SwapGraphs, pictures_by_role
 from edgeswap_export.graphs.torch_graph import TorchGraph, batched
 from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
 from edgeswap_export.parity.compare import (
@@ -213,6 +213,8 @@ def prove_precision(
             answers = [_torch_answers(graph, feed, device) for feed in feeds[name]]
         expected = _stacked(answers)
         report[name] = output_parity(name, found, expected, tolerance, inspect)
+    looked_at = pictures_by_role(subject.checkpoint, sample.target, sample.source)
+    subject = replace(subject, swap_graphs=replace(subject.swap_graphs, pictures=looked_at))
     runs_here = all(c.emulation is None or c.precision == "fp16" for c in converted.values())
     how = f"onnxruntime cpu {precision}"
     if runs_here:

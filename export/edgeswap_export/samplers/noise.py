@@ -11,28 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgeswap_compress.diffusers_folder.config import NOISE_CLASSES
 from edgeswap_export._errors import NoSignal, UnsupportedPrediction, UnsupportedSchedule
 from edgeswap_export.samplers._linear import Linear, predictions
-
-KINDS = (
-    "DDIMScheduler",
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LCMScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
-    "TCDScheduler",
-    "UniPCMultistepScheduler",
-)
-"""Classes of diffusers whose configs state the noise by betas; a checkpoint may be stored with any,
-whatever it is sampled by."""
 
 SOLVER_FIELDS = ("algorithm_type", "lower_order_final", "solver_order", "solver_type")
 """What classes say of their solver, each in words of its own."""
@@ -160,10 +141,10 @@ def read_noise_schedule(
 
 def _kind_of(config: Mapping[str, Any]) -> str:
     kind = config.get("_class_name", "DDIMScheduler")
-    if kind not in KINDS:
+    if kind not in NOISE_CLASSES:
         raise UnsupportedSchedule(
             f"the scheduler config is a {kind}'s, whose noise is none that a table here is made"
-            f" of: expected one of {', '.join(KINDS)}"
+            f" of: expected one of {', '.join(NOISE_CLASSES)}"
         )
     return str(kind)
 

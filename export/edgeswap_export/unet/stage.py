@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
-from edgeswap_compress.fit.device import AUTO, resolve_device
+from edgeswap_compress.fit.machine.device import AUTO, resolve_device
 from edgeswap_compress.plan.folder import CONFIG_NAME, read_unet_folder, unet_home
 from edgeswap_export._config import ExportConfig, license_of
 from edgeswap_export._errors import UnsupportedExport

@@ -13,7 +13,7 @@ from edgeswap_compress.data.assets import asset, fetch
 from edgeswap_export.web.settings import page_settings, require_page_bundle, watermark_of
 from edgeswap_runtime.bundle.constants import read_constants
 from edgeswap_runtime.bundle.folder import Bundle
-from edgeswap_runtime.bundle.manifest import DETECTOR
+from edgeswap_runtime.bundle.run_order import DETECTOR
 from edgeswap_runtime.files import new_folder, write_json
 
 if TYPE_CHECKING:
@@ -114,10 +114,8 @@ def _write_graphs(opened: Bundle, folder: Path) -> None:
     require_few_steps(schedule)
     graphs = {name: graph for name, graph in manifest.graphs.items() if name != DETECTOR}
     models = {name: onnx.load(paths[name]) for name in graphs}
-    fixed = {
-        **read_constants(opened),
-        "guidance": np.array([manifest.guidance_scale], dtype=np.float32),
-    }
+    scale = np.array([manifest.guidance_scale], np.float32)
+    fixed = {**read_constants(opened), "guidance": scale}
     about: dict[str, Any] = {"schedule": manifest.default_schedule, "noise_seed": SEED}
     model = swap_graph(models, graphs, schedule, fixed, about)
     write_onnx(folder, SINGLE_FILE.removesuffix(".onnx"), model)

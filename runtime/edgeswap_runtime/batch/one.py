@@ -14,7 +14,7 @@ from edgeswap_runtime.pictures.write import require_writable
 from edgeswap_runtime.swapper import Swapper
 
 if TYPE_CHECKING:
-    from edgeswap_runtime._identity import Identity
+    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.batch.settings import BatchSettings
 
 _KEPT_IDENTITIES = 64

@@ -76,6 +76,8 @@ def _latents(graphs: Mapping[str, Graph]) -> Sizes:
     sample = graphs[DENOISE].input_of_role("sample")
     if sample is None or graphs[DENOISE].input_of_role("timestep") is None:
         raise SchemaError("graphs.denoise lacks an input of role sample or timestep")
+    if graphs[DECODE].input_of_role("sample") is None:
+        raise SchemaError("graphs.decode lacks an input of role sample")
     if len(sample.shape) != 4 or any(isinstance(size, str) for size in sample.shape[1:]):
         raise SchemaError(
             f"graphs.denoise.{sample.name} has shape {sample.shape}, expected 4 axes of which only "

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_runtime.bundle.manifest import DETECTOR
+from edgeswap_runtime.bundle.run_order import DECODE, DENOISE, find_run_order
 
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle
-    from edgeswap_runtime.bundle.manifest import Graph, Manifest
+    from edgeswap_runtime.bundle.manifest import Graph, Manifest, Tensor
+    from edgeswap_runtime.bundle.run_order import RunOrder
 
 
 def describe_bundle(bundle: Bundle) -> list[str]:
@@ -23,6 +25,7 @@ def describe_bundle(bundle: Bundle) -> list[str]:
             f"crop        {name}: {crop.size_px} x {crop.size_px} px, {crop.color}"
             for name, crop in sorted(manifest.crops.items())
         ),
+        *_describe_order(find_run_order(manifest.graphs)),
         f"guidance    {manifest.guidance_scale:g}, "
         f"{manifest.evaluations_per_step} evaluations per step",
         "",
@@ -48,6 +51,18 @@ def describe_bundle(bundle: Bundle) -> list[str]:
     if stages:
         lines.append(f"history     {' -> '.join(stages)}")
     return lines
+
+
+def _describe_order(order: RunOrder) -> list[str]:
+    """Say when the graphs run."""
+    source = [f"{', '.join(order.per_photo)} for each photo of the source"]
+    if order.per_source:
+        source.append(f"{', '.join(order.per_source)} once for each source")
+    return [
+        f"runs        {'; '.join(source)}",
+        f"            {', '.join(order.per_target)} for each face, {DENOISE} for each step, "
+        f"{DECODE} at the end",
+    ]
 
 
 def _describe_engines(manifest: Manifest) -> list[str]:
@@ -127,9 +142,9 @@ def _describe_graph(manifest: Manifest, name: str, graph: Graph) -> list[str]:
         lines.append(f"            {axis}: {least} to {largest}, usually {usual}")
     if name == DETECTOR:  # its 12 outputs are the same in every bundle
         return lines
-    for arrow, tensors in (("<-", graph.inputs), ("->", graph.outputs)):
-        lines += [
-            f"            {arrow} {tensor.name} {'x'.join(map(str, tensor.shape))} {tensor.dtype}"
-            for tensor in tensors
-        ]
-    return lines
+    lines += [f"            <- {_sizes(tensor)} from {tensor.role}" for tensor in graph.inputs]
+    return lines + [f"            -> {_sizes(tensor)}" for tensor in graph.outputs]
+
+
+def _sizes(tensor: Tensor) -> str:
+    return f"{tensor.name} {'x'.join(map(str, tensor.shape))} {tensor.dtype}"

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeswap_runtime.commands._marks import add_marks, marks_from
-from edgeswap_runtime.commands._people import face_choice, require_identities
-from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.arguments.marks import add_marks, marks_from
+from edgeswap_runtime.commands.arguments.people import face_choice, require_identities
+from edgeswap_runtime.commands.arguments.run import add_backend_options, add_schedule, add_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeswap_runtime.commands.options import add_backend_options
+from edgeswap_runtime.commands.arguments.run import add_backend_options
 
 if TYPE_CHECKING:
-    from edgeswap_runtime._identity import Identity
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.swapper import Swapper
 
@@ -105,26 +104,24 @@ def _write(options: argparse.Namespace, swapper: Swapper) -> list[str]:
     from edgeswap_runtime.identities.convert import store_identity
     from edgeswap_runtime.identities.file import write_identity
 
-    each = [swapper.identity(photo) for photo in options.photos]
+    identity = swapper.identity(options.photos)
     photos = [str(photo) for photo in options.photos]
-    # Read together, because what follows from them is computed after averaging.
-    together = each[0] if len(each) == 1 else swapper.identity(options.photos)
-    stored = store_identity(together, swapper.bundle, photos=photos)
+    stored = store_identity(identity, swapper.bundle, photos=photos)
     write_identity(options.out, stored, overwrite=options.overwrite)
-    return _compare(swapper.bundle, each, photos) if len(each) > 1 else []
+    return _compare(swapper, photos) if len(photos) > 1 else []
 
 
-def _compare(bundle: Bundle, each: list[Identity], photos: list[str]) -> list[str]:
+def _compare(swapper: Swapper, photos: list[str]) -> list[str]:
     """Where photos disagree, or that it cannot be told."""
     from edgeswap_runtime.errors import InvalidRequest
     from edgeswap_runtime.faces.recognize import require_recognizer
     from edgeswap_runtime.identities.agreement import disagreements
 
     try:
-        threshold = require_recognizer(bundle)
+        threshold = require_recognizer(swapper.bundle)
     except InvalidRequest:
         return ["whether the photos show one person cannot be told with this bundle"]
-    vectors = [identity.named("vector") for identity in each]
+    vectors = [swapper.identity(photo).named("vector") for photo in photos]
     return [
         f"{line}; do both show the same person?"
         for line in disagreements(vectors, photos, threshold)

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands._people import face_choice
-from edgeswap_runtime.commands._places import add_sources, read_people, require_places
-from edgeswap_runtime.commands.options import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.arguments.people import face_choice
+from edgeswap_runtime.commands.arguments.places import add_sources, read_people, require_places
+from edgeswap_runtime.commands.arguments.run import add_backend_options, add_schedule, add_seed
 from edgeswap_runtime.errors import CameraNotGranted, InvalidRequest
 
 if TYPE_CHECKING:

@@ -9,21 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands._marks import add_marks, marks_from
-from edgeswap_runtime.commands._people import (
+from edgeswap_runtime.commands._several import pair_several, swap_line, swap_several
+from edgeswap_runtime.commands.arguments.marks import add_marks, marks_from
+from edgeswap_runtime.commands.arguments.people import (
     add_people,
     choose_people,
     face_report,
     require_identities,
     sources_of,
 )
-from edgeswap_runtime.commands._several import pair_several, swap_line, swap_several
-from edgeswap_runtime.commands.options import add_bundle, add_run
+from edgeswap_runtime.commands.arguments.run import add_bundle, add_run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_runtime._identity import Identity
+    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.bundle.folder import Bundle
     from edgeswap_runtime.commands._several import Pair
     from edgeswap_runtime.swapper import Swapper

@@ -12,16 +12,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands._marks import add_marks, marks_from
-from edgeswap_runtime.commands._people import face_choice, require_identities
-from edgeswap_runtime.commands._places import (
+from edgeswap_runtime.commands.arguments.marks import add_marks, marks_from
+from edgeswap_runtime.commands.arguments.people import face_choice, require_identities
+from edgeswap_runtime.commands.arguments.places import (
     add_sources,
     half_the_threads,
     read_people,
     require_places,
     sources_of,
 )
-from edgeswap_runtime.commands.options import add_bundle, add_run
+from edgeswap_runtime.commands.arguments.run import add_bundle, add_run
 
 if TYPE_CHECKING:
     from edgeswap_runtime.bundle.folder import Bundle

@@ -139,7 +139,7 @@ def resample(
         (height, width, C) float32 in the picture's units; bicubic may overshoot its range.
     """
     spread = math.sqrt(abs(float(np.linalg.det(to_image[:, :2]))))  # picture px per output px
-    region, origin = _region(image, transform_points(to_image, _corners(size)), spread)
+    region, origin = cut_region(image, transform_points(to_image, _corners(size)), spread)
     enlarging = spread < 1 + 1e-6
     # Shrink in two parts: whole pixels averaged first, which is cheap; what is left of the factor
     # (below 2) by 2 x 2 samples per output pixel.
@@ -192,10 +192,15 @@ def _corners(size: tuple[int, int]) -> NDArray[np.float64]:
     return np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
 
 
-def _region(
+def cut_region(
     image: Pixels, corners: NDArray[np.float64], spread: float
 ) -> tuple[Pixels, NDArray[np.float64]]:
     """Cut the part of a picture around some points; repeat edge pixels beyond the border.
+
+    Args:
+        image: (H, W, C).
+        corners: (N, 2) points; the part holds all of them and what a kernel reaches beyond.
+        spread: picture pixels per output pixel, which the kernel's reach grows with.
 
     Returns:
         the region (h, w, C) and its (x, y) origin in the picture.
@@ -204,9 +209,9 @@ def _region(
     margin = _KERNEL_PX + math.ceil(spread)
     left, top = (int(v) for v in np.floor(corners.min(0)) - margin)
     right, bottom = (int(v) for v in np.ceil(corners.max(0)) + 1 + margin)
-    rows = np.arange(top, bottom).clip(0, height - 1)
-    columns = np.arange(left, right).clip(0, width - 1)
     origin = np.array([left, top], dtype=np.float64)
     if left >= 0 and top >= 0 and right <= width and bottom <= height:
         return np.ascontiguousarray(image[top:bottom, left:right]), origin
+    rows = np.arange(top, bottom).clip(0, height - 1)
+    columns = np.arange(left, right).clip(0, width - 1)
     return image[rows[:, None], columns[None, :]], origin

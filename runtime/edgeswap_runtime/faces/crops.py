@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeswap_runtime.bundle.manifest_parts import MODEL_CROP
+from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.align import similarity, transform_points, warp
 
 if TYPE_CHECKING:
@@ -103,6 +104,18 @@ def crops_of_aligned(
         crops={MODEL_CROP: crop, **cut.crops},
         landmarks_px={MODEL_CROP: points, **cut.landmarks_px},
     )
+
+
+def require_crop(crop: object, side: int) -> NDArray[np.uint8]:
+    """Return an aligned crop, (side, side, 3) uint8; raise InvalidRequest for anything else."""
+    expected = f"{(side, side, 3)} uint8, RGB"
+    if not isinstance(crop, np.ndarray):
+        raise InvalidRequest(
+            f"the crop is of type {type(crop).__name__}, expected an array {expected}"
+        )
+    if crop.shape != (side, side, 3) or crop.dtype != np.uint8:
+        raise InvalidRequest(f"the crop is {crop.shape} {crop.dtype}, expected {expected}")
+    return crop
 
 
 def to_tensor(crop: NDArray[np.uint8], spec: CropSpec) -> NDArray[np.float32]:

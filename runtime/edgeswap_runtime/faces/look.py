@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from edgeswap_runtime.faces.align import resample, transform_points
-from edgeswap_runtime.faces.detect import Face, decode_faces
+from edgeswap_runtime.faces.align import cut_region, transform_points
+from edgeswap_runtime.faces.detect import Face, decode_faces, fill_tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,11 +54,51 @@ def look_at(
     linear = scale * _rotation(turn_deg)
     origin = box.mean(0) + box_px * np.array(shift) - linear @ np.full(2, (side - 1) / 2)
     to_picture = np.column_stack([linear, origin])
-    view = resample(picture, to_picture, (side, side)).clip(0, 255)
     tensor = np.zeros((1, 3, *(canvas or (side, side))), dtype=np.float32)
-    tensor[0, :, :side, :side] = view[..., ::-1].transpose(2, 0, 1)
+    if turn_deg == 0:
+        fill_tensor(tensor, _upright_view(picture, origin, scale, side))
+    else:
+        fill_tensor(tensor, _turned_view(picture, to_picture, scale, side))
     seen = decode_faces(run(tensor), tensor.shape[2:], (1.0, 1.0))
     return tuple(map_face(one, to_picture) for one in seen)
+
+
+def _upright_view(
+    picture: NDArray[np.uint8], origin: NDArray[np.float64], scale: float, side: int
+) -> Image.Image:
+    """Cut a square view that is not turned: rows and columns apart, a tenth of the work.
+
+    Args:
+        picture: (H, W, 3) uint8, RGB.
+        origin: (x, y) of the view's first pixel in the picture.
+        scale: picture pixels per view pixel.
+        side: of the view, in pixels.
+    """
+    corners = origin + scale * np.array([[-0.5, -0.5], [side - 0.5, side - 0.5]])
+    region, start = cut_region(picture, corners, scale)
+    low, high = (corners - start + 0.5).tolist()
+    smooth = Image.Resampling.BICUBIC if scale < 1 else Image.Resampling.BILINEAR
+    image = Image.fromarray(region)
+    return image.resize((side, side), smooth, box=(*low, *high), reducing_gap=1.0)
+
+
+def _turned_view(
+    picture: NDArray[np.uint8], to_picture: NDArray[np.float64], scale: float, side: int
+) -> Image.Image:
+    """Cut a square view by a (2, 3) matrix; whole pixels are averaged first, then interpolated."""
+    corners = transform_points(to_picture, (side - 1) * np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
+    region, start = cut_region(picture, corners, scale)
+    reduce = max(1, int(scale))
+    image = Image.fromarray(region)
+    # Pillow has pixel centers at + 0.5.
+    linear = to_picture[:, :2]
+    shift = linear @ [-0.5, -0.5] + to_picture[:, 2] + 0.5 - start
+    return (image.reduce(reduce) if reduce > 1 else image).transform(
+        (side, side),
+        Image.Transform.AFFINE,
+        tuple((np.column_stack([linear, shift]) / reduce).ravel().tolist()),
+        resample=Image.Resampling.BILINEAR,
+    )
 
 
 def map_face(face: Face, matrix: NDArray[np.float64]) -> Face:

@@ -48,7 +48,7 @@ def mask_weights(
     """
     across = np.abs((x - mask.center_px[0]) / mask.radii_px[0])
     along = np.abs((y - mask.center_px[1]) / mask.radii_px[1])
-    radius = (across**mask.exponent + along**mask.exponent) ** (1 / mask.exponent)
+    radius = (_power(across, mask.exponent) + _power(along, mask.exponent)) ** (1 / mask.exponent)
     depth = (1 - radius) * min(mask.radii_px)
     border = (size_px - 1) / 2
     depth = np.minimum(depth, border - np.maximum(np.abs(x - border), np.abs(y - border)))
@@ -58,6 +58,11 @@ def mask_weights(
     return np.asarray(rise * rise * (3 - 2 * rise), dtype=np.float32)
 
 
+def _power(base: NDArray[np.floating], exponent: float) -> NDArray[np.floating]:
+    """Raise to a power; 2.5, which is usual, by products and a root in a third of the time."""
+    return base * base * np.sqrt(base) if exponent == 2.5 else base**exponent
+
+
 def paste(
     picture: NDArray[np.uint8],
     crop: NDArray[np.float32],
@@ -65,6 +70,7 @@ def paste(
     mask: Mask,
     *,
     alpha: NDArray[np.float32] | None = None,
+    detail: NDArray[np.float32] | None = None,
     each: Each = map,
 ) -> None:
     """Blend a crop into a picture, in place.
@@ -78,6 +84,8 @@ def paste(
         mask: in crop pixels.
         alpha: (R, R) float32, 0..1; the mask's weight is multiplied by it, so that what lies over
             the face stays. None multiplies by 1.
+        detail: (R, R) float32, 0..1, the share of the picture that is added to the crop before it
+            is blended; the crop has been lessened by as much, see `faces.detail`. None adds none.
         each: as for `resample`.
     """
     size = crop.shape[0]
@@ -95,9 +103,13 @@ def paste(
     if alpha is not None:
         shown = resample(alpha[..., None], to_crop, extent, each=each)[..., 0]
         weights *= np.clip(shown, 0, 1)
-    blended = resample(crop, to_crop, extent, each=each)
-    np.clip(blended, 0, 255, out=blended)
     region = picture[top:bottom, left:right]
+    if detail is None:
+        blended = resample(crop, to_crop, extent, each=each)
+    else:
+        lessened = resample(np.dstack([crop, detail]), to_crop, extent, each=each)
+        blended = lessened[..., :3] + lessened[..., 3:] * region
+    np.clip(blended, 0, 255, out=blended)
     # Where the weight is 0 this is region + 0, exact in float32: the byte stays what it was.
     blended -= region
     blended *= weights[..., None]

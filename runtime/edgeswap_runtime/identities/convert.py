@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeswap_runtime._identity import Identity
-from edgeswap_runtime.bundle.run_order import find_run_order
-from edgeswap_runtime.errors import BadIdentity, InvalidRequest
+from edgeswap_runtime._crop_swapper import Identity
+from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.identities.file import StoredIdentity, is_identity_file, read_identity
 from edgeswap_runtime.pictures.mark import software
 
@@ -46,11 +45,6 @@ def load_identity(path: Path, bundle: Bundle) -> Identity:
         BadIdentity: there is no such file, it is damaged, or another bundle's.
     """
     stored = read_identity(path, bundle_sha256=bundle.manifest.manifest_sha256)
-    expected = set(find_run_order(bundle.manifest.graphs).identity)
-    if set(stored.arrays) != expected:
-        raise BadIdentity(
-            path, f"it holds {', '.join(stored.arrays)}, expected {', '.join(sorted(expected))}"
-        )
     return Identity(arrays=stored.arrays)
 
 
@@ -65,7 +59,7 @@ def store_identity(
         photos: paths of the photos it was read from; only their names are kept.
     """
     return StoredIdentity(
-        arrays=dict(identity.arrays),
+        arrays=identity.arrays,
         bundle_sha256=bundle.manifest.manifest_sha256 or "",
         software=software(),
         photos=[Path(photo).name for photo in photos],

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgeswap_runtime._identity import Identity
+    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.swapper import Swapper
 
 MOST_SOURCES = 32

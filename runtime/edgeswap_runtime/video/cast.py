@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_runtime._clock import StageClock
-    from edgeswap_runtime._identity import Identity
+    from edgeswap_runtime._crop_swapper import Identity
     from edgeswap_runtime.faces.detect import Face
     from edgeswap_runtime.swapper import Swapper
     from edgeswap_runtime.video.tracks import TrackedFace

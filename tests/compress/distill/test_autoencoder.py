@@ -15,7 +15,7 @@ from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_compress.checkpoint.latents import encode_crop, works_normalized
-from edgeswap_compress.distill import _compatibility, stage
+from edgeswap_compress.distill import _compatibility, _inputs
 from edgeswap_compress.distill._compatibility import check_autoencoder
 from edgeswap_compress.distill.autoencoder import checks
 from edgeswap_compress.distill.autoencoder import stage as shrinking
@@ -46,10 +46,10 @@ CONFIG = changed(
 
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (stage, shrinking):
-        monkeypatch.setattr(module, "read_dataset", lambda path: noise_dataset)
+    for module in (_inputs, shrinking):
+        monkeypatch.setattr(module, "open_pictures", lambda path, loose: noise_dataset)
     for module in (_compatibility, checks):
-        monkeypatch.setattr(module, "check_dataset", lambda path, swap: noise_dataset)
+        monkeypatch.setattr(module, "check_pictures", lambda path, swap: noise_dataset)
 
 
 @pytest.fixture
@@ -197,7 +197,8 @@ def test_what_it_refuses(checkpoint: Path, tmp_path: Path) -> None:
         load_student(checkpoint, checkpoint)
     swap = tiny_checkpoint().swap
     with pytest.raises(InvalidCheckpoint, match="channels and size of the latents"):
-        check_autoencoder(small, dataclasses.replace(swap, latent_size=8), swap)
+        other = dataclasses.replace(swap.latents, size=8)
+        check_autoencoder(small, dataclasses.replace(swap, latents=other), swap)
     with pytest.raises(OutputExists):
         shrink(checkpoint, tmp_path, short)
     with pytest.raises(TrainingStopped, match="another distillation"):

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.distill import _compatibility, stage
+from edgeswap_compress.distill import _compatibility, _inputs
 from edgeswap_runtime.cli import main
 
 OPTIONS = ["--method", "dmd2", "--samples", "64", "--batch-size", "4", "--dtype", "float32",
@@ -107,8 +107,8 @@ def test_stopped_early_it_says_how_to_go_on(
 
 @pytest.fixture
 def small_faces(noise_dataset: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "read_dataset", lambda path: noise_dataset)
-    monkeypatch.setattr(_compatibility, "check_dataset", lambda path, swap: noise_dataset)
+    monkeypatch.setattr(_inputs, "open_pictures", lambda path, loose: noise_dataset)
+    monkeypatch.setattr(_compatibility, "check_pictures", lambda path, swap: noise_dataset)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    stage.read_dataset = lambda path: NoiseDataset()
-    _compatibility.check_dataset = lambda path, swap: NoiseDataset()
+    _inputs.open_pictures = lambda path, loose: NoiseDataset()
+    _compatibility.check_pictures = lambda path, swap: NoiseDataset()
     sys.exit(main(options(Path(sys.argv[1]))))

@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.distill import _compatibility, phases
-from edgeswap_compress.distill import stage as _distill
-from edgeswap_compress.distill._trajectories import student_timesteps
+from edgeswap_compress.distill import _compatibility, _inputs, phases
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.material.trajectories import student_timesteps
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings, TrainingStopped
 from edgeswap_compress.fit.config import changed
@@ -48,8 +47,8 @@ def teacher(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_distill, "read_dataset", lambda path: noise_dataset)
-    monkeypatch.setattr(_compatibility, "check_dataset", lambda path, swap: noise_dataset)
+    monkeypatch.setattr(_inputs, "open_pictures", lambda path, loose: noise_dataset)
+    monkeypatch.setattr(_compatibility, "check_pictures", lambda path, swap: noise_dataset)
 
 
 def run(teacher: Path, folder: Path, config: DistillConfig = CONFIG, student: Any = None) -> Path:

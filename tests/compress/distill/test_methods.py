@@ -16,7 +16,7 @@ from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import sample_to_latents
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
-from edgeswap_compress.distill import _compatibility, stage
+from edgeswap_compress.distill import _compatibility, _inputs
 from edgeswap_compress.distill._discriminators import (
     Discriminator,
     PictureDiscriminator,
@@ -25,6 +25,7 @@ from edgeswap_compress.distill._discriminators import (
 )
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import METHODS, DistillConfig
+from edgeswap_compress.distill.material.pairs import PairSet
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
@@ -73,10 +74,8 @@ def inputs(groups: LatentGroups) -> DistillInputs:
     return DistillInputs(
         student=student,
         teacher=teacher,
-        data=groups,
-        held_out=groups,
-        own=groups,
-        own_held_out=groups,
+        pairs=PairSet(known=groups, own=groups),
+        held_out=PairSet(known=groups, own=groups),
         judge=teacher.conditioner,
         config=PLAIN,
     )
@@ -268,8 +267,8 @@ def test_features_of_a_narrower_student_are_compared(inputs: DistillInputs) -> N
 
 @pytest.fixture
 def teacher(tmp_path: Path, noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(stage, "read_dataset", lambda path: noise_dataset)
-    monkeypatch.setattr(_compatibility, "check_dataset", lambda path, swap: noise_dataset)
+    monkeypatch.setattr(_inputs, "open_pictures", lambda path, loose: noise_dataset)
+    monkeypatch.setattr(_compatibility, "check_pictures", lambda path, swap: noise_dataset)
     return tiny_checkpoint(guidance_scale=1.5).save(tmp_path / "teacher")
 
 
@@ -310,9 +309,9 @@ def test_a_students_steps_come_closer_to_the_teachers(
 def test_truth_identity_features_and_fine_scale_join_every_method(
     teacher: Path, tmp_path: Path, method: str
 ) -> None:
-    from edgeswap_compress.prune import PruneConfig, prune
+    from edgeswap_compress.prune import PruneConfig, PruneTarget, prune
 
-    pruned = prune(teacher, PruneConfig(macs_ratio=0.7), tmp_path / "pruned")
+    pruned = prune(teacher, PruneConfig(target=PruneTarget(macs_ratio=0.7)), tmp_path / "pruned")
     config = config_of(
         method, losses__truth_weight=0.5, losses__identity__weight=0.5, losses__feature_weight=0.1,
         losses__fine_weight=0.1, losses__metric_share=0.5, losses__judge_samples=32,

@@ -24,23 +24,28 @@ from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.distill._finetune_decoder import DecoderObjective
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
-from edgeswap_compress.distill._trajectories import Trajectories, _sample_chunk
 from edgeswap_compress.distill.autoencoder.config import AutoencoderSize, SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     SmallAutoencoderObjective,
     build_small_autoencoder,
 )
 from edgeswap_compress.distill.config import METHODS, DistillConfig
+from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
+from edgeswap_compress.distill.decoder.stage import build_overlay
+from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
+from edgeswap_compress.distill.material.pairs import PairSet, taken
+from edgeswap_compress.distill.material.sight import Sight
+from edgeswap_compress.distill.material.trajectories import Trajectories, _sample, trajectory_pairs
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
-from edgeswap_compress.fit import config as fit_config
-from edgeswap_compress.fit.config import changed
-from edgeswap_compress.fit.device import Compute
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups, _encode_group
 from edgeswap_compress.fit.loop import Draw, Objective
 from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.fit.machine.device import Compute
+from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.personalize import PersonalizeConfig
 from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import PersonPhotos, disguise
@@ -52,13 +57,13 @@ from edgeswap_compress.train import AutoencoderConfig, DenoiserConfig, IdentityC
 from edgeswap_compress.train._decoder import SwapDecoderObjective
 from edgeswap_compress.train.autoencoder import AutoencoderObjective
 from edgeswap_compress.train.denoiser import DenoiserObjective
+from edgeswap_compress.train.examples import rendered
 from edgeswap_compress.train.identity import IdentityObjective
-from edgeswap_compress.train.pairing import rendered
 from edgeswap_runtime.cli import COMMANDS
 
 CUDA = torch.device("cuda", 0)
 SAMPLES = 4
-FIT = fit_config.FitConfig(samples=8, batch_size=SAMPLES)
+FIT = FitConfig(samples=8, batch_size=SAMPLES)
 
 
 class _Numbers(TorchDispatchMode):
@@ -178,6 +183,11 @@ class Given:
         """Stay in the host's memory, as they do."""
         return LatentGroups(torch.zeros(4, 6, 4, 4, 4).half(), torch.ones(4, 6, 4, 4).half(), 2)
 
+    @property
+    def pairs(self) -> PairSet:
+        """Of rendered groups."""
+        return PairSet(known=self.groups, own=self.groups)
+
     def checkpoint(self, **settings: Any) -> Checkpoint:
         return tiny_checkpoint(**settings).to(torch.float32, self.device)
 
@@ -193,9 +203,8 @@ def distilling(given: Given, method: str) -> DistillInputs:
     }  # fmt: skip
     student, teacher = given.checkpoint(), given.checkpoint(guidance_scale=1.5)
     return DistillInputs(
-        student=student, teacher=teacher, data=given.groups, held_out=given.groups,
-        own=given.groups, own_held_out=given.groups, judge=teacher.conditioner,
-        config=given.config(changed(DistillConfig(), changes)),
+        student=student, teacher=teacher, pairs=given.pairs, held_out=given.pairs,
+        judge=teacher.conditioner, config=given.config(changed(DistillConfig(), changes)),
     )  # fmt: skip
 
 
@@ -233,6 +242,14 @@ def shrinking(given: Given) -> Objective:
     return SmallAutoencoderObjective(
         module, config, large.vae, large.swap, small, given.dataset, given.dataset
     )
+
+
+def seeing_the_target(given: Given) -> Objective:
+    size = OverlaySize(patch_size=2, width=8)
+    config = given.config(TargetDecoderConfig(steps=1, augment_share=0.0, size=size))
+    overlay = build_overlay(config.size, 0).to(given.device)
+    pipeline = SwapPipeline.from_checkpoint(given.checkpoint())
+    return TargetDecoderObjective(pipeline, overlay, config, given.dataset, given.dataset)
 
 
 def train_autoencoder(given: Given) -> Objective:
@@ -283,6 +300,7 @@ OBJECTIVES: dict[str, dict[str, Callable[[Given], Objective]]] = {
     },
     "distill": {**DISTILL, "decoder": finetuning},
     "distill autoencoder": {"fit": shrinking},
+    "distill decoder": {"fit": seeing_the_target},
     "prune": {"recover": recovering},
     "personalize": {"fit": personalizing},
 }
@@ -301,13 +319,13 @@ def swap_crops(given: Given) -> None:
 
 
 def trajectories(given: Given) -> None:
-    latents = torch.zeros(2, 4, 4, 4).half()
     config = changed(DistillConfig(), {"teacher.targets": 32})
-    states, ends = _sample_chunk(
-        given.checkpoint(guidance_scale=1.5), latents, latents, latents.float(), config,
+    model, drawn = given.checkpoint(guidance_scale=1.5), trajectory_pairs(given.pairs, config)
+    found = _sample(
+        model, Sight(model), given.pairs, taken(drawn, np.arange(4)), slice(0, 4), config,
         lambda done: None,
     )  # fmt: skip
-    assert states.device == ends.device == torch.device("cpu")
+    assert {value.device for value in found.values()} == {torch.device("cpu")}
 
 
 def encoding(given: Given) -> None:
@@ -345,7 +363,8 @@ PASSES: dict[str, list[Callable[[Given], None]]] = {
 def torch_commands() -> set[str]:
     """Commands with a --device that is torch's."""
     names = {name: target.partition(":")[0] for name, (target, _, _) in COMMANDS.items()}
-    names["distill autoencoder"] = "edgeswap_compress.distill.autoencoder.cli"
+    for child in ("autoencoder", "decoder"):
+        names[f"distill {child}"] = f"edgeswap_compress.distill.{child}.cli"
     found = set()
     for name, module in names.items():
         if not module.startswith(("edgeswap_compress", "edgeswap_export")):
@@ -367,7 +386,7 @@ def on(monkeypatch: pytest.MonkeyPatch, noise_dataset: Any) -> Callable[[torch.d
         def compute(self: Any) -> Compute:
             return Compute(device, torch.float32)
 
-        monkeypatch.setattr(fit_config.FitMachine, "compute", compute)
+        monkeypatch.setattr(FitMachine, "compute", compute)
         return Given(device, noise_dataset)
 
     return given

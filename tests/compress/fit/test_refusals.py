@@ -105,7 +105,7 @@ def _places() -> list[tuple[str, list[str], str]]:
         "none": "none is no checkpoint: expected a folder with swap.json, found nothing",
         "data": "data is no checkpoint: expected a folder with swap.json, found a folder with",
         "epsilon": "prediction_type: expected v_prediction, found epsilon",
-        "euler": "_class_name: expected DDIMScheduler, found EulerDiscreteScheduler",
+        "flow": "_class_name: expected a diffusers scheduler with betas, such as DDIMScheduler",
     }
     found = []
     for folder, said in checkpoint.items():
@@ -114,7 +114,7 @@ def _places() -> list[tuple[str, list[str], str]]:
             continue
         line = ["distill", "autoencoder", folder, "out", "--data", "data"]
         found.append((f"autoencoder {folder}", line, said))
-    for folder in ("none", "epsilon", "euler"):
+    for folder in ("none", "epsilon", "flow"):
         line = [*FOLDERS["train"], "--init", folder]
         found.append((f"train --init {folder}", line, checkpoint[folder]))
     data = {
@@ -223,7 +223,7 @@ def _prepare(folder: Path) -> None:
     scheduler = Path("scheduler/scheduler_config.json")
     edits = {
         "epsilon": (scheduler, {"prediction_type": "epsilon"}),
-        "euler": (scheduler, {"_class_name": "EulerDiscreteScheduler"}),
+        "flow": (scheduler, {"_class_name": "FlowMatchEulerDiscreteScheduler"}),
     }
     for name, (file, change) in edits.items():
         shutil.copytree(folder / "ok", folder / name)

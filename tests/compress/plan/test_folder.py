@@ -22,7 +22,7 @@ from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.folder import empty_unet
-from edgeswap_compress.prune import PruneConfig, build_plan, load_unet
+from edgeswap_compress.prune import PruneConfig, PruneTarget, build_plan, load_unet
 from edgeswap_compress.prune._calibration_samples import noise_samples
 from edgeswap_compress.prune.structure._families import CONDITIONED, PLAIN
 from edgeswap_runtime.cli import main
@@ -110,7 +110,7 @@ def test_a_family_that_works_is_pruned_and_probed(case: str, tmp_path: Path) -> 
     unet = load_unet(saved(tmp_path / "unet", kind, **changes))
     inputs = example_inputs(unet.config, tokens=3, device="cpu")
     calibration = noise_samples(unet.config, tokens=3, samples=2, seed=0)
-    pruned = apply_plan(unet, build_plan(unet, PruneConfig(macs_ratio=0.6)))
+    pruned = apply_plan(unet, build_plan(unet, PruneConfig(target=PruneTarget(macs_ratio=0.6))))
     with torch.no_grad():
         assert pruned(**inputs).sample.isfinite().all()
     assert calibration.outputs(pruned)[0].isfinite().all()

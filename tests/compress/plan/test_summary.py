@@ -17,7 +17,7 @@ from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.plan.summary.picture import BAR_PX, DROPPED, GONE, KEPT, draw_plan
 from edgeswap_compress.plan.summary.view import lines, view_plan
-from edgeswap_compress.prune import PruneConfig, prune
+from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, prune
 from edgeswap_compress.prune.structure._families import tiny_unet
 from edgeswap_runtime.cli import main
 
@@ -26,7 +26,9 @@ from edgeswap_runtime.cli import main
 def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inspect")
     tiny_unet("sd1").save_pretrained(folder / "whole")
-    config = PruneConfig(macs_ratio=0.3, mode="depth", samples=2)
+    config = PruneConfig(
+        target=PruneTarget(macs_ratio=0.3), choice=PruneChoice(mode="depth"), samples=2
+    )
     out = prune(folder / "whole", config, folder / "pruned")
     assert out is not None
     return out

@@ -24,7 +24,7 @@ from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.plan.folder import UNetFolder
 from edgeswap_compress.plan.plan_file import read_plan
-from edgeswap_compress.prune import PruneConfig, model, prune
+from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, model, prune
 from edgeswap_compress.prune._config import BEST
 from edgeswap_compress.prune._samples import default_choice
 from edgeswap_compress.prune.latency import table as _block_latency
@@ -34,7 +34,7 @@ from edgeswap_compress.prune.stage import replay
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import OutputExists
 
-HALF = PruneConfig(macs_ratio=0.5)
+HALF = PruneConfig(target=PruneTarget(macs_ratio=0.5))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_an_unreachable_ratio_says_what_is_reachable(whole: Path, tmp_path: Path
         match=r"a MACs ratio of 0\.01 cannot be reached with widths that are multiples of 8: "
         r"the nearest is 0\.\d+ and the least 0\.\d+; ask for another --macs-ratio",
     ):
-        prune(whole, PruneConfig(macs_ratio=0.01), tmp_path / "out")
+        prune(whole, PruneConfig(target=PruneTarget(macs_ratio=0.01)), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -153,7 +153,7 @@ def test_an_unreachable_ratio_says_what_is_reachable(whole: Path, tmp_path: Path
 )
 def test_a_config_out_of_range_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((PruningError, InvalidSettings), match=message):
-        PruneConfig(**arguments)
+        PruneConfig.from_json(arguments)
 
 
 def test_plans_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_the_command_takes_the_best_choice_where_samples_judge_it(
     assert main(arguments) == 0
     plan = read_plan(tmp_path / "out" / "pruning.json")
     assert plan.stats is not None
-    wanted = BEST["importance"] if samples is None else PruneConfig(macs_ratio=0.5).importance
+    wanted = BEST["importance"] if samples is None else PruneChoice().importance
     assert plan.stats.importance == wanted
     assert f"chosen: importance {wanted}, " in capsys.readouterr().out
     if samples is None:

@@ -16,8 +16,8 @@ from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw
+from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.train import _teacher, augment
-from edgeswap_compress.train._examples import Examples
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train.augment import (
@@ -29,12 +29,14 @@ from edgeswap_compress.train.augment import (
 )
 from edgeswap_compress.train.config import (
     AutoencoderConfig,
+    AutoencoderShape,
     DenoiserConfig,
+    DenoiserShape,
     ExampleConfig,
     IdentityConfig,
     TeacherConfig,
 )
-from edgeswap_compress.train.pairing import pairing_of
+from edgeswap_compress.train.examples import Examples
 
 SIDE = 48
 
@@ -133,6 +135,8 @@ def test_looks_are_drawn_over_the_range_and_repeat() -> None:
         [look.noise > 0 for look in looks],
         [look.blur > 0 for look in looks],
         [look.shrink > 1 for look in looks],
+        [max(look.gains) < 0.5 for look in looks],  # dim
+        [max(look.gains) > 1.7 * min(look.gains) for look in looks],  # in a colored light
     ):
         assert 0.05 < np.mean(shown) < 0.9
     for look in looks:
@@ -198,15 +202,15 @@ def fit_config(samples: int) -> FitConfig:
 
 CONFIG = TeacherConfig(
     autoencoder=AutoencoderConfig(
-        fit=fit_config(48), widths=(8, 8), norm_num_groups=4, latent_channels=4
+        fit=fit_config(48),
+        shape=AutoencoderShape(widths=(8, 8), norm_num_groups=4, latent_channels=4),
     ),
     identity=IdentityConfig(fit=fit_config(40), widths=(8, 8), vector_size=8),
     denoiser=DenoiserConfig(
         fit=fit_config(64),
-        block_out_channels=(8, 8),
-        attention_heads=2,
-        time_embedding_dim=8,
-        norm_num_groups=4,
+        shape=DenoiserShape(
+            block_out_channels=(8, 8), attention_heads=2, time_embedding_dim=8, norm_num_groups=4
+        ),
     ),
     dtype="float32",
 )

@@ -14,7 +14,7 @@ from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.errors import TrainingStopped
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.latent_cache import draw_triplets, held_out_triplets, to_tensor
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.fit.losses import decoder_metric
@@ -22,9 +22,13 @@ from edgeswap_compress.train import _teacher
 from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train.config import (
     AutoencoderConfig,
+    AutoencoderShape,
     DenoiserConfig,
+    DenoiserShape,
     IdentityConfig,
+    StartConfig,
     TeacherConfig,
+    UsualSampling,
 )
 from edgeswap_runtime.errors import OutputExists
 
@@ -35,16 +39,16 @@ def fit_config(samples: int, batch_size: int) -> FitConfig:
 
 CONFIG = TeacherConfig(
     autoencoder=AutoencoderConfig(
-        fit=fit_config(80, 8), widths=(8, 8), norm_num_groups=4, latent_channels=4
+        fit=fit_config(80, 8),
+        shape=AutoencoderShape(widths=(8, 8), norm_num_groups=4, latent_channels=4),
     ),
     identity=IdentityConfig(fit=fit_config(40, 8), widths=(8, 8), vector_size=8),
     denoiser=DenoiserConfig(
         fit=fit_config(48, 8),
-        block_out_channels=(8, 8),
-        attention_heads=2,
-        time_embedding_dim=8,
-        norm_num_groups=4,
-        default_steps=4,
+        shape=DenoiserShape(
+            block_out_channels=(8, 8), attention_heads=2, time_embedding_dim=8, norm_num_groups=4
+        ),
+        sampling=UsualSampling(default_steps=4),
     ),
     dtype="float32",
 )
@@ -98,7 +102,7 @@ def test_other_settings_in_the_same_folder_are_refused(datasets: Any, tmp_path: 
         identity=CONFIG.identity,
         denoiser=CONFIG.denoiser,
         dtype="float32",
-        seed=1,
+        start=StartConfig(seed=1),
     )
     with pytest.raises(TrainingStopped, match="another training: expected the same settings"):
         train(tmp_path, other)
@@ -113,10 +117,7 @@ def test_a_run_goes_on_in_another_dtype(datasets: Any, tmp_path: Path) -> None:
 
 def test_a_run_goes_on_from_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
     first = train(tmp_path / "first")
-    still = dataclasses.replace(CONFIG.denoiser.fit, learning_rate=0.0)
-    config = dataclasses.replace(
-        CONFIG, denoiser=dataclasses.replace(CONFIG.denoiser, fit=still), seed=1
-    )
+    config = changed(CONFIG, {"denoiser.fit.learning_rate": 0.0, "start.seed": 1})
     second = train(tmp_path / "second", config, init=first)
     assert not (tmp_path / "second" / "run" / "autoencoder").exists()
     before, after = Checkpoint.load(first), Checkpoint.load(second)
@@ -135,18 +136,17 @@ def test_a_run_goes_on_from_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
 
 def test_a_run_grows_the_latents_of_a_checkpoint(datasets: Any, tmp_path: Path) -> None:
     first = train(tmp_path / "first")
-    wider = dataclasses.replace(CONFIG.autoencoder, latent_channels=6)
-    config = dataclasses.replace(CONFIG, autoencoder=wider, widen_latents=True)
+    config = changed(CONFIG, {"autoencoder.shape.latent_channels": 6, "start.widen_latents": True})
     second = Checkpoint.load(train(tmp_path / "second", config, init=first))
     assert second.swap.latent_channels == len(second.swap.residual_std) == 6
     assert (tmp_path / "second" / "run" / "autoencoder").exists()
-    assert len(second.vae.config.latents_std) == 6
+    assert len(second.swap.latents.std) == len(second.swap.latents.mean) == 6
     assert not np.allclose(second.swap.residual_std[4:], 1.0)
 
 
 def test_a_decoder_is_trained_on_while_latents_stay(datasets: Any, tmp_path: Path) -> None:
     plain = Checkpoint.load(train(tmp_path / "plain"))
-    config = dataclasses.replace(CONFIG, decoder=fit_config(40, 8))
+    config = changed(CONFIG, {"decoders.decoder": fit_config(40, 8)})
     sharp = Checkpoint.load(train(tmp_path / "sharp", config))
     for part, same in (("encoder", True), ("decoder", False)):
         before, after = (getattr(model.vae, part).state_dict() for model in (plain, sharp))
@@ -156,7 +156,7 @@ def test_a_decoder_is_trained_on_while_latents_stay(datasets: Any, tmp_path: Pat
 
 def test_a_decoder_is_trained_on_predictions(datasets: Any, tmp_path: Path) -> None:
     plain = Checkpoint.load(train(tmp_path / "plain"))
-    config = dataclasses.replace(CONFIG, swap_decoder=fit_config(40, 8))
+    config = changed(CONFIG, {"decoders.swap_decoder": fit_config(40, 8)})
     sharp = Checkpoint.load(train(tmp_path / "sharp", config))
     for name, same in (("unet", True), ("conditioner", True), ("vae", False)):
         before, after = (getattr(model, name).state_dict() for model in (plain, sharp))

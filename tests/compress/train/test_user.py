@@ -21,24 +21,26 @@ from torch import Tensor
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.data import open_pictures
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
-from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
-from edgeswap_compress.train._examples import (
-    ExampleBatch,
-    Examples,
-    residual_deviation,
-)
+from edgeswap_compress.fit.pairing import LabeledPairing, TripletPairing, pairing_of
 from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train._unpaired import structure_loss, unpaired_figures
 from edgeswap_compress.train.config import (
     AutoencoderConfig,
+    AutoencoderShape,
     DenoiserConfig,
+    DenoiserShape,
     ExampleConfig,
     IdentityConfig,
     TeacherConfig,
 )
-from edgeswap_compress.train.pairing import LabeledPairing, TripletPairing, pairing_of
+from edgeswap_compress.train.examples import (
+    ExampleBatch,
+    Examples,
+    residual_deviation,
+)
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -49,15 +51,15 @@ def fit_config(samples: int, batch_size: int) -> FitConfig:
 
 CONFIG = TeacherConfig(
     autoencoder=AutoencoderConfig(
-        fit=fit_config(64, 8), widths=(8, 8), norm_num_groups=4, latent_channels=4
+        fit=fit_config(64, 8),
+        shape=AutoencoderShape(widths=(8, 8), norm_num_groups=4, latent_channels=4),
     ),
     identity=IdentityConfig(fit=fit_config(40, 8), widths=(8, 8), vector_size=8),
     denoiser=DenoiserConfig(
         fit=fit_config(96, 8),
-        block_out_channels=(8, 8),
-        attention_heads=2,
-        time_embedding_dim=8,
-        norm_num_groups=4,
+        shape=DenoiserShape(
+            block_out_channels=(8, 8), attention_heads=2, time_embedding_dim=8, norm_num_groups=4
+        ),
     ),
     dtype="float32",
 )
@@ -165,7 +167,7 @@ def test_triplets_may_be_judged_on_a_folder_of_another_kind(
     figures = curve(tmp_path, "denoiser")[-1]
     assert {"v_loss", "identity_loss", "held_out_identity_margin"} <= figures.keys()
     assert "structure_loss" not in figures  # every training pair has its truth
-    assert Checkpoint.load(out).swap.default_steps == CONFIG.denoiser.default_steps
+    assert Checkpoint.load(out).swap.default_steps == CONFIG.denoiser.sampling.default_steps
 
 
 def test_labeled_crops_train_one_step(noise_dataset: Any, tmp_path: Path) -> None:
@@ -186,7 +188,7 @@ def test_identity_moves_to_the_source_where_no_truth_is_known(
     fit = dataclasses.replace(
         CONFIG.denoiser.fit, samples=960, learning_rate=5e-3, weight_decay=0.0
     )
-    denoiser = dataclasses.replace(CONFIG.denoiser, fit=fit, identity_weight=2.0)
+    denoiser = changed(CONFIG.denoiser, {"fit": fit, "losses.identity.weight": 2.0})
     identity = dataclasses.replace(CONFIG.identity, fit=fit_config(960, 16))
     config = dataclasses.replace(CONFIG, denoiser=denoiser, identity=identity)
     data = labeled_folder(noise_dataset, tmp_path / "labeled")

@@ -175,6 +175,10 @@ def test_shapes_must_fit_what_fills_them(tiny: Any) -> None:
     fewer = replace(denoise, inputs=tuple(t for t in denoise.inputs if t.role != "timestep"))
     with pytest.raises(SchemaError, match="lacks an input of role sample or timestep"):
         tiny.manifest(graphs={**graphs, "denoise": fewer})
+    decode = graphs["decode"]
+    blind = replace(decode, inputs=tuple(t for t in decode.inputs if t.role != "sample"))
+    with pytest.raises(SchemaError, match=r"graphs\.decode lacks an input of role sample"):
+        tiny.manifest(graphs={**graphs, "decode": blind})
     alpha = Tensor(name="alpha", dtype="float32", shape=(1, 3, 24, 24), axes=AXES)
     decode = replace(graphs["decode"], outputs=(*graphs["decode"].outputs, alpha))
     with pytest.raises(SchemaError, match=r"decode.alpha has shape .* expected \('batch', 1, 24"):

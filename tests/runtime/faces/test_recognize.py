@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeswap_runtime import Swapper, read_picture
-from edgeswap_runtime.commands._people import find_like
+from edgeswap_runtime.commands.arguments.people import find_like
 from edgeswap_runtime.errors import InvalidRequest, NobodyAlike
 from edgeswap_runtime.faces.recognize import likeness, nearest
 from edgeswap_runtime.pictures.portraits import packaged_portraits

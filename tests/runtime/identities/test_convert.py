@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from edgeswap_runtime import Identity
-from edgeswap_runtime.errors import BadIdentity, InvalidRequest
-from edgeswap_runtime.identities.convert import (
-    identity_file_of,
-    store_identity,
-)
-from edgeswap_runtime.identities.file import StoredIdentity, write_identity
+from edgeswap_runtime.errors import InvalidRequest
+from edgeswap_runtime.identities.convert import identity_file_of, store_identity
+from edgeswap_runtime.identities.file import write_identity
 
 if TYPE_CHECKING:
     from edgeswap_runtime import Swapper
@@ -42,14 +38,3 @@ def test_an_identity_file_stands_alone(swapper: Swapper, photo: Any) -> None:
     assert identity_file_of(["A.IDENTITY"]) == Path("A.IDENTITY")
     with pytest.raises(InvalidRequest, match="1 more, expected one identity file alone"):
         swapper.identity(["a.identity", "b.png"])
-
-
-def test_arrays_of_another_model(swapper: Swapper, tmp_path: Path) -> None:
-    stored = StoredIdentity(
-        arrays={"vector": np.zeros((1, 2), np.float32)},
-        bundle_sha256=swapper.bundle.manifest.manifest_sha256,
-        software="edgeswap",
-    )
-    write_identity(tmp_path / "a.identity", stored)
-    with pytest.raises(BadIdentity, match="it holds vector, expected"):
-        swapper.identity(tmp_path / "a.identity")

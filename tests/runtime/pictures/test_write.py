@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 MAY_SAVE = {
     "runtime/edgeswap_runtime/pictures/write.py",  # the one place
-    "compress/edgeswap_compress/train/_augment.py",  # compresses in memory, to train on
+    "compress/edgeswap_compress/train/augment.py",  # compresses in memory, to train on
     "compress/edgeswap_compress/data/render/film.py",  # the same, of a render
     "benchmarks/studies/renderer.py",  # a photograph for the aligner, in a scratch folder
     "benchmarks/studies/fuzzing/photos.py",  # makes broken and odd files, to try readers on

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeswap_compress._checks import RUN_BYTES, check_checkpoint, check_out, check_run, vae_kind
-from edgeswap_compress.data.checks import check_dataset
+from edgeswap_compress.data.checks import check_pictures
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig, patch_levels
 from edgeswap_compress.errors import InvalidCheckpoint
 
@@ -28,7 +28,7 @@ def check_shrinking(
         checkpoint: folder of one with a large autoencoder.
         config: size of the small one.
         out: checkpoint folder to write.
-        data: rendered dataset.
+        data: dataset of any kind.
         run: folder of the run's state; it may exist.
         held_out: dataset for the figures.
 
@@ -46,4 +46,4 @@ def check_shrinking(
     patch_levels(config, swap)
     for path in (data, held_out):
         if path is not None:
-            check_dataset(path, swap)
+            check_pictures(path, swap)

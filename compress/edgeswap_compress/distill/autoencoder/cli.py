@@ -118,11 +118,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("out", type=Path, metavar="OUT", help="checkpoint folder to make")
     add(
         "--data", type=Path, metavar="DATASET",
-        help="rendered dataset to learn from (default: the small packaged one)",
+        help="dataset to learn from: rendered, triplets, or aligned crops (default: the small "
+        "packaged one)",
     )  # fmt: skip
     add(
         "--held-out", type=Path, metavar="DATASET",
-        help="rendered dataset for the figures (default: --data)",
+        help="dataset of the same kind for the figures (default: --data)",
     )  # fmt: skip
     add_budget(parser, usual.budget)
     add_run(add)

@@ -14,7 +14,7 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig, patch_levels
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.train.autoencoder import (
     draw_crops,
     held_out_crops,

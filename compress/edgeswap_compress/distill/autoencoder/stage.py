@@ -15,7 +15,7 @@ from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.data import read_dataset
+from edgeswap_compress.data import open_pictures
 from edgeswap_compress.distill.autoencoder.checks import check_shrinking
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
@@ -57,7 +57,7 @@ def shrink_autoencoder(
         checkpoint: folder of one with a large autoencoder; its other modules are kept.
         config: size and training of the small one.
         out: new checkpoint folder.
-        data: rendered dataset of pictures; the packaged one when None.
+        data: dataset of pictures, of any kind; the packaged one when None.
         run: folder with the state, which the same call continues; ``OUT.run`` when None.
         held_out: dataset for the figures; ``data`` when None.
         cadence: how often to save and evaluate; when to stop early.
@@ -74,8 +74,8 @@ def shrink_autoencoder(
     run, data = run or usual_run(out), data or calibration_dataset()
     check_shrinking(checkpoint, config, out, data=data, run=run, held_out=held_out)
     config = dataclasses.replace(config, fit=taken_machine(config.fit))
-    pictures = read_dataset(data)
-    judged = pictures if held_out is None else read_dataset(held_out)
+    pictures = open_pictures(data, loose=True)
+    judged = pictures if held_out is None else open_pictures(held_out, loose=True)
     objective, small = _objective(checkpoint, config, pictures, judged)
     with processes().main_first():
         key = _key(checkpoint, pictures, judged, config)
@@ -92,11 +92,9 @@ def shrink_autoencoder(
             tracker=tracker,
             progress=report("autoencoder"),
         )
-    if not done:
-        return None
     with processes().main_first():
-        if not processes().main:
-            return out
+        if not done or not processes().main:
+            return out if done else None
         asked = dataclasses.asdict(config)
         asked["fit"]["dtype"] = dtypes
         return _shrunk(checkpoint, objective.module, small, asked, run).save(out)

@@ -112,11 +112,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_budget(parser, usual.budget)
     add_run(add)
     _add_network(parser.add_argument_group("network").add_argument, usual)
-    group = parser.add_argument_group("fitting").add_argument
-    _add_losses(group, usual)
-    add_optimization(group, usual.fit)
-    add_machine(group)
-    add_habits(group, cadence_s=(60.0, 120.0))
+    add_fitting = parser.add_argument_group("fitting").add_argument
+    _add_losses(add_fitting, usual)
+    add_optimization(add_fitting, usual.fit)
+    add_machine(add_fitting)
+    add_habits(add_fitting, cadence_s=(60.0, 120.0))
     return parser
 
 

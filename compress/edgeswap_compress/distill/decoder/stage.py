@@ -90,11 +90,9 @@ def train_target_decoder(
             tracker=tracker,
             progress=report("decoder"),
         )
-    if not done:
-        return None
     with processes().main_first():
-        if not processes().main:
-            return out
+        if not done or not processes().main:
+            return out if done else None
         asked = dataclasses.asdict(config)
         asked["fit"]["dtype"] = dtypes
         return _trained(checkpoint, config, asked, run).save(out)

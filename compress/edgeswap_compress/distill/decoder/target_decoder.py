@@ -24,7 +24,7 @@ from edgeswap_compress.fit.latent_cache import (
     to_tensor,
 )
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.placement import device_of
+from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.train.augment import apply_look, augment_scene, draw_look
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 
@@ -135,8 +135,8 @@ class TargetDecoderObjective:
             self.module["vae"] = self._vae
         self._judge: PictureDiscriminator | None = None
         if config.losses.adversarial_weight > 0:
-            self._judge = PictureDiscriminator(seed=config.fit.seed, dtype=self._dtype)
-            self._judge.to(self._device)
+            judge = PictureDiscriminator(seed=config.fit.seed, dtype=self._dtype)
+            self._judge = judge.to(self._device)
             self.module["discriminator"] = self._judge
         every = held_out_triplets(len(held_out), held_out.identities)
         some = np.linspace(0, len(every.group) - 1, min(HELD_OUT, len(every.group))).astype(int)
@@ -174,14 +174,15 @@ class TargetDecoderObjective:
         """Compute the loss of random triplets."""
         pictures, losses = self._train, self._config.losses
         triplets = draw_triplets(draw.rng, 2 * len(pictures), pictures.identities, batch_size)
-        scenes = read_scenes(pictures, triplets, draw, self._config.augment_share).to(self._device)
+        scenes = read_scenes(pictures, triplets, draw, self._config.augment_share)
+        scenes = scenes.to(self._device)
         latents = self._swapped(scenes, self._noise(batch_size, draw))
-        drawn = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
-        clean = drawn.to(self._device)
+        clean = torch.from_numpy(draw.rng.random(batch_size) < CLEAN_SHARE)
         if bool(clean.any()):
+            which = clean.nonzero()[:, 0].to(self._device)
             with torch.no_grad():
-                own = encode_crop(self._vae, self._swap, scenes.truth[clean].to(self._dtype))
-            latents[clean] = own.float()
+                own = encode_crop(self._vae, self._swap, scenes.truth[which].to(self._dtype))
+            latents = latents.index_copy(0, which, own.float())
         crop, logits = self._decode(latents, scenes.target)
         shown = laid_over(crop, torch.sigmoid(logits), scenes.target)
         loss, parts = reconstruction_loss(shown, scenes.truth, scenes.alpha, losses.fine_weight)
@@ -197,7 +198,7 @@ class TargetDecoderObjective:
         """Compute the adversarial losses; the gradient of each reaches that network alone."""
         judge = self._judge
         if judge is None:
-            return torch.zeros(())
+            return shown.new_zeros(())
         with frozen(judge):
             real_looking = judge(shown, scenes.alpha).mean()
         real, fake = judge(scenes.truth, scenes.alpha), judge(shown.detach(), scenes.alpha)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from edgeswap_compress.checkpoint.denoiser import SwapDenoiser
-from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.distill._discriminators import Discriminator, frozen, hinge, verdict
-from edgeswap_compress.distill._task import DistillInputs, StudentTask, TripletBatch
+from edgeswap_compress.distill._task import DistillInputs, StudentTask
+from edgeswap_compress.distill.material.pairs import TripletBatch
 from edgeswap_compress.fit.loop import Draw
 
 
@@ -72,12 +72,11 @@ class Dmd2Objective(StudentTask):
         return self.levels.add(clean, noise, at), noise, at
 
     def _critic_velocity(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
-        noisy, target = self.of_teacher(batch, x, steps), TargetMaps(batch.teacher_target)
-        with torch.no_grad():
-            condition = self._teacher.conditioner.condition(self.cast(batch.teacher_source))
-        critic = SwapDenoiser(self._critic, self._teacher.swap)
-        output = critic.predict(self.cast(noisy), steps, target.each(self.cast), condition)
-        return self.of_student(batch, output.float(), steps)
+        noisy = self.of_teacher(batch, x, steps)
+        denoiser = replace(self._teacher.denoiser(), unet=self._critic)
+        output = denoiser.predict(self.cast(noisy), steps, *self._teacher_seen(batch))
+        velocity = self._teacher_levels.as_velocity(output.float(), noisy, steps)
+        return self.of_student(batch, velocity, steps)
 
     def _critic_loss(
         self, batch: TripletBatch, clean: Tensor, draw: Draw, parts: dict[str, float]

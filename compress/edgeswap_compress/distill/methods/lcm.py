@@ -33,7 +33,7 @@ class LcmObjective(StudentTask):
         asked = draw.rng.integers(config.steps, size=batch_size) * every
         level[: batch_size // 3] = asked[: batch_size // 3]
         now, after = (self._grid[torch.from_numpy(level) + i] for i in range(2))
-        x = self.levels.add(batch.truth, draw.normal(batch.truth), now)
+        x = self.noised(batch.truth, draw.normal(batch.truth), now)
         there = self.levels.step(x, self.teacher_velocity(batch, x, now), now, after)
         with torch.no_grad():
             # where the path has ended there is nothing to evaluate: the point is the answer

@@ -38,7 +38,7 @@ class ProgressiveObjective(StudentTask):
         batch = self.draw(draw, batch_size)
         level = torch.from_numpy(draw.rng.integers(self._steps, size=batch_size))
         now, middle, after = (self._grid[2 * level + i] for i in range(3))
-        x = self.levels.add(batch.truth, draw.normal(batch.truth), now)
+        x = self.noised(batch.truth, draw.normal(batch.truth), now)
         there = self.levels.step(x, self.teacher_velocity(batch, x, now), now, middle)
         end = self.levels.step(there, self.teacher_velocity(batch, there, middle), middle, after)
         parts: dict[str, float] = {}

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress.distill._task import DistillInputs, StudentTask, TripletBatch
-from edgeswap_compress.distill._trajectories import Trajectories, trajectory_triplets
-from edgeswap_compress.fit.latent_cache import TripletDraw
+from edgeswap_compress.distill._task import DistillInputs, StudentTask
+from edgeswap_compress.distill.material.pairs import TripletBatch, taken
+from edgeswap_compress.distill.material.trajectories import Trajectories, trajectory_pairs
 from edgeswap_compress.fit.loop import Draw
 
 
@@ -26,7 +26,7 @@ class TrajectoryObjective(StudentTask):
     def __init__(self, inputs: DistillInputs, trajectories: Trajectories) -> None:
         super().__init__(inputs)
         self._trajectories = trajectories
-        self._triplets = trajectory_triplets(inputs.data, inputs.config)
+        self._drawn = trajectory_pairs(inputs.pairs, inputs.config)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of trajectories and, unless ``truth_weight`` is 0, as many truths."""
@@ -43,15 +43,15 @@ class TrajectoryObjective(StudentTask):
     def _on_trajectories(
         self, draw: Draw, pick: NDArray[np.int64], level: Tensor, parts: dict[str, float]
     ) -> Tensor:
-        batch, found = self.batch(take(self._triplets, pick)), self._trajectories
+        batch, found = self.batch(taken(self._drawn, pick)), self._trajectories
         signal, _ = self.levels.at(self.timesteps[level])
         x = found.states[pick, level].to(self._device) + signal * batch.offset
         wanted = found.results[pick].to(self._device) + batch.offset
         return self._learn("to_teacher", draw, batch, x, level, wanted, parts)
 
     def _on_truths(self, draw: Draw, level: Tensor, parts: dict[str, float]) -> Tensor:
-        batch = self.draw(draw, len(level))
-        x = self.levels.add(batch.truth, draw.normal(batch.truth), self.timesteps[level])
+        batch = self.draw(draw, len(level), exact=not self._pairs.has_truths)
+        x = self.noised(batch.truth, draw.normal(batch.truth), self.timesteps[level])
         return self._learn("to_truth", draw, batch, x, level, batch.truth, parts)
 
     def _learn(
@@ -68,8 +68,3 @@ class TrajectoryObjective(StudentTask):
         loss = self.regression(clean, wanted, batch)
         parts[name] = float(loss.detach())
         return loss + features + self.look(clean, batch, draw, parts, f"{name}_")
-
-
-def take(t: TripletDraw, i: NDArray[np.int64]) -> TripletDraw:
-    """Take some of the triplets, in the order of ``i`` (N,)."""
-    return TripletDraw(t.group[i], t.target[i], t.truth[i], t.source[i], t.identity[i])

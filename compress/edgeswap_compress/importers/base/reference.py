@@ -28,7 +28,7 @@ class EnoughSteps(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class ReferenceSwap:
     """One swap, as both pipelines are given it.
 
     Attributes:
@@ -76,9 +76,9 @@ class Reference:
     control_scale: float = 1.0
     xl: bool = False
     prepare: Callable[[Any], None] = field(default=lambda pipe: None)
-    image_embeds: Callable[[Any, Scene], None] = field(default=lambda pipe, scene: None)
+    image_embeds: Callable[[Any, ReferenceSwap], None] = field(default=lambda pipe, scene: None)
 
-    def run(self, scene: Scene, on_step: OnStep) -> None:
+    def run(self, scene: ReferenceSwap, on_step: OnStep) -> None:
         """Sample, and report the latents after each step.
 
         Args:
@@ -136,7 +136,7 @@ class Reference:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    def _arguments(self, scene: Scene) -> dict[str, Any]:
+    def _arguments(self, scene: ReferenceSwap) -> dict[str, Any]:
         guided = self.sampling.guidance_scale > 1
         given: dict[str, Any] = {
             "prompt_embeds": scene.tokens[0],

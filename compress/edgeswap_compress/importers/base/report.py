@@ -13,12 +13,12 @@ class ImportReport:
     Attributes:
         path: of the checkpoint.
         difference: largest difference from diffusers' own pipeline after any compared step, in
-            standard deviations of the latents.
+            standard deviations of the latents; None where diffusers has no such pipeline.
         steps: that were compared.
         parameters: of the U-Net, adapter included.
     """
 
     path: Path
-    difference: float
+    difference: float | None
     steps: int
     parameters: int

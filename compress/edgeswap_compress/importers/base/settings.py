@@ -104,10 +104,10 @@ class SamplingSettings:
         check_range("--strength", self.strength, 1e-3, 1.0)
         check_choice("--blend", self.blend, BLENDS)
         if self.start is not None:
-            check_choice("--start", self.start, STARTS)
+            check_choice("--begin", self.start, STARTS)
             if self.start == "noise" and self.strength < 1:
                 raise ImportRefused(
-                    f"--start noise runs all steps, found --strength {self.strength:g}: give one "
+                    f"--begin noise runs all steps, found --strength {self.strength:g}: give one "
                     "of the two"
                 )
         if int(self.steps * self.strength) < 1:

@@ -73,8 +73,13 @@ class Assembled:
     eyes: Eyes
 
 
-def assemble(request: AdapterRequest, out: Path) -> Assembled:
+def assemble(request: AdapterRequest, out: Path, work: Path) -> Assembled:
     """Check and read everything, cheap things first, and put it together.
+
+    Args:
+        request: the import.
+        out: folder that will be written.
+        work: existing folder for files that have to be made.
 
     Raises:
         ImportRefused, BadFolder, PruningError: something is missing or does not fit.
@@ -84,7 +89,7 @@ def assemble(request: AdapterRequest, out: Path) -> Assembled:
     adapter = read_adapter(request.adapter, shortcut=request.shortcut)
     if config:
         _check_fit(request, adapter, _meta(config))
-    eyes = open_eyes(request.encoders, adapter)
+    eyes = open_eyes(request.encoders, adapter, work)
     control = read_controlnet(request.control.path) if request.control else None
     backbone = read_base(request.base, heads=request.heads)
     unet = backbone.unet

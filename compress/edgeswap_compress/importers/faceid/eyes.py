@@ -13,6 +13,7 @@ from edgeswap_compress.conditioning.crops import CropSpec
 from edgeswap_compress.conditioning.projections import TokenProjection
 from edgeswap_compress.conditioning.specs import PictureFeature
 from edgeswap_compress.importers.base.adapter_file import AdapterFile
+from edgeswap_compress.importers.base.clip_export import export_clip, vision_of_folder
 from edgeswap_compress.importers.base.encoders import (
     Encoder,
     read_encoder,
@@ -77,8 +78,13 @@ class Eyes:
         return tuple(found)
 
 
-def open_eyes(given: FaceEncoders, adapter: AdapterFile) -> Eyes:
+def open_eyes(given: FaceEncoders, adapter: AdapterFile, work: Path) -> Eyes:
     """Open what the adapter's projection needs.
+
+    Args:
+        given: the files.
+        adapter: what it was trained on.
+        work: existing folder, for the ONNX file of an image encoder that comes as a folder.
 
     Raises:
         PartMissing: an encoder is missing, or one is given that nothing looks at.
@@ -105,9 +111,11 @@ def open_eyes(given: FaceEncoders, adapter: AdapterFile) -> Eyes:
         features.append(_feature(RECOGNIZER, "face", encoder, l2=given.normalize))
     if given.image_encoder is not None:
         eye = given.image_eye
-        encoder = read_encoder(
-            given.image_encoder, "--image-encoder", usual_px=PICTURE_PX, output=eye.output
-        )
+        path = given.image_encoder
+        if path.is_dir():
+            read = "embeds" if kind == "linear" else "states"
+            path = export_clip(vision_of_folder(path), read, work / "image_encoder.onnx")
+        encoder = read_encoder(path, "--image-encoder", usual_px=PICTURE_PX, output=eye.output)
         if kind == "linear":
             require_embedding(encoder, config.input_size, "--image-encoder", of=adapter.path)
         else:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from edgeswap_compress.checkpoint.target_maps import face_pixels
 from edgeswap_compress.importers.base.parity import prove, steps_to_prove
+from edgeswap_compress.importers.base.pictures import made_up_picture
 from edgeswap_compress.importers.base.reference import (
     Reference,
-    Scene,
+    ReferenceSwap,
     TokensOfItsOwn,
     quiet,
     take_means,
@@ -24,7 +25,6 @@ from edgeswap_compress.importers.faceid.build import Assembled, is_xl
 from edgeswap_compress.importers.faceid.request import AdapterRequest
 
 SEED = 5
-_CONTRAST = 0.7
 
 
 def prove_adapter(request: AdapterRequest, made: Assembled) -> float:
@@ -54,15 +54,12 @@ def prove_adapter(request: AdapterRequest, made: Assembled) -> float:
 
 
 def _pictures(made: Assembled) -> dict[str, Tensor]:
-    """Made-up pictures of every kind the model looks at: smooth, with some detail."""
+    """Made-up pictures of every kind the model looks at."""
     swap = made.checkpoint.swap
     random = torch.Generator().manual_seed(SEED)
 
     def picture(side: int) -> Tensor:
-        coarse = torch.rand(1, 3, 6, 6, generator=random) * 2 - 1
-        smooth = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic")
-        detail = 0.1 * torch.randn(1, 3, side, side, generator=random)
-        return (_CONTRAST * smooth + detail).clamp(-1, 1)
+        return made_up_picture(side, random)
 
     found = {f"model/{owner}": picture(swap.resolution_px) for owner in ("target", "source")}
     for feature in swap.features:
@@ -134,11 +131,11 @@ def _load_loras(pipe: Any, request: AdapterRequest) -> None:
         pipe.unload_lora_weights()
 
 
-def _scene(made: Assembled, pictures: dict[str, Tensor]) -> Scene:
+def _scene(made: Assembled, pictures: dict[str, Tensor]) -> ReferenceSwap:
     swap, prompt = made.checkpoint.swap, made.prompt
     hint = None if swap.controlnet is None else pictures[swap.controlnet.picture]
     one, none = made.eyes.seen(pictures), made.eyes.blank()
-    return Scene(
+    return ReferenceSwap(
         target=pictures["model/target"],
         mask=face_pixels(swap.mask, swap.resolution_px),
         hint=hint,
@@ -158,7 +155,7 @@ def _as_embeds(made: Assembled, value: Tensor) -> Tensor:
     return rows[:, None]
 
 
-def _show(request: AdapterRequest, made: Assembled, pipe: Any, scene: Scene) -> None:
+def _show(request: AdapterRequest, made: Assembled, pipe: Any, scene: ReferenceSwap) -> None:
     """Hand diffusers what its projection keeps as state, and the ControlNet its own tokens."""
     layer = pipe.unet.encoder_hid_proj.image_projection_layers[0]
     guided = pipe_guides(made)

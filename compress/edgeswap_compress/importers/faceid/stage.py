@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from edgeswap_compress.importers.base.parity import steps_to_prove
@@ -25,9 +26,10 @@ def import_adapter(request: AdapterRequest, out: Path) -> ImportReport:
         ImportRefused: something is missing, does not fit, or is not reproduced.
         OutputExists: the folder exists already.
     """
-    made = assemble(request, out)
-    difference = prove_adapter(request, made)
-    made.checkpoint.save(out)
+    with tempfile.TemporaryDirectory() as work:
+        made = assemble(request, out, Path(work))
+        difference = prove_adapter(request, made)
+        made.checkpoint.save(out)
     return ImportReport(
         path=out,
         difference=difference,

@@ -17,6 +17,7 @@ from edgeswap_compress.checkpoint.schedulers import SCHEDULERS
 from edgeswap_compress.checkpoint.target_maps import face_pixels
 from edgeswap_compress.importers.base.encoders import run_encoder
 from edgeswap_compress.importers.base.parity import prove, steps_to_prove
+from edgeswap_compress.importers.base.pictures import made_up_picture
 from edgeswap_compress.importers.base.reference import EnoughSteps, OnStep, quiet, take_means
 from edgeswap_compress.importers.base.tensor_files import below
 from edgeswap_compress.importers.reface.build import TOKEN, AssembledExample
@@ -62,7 +63,7 @@ def prove_example(request: ExampleRequest, made: AssembledExample) -> float:
     random = torch.Generator().manual_seed(SEED)
     sides = {f"model/{owner}": swap.resolution_px for owner in ("target", "source")}
     sides |= {feature.picture: swap.crops[feature.crop].size_px for feature in swap.features}
-    pictures = {name: _picture(side, random) for name, side in sides.items()}
+    pictures = {name: made_up_picture(side, random) for name, side in sides.items()}
     with quiet():
         unet, vae = _load_by_diffusers(made)
         encoder = _image_encoder(made, pictures)
@@ -100,12 +101,6 @@ def prove_example(request: ExampleRequest, made: AssembledExample) -> float:
 
     steps = steps_to_prove(checkpoint, request.settings.proven_steps)
     return prove(checkpoint, pictures, reference, steps=steps, seed=SEED)
-
-
-def _picture(side: int, random: torch.Generator) -> Tensor:
-    coarse = torch.rand(1, 3, 6, 6, generator=random) * 2 - 1
-    smooth = 0.7 * F.interpolate(coarse, (side, side), mode="bicubic")
-    return (smooth + 0.1 * torch.randn(1, 3, side, side, generator=random)).clamp(-1, 1)
 
 
 def _load_by_diffusers(made: AssembledExample) -> tuple[Any, Any]:

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from edgeswap_compress._pruning_errors import TooNoisy, UnreachableTarget
+from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune.latency.sessions import open_session
@@ -18,7 +20,7 @@ from edgeswap_compress.prune.latency.timing import fast_ms
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.search.widths import TOLERANCE
-from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze_again
 from edgeswap_runtime.timing import interleave
 
 TRIES = 6
@@ -61,7 +63,8 @@ def seeded_inputs(unet: Any, tokens: int) -> dict[str, Any]:
     """Draw the keyword arguments of one evaluation on the CPU, the same every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return example_inputs(unet.config, tokens=tokens, device="cpu")
+        given = example_inputs(unet.config, tokens=tokens, device="cpu")
+        return with_adapter_tokens(unet, given)
 
 
 def latency_ratio(whole: Any, pruned: Any, *, tokens: int, runs: int = RUNS) -> MeasuredRatio:
@@ -120,11 +123,11 @@ def build_measured_plan(
     """
     whole = unet if earlier is None else earlier.original
     measure = timer or (lambda a, b: latency_ratio(a, b, tokens=inputs.tokens))
-    wanted = asked = config.ratio
+    wanted = asked = config.target.ratio
     tried: list[tuple[MeasuredRatio, PruningPlan]] = []
     begun = clock()
     while len(tried) < TRIES and not (tried and clock() - begun > MOST_SEARCH_S):
-        step = replace(config, latency_ratio=asked)
+        step = changed(config, {"target.latency_ratio": asked})
         try:
             plan = build_plan(unet, step, structure, inputs=inputs, earlier=earlier)
         except UnreachableTarget:
@@ -137,8 +140,9 @@ def build_measured_plan(
             break  # no further try could be told from this one
         asked = min(0.99, max(0.01, asked * wanted / found.ratio))
         if earlier is None:  # its depth and allocation have won; only widths are corrected
-            structure = analyze(
-                unet, tokens=inputs.tokens, dropped=plan.dropped, protect=config.protect
+            gone, kept = plan.dropped, config.choice.protect
+            structure = analyze_again(
+                unet, structure, tokens=inputs.tokens, dropped=gone, protect=kept
             )
         config = _settled(config, plan)
     return _nearest(tried, wanted)
@@ -171,4 +175,4 @@ def _settled(config: PruneConfig, plan: PruningPlan) -> PruneConfig:
     allocation: Any = (
         "share" if plan.stats is None or plan.stats.allocation is None else plan.stats.allocation
     )
-    return replace(config, mode="width", allocation=allocation)
+    return changed(config, {"choice.mode": "width", "choice.allocation": allocation})

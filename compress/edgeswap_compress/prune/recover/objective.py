@@ -19,8 +19,8 @@ from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import LatentIdentityLoss, mask_weights
+from edgeswap_compress.fit.machine.savings import prepare_unet
 from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
-from edgeswap_compress.fit.savings import prepare_unet
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.train.denoiser import Denoiser
 

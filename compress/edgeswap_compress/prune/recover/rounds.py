@@ -27,7 +27,7 @@ from edgeswap_compress.prune.planner import Planner, PruneFiles
 from edgeswap_compress.prune.recover.objective import RecoverData
 from edgeswap_compress.prune.recover.training import Recovery
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
-from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze_again
 from edgeswap_runtime.files import sha256_file, write_json
 
 
@@ -165,8 +165,10 @@ class _Plans:
             return planner.plan(config)
         structure, left = self._depth or self._settle_depth(planner, earlier)
         self._depth = structure, left
-        ratio = left * (config.ratio / left) ** (number / config.rounds)
-        step = replace(config, mode="width", **{f"{config.target}_ratio": ratio})
+        ratio = left * (config.target.ratio / left) ** (number / config.rounds)
+        step = changed(
+            config, {"choice.mode": "width", f"target.{config.target.name}_ratio": ratio}
+        )
         return planner.plan(
             step, unet=None if earlier is None else unet, structure=structure, earlier=earlier
         )
@@ -176,11 +178,15 @@ class _Plans:
     ) -> tuple[PrunableStructure, float]:
         """What the first round drops, for the final ratio, and the share of the cost it leaves."""
         config, inputs = self._rounds.config, planner.inputs
-        if config.mode == "width":
+        if config.choice.mode == "width":
             return planner.structure, 1.0
         final = planner.plan(config) if earlier is None else earlier.plan
-        structure = analyze(
-            planner.unet, tokens=inputs.tokens, dropped=final.dropped, protect=config.protect
+        structure = analyze_again(
+            planner.unet,
+            planner.structure,
+            tokens=inputs.tokens,
+            dropped=final.dropped,
+            protect=config.choice.protect,
         )
         target = inputs.cost_target(structure, config)
         return structure, float(target.cost(structure.costs.sizes)) / target.whole

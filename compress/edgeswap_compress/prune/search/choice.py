@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgeswap_compress._pruning_errors import PruningError, UnreachableTarget
 from edgeswap_compress.diffusers_folder.example_inputs import DEFAULT_TOKENS
+from edgeswap_compress.fit.config import changed
 from edgeswap_compress.plan.depth import without
 from edgeswap_compress.plan.plan import DropKind, PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
@@ -20,7 +21,7 @@ from edgeswap_compress.prune.search.importance import scores_of
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.search.width_plan import width_plan
 from edgeswap_compress.prune.search.widths import Cost, CostTarget
-from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze
+from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze, analyze_again
 from edgeswap_compress.prune.structure.candidates import depth_candidates, goes_with, joined
 
 if TYPE_CHECKING:
@@ -65,18 +66,18 @@ class PlanInputs:
         """
         whole: float
         cost: Cost
-        if config.target == "macs":
+        if config.target.name == "macs":
             cost, whole, what = structure.costs.macs, structure.macs, "MACs"
-        elif config.target == "params":
+        elif config.target.name == "params":
             cost, whole, what = structure.costs.parameters, structure.parameters, "parameters"
         elif self.latencies is None:
             raise PruningError("a latency target needs a table of latencies: measure_latencies()")
         else:
             cost, what = self.latencies.cost(structure.costs), "latency"
             whole = self.latencies.whole_ms
-        option = f"--{config.target}-ratio"
+        option = f"--{config.target.name}-ratio"
         return CostTarget(
-            cost=cost, whole=float(whole), ratio=config.ratio, what=what, option=option
+            cost=cost, whole=float(whole), ratio=config.target.ratio, what=what, option=option
         )
 
 
@@ -113,12 +114,12 @@ def build_plan(
     structure = structure or analyze(
         whole,
         tokens=inputs.tokens,
-        protect=config.protect,
+        protect=config.choice.protect,
         dropped=None if earlier is None else earlier.plan.dropped,
     )
     if earlier is not None:
-        config = replace(config, mode="width")
-    if config.compares and inputs.samples is None:
+        config = changed(config, {"choice.mode": "width"})
+    if config.choice.compares and inputs.samples is None:
         raise PruningError(
             "choosing between plans measures a loss, but there are no samples: name a rendered "
             "dataset with --data, or use --mode width and another --allocation than best"
@@ -161,7 +162,9 @@ def _width_plans(
     """A plan for each allocation that is asked for, or why there is none."""
     target = inputs.cost_target(structure, config)
     scores = scores_of(unet, config, structure, samples=inputs.samples, earlier=earlier)
-    for allocation in ALLOCATIONS if config.allocation == "best" else (config.allocation,):
+    for allocation in (
+        ALLOCATIONS if config.choice.allocation == "best" else (config.choice.allocation,)
+    ):
         make = partial(
             width_plan, config, structure, target, scores, allocation=allocation, earlier=earlier
         )
@@ -194,20 +197,21 @@ def _depths(
     unet: Any, config: PruneConfig, structure: PrunableStructure, inputs: PlanInputs
 ) -> Iterator[PrunableStructure]:
     """The depths to complete to plans, none dropped first."""
-    if config.mode == "width" or inputs.samples is None:
+    if config.choice.mode == "width" or inputs.samples is None:
         yield structure
         return
-    if config.mode == "both":
+    if config.choice.mode == "both":
         yield structure
     # which modules go is clear from few samples; which channels go is not
     drops = list(_greedy(unet, config, structure, inputs, inputs.samples.few()))
-    if config.mode == "depth":
+    if config.choice.mode == "depth":
         drops = drops[-1:] or [{}]
     elif len(drops) > MOST_DEPTHS:
         places = np.linspace(0, len(drops) - 1, MOST_DEPTHS).astype(int)
         drops = [drops[place] for place in places]
     for dropped in drops:
-        yield analyze(unet, tokens=inputs.tokens, dropped=dropped, protect=config.protect)
+        kept = config.choice.protect
+        yield analyze_again(unet, structure, tokens=inputs.tokens, dropped=dropped, protect=kept)
 
 
 def _greedy(
@@ -230,7 +234,9 @@ def _greedy(
 
     target, whole = inputs.cost_target(structure, config).value, cost({})
     ranked = []
-    for candidate in depth_candidates(unet, protected_layers(unet, config.protect)):
+    for candidate in depth_candidates(unet, protected_layers(unet, config.choice.protect)):
+        if structure.inner_only and "layer" in candidate.dropped.values():
+            continue  # it hands on a map that a ControlNet adds to
         saved = whole - cost(candidate.dropped)
         if saved > 0:
             change = samples.distance(without(unet, candidate.dropped).eval(), wanted)

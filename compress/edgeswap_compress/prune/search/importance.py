@@ -207,5 +207,10 @@ def scores_of(
     pruned = None if earlier is None else earlier.plan
     left = without(unet, structure.dropped) if pruned is None and structure.dropped else unet
     return score(
-        left, structure.groups, config.importance, config.seed, samples=samples, pruned=pruned
+        left,
+        structure.groups,
+        config.choice.importance,
+        config.seed,
+        samples=samples,
+        pruned=pruned,
     )

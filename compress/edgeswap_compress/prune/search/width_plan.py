@@ -44,7 +44,12 @@ def width_plan(
     pruned = None if earlier is None else earlier.plan
     reached = None if pruned is None else [_reached(group, pruned) for group in groups]
     widths = search_widths(
-        groups, scores, target, allocation=allocation, round_to=config.round_to, at_most=reached
+        groups,
+        scores,
+        target,
+        allocation=allocation,
+        round_to=config.choice.round_to,
+        at_most=reached,
     )
     kept = {
         group.name: group.select(scores[group.name], width)
@@ -56,17 +61,17 @@ def width_plan(
         group.name for group in groups if group.is_chain and len(kept[group.name]) < group.size
     ]
     stats = PlanStats(
-        importance=config.importance,
+        importance=config.choice.importance,
         seed=config.seed,
-        round_to=config.round_to,
-        macs_ratio=config.macs_ratio or macs / structure.macs,
+        round_to=config.choice.round_to,
+        macs_ratio=config.target.macs_ratio or macs / structure.macs,
         macs_before=structure.macs,
         macs_after=macs,
         parameters_before=structure.parameters,
         parameters_after=int(costs.parameters(widths)),
-        target=None if config.target == "macs" else config.target,
+        target=None if config.target.name == "macs" else config.target.name,
         allocation=None if allocation == "share" else allocation,
-        resampled=tuple(chains) if config.resample else None,
+        resampled=tuple(chains) if config.choice.resample else None,
     )
     return replace(plan, dropped=structure.dropped, stats=stats)
 

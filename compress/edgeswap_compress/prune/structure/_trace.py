@@ -166,11 +166,8 @@ def _channel_group(
         if isinstance(norm := modules[layer], nn.GroupNorm)
     }
     own = [count for layer, count in norm_groups.items() if norms[layer] == size]
-    attentions = [
-        member.layer.removesuffix(".to_q")
-        for member in members
-        if member.axis == "out" and member.layer.endswith(".to_q")
-    ]
+    made = (member.layer for member in members if member.axis == "out")
+    attentions = [layer.rpartition(".")[0] for layer in made if _makes_heads(modules, layer)]
     unit = 1
     if attentions:
         attention = modules[attentions[0]]
@@ -188,6 +185,15 @@ def _channel_group(
         own_groups=gcd(*own) if own else 1,
         attention=attentions[0] if attentions else None,
     )
+
+
+def _makes_heads(modules: Mapping[str, nn.Module], layer: str) -> bool:
+    """Whether a layer makes the heads of an attention: queries, or values of one token's."""
+    name, _, part = layer.rpartition(".")
+    attention = modules[name]
+    if not isinstance(attention, Attention):
+        return False
+    return part == ("to_v" if attention.to_q is None else "to_q")
 
 
 def _offsets(touch: _Touch, size: int) -> tuple[int, ...] | None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from edgeswap_compress._macs import count_macs, count_parameters
 from edgeswap_compress._pruning_errors import PruningError
+from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.diffusers_folder.example_inputs import DEFAULT_TOKENS, example_inputs
 from edgeswap_compress.plan.depth import without
 from edgeswap_compress.plan.meta_copy import meta_copy
@@ -34,6 +35,7 @@ class PrunableStructure:
         macs: of one forward pass of the U-Net in its original shape.
         parameters: of the U-Net in its original shape.
         dropped: the modules that `meta_copy` lacks, as in a plan.
+        inner_only: whether what blocks hand on keeps its width and number.
     """
 
     meta_copy: nn.Module
@@ -42,6 +44,20 @@ class PrunableStructure:
     macs: int
     parameters: int
     dropped: Mapping[str, DropKind] = field(default_factory=dict)
+    inner_only: bool = False
+
+
+def analyze_again(
+    unet: Any,
+    structure: PrunableStructure,
+    *,
+    tokens: int,
+    dropped: Mapping[str, DropKind],
+    protect: Iterable[str],
+) -> PrunableStructure:
+    """Analyze a U-Net with other modules dropped, else as `structure` was made; see `analyze`."""
+    inner_only = structure.inner_only
+    return analyze(unet, tokens=tokens, dropped=dropped, protect=protect, inner_only=inner_only)
 
 
 def analyze(
@@ -50,6 +66,7 @@ def analyze(
     tokens: int = DEFAULT_TOKENS,
     dropped: Mapping[str, DropKind] | None = None,
     protect: Iterable[str] = (),
+    inner_only: bool = False,
 ) -> PrunableStructure:
     """Find the channel groups of a U-Net and count the cost of its layers.
 
@@ -58,6 +75,7 @@ def analyze(
         tokens: length of the cross-attention sequence, for counting MACs.
         dropped: modules to leave out, as in a plan.
         protect: patterns of modules whose layers must stay as they are, see `protected_layers`.
+        inner_only: leave the width of what blocks hand on, as a ControlNet adds to it.
 
     Raises:
         UnsupportedModel: not a U-Net that can be pruned.
@@ -71,11 +89,12 @@ def analyze(
     if lost := protected.intersection(lost_layers(whole, gone)):
         raise PruningError(f"{min(lost)} is protected, so it cannot be dropped")
     left = without(whole, gone)
-    inputs = example_inputs(unet.config, tokens=tokens)
+    inputs = with_adapter_tokens(whole, example_inputs(unet.config, tokens=tokens))
     groups = tuple(
         group
         for group in trace(left, inputs)
         if not any(member.layer in protected for member in group.members)
+        and (not inner_only or group.is_chain or group.attention is not None)
     )
     if not groups:
         raise PruningError(
@@ -89,4 +108,5 @@ def analyze(
         macs=count_macs(whole, inputs),
         parameters=count_parameters(whole),
         dropped=gone,
+        inner_only=inner_only,
     )

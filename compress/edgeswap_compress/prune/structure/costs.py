@@ -113,7 +113,8 @@ def cost_model(
         elif isinstance(module, Attention):
             parts = [f"{name}.{part}" for part, layer in module.named_modules() if can_cut(layer)]
             own = counted.get(name, 0) - sum(counted.get(part, 0) for part in parts)
-            macs.add(name, own, _axes(f"{name}.to_q", module.to_q)[:1])
+            heads = "to_v" if module.to_q is None else "to_q"
+            macs.add(name, own, _axes(f"{name}.{heads}", getattr(module, heads))[:1])
     parameters.add("", fixed, [])  # of anything that cannot be cut
     return CostModel(
         sizes=np.array([group.size for group in groups], dtype=np.int64),

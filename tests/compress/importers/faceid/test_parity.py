@@ -74,7 +74,7 @@ def make(given: Path, tmp_path: Path) -> Make:
 
 
 def difference(request: AdapterRequest, tmp_path: Path) -> float:
-    return prove_adapter(request, assemble(request, tmp_path / "out"))
+    return prove_adapter(request, assemble(request, tmp_path / "out", tmp_path))
 
 
 def test_the_samplers_are_those_that_diffusers_has() -> None:
@@ -164,7 +164,7 @@ def test_a_v_predicting_base_with_matrices_for_projections(
 )
 def test_a_small_difference_is_refused(make: Make, tmp_path: Path, spoil: Any) -> None:
     request = make("sd4", "plus_face", guidance_scale=3.0)
-    made = assemble(request, tmp_path / "out")
+    made = assemble(request, tmp_path / "out", tmp_path)
     assert prove_adapter(request, made) <= ALLOWED
     spoil(made)
     with pytest.raises(NotReproduced, match="nothing was written"):

@@ -21,7 +21,7 @@ from edgeswap_compress._pruning_errors import PruningError, TooNoisy, Unreachabl
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._calibration_samples import noise_samples
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._config import PruneConfig, PruneTarget
 from edgeswap_compress.prune.latency import target, timing
 from edgeswap_compress.prune.latency.table import LatencyTable, measure_latencies
 from edgeswap_compress.prune.latency.target import MeasuredRatio, build_measured_plan, seeded_inputs
@@ -55,7 +55,7 @@ def plan_inputs() -> PlanInputs:
 
 
 def plan_for(**settings: Any) -> PruningPlan:
-    return build_plan(unet(), PruneConfig(**settings), known(), inputs=plan_inputs())
+    return build_plan(unet(), PruneConfig.from_json(settings), known(), inputs=plan_inputs())
 
 
 def by_macs(sessions: Any) -> dict[Any, float]:
@@ -97,7 +97,7 @@ def test_a_latency_table_survives_its_file_and_refuses_another_unet(tmp_path: Pa
 
 
 def test_a_latency_target_is_corrected_until_the_clock_agrees() -> None:
-    config = PruneConfig(latency_ratio=0.6)
+    config = PruneConfig(target=PruneTarget(latency_ratio=0.6))
     timed = []
 
     def timer(whole: Any, pruned: Any) -> MeasuredRatio:
@@ -126,7 +126,7 @@ def test_a_latency_target_that_the_clock_never_grants_is_refused() -> None:
     ):
         build_measured_plan(
             unet(),
-            PruneConfig(latency_ratio=0.6),
+            PruneConfig(target=PruneTarget(latency_ratio=0.6)),
             known(),
             inputs=replace(plan_inputs(), latencies=latencies()),
             timer=lambda whole, pruned: MeasuredRatio(ratio=0.95),
@@ -148,7 +148,7 @@ def test_a_machine_too_noisy_for_a_latency_target_is_told() -> None:
     ):
         build_measured_plan(
             unet(),
-            PruneConfig(latency_ratio=0.6),
+            PruneConfig(target=PruneTarget(latency_ratio=0.6)),
             known(),
             inputs=replace(plan_inputs(), latencies=latencies()),
             timer=timer,
@@ -166,7 +166,7 @@ def test_the_search_for_a_latency_ends_when_its_time_is_up() -> None:
     with pytest.raises(UnreachableTarget, match="the nearest of 2 plans"):
         build_measured_plan(
             unet(),
-            PruneConfig(latency_ratio=0.6),
+            PruneConfig(target=PruneTarget(latency_ratio=0.6)),
             known(),
             inputs=replace(plan_inputs(), latencies=latencies()),
             timer=timer,
@@ -211,7 +211,12 @@ def test_a_busy_neighbor_changes_times_but_not_their_ratio() -> None:
 
 def test_a_latency_target_needs_a_table() -> None:
     with pytest.raises(PruningError, match="a latency target needs a table of latencies"):
-        build_plan(unet(), PruneConfig(latency_ratio=0.5), known(), inputs=plan_inputs())
+        build_plan(
+            unet(),
+            PruneConfig(target=PruneTarget(latency_ratio=0.5)),
+            known(),
+            inputs=plan_inputs(),
+        )
 
 
 def test_what_is_timed_are_both_unets_on_the_same_inputs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from edgeswap_compress.fit.config import FitBudget, FitOptions, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
 from edgeswap_compress.plan.plan_file import read_plan
-from edgeswap_compress.prune import PruneConfig, prune
+from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, prune
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.prune.search.replay import pruned_copy
@@ -30,7 +30,12 @@ from edgeswap_compress.prune.structure._families import tiny_unet
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.files import sha256_file, write_json
 
-ROUNDS = PruneConfig(macs_ratio=0.6, importance="taylor", samples=8, rounds=2, round_to=4)
+ROUNDS = PruneConfig(
+    target=PruneTarget(macs_ratio=0.6),
+    choice=PruneChoice(importance="taylor", round_to=4),
+    samples=8,
+    rounds=2,
+)
 RECOVER = RecoverConfig(budget=FitBudget(samples=24), fit=FitOptions(batch_size=4, dtype="float32"))
 
 
@@ -152,7 +157,7 @@ def test_rounds_end_in_one_plan_with_weights_that_learned(whole: Path, data: Pat
 def test_a_stopped_run_continues_as_if_it_never_had(whole: Path, data: Path) -> None:
     straight, stopped = data.with_name("straight"), data.with_name("stopped")
     config, recover = (
-        replace(ROUNDS, mode="both", allocation="global"),
+        changed(ROUNDS, {"choice.mode": "both", "choice.allocation": "global"}),
         changed(RECOVER, {"budget.samples": 16}),
     )
 
@@ -186,7 +191,7 @@ def test_a_run_folder_of_another_call_is_refused(whole: Path, data: Path) -> Non
     stop = Cadence(stop_after_s=0.0)
     assert prune(whole, ROUNDS, data.with_name("a"), files=files, recover=RECOVER,
                  cadence=stop) is None  # fmt: skip
-    other = replace(ROUNDS, macs_ratio=0.5)
+    other = changed(ROUNDS, {"target.macs_ratio": 0.5})
     with pytest.raises(TrainingStopped, match="belongs to another pruning: expected the same"):
         prune(whole, other, data.with_name("a"), files=files, recover=RECOVER)
 
@@ -194,7 +199,7 @@ def test_a_run_folder_of_another_call_is_refused(whole: Path, data: Path) -> Non
 def test_rounds_need_no_recovery_and_no_checkpoint(tmp_path: Path) -> None:
     source = tmp_path / "unet"
     tiny_unet("inpainting").save_pretrained(source)
-    config = PruneConfig(macs_ratio=0.5, rounds=2, samples=2)
+    config = PruneConfig(target=PruneTarget(macs_ratio=0.5), rounds=2, samples=2)
     out = prune(source, config, tmp_path / "out", files=PruneFiles(run=tmp_path / "run"))
     plan = read_plan(tmp_path / "out" / "pruning.json")
     assert out == tmp_path / "out" and plan.stats is not None
@@ -219,7 +224,7 @@ def test_what_recovery_needs_is_asked_for(
 def test_a_bare_unet_is_not_recovered(tmp_path: Path, data: Path) -> None:
     tiny_unet("inpainting").save_pretrained(tmp_path / "unet")
     files = PruneFiles(data=data, run=tmp_path / "run")
-    config = PruneConfig(macs_ratio=0.5, samples=0)
+    config = PruneConfig(target=PruneTarget(macs_ratio=0.5), samples=0)
     with pytest.raises(PruningError, match="holds a bare U-Net, which nothing says how to train"):
         prune(tmp_path / "unet", config, tmp_path / "out", files=files, recover=RECOVER)
     assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ from edgeswap_compress.plan.expand import expanded
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._calibration_samples import noise_samples
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._config import PruneChoice, PruneConfig, PruneTarget
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.structure._families import tiny_unet
@@ -49,7 +49,7 @@ def plan_inputs() -> PlanInputs:
 
 
 def plan_for(**settings: Any) -> PruningPlan:
-    return build_plan(unet(), PruneConfig(**settings), known(), inputs=plan_inputs())
+    return build_plan(unet(), PruneConfig.from_json(settings), known(), inputs=plan_inputs())
 
 
 def loss_of(plan: PruningPlan) -> float:
@@ -112,7 +112,10 @@ def test_dropping_takes_its_own_layers_off_the_bill_and_no_others() -> None:
 
 
 def test_protected_modules_stay_bit_for_bit() -> None:
-    config = PruneConfig(macs_ratio=0.7, mode="both", protect=("mid_block", "up_blocks.*.attn2"))
+    config = PruneConfig(
+        target=PruneTarget(macs_ratio=0.7),
+        choice=PruneChoice(mode="both", protect=("mid_block", "up_blocks.*.attn2")),
+    )
     plan = build_plan(unet(), config, inputs=plan_inputs())
     named = (*plan.layers, *plan.dropped, *plan.heads)
     assert named
@@ -127,19 +130,26 @@ def test_protected_modules_stay_bit_for_bit() -> None:
 
 def test_a_pattern_that_protects_nothing_is_refused() -> None:
     with pytest.raises(PruningError, match="the pattern 'middle' protects nothing"):
-        build_plan(unet(), PruneConfig(macs_ratio=0.5, protect=("middle",)))
+        build_plan(
+            unet(),
+            PruneConfig(
+                target=PruneTarget(macs_ratio=0.5), choice=PruneChoice(protect=("middle",))
+            ),
+        )
 
 
 @pytest.mark.parametrize("settings", [{"mode": "depth"}, {"mode": "both"}, {"allocation": "best"}])
 def test_choosing_without_samples_is_refused(settings: dict[str, Any]) -> None:
-    config = PruneConfig(macs_ratio=0.5, **settings)
+    config = PruneConfig.from_json({"macs_ratio": 0.5, **settings})
     with pytest.raises(PruningError, match="there are no samples: name a rendered dataset with"):
         build_plan(unet(), config, known())
 
 
 @pytest.mark.parametrize("importance", ["taylor", "diff-pruning"])
 def test_an_importance_without_the_samples_it_needs_is_refused(importance: str) -> None:
-    config = PruneConfig(macs_ratio=0.5, importance=importance)
+    config = PruneConfig(
+        target=PruneTarget(macs_ratio=0.5), choice=PruneChoice(importance=importance)
+    )
     with pytest.raises(PruningError, match=f"importance '{importance}' measures a loss"):
         build_plan(unet(), config, known())
 
@@ -157,12 +167,18 @@ def test_expanding_puts_pruned_weights_back_where_they_were() -> None:
 
 @pytest.mark.parametrize("importance", ["magnitude", "random", "taylor"])
 def test_a_second_round_removes_more_and_brings_nothing_back(importance: str) -> None:
-    config = PruneConfig(macs_ratio=0.7, importance=importance)
+    config = PruneConfig(
+        target=PruneTarget(macs_ratio=0.7), choice=PruneChoice(importance=importance)
+    )
     first = build_plan(unet(), config, known(), inputs=plan_inputs())
     once = pruned_copy(unet(), first)
     earlier = Earlier(plan=first, original=unet())
     second = build_plan(
-        once, replace(config, macs_ratio=0.4), known(), inputs=plan_inputs(), earlier=earlier
+        once,
+        replace(config, target=PruneTarget(macs_ratio=0.4)),
+        known(),
+        inputs=plan_inputs(),
+        earlier=earlier,
     )
     assert second.stats is not None and second.layers.keys() >= first.layers.keys()
     assert second.stats.macs_after / second.stats.macs_before == pytest.approx(0.4, rel=0.05)

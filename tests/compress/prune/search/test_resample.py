@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._config import PruneChoice, PruneConfig, PruneTarget
 from edgeswap_compress.prune.search._resample import overlaps, smooth_order
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.importance import scores_of
@@ -74,7 +74,7 @@ def with_duplicates(unet: Any) -> Any:
 @pytest.mark.parametrize("family", ["swap", "ddpm", "sd1"])
 def test_duplicates_are_merged_without_a_trace(family: str) -> None:
     unet = with_duplicates(tiny_unet(family))
-    config = PruneConfig(macs_ratio=0.5, resample=True)
+    config = PruneConfig(target=PruneTarget(macs_ratio=0.5), choice=PruneChoice(resample=True))
     plan = half_of_each_chain(unet, config)
     assert plan.stats is not None and plan.stats.resampled
     assert all(len(plan.layers[name].out.kept) * 2 == plan.layers[name].out.of  # type: ignore[union-attr]
@@ -89,7 +89,9 @@ def test_duplicates_are_merged_without_a_trace(family: str) -> None:
 def test_a_resampled_plan_says_so_and_replays_to_the_same_weights() -> None:
     unet = tiny_unet("swap")
     plan = build_plan(
-        unet, PruneConfig(macs_ratio=0.5, resample=True), analyze(unet, tokens=TOKENS)
+        unet,
+        PruneConfig(target=PruneTarget(macs_ratio=0.5), choice=PruneChoice(resample=True)),
+        analyze(unet, tokens=TOKENS),
     )
     again = PruningPlan.from_json(plan.to_json())
     assert again == plan and plan.stats is not None and plan.stats.resampled

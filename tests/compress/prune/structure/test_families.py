@@ -21,7 +21,7 @@ from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._calibration_samples import noise_samples
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune._config import PruneChoice, PruneConfig, PruneTarget
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.importance import IMPORTANCES
 from edgeswap_compress.prune.structure._families import CONDITIONED, FAMILIES, PLAIN, tiny_unet
@@ -52,7 +52,9 @@ def structure(family: str) -> PrunableStructure:
 
 @cache
 def plan_of(family: str, macs_ratio: float, importance: str) -> PruningPlan:
-    config = PruneConfig(macs_ratio=macs_ratio, importance=importance)
+    config = PruneConfig(
+        target=PruneTarget(macs_ratio=macs_ratio), choice=PruneChoice(importance=importance)
+    )
     return build_plan(
         original(family),
         config,
@@ -246,7 +248,7 @@ def test_heads_go_whole_and_are_counted() -> None:
 
 @pytest.mark.parametrize("round_to", [1, 4, 16])
 def test_changed_widths_are_aligned(round_to: int) -> None:
-    config = PruneConfig(macs_ratio=0.5, round_to=round_to)
+    config = PruneConfig(target=PruneTarget(macs_ratio=0.5), choice=PruneChoice(round_to=round_to))
     known = structure("sd1")
     plan = build_plan(original("sd1"), config, known)
     for chosen in known.groups:
@@ -270,7 +272,9 @@ def test_norms_keep_their_groups_where_the_target_allows() -> None:
 
 def test_the_seed_decides_random_plans_and_only_those() -> None:
     def build(importance: str, seed: int) -> Mapping[str, Any]:
-        config = PruneConfig(macs_ratio=0.5, importance=importance, seed=seed)
+        config = PruneConfig(
+            target=PruneTarget(macs_ratio=0.5), choice=PruneChoice(importance=importance), seed=seed
+        )
         return build_plan(original("swap"), config, structure("swap")).layers
 
     assert build("random", 0) == build("random", 0) != build("random", 1)
@@ -281,7 +285,7 @@ def test_processors_and_weights_of_the_original_are_left_alone() -> None:
     unet = original("swap")
     processors = {name: type(p) for name, p in unet.attn_processors.items()}
     weights = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
-    build_plan(unet, PruneConfig(macs_ratio=0.5), analyze(unet, tokens=TOKENS))
+    build_plan(unet, PruneConfig(target=PruneTarget(macs_ratio=0.5)), analyze(unet, tokens=TOKENS))
     assert {name: type(p) for name, p in unet.attn_processors.items()} == processors
     assert all(torch.equal(weights[name], t) for name, t in unet.state_dict().items())
 

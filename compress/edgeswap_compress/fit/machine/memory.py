@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit.config import MEMORY_LOG
-from edgeswap_compress.fit.device import free_bytes
+from edgeswap_compress.fit.machine.device import free_bytes
+from edgeswap_compress.fit.machine.options import MEMORY_LOG
 
 TRIED = 2
 """Samples of the step that the activations are measured on."""

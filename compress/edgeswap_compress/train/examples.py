@@ -9,74 +9,17 @@ positions into a `ExampleBatch`; encoders, losses and evaluation see batches and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import face_weights
+from edgeswap_compress.fit.pairing import GroupPairing, Pairing, Places
 from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._unpaired import unpaired_weights
-
-Positions = NDArray[np.int64]  # (N,), group * P + place in the group
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Positions of a batch of examples; where ``exact`` fails, the truth's is the target's."""
-
-    source: Positions
-    target: Positions
-    truth: Positions
-    exact: NDArray[np.bool_]
-
-    def first(self, n: int) -> Places:
-        """Take the first n examples."""
-        return Places(self.source[:n], self.target[:n], self.truth[:n], self.exact[:n])
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """A retrieval task: find the person of each query in a gallery.
-
-    Attributes:
-        gallery, queries: positions.
-        answers: (Q,) number in the gallery of the query's person.
-    """
-
-    gallery: Positions
-    queries: Positions
-    answers: Positions
-
-
-class Pairing(Protocol):
-    """Which pictures of a folder make an example.
-
-    ``groups`` counts mirrored groups too, which follow the others.
-    """
-
-    def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
-        """Draw a batch."""
-        ...
-
-    def held_out(self, groups: int) -> Places:
-        """Give the examples that a held-out set is judged by, always the same."""
-        ...
-
-    def same_person(
-        self, rng: np.random.Generator, groups: int, n: int
-    ) -> tuple[Positions, Positions]:
-        """Draw about n pictures: pairs of one person, each pair of another."""
-        ...
-
-    def likeness(self, groups: int) -> Likeness:
-        """Give the retrieval task that the identity encoder is judged by on a held-out set."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +133,11 @@ class Examples:
         return ExampleBatch(
             source, target, truth, mask.float()[:, None], torch.from_numpy(places.exact)
         )
+
+
+def rendered(groups: LatentGroups) -> Examples:
+    """Make examples of rendered groups, never augmented."""
+    return Examples(groups, GroupPairing(groups.identities))
 
 
 def residual_deviation(train: Examples, samples: int = 4096) -> tuple[float, ...]:

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from edgeswap_compress.checkpoint._tensor_file import read_tensors
-from edgeswap_compress.checkpoint._trial_pass import build
+from edgeswap_compress.checkpoint.reading.tensor_file import read_tensors
+from edgeswap_compress.checkpoint.reading.trial_pass import build
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.projections import PROJECTIONS
 from edgeswap_compress.conditioning.specs import (

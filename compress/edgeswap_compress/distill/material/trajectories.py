@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.checkpoint.latents import sample_to_latents
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw, draw_triplets
+from edgeswap_compress.distill.material.pairs import Answers, Drawn, PairSet, taken
+from edgeswap_compress.distill.material.sight import Sight
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.placement import like_module
+from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -43,16 +47,24 @@ class Trajectories:
     timesteps: Tensor
 
 
-def trajectory_triplets(data: LatentGroups, config: DistillConfig) -> TripletDraw:
-    """Draw the triplets that the trajectories belong to, in order."""
-    rng = Draw.of(config.fit.seed, 2**31).rng
-    return draw_triplets(rng, len(data), data.identities, config.teacher.targets)
+def trajectory_pairs(pairs: PairSet, config: DistillConfig) -> Drawn:
+    """Draw the pairs that the trajectories belong to, in order."""
+    return pairs.unanswered(Draw.of(config.fit.seed, 2**31).rng, config.teacher.targets)
+
+
+def answers_of(
+    teacher: Checkpoint, pairs: PairSet, config: DistillConfig, found: Trajectories
+) -> Answers:
+    """Take where trajectories led as the truths of their pairs, in normalized latents."""
+    places = trajectory_pairs(pairs, config).places
+    target = pairs.known.at(places.target)
+    return Answers(places, sample_to_latents(teacher.swap, found.results, target).half())
 
 
 @torch.no_grad()
 def teacher_trajectories(
     teacher: Checkpoint,
-    data: LatentGroups,
+    pairs: PairSet,
     config: DistillConfig,
     folder: Path,
     key: str,
@@ -62,14 +74,14 @@ def teacher_trajectories(
 
     Args:
         teacher: in its compute dtype.
-        data: latents in the teacher's space.
+        pairs: to answer.
         config: number of trajectories and steps.
         folder: cache, one file a part of 64 trajectories.
         key: hash of teacher, data and settings; parts with another key are computed again.
         progress: told of evaluations done and in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    triplets = trajectory_triplets(data, config)
+    drawn, sight = trajectory_pairs(pairs, config), Sight(teacher)
     states, results = [], []
     for start in range(0, config.teacher.targets, PART):
         part = slice(start, min(config.teacher.targets, start + PART))
@@ -77,7 +89,15 @@ def teacher_trajectories(
         found = _read(file, key)
         if found is None:
             report = partial(_report_step, progress, start, config)
-            found = _sample(teacher, data, triplets, part, config, report)
+            found = _sample(
+                teacher,
+                sight,
+                pairs,
+                taken(drawn, np.arange(part.start, part.stop)),
+                part,
+                config,
+                report,
+            )
             write_bytes(file, save(found, {"key": key}))
         states.append(found["states"].float())
         results.append(found["results"].float())
@@ -113,55 +133,66 @@ def _read(file: Path, key: str) -> dict[str, Tensor] | None:
 
 def _sample(
     teacher: Checkpoint,
-    data: LatentGroups,
-    t: TripletDraw,
+    sight: Sight,
+    pairs: PairSet,
+    drawn: Drawn,
     part: slice,
     config: DistillConfig,
     report: Callable[[int], None],
 ) -> dict[str, Tensor]:
     """Sample a part's trajectories; ``report`` is told how many evaluations are done."""
-    shape = (part.stop - part.start, *data.latents.shape[2:])
+    shape = (part.stop - part.start, *pairs.known.latents.shape[2:])
     noise = Draw.of(config.fit.seed + 1, part.start).normal(torch.empty(shape))
     states, results = [], []
     for begin in range(0, len(noise), CHUNK):
         x = noise[begin : begin + CHUNK]
-        pick = slice(part.start + begin, part.start + begin + len(x))
-        target = data.latents[t.group[pick], t.target[pick]]
-        source = data.latents[t.group[pick], t.source[pick]]
+        places = taken(drawn, np.arange(begin, begin + len(x))).places
+        target, source = (
+            like_module(teacher.unet, pairs.known.at(some))
+            for some in (places.target, places.source)
+        )
+        maps = sight.maps(target, places, pairs.features)
+        condition = sight.condition(source, places, pairs.features)
         before = begin * config.teacher_steps
 
         def told(evaluations: int, before: int = before) -> None:
             report(before + evaluations)
 
-        visited, end = _sample_chunk(teacher, target, source, x, config, told)
+        seen = (maps, condition, sight.null(len(x)))
+        visited, end = sample_chunk(teacher, seen, x.to(target.device), config, told)
         states.append(visited)
         results.append(end)
-    return {"states": torch.cat(states).half(), "results": torch.cat(results).half()}
+    found = {"states": torch.cat(states), "results": torch.cat(results)}
+    return {name: value.half().contiguous() for name, value in found.items()}
 
 
-def _sample_chunk(
+def sample_chunk(
     teacher: Checkpoint,
-    target: Tensor,
-    source: Tensor,
+    seen: tuple[TargetMaps, Condition, Condition],
     x: Tensor,
     config: DistillConfig,
     report: Callable[[int], None],
 ) -> tuple[Tensor, Tensor]:
-    """Sample states (N, steps, C, S, S) and results (N, C, S, S) from the noise x."""
-    dtype = next(teacher.unet.parameters()).dtype
-    swap, scheduler = teacher.swap, teacher.scheduler
-    scale = swap.guidance_scale if config.teacher.guidance is None else config.teacher.guidance
-    target, source = (like_module(teacher.unet, latents) for latents in (target, source))
-    x = x.to(target.device)
-    denoiser, null = teacher.denoiser(), teacher.conditioner.null(len(x))
-    condition = teacher.conditioner.condition(source)
-    every = config.teacher_steps // config.steps
+    """Sample states (N, steps, C, S, S) and results (N, C, S, S) from the noise x, on the host.
+
+    Args:
+        teacher: samples by DDIM.
+        seen: the targets' maps, the condition and the null of guidance.
+        x: (N, C, S, S) float32.
+        config: of the distillation.
+        report: told after each step how many evaluations are done.
+    """
+    maps, condition, null = seen
+    dtype, scheduler = next(teacher.unet.parameters()).dtype, teacher.scheduler
+    scale = config.teacher.guidance
+    scale = teacher.swap.guidance_scale if scale is None else scale
+    denoiser, every = teacher.denoiser(), config.teacher_steps // config.steps
     scheduler.set_timesteps(config.teacher_steps, device=x.device)
     states = []
     for i, timestep in enumerate(scheduler.timesteps):
         if i % every == 0:
             states.append(x)
-        output = denoiser.guided(x.to(dtype), timestep, TargetMaps(target), condition, null, scale)
+        output = denoiser.guided(x.to(dtype), timestep, maps, condition, null, scale)
         x = scheduler.step(output.float(), timestep, x, return_dict=False)[0]
         report(len(x) * (i + 1))
     return torch.stack(states, 1).cpu(), x.cpu()

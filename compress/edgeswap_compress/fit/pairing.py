@@ -2,25 +2,77 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.data.folders import LabeledCrops, TripletFolder
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit.latent_cache import (
-    LatentGroups,
-    TripletDraw,
-    draw_triplets,
-    held_out_triplets,
-)
-from edgeswap_compress.train._examples import Examples, Likeness, Pairing, Places, Positions
+from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, held_out_triplets
 
 _HELD_OUT_SEED = 0
 
+Positions = NDArray[np.int64]  # (N,), group * P + place in the group
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Positions of a batch of examples; where ``exact`` fails, the truth's is the target's."""
+
+    source: Positions
+    target: Positions
+    truth: Positions
+    exact: NDArray[np.bool_]
+
+    def first(self, n: int) -> Places:
+        """Take the first n examples."""
+        return Places(self.source[:n], self.target[:n], self.truth[:n], self.exact[:n])
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """A retrieval task: find the person of each query in a gallery.
+
+    Attributes:
+        gallery, queries: positions.
+        answers: (Q,) number in the gallery of the query's person.
+    """
+
+    gallery: Positions
+    queries: Positions
+    answers: Positions
+
+
+class Pairing(Protocol):
+    """Which pictures of a folder make an example.
+
+    ``groups`` counts mirrored groups too, which follow the others.
+    """
+
+    def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
+        """Draw a batch."""
+        ...
+
+    def held_out(self, groups: int) -> Places:
+        """Give the examples that a held-out set is judged by, always the same."""
+        ...
+
+    def same_person(
+        self, rng: np.random.Generator, groups: int, n: int
+    ) -> tuple[Positions, Positions]:
+        """Draw about n pictures: pairs of one person, each pair of another."""
+        ...
+
+    def likeness(self, groups: int) -> Likeness:
+        """Give the retrieval task that the identity encoder is judged by on a held-out set."""
+        ...
+
 
 def pairing_of(pictures: Pictures, self_share: float) -> Pairing:
-    """The plan of a folder.
+    """Give the pairing of a folder.
 
     Args:
         pictures: as `open_pictures` gives them.
@@ -31,11 +83,6 @@ def pairing_of(pictures: Pictures, self_share: float) -> Pairing:
     if isinstance(pictures, TripletFolder):
         return TripletPairing(np.array([row.person for row in pictures.rows], np.int64))
     return GroupPairing(pictures.identities)
-
-
-def rendered(groups: LatentGroups) -> Examples:
-    """Make examples of rendered groups, never augmented."""
-    return Examples(groups, GroupPairing(groups.identities))
 
 
 def truths_known(pictures: Pictures) -> bool:
@@ -137,6 +184,10 @@ class LabeledPairing:
     def __init__(self, people: NDArray[np.int64], self_share: float) -> None:
         self._person, self._people, self._self_share = people, _by_person(people), self_share
 
+    def with_share(self, self_share: float) -> LabeledPairing:
+        """Copy with another share of pairs of one person."""
+        return LabeledPairing(self._person, self_share)
+
     def draw(self, rng: np.random.Generator, groups: int, n: int) -> Places:
         """Draw pairs; every person is a target as often as any other."""
         count = len(self._people)
@@ -146,8 +197,8 @@ class LabeledPairing:
         target, source = np.empty(n, np.int64), np.empty(n, np.int64)
         for i in range(n):
             own = self._people[targets[i]]
-            if alone[i]:
-                target[i], source[i] = rng.choice(own, 2, replace=False)
+            if alone[i]:  # of a person with one picture, that picture twice
+                target[i], source[i] = rng.choice(own, 2, replace=len(own) < 2)
             else:
                 target[i], source[i] = rng.choice(own), rng.choice(self._people[others[i]])
         flip = _mirrored(rng, groups, len(self._person), n)

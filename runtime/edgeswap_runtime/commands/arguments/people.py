@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands.options import add_source
+from edgeswap_runtime.commands.arguments.run import add_source
 from edgeswap_runtime.errors import InvalidRequest, NoFaceFound
 
 if TYPE_CHECKING:
@@ -168,4 +168,5 @@ def place_mapping(text: str) -> tuple[Path, int]:
 
 
 def face_choice(text: str) -> str | int:
+    """Read --faces: a number of faces, or a word."""
     return int(text) if text.lstrip("-").isdigit() else text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeswap_runtime.backends.threads import usable_cores
-from edgeswap_runtime.commands._people import place_mapping
-from edgeswap_runtime.commands.options import add_source
+from edgeswap_runtime.commands.arguments.people import place_mapping
+from edgeswap_runtime.commands.arguments.run import add_source
 from edgeswap_runtime.errors import InvalidRequest
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit.config import FitMachine
+from edgeswap_compress.fit.machine.options import FitMachine
 
 
 def prepare_unet(unet: Any, machine: FitMachine, *, learns: bool) -> None:
@@ -44,28 +44,28 @@ def require_compiler(device: torch.device) -> None:
 
 
 @contextmanager
-def brought(
-    modules: Mapping[str, nn.Module], device: torch.device, machine: FitMachine
-) -> Iterator[None]:
-    """Bring modules to the device for a block; with ``offload`` they go back to the host after it.
+def brought(modules: Sequence[nn.Module], device: torch.device, *, rest: bool) -> Iterator[None]:
+    """Bring modules to the device for a block, and back to the host after it.
+
+    No gradient may pass through them: its backward pass would find them gone.
 
     Args:
-        modules: name -> module, for messages.
+        modules: that are asked inside the block.
         device: that computes.
-        machine: says whether modules are offloaded at all.
+        rest: whether they are offloaded at all; otherwise they stay where they are.
     """
-    if machine.offload:
+    if rest:
         move(modules, device)
     try:
         yield
     finally:
-        if machine.offload:
+        if rest:
             move(modules, torch.device("cpu"))
 
 
-def move(modules: Mapping[str, nn.Module], device: torch.device) -> None:
+def move(modules: Sequence[nn.Module], device: torch.device) -> None:
     """Move modules to a device in place, and give the memory they had back to the others."""
-    for module in modules.values():
+    for module in modules:
         nn.Module.to(module, device)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

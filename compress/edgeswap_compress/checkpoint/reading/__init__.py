@@ -1,0 +1,1 @@
+"""Read a checkpoint's files and check them before anything is used."""

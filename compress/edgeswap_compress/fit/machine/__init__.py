@@ -1,0 +1,1 @@
+"""Where a fit computes: device, memory, and what lets it take less."""

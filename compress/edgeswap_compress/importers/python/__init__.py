@@ -1,0 +1,1 @@
+"""Import a U-Net whose condition somebody's own module computes."""

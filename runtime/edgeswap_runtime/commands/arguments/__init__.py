@@ -1,0 +1,1 @@
+"""Add and check the arguments that several commands share."""

@@ -1,0 +1,124 @@
+"""A module of one's own is found by its entry point, tried once, and proven where that can be."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.conditioning.condition import Condition, Pictures
+from edgeswap_compress.conditioning.crops import CropSpec, crop_of_template
+from edgeswap_compress.conditioning.plugins import GROUP
+from edgeswap_runtime.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SEEN = "small/source"
+
+
+class Colors:
+    """Says of a source its mean color, as eight tokens of one matrix."""
+
+    def __init__(self, folder: Path, width: int = 64, parts: tuple[str, ...] = ("tokens",)) -> None:
+        self.scale = float((folder / "scale.txt").read_text())
+        random = torch.Generator().manual_seed(0)
+        self.matrix = torch.randn(3, 8 * width, generator=random)
+        self.width, self.parts = width, parts
+
+    @property
+    def crops(self) -> Mapping[str, CropSpec]:
+        return {SEEN: crop_of_template("tight", 32)}
+
+    def graphs(self) -> Mapping[str, Any]:
+        return {}
+
+    def condition(self, crops: Pictures) -> Condition:
+        return self._of(crops[SEEN].mean((2, 3)))
+
+    def null(self, n: int) -> Condition:
+        return self._of(torch.zeros(n, 3))
+
+    def _of(self, mean: Tensor) -> Condition:
+        tokens = (self.scale * mean @ self.matrix).view(-1, 8, self.width)
+        vector = mean[:, :1] if "vector" in self.parts else None
+        return Condition(tokens=tokens, vector=vector)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Stand in for an installed package with entry points "colors", "wide" and "broken"."""
+    made = {
+        "colors": Colors,
+        "wide": lambda folder: Colors(folder, width=32),
+        "broken": lambda folder: Colors(folder / "none"),
+        "other": lambda folder: object(),
+    }
+
+    class Point(importlib.metadata.EntryPoint):
+        def load(self) -> Any:
+            return made[self.name]
+
+    points = importlib.metadata.EntryPoints(Point(n, "here:made", GROUP) for n in made)
+    plain = importlib.metadata.entry_points
+
+    def found(**choice: Any) -> Any:
+        return points if choice.get("group") == GROUP else plain(**choice)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", found)
+    monkeypatch.chdir(tmp_path)
+    Path("files").mkdir()
+    Path("files/scale.txt").write_text("0.7")
+
+
+def words(base: Path, *more: object) -> list[str]:
+    plain = ["import", "python", base, "out", "--entry", "colors", "--files", "files", "--size",
+             64, "--steps", 3, "--guidance", 2, "--license", "x", "--origin", "x",
+             *more]  # fmt: skip
+    return [str(word) for word in plain]
+
+
+def test_tokens_are_proven(installed: Any, given: Path, capsys: Any) -> None:
+    assert main(words(given / "sd4")) == 0
+    assert "proven: 3 steps" in capsys.readouterr().out
+    swap = Checkpoint.load("out").swap
+    assert swap.has_plugin and swap.crops["small"].size_px == 32
+    assert Path("out/conditions/plugin/scale.txt").read_text() == "0.7"
+
+
+def test_an_inpainting_model_s_inputs_are_proven(installed: Any, given: Path, capsys: Any) -> None:
+    told = ["--inputs", "noise,mask=repaint,masked_target"]
+    assert main(words(given / "sd9", *told)) == 0
+    assert "proven: 3 steps" in capsys.readouterr().out
+
+
+def test_inputs_that_no_pipeline_has_are_not_said_to_be_proven(
+    installed: Any, given: Path, capsys: Any
+) -> None:
+    assert main(words(given / "sd9", "--inputs", "noise,masked_target,mask=keep")) == 0
+    assert "not compared: diffusers has no pipeline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--entry", "none"], "expected an installed entry point of edgeswap.conditioners, found"),
+        (["--entry", "wide"], "expected tokens of width 64"),
+        (["--entry", "other"], "an object with ('crops', 'graphs', 'condition', 'null')"),
+        (["--files", "none"], "--files none: expected a folder"),
+        (["--inputs", "noise,mask"], "a mask as mask=repaint or mask=keep, found mask"),
+        (["--inputs", "noise,hair"], "found hair"),
+        (["--inputs", "noise,target"], "expected 4 channels"),
+    ],
+)
+def test_what_does_not_fit(
+    installed: Any, given: Path, capsys: Any, more: list[str], message: str
+) -> None:
+    assert main(words(given / "sd4", *more)) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1 and not Path("out").exists()
