@@ -30,6 +30,8 @@ HELP_S = 0.5
 MEANINGS = {
     "--adapter": "adapter's own file",
     "--align": "face lies in the crop",
+    "--adversarial-weight": "discriminator's verdict",
+    "--augment": "share of",
     "--backend": "library that runs|TensorRT to build with",
     "--batch": "batch",
     "--batch-size": "samples a step|pairs at a time",
@@ -82,6 +84,7 @@ MEANINGS = {
     "--recognizer-align": "face lies in the recognizer",
     "--recognizer-color": "color channels",
     "--recognizer-output": "output of the recognizer",
+    "--patch-size": "side of the patches",
     "--run": "folder for the state",
     "--sampler": "sampler",
     "--samples": "images|samples",
@@ -109,6 +112,8 @@ MEANINGS = {
     "path": "folder",
     "photos": "photo",
     "student": "checkpoint folder",
+    "--width": "channels",
+    "model": "checkpoint or of a bundle",
 }
 """An argument that several commands take -> what each of its help texts must say."""
 

@@ -15,8 +15,8 @@ from pages import ROOT, blocks, name_of, pages
 
 from edgeswap_runtime.cli import COMMANDS, SUBCOMMANDS, parser_of
 
-OTHERS = {"--slow", "--gpus", "--check", "--multi_gpu", "--help", "--version", "--pack",
-          "--unpack"}  # fmt: skip
+OTHERS = {"--slow", "--gpus", "--check", "--multi_gpu", "--num_processes", "--help", "--version",
+          "--pack", "--unpack"}  # fmt: skip
 """Options of other programs that pages mention."""
 
 

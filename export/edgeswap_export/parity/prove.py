@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,11 +207,9 @@ def prove_precision(
         return first_divergence(model, feed, reference, tolerance, suspect.level, original)
 
     report: dict[str, dict[str, Any]] = {}
-    for name, graph in subject.graphs.items():
+    for name in subject.graphs:
         found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
-        with subject.reference() as device:
-            answers = [_torch_answers(graph, feed, device) for feed in feeds[name]]
-        expected = _stacked(answers)
+        expected = _stacked(_reference_answers(subject, name, feeds[name]))
         report[name] = output_parity(name, found, expected, tolerance, inspect)
     looked_at = pictures_by_role(subject.checkpoint, sample.target, sample.source)
     subject = replace(subject, swap_graphs=replace(subject.swap_graphs, pictures=looked_at))
@@ -233,6 +231,14 @@ def prove_precision(
         "swaps": swaps,
         "conversions": {name: entry.to_json() for name, entry in converted.items()},
     }
+
+
+def _reference_answers(
+    subject: ParitySubject, name: str, feeds: Sequence[Feed]
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Ask torch for a graph's outputs, for each of the inputs."""
+    with subject.reference() as device:
+        return [_torch_answers(subject.graphs[name], feed, device) for feed in feeds]
 
 
 def _swaps(
