@@ -8,36 +8,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeswap_export._errors import UnsupportedExport
+from edgeswap_runtime.bundle.manifest import DETECTOR
 from edgeswap_runtime.faces import detect, light, look, refine
 from edgeswap_runtime.faces.paste import face_mask
+from edgeswap_runtime.faces.watermark import watermark_for
 from edgeswap_runtime.pictures.mark import Mark, software
 
 if TYPE_CHECKING:
-    from edgeswap_runtime.bundle.manifest import Manifest
+    from numpy.typing import NDArray
 
-GRAPHS = frozenset({"encode", "identity", "denoise", "decode", "detector"})
-"""The graphs of a bundle that one file and a page can hold."""
+    from edgeswap_runtime.bundle.manifest import Manifest
 
 
 def require_page_bundle(manifest: Manifest, name: str) -> None:
     """Check that the page can run a bundle.
 
     Raises:
-        UnsupportedExport: it has other graphs or crops than the page knows.
+        UnsupportedExport: it has no detector for any size, or other crops than the page cuts.
     """
-    found = set(manifest.graphs)
-    if found != GRAPHS:
-        odd = ", ".join(sorted(found ^ GRAPHS))
+    if DETECTOR not in manifest.graphs:
         raise UnsupportedExport(
-            f"{name} cannot run in a page: it holds {', '.join(sorted(found))}, expected "
-            f"{', '.join(sorted(GRAPHS))} (differs in {odd}); edgeswap export of a checkpoint that "
-            "edgeswap trained makes such a bundle"
+            f"{name} cannot run in a page: it holds no face detector; export it without "
+            "--no-detector"
         )
     crop = manifest.model_crop
     stated = (crop.color, *crop.mean, *crop.std)
     if len(manifest.crops) != 1 or stated != ("RGB", *(0.5,) * 6):
         raise UnsupportedExport(
-            f"{name} cannot run in a page: its crops are {', '.join(manifest.crops)} in "
+            f"{name} cannot run in a page: it looks at {len(manifest.crops)} crops, in "
             f"{crop.color}, expected one, in RGB from -1 to 1"
         )
     if None in _canvas(manifest):
@@ -48,13 +46,20 @@ def require_page_bundle(manifest: Manifest, name: str) -> None:
     )
 
 
+def watermark_of(manifest: Manifest) -> NDArray[np.float32] | None:
+    """The pattern that is added to swapped crops, (R, R, 3); None where they are too small."""
+    made = watermark_for(manifest.model_crop.landmarks_px, manifest.resolution_px)
+    return None if made is None else made.pattern
+
+
 def _canvas(manifest: Manifest) -> tuple[int | None, ...]:
-    shape = manifest.graphs["detector"].input("input").shape[2:]
+    shape = manifest.graphs[DETECTOR].input("input").shape[2:]
     return tuple(size if isinstance(size, int) else None for size in shape)
 
 
 def page_settings(manifest: Manifest) -> dict[str, Any]:
     """All numbers of the page: bounds of the detector, crop, mask, light, and the mark."""
+    watermark = watermark_of(manifest)
     mark = Mark(software=software(), bundle_sha256=manifest.manifest_sha256)
     return {
         "name": manifest.name,
@@ -82,5 +87,6 @@ def page_settings(manifest: Manifest) -> dict[str, Any]:
             "gray_step": light.GRAY_STEP,
             "face": list(light.FACE),
         },
+        "watermark": watermark is not None,
         "xmp": mark.xmp().decode("utf-8"),
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeswap_compress.data.assets import asset, fetch
-from edgeswap_export.web.settings import page_settings, require_page_bundle
+from edgeswap_export.web.settings import page_settings, require_page_bundle, watermark_of
 from edgeswap_runtime.bundle.constants import read_constants
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.run_order import DETECTOR
@@ -57,7 +57,7 @@ def web(bundle: Path, out: Path, *, progress: Callable[[str], None] | None = Non
     """Write a page that swaps faces in the browser; nothing leaves the machine it is opened on.
 
     Args:
-        bundle: a bundle of the packaged kind: one crop, detector included, at most 4 steps.
+        bundle: a bundle with a detector, one crop, and at most 4 steps.
         out: the folder to make. It can be served as it is by any server of files; with the headers
             of `open_page_server` several threads are used.
         progress: called with one line per thing done; silent when None.
@@ -78,6 +78,10 @@ def web(bundle: Path, out: Path, *, progress: Callable[[str], None] | None = Non
         _copy_page(folder)
         _write_graphs(opened, folder)
         write_json(folder / SETTINGS, page_settings(opened.manifest))
+        pattern = watermark_of(opened.manifest)
+        if pattern is not None:
+            planes = np.ascontiguousarray(pattern.transpose(2, 0, 1), dtype="<f4")
+            (folder / "watermark.f32").write_bytes(planes.tobytes())
         (folder / "LICENSES.txt").write_text(_licenses(opened.manifest), encoding="utf-8")
     return out
 
@@ -102,7 +106,7 @@ def _write_graphs(opened: Bundle, folder: Path) -> None:
 
     manifest = opened.manifest
     paths = opened.graph_paths()
-    shutil.copyfile(paths["detector"], folder / "detector.onnx")
+    shutil.copyfile(paths[DETECTOR], folder / "detector.onnx")
     if SINGLE_FILE in manifest.files:
         shutil.copyfile(opened.path / SINGLE_FILE, folder / SINGLE_FILE)
         return

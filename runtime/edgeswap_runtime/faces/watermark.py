@@ -69,6 +69,11 @@ class Watermark:
             pattern = resample(pattern, to_pattern, (size_px, size_px))
         self._added = pattern
 
+    @property
+    def pattern(self) -> NDArray[np.float32]:
+        """What is added: (R, R, 3) float32, RGB."""
+        return self._added
+
     def add(self, crop: NDArray[np.float32]) -> NDArray[np.float32]:
         """Add the pattern to a swapped crop.
 

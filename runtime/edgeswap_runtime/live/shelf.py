@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from edgeswap_runtime.errors import InvalidRequest, NoFaceFound
+from edgeswap_runtime.identities.convert import identity_file_of
 from edgeswap_runtime.pictures.read import read_picture
 from edgeswap_runtime.pictures.write import ALIGNED, encode_marked
 
@@ -38,7 +39,7 @@ class Source:
         key: how the page calls it, such as "s1".
         name: the photo's file name, for people to read.
         identity: what the model needs of the face.
-        thumbnail: a JPEG of the face, 112 px.
+        thumbnail: a JPEG of the face, 112 px; empty where it was read from an identity file.
     """
 
     key: str
@@ -49,7 +50,8 @@ class Source:
     def to_json(self) -> dict[str, Any]:
         """What the page shows."""
         data = base64.b64encode(self.thumbnail).decode()
-        return {"key": self.key, "name": self.name, "thumbnail": f"data:image/jpeg;base64,{data}"}
+        address = f"data:image/jpeg;base64,{data}" if data else "icon.svg"
+        return {"key": self.key, "name": self.name, "thumbnail": address}
 
 
 class SourceShelf:
@@ -75,7 +77,7 @@ class SourceShelf:
             return self._sources.get(key)
 
     def add(self, photos: Sequence[Path | NDArray[np.uint8]], name: str) -> Source:
-        """Read a person from one or several photos.
+        """Read a person from one or several photos, or a file that `edgeswap identity` wrote.
 
         Raises:
             NoFaceFound: in one of them.
@@ -84,12 +86,15 @@ class SourceShelf:
         """
         if len(self._sources) >= MOST_SOURCES:
             raise InvalidRequest(f"{MOST_SOURCES} faces are kept already: remove one first")
-        pictures = [read_picture(p) if isinstance(p, Path) else p for p in photos]
-        try:
-            identity = self._swapper.identity(pictures)
-        except NoFaceFound as error:
-            raise NoFaceFound(name) from error
-        thumbnail = self._thumbnail(pictures[0])
+        if identity_file_of(photos) is not None:
+            identity, thumbnail = self._swapper.identity(photos), b""
+        else:
+            pictures = [read_picture(p) if isinstance(p, Path) else p for p in photos]
+            try:
+                identity = self._swapper.identity(pictures)
+            except NoFaceFound as error:
+                raise NoFaceFound(name) from error
+            thumbnail = self._thumbnail(pictures[0])
         with self._lock:
             self._count += 1
             source = Source(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from edgeswap_runtime.live.serve import listen
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from PIL import Image
 
 TOKEN = "0123456789abcdef0123"
 
@@ -98,6 +101,23 @@ def test_a_token_is_asked_for(served: Callable[..., str]) -> None:
     with socket_of(address, additional_headers={"Authorization": f"Bearer {TOKEN}"}) as socket:
         socket.send("nonsense")
         assert "error" in json.loads(socket.recv(timeout=30))
+
+
+def test_frames_are_dropped_and_not_queued(
+    served: Callable[..., str], people: Callable[..., Image.Image]
+) -> None:
+    """Of forty frames sent at once the last is answered, after a few others, never all."""
+    data = io.BytesIO()
+    people().save(data, "JPEG")
+    answered: list[int] = []
+    with socket_of(served(), max_size=None) as socket:
+        for number in range(1, 41):
+            socket.send(pack_frame(number, number / 30, data.getvalue()))
+        while not answered or answered[-1] < 40:
+            facts, _ = unpack_answer(socket.recv(timeout=60))
+            assert len(facts["faces"]) == 2
+            answered.append(facts["number"])
+    assert answered == sorted(answered) and len(answered) <= 20
 
 
 def test_frames_beyond_the_limit_end_the_connection(served: Callable[..., str]) -> None:

@@ -12,6 +12,8 @@ from PIL import Image
 
 from edgeswap_runtime import Swapper, read_picture
 from edgeswap_runtime.errors import InvalidRequest, NoFaceFound, UnreadablePicture
+from edgeswap_runtime.identities.convert import store_identity
+from edgeswap_runtime.identities.file import write_identity
 from edgeswap_runtime.live.messages import pack_frame, unpack_answer
 from edgeswap_runtime.live.session import STAGES, LiveSession, swap_photo
 from edgeswap_runtime.live.shelf import MOST_SOURCES, SourceShelf
@@ -99,6 +101,20 @@ def test_the_shelf(swapper: Swapper, shelf: SourceShelf, source: Path) -> None:
     with pytest.raises(InvalidRequest, match="remove one"):
         shelf.add([source], "one more")
     assert shelf.remove("s1") and not shelf.remove("s1") and shelf.get("s1") is None
+
+
+def test_a_person_from_an_identity_file(swapper: Swapper, source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a friend.identity"
+    stored = store_identity(swapper.identity(source), swapper.bundle, photos=[source.name])
+    write_identity(path, stored)
+    shelf = SourceShelf(swapper)
+    made = shelf.add([path], path.name)
+    again = shelf.add([source], source.name)
+    assert made.to_json()["thumbnail"] == "icon.svg"
+    assert all(
+        np.allclose(part, again.identity.arrays[role])
+        for role, part in made.identity.arrays.items()
+    )
 
 
 def test_a_photo_at_its_full_size(

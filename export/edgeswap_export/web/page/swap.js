@@ -17,6 +17,9 @@ export class BrowserSwapper {
     ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? threads : 1;
     const open = (name) => ort.InferenceSession.create(new URL(name, base).href, { executionProviders: ["wasm"] });
     [made.graph, made.detectorGraph] = [await open("swap.onnx"), await open("detector.onnx")];
+    if (made.settings.watermark) {
+      made.watermark = new Float32Array(await (await fetch(new URL("watermark.f32", base))).arrayBuffer());
+    }
     made.detector = new Detector((input) => made.#detect(input), made.settings.detector);
     return made;
   }
@@ -52,10 +55,18 @@ export class BrowserSwapper {
     let swapped = made.crop;
     if (gain) swapped = { ...swapped, planes: swapped.planes.map((plane, at) => plane.map((value) => value / gain[at])) };
     if (isGray(crop, this.settings.light.gray_step)) swapped = toGray(swapped);
+    if (this.watermark && !isGray(swapped, this.settings.light.gray_step)) this.#addWatermark(swapped);
     const then = performance.now();
     note("swap", then - before);
     paste(picture, swapped, matrix, this.settings.mask, made.alpha);
     note("paste", performance.now() - then);
+  }
+
+  /** The invisible mark, in face coordinates, as the runtime adds it. */
+  #addWatermark({ planes }) {
+    planes.forEach((plane, channel) => {
+      for (let at = 0; at < plane.length; at += 1) plane[at] += this.watermark[channel * plane.length + at];
+    });
   }
 
   async #detect({ data, width, height }) {
