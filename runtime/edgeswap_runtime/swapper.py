@@ -74,7 +74,7 @@ class Swapper(FaceReader):
 
     Attributes:
         watermark: added to every pasted crop; None turns it off, and is so for tiny crops.
-        keep_detail: give faces larger than the crop the target's own fine detail.
+        keep_detail: True gives faces larger than the crop the target's own fine detail.
         signer: signs the pictures that `save` writes; None signs nothing.
 
     Raises:
@@ -97,7 +97,7 @@ class Swapper(FaceReader):
         self._mask = face_mask(bundle.manifest.mask)
         model = bundle.manifest.model_crop
         self.watermark = watermark_for(model.landmarks_px, model.size_px)
-        self.keep_detail = True
+        self.keep_detail = False
         self.signer: ContentSigner | None = None
 
     @classmethod
