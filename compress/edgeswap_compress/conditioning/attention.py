@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from edgeswap_compress.conditioning.decoupled import (
     DECOUPLED,
     adapter_input,
+    attention_processors,
     cross_attentions,
     fuse_adapter,
     install_adapter,
@@ -78,7 +79,7 @@ def read_one_token(unet: Any) -> None:
 
 def install_like(unet: Any, other: Any) -> None:
     """Give a U-Net as diffusers builds it the kind of attention that another one has, in place."""
-    for processor in other.attn_processors.values():
+    for processor in attention_processors(other).values():
         if isinstance(processor, DECOUPLED):
             tokens, scale = processor.num_tokens[0], processor.scale[0]
             install_adapter(unet, tokens=tokens, scale=scale)
@@ -97,7 +98,7 @@ def with_adapter_tokens(unet: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = dict(inputs)
     tokens: Any = given.get("encoder_hidden_states")
-    for processor in unet.attn_processors.values():
+    for processor in attention_processors(unet).values():
         if isinstance(processor, DECOUPLED):
             count, like = processor.num_tokens[0], tokens[:, :1]
             adapter = torch.randn_like(like.expand(-1, count, -1))

@@ -19,7 +19,7 @@ DECOUPLED = (IPAdapterAttnProcessor, IPAdapterAttnProcessor2_0)
 def cross_attentions(unet: Any) -> dict[str, Attention]:
     """List a U-Net's cross-attention layers by module path, in the order adapters number them."""
     modules = dict(unet.named_modules())
-    paths = (name.removesuffix(".processor") for name in unet.attn_processors)
+    paths = (name.removesuffix(".processor") for name in attention_processors(unet))
     return {path: modules[path] for path in paths if path.endswith(".attn2")}
 
 
@@ -47,7 +47,12 @@ def install_adapter(unet: Any, *, tokens: int, scale: float) -> None:
 
 def has_adapter(unet: Any) -> bool:
     """Tell whether a U-Net's cross-attention is decoupled."""
-    return any(isinstance(p, DECOUPLED) for p in unet.attn_processors.values())
+    return any(isinstance(p, DECOUPLED) for p in attention_processors(unet).values())
+
+
+def attention_processors(unet: Any) -> dict[str, Any]:
+    """Give the attention processors by path; a `UNet2DModel`, which takes no tokens, has none."""
+    return getattr(unet, "attn_processors", {})
 
 
 def unfuse_adapter(unet: Any) -> None:

@@ -59,8 +59,7 @@ def empty_original(unet: nn.Module) -> Any:
         kind: Any = type(unet)
         config: Any = unet.config
         empty = kind.from_config(public_config(config))
-        if hasattr(unet, "attn_processors"):
-            install_like(empty, unet)
+        install_like(empty, unet)
         return empty
 
 
