@@ -11,12 +11,16 @@ import torch
 from edgeswap_compress.checkpoint import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny_kinds import KINDS, tiny_kind
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune import PruneConfig, prune
+from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, prune
 from edgeswap_compress.prune.structure.analysis import analyze
 from edgeswap_runtime.cli import main
 
 RATIO = 0.7
 PLAN = ("--macs-ratio", str(RATIO), "--round-to", "4")
+
+
+def to_ratio(macs_ratio: float) -> PruneConfig:
+    return PruneConfig(target=PruneTarget(macs_ratio=macs_ratio), choice=PruneChoice(round_to=4))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def test_a_pruned_checkpoint_is_one_of_its_kind(
 def test_adapter_projections_are_cut_with_their_heads(
     whole: dict[str, Path], tmp_path: Path
 ) -> None:
-    out = prune(whole["faceid"], PruneConfig(macs_ratio=0.6, round_to=4), tmp_path / "pruned")
+    out = prune(whole["faceid"], to_ratio(0.6), tmp_path / "pruned")
     plan = PruningPlan.from_json(json.loads((out / "unet" / "pruning.json").read_text()))
     adapters = [name for name in plan.layers if name.endswith("processor.to_k_ip.0")]
     assert adapters
@@ -74,7 +78,7 @@ def test_beside_a_controlnet_only_inner_channels_go(whole: dict[str, Path]) -> N
 def test_a_pruned_instantid_still_fits_its_controlnet(
     whole: dict[str, Path], tmp_path: Path
 ) -> None:
-    config = PruneConfig(macs_ratio=0.8, round_to=4)
+    config = to_ratio(0.8)
     pruned = Checkpoint.load(prune(whole["instantid"], config, tmp_path / "pruned"))
     unet = Checkpoint.load(whole["instantid"]).unet
     assert pruned.unet.conv_in.out_channels == unet.conv_in.out_channels
