@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,7 @@ class PictureDiscriminator(nn.Module):
         seen = torch.cat([crops, MAGNIFIED * fine_scale(crops)], 1)
         height, width = seen.shape[2:]
         seen = F.pad(seen, (0, width % 2, 0, height % 2), mode="replicate")
-        with torch.autocast(crops.device.type, torch.bfloat16, enabled=self._shorter):
+        with torch.autocast(crops.device.type, torch.bfloat16) if self._shorter else nullcontext():
             found = self.layers(seen.contiguous(memory_format=torch.channels_last)).float()
         weight = F.adaptive_avg_pool2d(mask, found.shape[2:])
         total: Tensor = (GAIN * found * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) + 1e-6)

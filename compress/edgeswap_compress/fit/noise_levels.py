@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from edgeswap_compress.errors import InvalidCheckpoint
 
@@ -129,9 +131,9 @@ def sample(
     Returns:
         (N, C, S, S) the samples.
     """
-    x = noise
-    for now, after in zip(timesteps.tolist(), [*timesteps.tolist()[1:], CLEAN], strict=True):
-        steps, later = (torch.full((len(x),), step, device=x.device) for step in (now, after))
+    x, visited = noise, F.pad(timesteps.to(noise.device), (0, 1), value=CLEAN)
+    for now, after in itertools.pairwise(visited):
+        steps, later = now.expand(len(x)), after.expand(len(x))
         x = levels.step(x, velocity(x, steps), steps, later)
     return x
 

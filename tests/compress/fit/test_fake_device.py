@@ -90,6 +90,8 @@ class _Python(TorchFunctionMode):
             return _at(args[0], args[1])
         if func is Tensor.__setitem__:
             return torch.ops.aten.copy_(_at(args[0], args[1]), torch.as_tensor(args[2]))
+        if func is Tensor.copy_:
+            return torch.ops.aten.copy_(args[0], args[1])
         if func is Tensor.__invert__:
             return torch.logical_not(args[0])
         if func in ANSWERS:
@@ -154,11 +156,11 @@ def _replace(module: nn.Module, convert: Callable[[Tensor], Tensor], recurse: bo
 @contextmanager
 def fake_card() -> Iterator[torch.device]:
     with (
+        torch.no_grad(),  # outermost: it is left by `set_grad_enabled`, which is patched within
         pytest.MonkeyPatch.context() as patch,
         FakeTensorMode(allow_non_fake_inputs=True),
         _Numbers(),
         _Python(),
-        torch.no_grad(),
     ):
         patch.setattr(nn.Module, "_apply", _replace)
         for kind in (Tensor, nn.Parameter):
@@ -240,7 +242,8 @@ def shrinking(given: Given) -> Objective:
     large = given.checkpoint()
     size = AutoencoderSize(patch_size=6, width=8, encoder_blocks=1, decoder_blocks=1)
     config = given.config(SmallAutoencoderConfig(size=size))
-    small = dataclasses.replace(large.swap, patch_size=6)
+    space = dataclasses.replace(large.swap.latents, patch_size=6, mean=(0.0,), std=(1.0,))
+    small = dataclasses.replace(large.swap, latents=space)
     module = build_small_autoencoder(config, large.swap).to(given.device)
     return SmallAutoencoderObjective(
         module, config, large.vae, large.swap, small, given.dataset, given.dataset
