@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from edgeswap_compress import Checkpoint, default_checkpoint
@@ -39,6 +38,7 @@ from edgeswap_compress.distill._few_steps import refit_convolution
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import Sampling, metrics, open_model
+from edgeswap_compress.evaluate._resized import resized
 from edgeswap_compress.fit.config import FitOptions, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets, encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
@@ -49,6 +49,7 @@ from edgeswap_compress.fit.run_folder import steps_in
 from edgeswap_compress.train.denoiser import Denoiser
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.files import write_json
+from edgeswap_runtime.pictures.write import RENDERED, save_marked
 
 GUIDANCE, STEPS = 5.0, 25
 TERMINAL = 0.0047
@@ -182,20 +183,11 @@ class Resized:
 
     def images(self, group: int) -> NDArray[np.uint8]:
         """Read the pictures (P, S, S, 3)."""
-        return self._resized(self._dataset.images(group))
+        return resized(self._dataset.images(group), self._size)
 
     def masks(self, group: int) -> NDArray[np.uint8]:
         """Read the masks (P, S, S)."""
-        return self._resized(self._dataset.masks(group))
-
-    def _resized(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        side = (self._size, self._size)
-        return np.stack(
-            [
-                np.asarray(Image.fromarray(p).resize(side, Image.Resampling.LANCZOS))
-                for p in pictures
-            ]
-        )
+        return resized(self._dataset.masks(group), self._size)
 
 
 def write_people(out: Path, pictures: Resized) -> None:
@@ -207,7 +199,7 @@ def write_people(out: Path, pictures: Resized) -> None:
             folder = out / f"{group:04d}-{person}"
             folder.mkdir(parents=True)
             for place in (person, k + person * k + person):
-                Image.fromarray(images[place]).save(folder / f"{place:02d}.png")
+                save_marked(folder / f"{place:02d}.png", images[place], RENDERED)
 
 
 def held_out_pairs(pictures: Resized) -> Iterator[tuple[NDArray[np.uint8], ...]]:

@@ -75,7 +75,7 @@ def test_one_step_model_gets_one_schedule(
     tmp_path: Path, known_graphs: Callable[..., None], guided: Any
 ) -> None:
     checkpoint = Checkpoint.load(guided.checkpoint)
-    checkpoint.swap = checkpoint.swap.sampled(steps=1)
+    checkpoint.swap = checkpoint.swap.with_stage("distill", {}).sampled(steps=1)
     checkpoint.save(tmp_path / "student")
     known_graphs()
     lines: list[str] = []
@@ -150,7 +150,7 @@ def test_wrong_table_fails_and_leaves_nothing(
     """Every graph is right, but the table belongs to another number of steps."""
     known_graphs()
     table = _stage.schedule_table
-    monkeypatch.setattr(_stage, "schedule_table", lambda c, s, n, o: table(c, s, n + 1, o))
+    monkeypatch.setattr(_stage, "schedule_table", lambda c, s, n, *how: table(c, s, n + 1, *how))
     with pytest.raises(ParityFailed, match=r"schedule 'ddim-4': the swapped crop differs .* by"):
         export(guided.checkpoint, NO_OTHERS, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,6 @@ from edgeswap_runtime.errors import BadFolder
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.files import canonical_json, require_folder, sha256_file
 from edgeswap_runtime.strict_json import JsonError, read_json
-from edgeswap_runtime.swapper import Swapper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from edgeswap_compress.checkpoint.pipeline import SwapPipeline
     from edgeswap_runtime.backends.protocol import Backend
+    from edgeswap_runtime.swapper import Swapper
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
 
@@ -245,6 +245,8 @@ def open_bundle(
         InvalidEvaluation: another precision, or guidance its denoiser was not exported with.
         InvalidRequest: no schedule of that many steps.
     """
+    from edgeswap_runtime.swapper import Swapper  # slow: it would be paid for by every --help
+
     require_possible("bundle", sampling)
     manifest = bundle.manifest
     guidance = manifest.guidance_scale if sampling.guidance is None else sampling.guidance

@@ -9,11 +9,9 @@ packets lie in JPEG, PNG and WebP files).
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape, unescape
 
 from PIL import Image, PngImagePlugin
 
@@ -52,6 +50,8 @@ _BUNDLE = "   <edgeswap:bundleSha256>{}</edgeswap:bundleSha256>\n"
 
 def software() -> str:
     """Return this program's name and version, as pictures state it."""
+    import importlib.metadata  # slow, as saxutils below: a --help needs neither
+
     return f"edgeswap {importlib.metadata.version('edgeswap')}"
 
 
@@ -71,6 +71,8 @@ class Mark:
 
     def xmp(self) -> bytes:
         """Return the XMP packet, UTF-8."""
+        from xml.sax.saxutils import escape
+
         bundle = ""
         if self.bundle_sha256 is not None:
             bundle = _BUNDLE.format(escape(self.bundle_sha256))
@@ -106,6 +108,8 @@ class Mark:
 
 def read_mark(path: Path) -> Mark | None:
     """Read the mark of a picture that edgeswap wrote; None when it has none."""
+    from xml.sax.saxutils import unescape
+
     with Image.open(path) as image:
         packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet

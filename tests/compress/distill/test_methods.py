@@ -351,7 +351,8 @@ def test_a_student_with_other_latents_of_its_own_learns_the_same_swap(
     generator = torch.Generator().manual_seed(1)
     apart = 0.3 * torch.randn(groups.latents.shape, generator=generator)
     own = LatentGroups((groups.latents.float() + apart).half(), groups.masks, 2)
-    task = LcmObjective(dataclasses.replace(inputs, own=own, own_held_out=own))
+    pairs = PairSet(known=groups, own=own)
+    task = LcmObjective(dataclasses.replace(inputs, pairs=pairs, held_out=pairs))
     same = LcmObjective(inputs)
     batch, other = task.draw(Draw.of(0, 0), 4), same.draw(Draw.of(0, 0), 4)
     swap = inputs.teacher.swap

@@ -295,7 +295,7 @@ def test_swaps_that_are_not_finite_are_refused(folder: Path, crops: Any) -> None
         ({"guidance": 0.5}, r"guidance 0.5: expected 1.0 \(none\) to 100"),
         ({"guidance": 1e30}, r"guidance 1e\+30: expected 1.0 \(none\) to 100"),
         ({"guidance": float("nan")}, "guidance nan"),
-        ({"dtype": "float16"}, "dtype 'float16': expected one of auto, float32, bfloat16"),
+        ({"dtype": "int8"}, "dtype 'int8': expected one of auto, float32, bfloat16, float16"),
     ],
 )
 def test_impossible_sampling(sampling: dict[str, Any], message: str) -> None:

@@ -199,8 +199,9 @@ def test_the_command_says_it_in_one_line(
     folders = [str(people), str(tmp_path / "out"), "--held-out", str(people)]
     assert main(["train", *folders, "--run", str(tmp_path / "run")]) == 2
     message = capsys.readouterr().err
-    dtype, error = message.splitlines()  # which dtype is taken is told first
-    assert dtype.startswith("dtype: ") and error.startswith("edgeswap: ")
+    device, dtype, error = message.splitlines()  # where and in what it computes is told first
+    assert device.startswith("device: ") and dtype.startswith("dtype: ")
+    assert error.startswith("edgeswap: ")
     assert "holds 1 picture: expected at least 2 of each person" in message
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "out").exists()

@@ -273,9 +273,10 @@ def test_sizes_must_be_free_and_within_what_was_exported(
     encode = tiny.manifest().graphs["encode"]
     (target,) = encode.inputs
     free = replace(encode, inputs=(replace(target, shape=("batch", *target.shape[1:])),))
+    wide = replace(encode, inputs=(replace(target, shape=(*target.shape[:-1], "wide")),))
     manifest = read_manifest(bundle)
     for sizes, graph, message in (
-        ({}, free, "has a dynamic axis 'batch' of unknown range: add --size batch=MIN:OPT:MAX"),
+        ({}, wide, "has a dynamic axis 'wide' of unknown range: add --size wide=MIN:OPT:MAX"),
         (
             {"batch": (1, 4, 8)},
             replace(free, dynamic_axes={"batch": (1, 2, 4)}),

@@ -82,11 +82,20 @@ def test_a_reader_that_leaves_ends_it_well(film: Path) -> None:
         assert b"Traceback" not in process.stderr.read()
 
 
-def test_the_page(tmp_path: Path) -> None:
+def heed_interrupts() -> None:
+    """Undo what a shell does to background jobs: a child inherits that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_the_page() -> None:
     line = [*LINE, "--port", "0", "--source", SOURCE]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         told = process.stdout.readline().decode()

@@ -20,7 +20,11 @@ MAY_SAVE = {
     "runtime/edgeswap_runtime/pictures/write.py",  # the one place
     "compress/edgeswap_compress/train/augment.py",  # compresses in memory, to train on
     "compress/edgeswap_compress/data/render/film.py",  # the same, of a render
+    "benchmarks/studies/batch.py",  # photographs to swap into, in a scratch folder
+    "benchmarks/studies/hard.py",  # compresses in memory, as a hard picture is
+    "benchmarks/studies/overhead.py",  # a photograph to swap into, in a scratch folder
     "benchmarks/studies/renderer.py",  # a photograph for the aligner, in a scratch folder
+    "benchmarks/studies/watermark.py",  # compresses in memory, as an attack
     "benchmarks/studies/fuzzing/photos.py",  # makes broken and odd files, to try readers on
 }
 OTHER_WAYS = {"imwrite", "imsave", "savefig", "write_png"}

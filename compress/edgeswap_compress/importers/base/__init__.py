@@ -1,1 +1,1 @@
-"""What all families share: reading files, backbones, adapters, LoRA, text, parity."""
+"""What all families share: backbones, encoders, text, reference runs, parity."""

@@ -17,9 +17,9 @@ from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_pr
 from edgeswap_compress.diffusers_folder.unet_home import read_object, read_unet_config
 from edgeswap_compress.diffusers_folder.weight_files import weight_files
 from edgeswap_compress.diffusers_folder.weights import read_weights
-from edgeswap_compress.importers.base.ldm_file import read_ldm_unet, read_ldm_vae
-from edgeswap_compress.importers.base.tensor_files import read_tensors
 from edgeswap_compress.importers.errors import FamilyRefused, ImportRefused, PartMissing
+from edgeswap_compress.importers.files.ldm_file import read_ldm_unet, read_ldm_vae
+from edgeswap_compress.importers.files.tensor_files import read_tensors
 from edgeswap_runtime.files import require_folder
 
 SD_SCHEDULER: dict[str, Any] = {

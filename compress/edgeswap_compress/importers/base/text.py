@@ -16,8 +16,8 @@ from edgeswap_compress.importers.base.prompt_request import (
     text_encoders,
     tokenizers,
 )
-from edgeswap_compress.importers.base.tensor_files import read_tensors
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused, PartMissing
+from edgeswap_compress.importers.files.tensor_files import read_tensors
 
 
 @dataclass(frozen=True, slots=True)

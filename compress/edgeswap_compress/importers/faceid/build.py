@@ -23,26 +23,26 @@ from edgeswap_compress.conditioning.specs import (
     ProjectionSpec,
 )
 from edgeswap_compress.diffusers_folder.building import public_config
-from edgeswap_compress.importers.base.adapter_file import (
-    AdapterFile,
-    check_backbone,
-    low_rank_updates,
-    put_adapter,
-    read_adapter,
-)
 from edgeswap_compress.importers.base.backbone import (
     Backbone,
     check_base,
     read_base,
     read_controlnet,
 )
-from edgeswap_compress.importers.base.lora import TEXT_ENCODERS, fuse_updates, read_updates
 from edgeswap_compress.importers.base.prompt_request import check_prompt
-from edgeswap_compress.importers.base.tensor_files import read_tensors
 from edgeswap_compress.importers.base.text import Prompt, read_prompt
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused
 from edgeswap_compress.importers.faceid.eyes import Eyes, open_eyes
 from edgeswap_compress.importers.faceid.request import AdapterRequest, check_paths
+from edgeswap_compress.importers.files.adapter_file import (
+    AdapterFile,
+    check_backbone,
+    low_rank_updates,
+    put_adapter,
+    read_adapter,
+)
+from edgeswap_compress.importers.files.lora import TEXT_ENCODERS, fuse_updates, read_updates
+from edgeswap_compress.importers.files.tensor_files import read_tensors
 
 GROUPS = {
     4: (("noise", 4, None),),

@@ -12,7 +12,6 @@ from torch import Tensor
 from edgeswap_compress.conditioning.crops import CropSpec
 from edgeswap_compress.conditioning.projections import TokenProjection
 from edgeswap_compress.conditioning.specs import PictureFeature
-from edgeswap_compress.importers.base.adapter_file import AdapterFile
 from edgeswap_compress.importers.base.clip_export import export_clip, vision_of_folder
 from edgeswap_compress.importers.base.encoders import (
     Encoder,
@@ -24,6 +23,7 @@ from edgeswap_compress.importers.base.encoders import (
 from edgeswap_compress.importers.base.onnx_part import clip_crop, recognizer_crop
 from edgeswap_compress.importers.errors import PartMissing
 from edgeswap_compress.importers.faceid.request import FaceEncoders
+from edgeswap_compress.importers.files.adapter_file import AdapterFile
 
 RECOGNIZER, IMAGES = "recognizer", "image_encoder"
 FACE_PX, PICTURE_PX = 112, 224

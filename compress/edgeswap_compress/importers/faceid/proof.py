@@ -20,9 +20,9 @@ from edgeswap_compress.importers.base.reference import (
     quiet,
     take_means,
 )
-from edgeswap_compress.importers.base.tensor_files import below, read_tensors
 from edgeswap_compress.importers.faceid.build import Assembled, is_xl
 from edgeswap_compress.importers.faceid.request import AdapterRequest
+from edgeswap_compress.importers.files.tensor_files import below, read_tensors
 
 SEED = 5
 

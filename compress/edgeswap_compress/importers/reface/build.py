@@ -22,10 +22,10 @@ from edgeswap_compress.importers.base.encoders import (
     read_encoder,
     require_embedding,
 )
-from edgeswap_compress.importers.base.ldm_file import read_ldm_unet, read_ldm_vae
 from edgeswap_compress.importers.base.onnx_part import Eye, clip_crop, recognizer_crop
-from edgeswap_compress.importers.base.tensor_files import below, read_tensors
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused, PartMissing
+from edgeswap_compress.importers.files.ldm_file import read_ldm_unet, read_ldm_vae
+from edgeswap_compress.importers.files.tensor_files import below, read_tensors
 from edgeswap_compress.importers.reface.layout import (
     EXAMPLE,
     REFACE,

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress.conditioning.one_token import ExampleProjection, MixedProjection
-from edgeswap_compress.importers.base.tensor_files import below
 from edgeswap_compress.importers.errors import UnreadableWeights
+from edgeswap_compress.importers.files.tensor_files import below
 
 Projection = ExampleProjection | MixedProjection
 

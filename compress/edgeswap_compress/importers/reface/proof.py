@@ -19,7 +19,7 @@ from edgeswap_compress.importers.base.encoders import run_encoder
 from edgeswap_compress.importers.base.parity import prove, steps_to_prove
 from edgeswap_compress.importers.base.pictures import made_up_picture
 from edgeswap_compress.importers.base.reference import EnoughSteps, OnStep, quiet, take_means
-from edgeswap_compress.importers.base.tensor_files import below
+from edgeswap_compress.importers.files.tensor_files import below
 from edgeswap_compress.importers.reface.build import TOKEN, AssembledExample
 from edgeswap_compress.importers.reface.layout import EXAMPLE, NULL
 from edgeswap_compress.importers.reface.request import ExampleRequest

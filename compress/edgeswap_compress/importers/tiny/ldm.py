@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeswap_compress.importers.base.ldm_names import ldm_names, ldm_vae_name
+from edgeswap_compress.importers.files.ldm_names import ldm_names, ldm_vae_name
 from edgeswap_compress.importers.tiny.backbones import tiny_unet, tiny_vae
 
 CLIP = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 5,

@@ -234,7 +234,7 @@ def test_a_bare_unet_is_not_recovered(tmp_path: Path, data: Path) -> None:
     ("settings", "message"),
     [
         ({"budget.minutes": 0.0}, "minutes 0.0: expected 0.0001 to 100000"),
-        ({"fit.dtype": "float16"}, "dtype 'float16': expected one of auto, float32, bfloat16"),
+        ({"fit.dtype": "int8"}, "dtype 'int8': expected one of auto, float32, bfloat16, float16"),
         ({"losses.feature_weight": -1.0}, "feature_weight -1.0: expected 0 to 1000000"),
         ({"losses.identity.weight": -1.0}, "weight -1.0: expected 0 to 1000000"),
         ({"budget.patience": 2}, "recovery has no patience: expected 0"),

@@ -12,9 +12,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line
-from edgeswap_compress.importers.base.ldm_names import ldm_names, ldm_vae_name
-from edgeswap_compress.importers.base.tensor_files import below
 from edgeswap_compress.importers.errors import DoesNotFit, UnreadableWeights
+from edgeswap_compress.importers.files.ldm_names import ldm_names, ldm_vae_name
+from edgeswap_compress.importers.files.tensor_files import below
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgeswap_compress.importers.base.tensor_files import below, read_tensors
 from edgeswap_compress.importers.errors import CodeInPickle, PartMissing, UnreadableWeights
+from edgeswap_compress.importers.files.tensor_files import below, read_tensors
 
 
 class Writes:

@@ -11,9 +11,9 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from edgeswap_compress.importers.base.ldm_names import ldm_names
-from edgeswap_compress.importers.base.lora import fuse_updates, read_updates
 from edgeswap_compress.importers.errors import DoesNotFit, UnreadableWeights
+from edgeswap_compress.importers.files.ldm_names import ldm_names
+from edgeswap_compress.importers.files.lora import fuse_updates, read_updates
 from edgeswap_compress.importers.tiny.adapters import tiny_lora
 
 UP = r"lora_up|lora_B|lora\.up"

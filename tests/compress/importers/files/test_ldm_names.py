@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from edgeswap_compress.importers.base.ldm_names import ldm_names
+from edgeswap_compress.importers.files.ldm_names import ldm_names
 from edgeswap_compress.importers.tiny.backbones import tiny_unet, tiny_vae, tiny_xl_unet
 from edgeswap_compress.importers.tiny.ldm import ldm_state
 

@@ -15,14 +15,14 @@ from edgeswap_compress.conditioning.decoupled import (
     has_adapter,
     unfuse_adapter,
 )
-from edgeswap_compress.importers.base.adapter_file import (
+from edgeswap_compress.importers.errors import DoesNotFit, UnreadableWeights
+from edgeswap_compress.importers.files.adapter_file import (
     check_backbone,
     low_rank_updates,
     put_adapter,
     read_adapter,
 )
-from edgeswap_compress.importers.base.lora import fuse_updates
-from edgeswap_compress.importers.errors import DoesNotFit, UnreadableWeights
+from edgeswap_compress.importers.files.lora import fuse_updates
 from edgeswap_compress.importers.tiny.adapters import EMBEDDING, FEATURES, tiny_adapter
 
 KINDS = {"plain": 4, "faceid": 4, "faceid_plus": 4, "plus_face": 16, "instantid": 16}

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from edgeswap_compress.conditioning.decoupled import cross_attentions, install_adapter
 from edgeswap_compress.conditioning.projections import HEAD_WIDTH, TokenProjection
-from edgeswap_compress.importers.base.lora import LowRankUpdate, read_updates
-from edgeswap_compress.importers.base.tensor_files import below, read_tensors
 from edgeswap_compress.importers.errors import DoesNotFit, UnreadableWeights
+from edgeswap_compress.importers.files.lora import LowRankUpdate, read_updates
+from edgeswap_compress.importers.files.tensor_files import below, read_tensors
 
 _BLOCK = re.compile(r"^layers\.(\d+)\.(0|1)\.(.+)$")
 _INSIDE = {

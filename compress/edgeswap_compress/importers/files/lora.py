@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeswap_compress.importers.base.ldm_names import ldm_names
 from edgeswap_compress.importers.errors import DoesNotFit, UnreadableWeights
+from edgeswap_compress.importers.files.ldm_names import ldm_names
 
 TEXT_ENCODERS = ("lora_te_", "lora_te1_", "lora_te2_", "text_encoder.", "text_encoder_2.")
 _OTHERS = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "lora_mid": "LoCon with a core",
