@@ -20,6 +20,7 @@ MAY_SAVE = {
     "runtime/edgeswap_runtime/pictures/write.py",  # the one place
     "compress/edgeswap_compress/train/augment.py",  # compresses in memory, to train on
     "compress/edgeswap_compress/data/render/film.py",  # the same, of a render
+    "runtime/edgeswap_runtime/pictures/credentials.py",  # a pixel in memory, to try a certificate
     "benchmarks/studies/batch.py",  # photographs to swap into, in a scratch folder
     "benchmarks/studies/hard.py",  # compresses in memory, as a hard picture is
     "benchmarks/studies/overhead.py",  # a photograph to swap into, in a scratch folder
