@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.assets
 
-LANDMARK_PX = {"two people": 0.001, "turned and dark": 0.001, "large": 0.05}
-"""Largest difference of landmarks. Both run the same float32 graph on the same pixels, but where
-the picture is shrunk first: Pillow rounds its weights to whole parts of 2**22."""
+LANDMARK_PX = {"two people": 0.3, "turned and dark": 0.3, "large": 0.05}
+"""Largest difference of landmarks. Both run the same float32 graph, but the runtime cuts its small
+views by Pillow, which rounds every value, and the page in floating point."""
+SCORE = 1e-3
 CROP_LEVELS = 0.02
 """Largest difference of a swapped crop's values, 0..255: sums rounded in another order."""
 
@@ -132,7 +133,7 @@ def test_it_equals_the_runtime(browser: Any, address: str, swapper: Swapper, kin
     assert len(faces) == len(expected) == (2 if kind == "two people" else 1)
     for face, same in zip(faces, expected, strict=True):
         assert np.abs(face.landmarks_px - same.landmarks_px).max() < LANDMARK_PX[kind]
-        assert face.score == pytest.approx(same.score, abs=1e-4)
+        assert face.score == pytest.approx(same.score, abs=SCORE)
 
     side = swapper.resolution_px
     template = np.array(swapper.bundle.manifest.model_crop.landmarks_px)
