@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeswap_runtime.commands._progress_line import ProgressLine
 from edgeswap_runtime.commands.arguments.marks import add_marks, marks_from
 from edgeswap_runtime.commands.arguments.people import face_choice, require_identities
 from edgeswap_runtime.commands.arguments.run import add_backend_options, add_schedule, add_seed
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from edgeswap_runtime.batch.targets import BatchPicture
 
 _MOST_RAY_WORKERS = 100_000
-_LINE_EVERY_S = 10.0
-_REDRAW_EVERY_S = 0.5
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -127,7 +124,7 @@ def command(argv: list[str]) -> int:
     """Run `edgeswap batch`."""
     options = build_parser().parse_args(argv)
     settings, pictures = _check(options)
-    line = _BatchLine()
+    line = _BatchLine(10.0)
     try:
         report = _run(options, settings, pictures, line)
     finally:
@@ -242,30 +239,15 @@ def _print(options: argparse.Namespace, report: BatchReport) -> None:
         print(f"{report.failed} could not be swapped: see {options.out / 'failures.jsonl'}")
 
 
-class _BatchLine:
+class _BatchLine(ProgressLine):
     """Tells on stderr how far a batch is: one line that changes in a terminal, else a few lines."""
 
-    def __init__(self) -> None:
-        self._in_place = sys.stderr.isatty()
-        self._every_s = _REDRAW_EVERY_S if self._in_place else _LINE_EVERY_S
-        self._last = time.monotonic()
-        self._drawn = False
-
     def __call__(self, report: BatchReport) -> None:
-        now = time.monotonic()
-        if now - self._last < self._every_s:
+        if not self.due():
             return
-        self._last = now
         failed = f", {report.failed} failed" if report.failed else ""
         words = (
             f"{report.swapped + report.failed} of {report.pictures} pictures{failed}, "
             f"{report.per_second:.1f} a second"
         )
-        end = "" if self._in_place else "\n"
-        print(f"\r\x1b[K{words}" if self._in_place else words, end=end, file=sys.stderr, flush=True)
-        self._drawn = True
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._in_place and self._drawn:
-            print(file=sys.stderr)
+        self.show(words)

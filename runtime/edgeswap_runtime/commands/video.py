@@ -7,11 +7,11 @@ import dataclasses
 import json
 import re
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeswap_runtime.commands._progress_line import ProgressLine
 from edgeswap_runtime.commands.arguments.marks import add_marks, marks_from
 from edgeswap_runtime.commands.arguments.people import face_choice, require_identities
 from edgeswap_runtime.commands.arguments.places import (
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from edgeswap_runtime.swapper import Swapper
     from edgeswap_runtime.video.film import TargetFilm
     from edgeswap_runtime.video.pipeline import FilmConfig, FilmProgress, FilmReport
-
-_LINE_EVERY_S = 30.0
-_REDRAW_EVERY_S = 0.5
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -202,7 +199,7 @@ def _swap(
 
     swapper, finder = swappers
     people = read_people(swapper, options)
-    line = _ProgressLine()
+    line = _ProgressLine(30.0)
     try:
         report = swap_film(
             film,
@@ -248,31 +245,16 @@ def _print(
         print(f"not copied: {', '.join(missing)}")
 
 
-class _ProgressLine:
+class _ProgressLine(ProgressLine):
     """Tells on stderr how far a film is: one line that changes in a terminal, else a few lines."""
 
-    def __init__(self) -> None:
-        self._in_place = sys.stderr.isatty()
-        self._every_s = _REDRAW_EVERY_S if self._in_place else _LINE_EVERY_S
-        self._last = time.monotonic()
-        self._drawn = False
-
     def __call__(self, progress: FilmProgress) -> None:
-        now = time.monotonic()
-        if now - self._last < self._every_s:
+        if not self.due():
             return
-        self._last = now
         of = "" if progress.expected is None else f" of about {progress.expected}"
         left = "" if progress.left_s is None else f", {_clock(progress.left_s)} left"
         words = f"frame {progress.frames}{of}, {progress.fps:.1f} frames a second{left}"
-        end = "" if self._in_place else "\n"
-        print(f"\r\x1b[K{words}" if self._in_place else words, end=end, file=sys.stderr, flush=True)
-        self._drawn = True
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._in_place and self._drawn:
-            print(file=sys.stderr)
+        self.show(words)
 
 
 def _clock(seconds: float) -> str:
