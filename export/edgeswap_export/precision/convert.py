@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edgeswap_export.precision._emulate import emulated
 from edgeswap_export.precision._lower import KINDS, lower, phase_nodes
 from edgeswap_export.precision._sensitivity import Choice, choose_layers, relative_error
 from edgeswap_export.precision.float32_nodes import overflowing, sensitive_to_rounding
+from edgeswap_export.precision.observe import largest, observe
 from edgeswap_export.precision.qdq import (
+    QuantizableLayer,
     clips,
     observed_values,
     quantizable,
     quantize,
     raise_opset,
 )
-from edgeswap_export.precision.run import Feed, answers, largest, look_inside
+from edgeswap_export.precision.run import Feed, answers
 
 OPSETS = {"bf16": 22}
 """Precision -> the least opset with its types; `qdq.GRIDS` has those of int8 and fp8."""
@@ -128,8 +129,7 @@ def _quantized(
     budget: float,
 ) -> Converted:
     layers = quantizable(model, to)
-    peaks, samples = observe(model, feeds, observed_values(layers))
-    ranges = clips(samples, peaks, to)
+    ranges = calibrated(model, feeds, layers, to)
     level = "all" if to == "int8" else "basic"
     expected = answers(model, feeds)
 
@@ -150,27 +150,21 @@ def _quantized(
     )
 
 
-def observe(
-    model: onnx.ModelProto, feeds: list[Feed], names: set[str]
-) -> tuple[dict[str, float], dict[str, NDArray[np.float32]]]:
-    """Measure values inside a graph.
+def calibrated(
+    model: onnx.ModelProto, feeds: list[Feed], layers: Sequence[QuantizableLayer], to: str
+) -> dict[str, float]:
+    """Choose where to clip the values around layers.
 
     Args:
         model: a float32 graph.
         feeds: its inputs, at least one.
-        names: the values to measure.
+        layers: of `quantizable`.
+        to: "int8" or "fp8".
 
     Returns:
-        name -> largest magnitude; name -> (N,) evenly spaced samples.
+        name of a value -> magnitude, as `quantize` takes it.
     """
-    peaks: dict[str, float] = {}
-    kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     share = max(SAMPLES_PER_VALUE // len(feeds), 1)
-
-    def visit(name: str, value: NDArray[np.float32]) -> None:
-        flat = value.ravel()
-        peaks[name] = max(peaks.get(name, 0.0), float(np.abs(flat).max(initial=0.0)))
-        kept[name].append(flat[:: max(flat.size // share, 1)].copy())
-
-    look_inside(model, feeds, visit, only=names)
-    return peaks, {name: np.concatenate(parts) for name, parts in kept.items()}
+    seen = observe(model, feeds, observed_values(layers), share)
+    samples = {name: np.concatenate(one.samples) for name, one in seen.items()}
+    return clips(samples, {name: one.peak for name, one in seen.items()}, to)

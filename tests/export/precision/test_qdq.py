@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeswap_export.precision._sensitivity import choose_layers, relative_error
-from edgeswap_export.precision.convert import convert, observe
-from edgeswap_export.precision.qdq import GRIDS, clips, observed_values, quantizable, quantize
+from edgeswap_export.precision.convert import calibrated, convert
+from edgeswap_export.precision.qdq import GRIDS, clips, quantizable, quantize
 from edgeswap_export.precision.run import answers
 
 FEEDS = [
@@ -57,8 +57,7 @@ def model_of(wild: float = 1.0) -> onnx.ModelProto:
 
 def quantized(model: onnx.ModelProto, to: str) -> onnx.ModelProto:
     layers = quantizable(model, to)
-    peaks, samples = observe(model, FEEDS, observed_values(layers))
-    return quantize(model, to, clips(samples, peaks, to), layers)
+    return quantize(model, to, calibrated(model, FEEDS, layers, to), layers)
 
 
 def kinds_after_fusion(model: onnx.ModelProto, tmp_path) -> list[str]:

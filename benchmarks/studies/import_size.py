@@ -1,0 +1,156 @@
+"""Does a swap model of Stable Diffusion 1.5's size go the whole way, and in how much memory?
+
+IP-Adapter FaceID on the inpainting model of Stable Diffusion 1.5 is made with random weights in
+float16: a U-Net of 860 M parameters, the autoencoder of 84 M, 512 px. Then, each in a process of
+its own:
+
+    import -> prune 0.5 -> one step without guidance -> export fp32, fp16, int8 -> engine for sm86
+    -> swap of a photo on ONNX Runtime and OpenVINO
+
+Each row is wall time, processor time and the largest resident memory of the whole process tree.
+The bar is 12 GB for each. Distillation is left out: random weights teach nothing, and what it
+changes besides them, one step and no guidance, is set in the pruned checkpoint instead. So the
+swapped photos show nothing; what is shown is that every command takes what the one before it made.
+
+    python benchmarks/studies/import_size.py --folder size
+    python benchmarks/studies/import_size.py --width 64 --folder small    # a tenth, to try it
+
+Rows that are there already are not measured again; --again NAME measures one anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from fresh_process import measure_edgeswap, measure_step
+from stable_diffusion import WIDTH, write_faceid
+
+BAR_GB = 12.0
+STEPS, GUIDANCE = 50, 7.5
+SAMPLING = ["--sampler", "ddim", "--steps", str(STEPS), "--guidance", str(GUIDANCE),
+            "--license", "CC0-1.0", "--origin", "random weights"]  # fmt: skip
+OUTPUTS = {"import": "whole", "prune 0.5": "pruned", "student": "student", "export fp32": "bundle",
+           "export fp16": "half", "export int8": "int8", "engine sm86": "engines",
+           "export the unpruned, fp32": "teacher"}  # fmt: skip
+"""Step -> the folder that it makes."""
+
+
+def main() -> int:
+    """Walk the way, print the table."""
+    arguments = parse()
+    if arguments.step is not None:
+        print(json.dumps(make_student(arguments.folder)))
+        return 0
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    given = write_faceid(arguments.folder / "models", arguments.width)
+    rows = []
+    for name, words in steps(given, arguments.folder):
+        rows.append(row_of(name, words, arguments))
+        if "failed" in rows[-1]:
+            break
+    print(json.dumps(rows) if arguments.json else table(rows))
+    met = all("failed" not in row and row["peak_rss_gb"] <= BAR_GB for row in rows)
+    return 0 if met else 1
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="kept between runs")
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the first level's channels")
+    parser.add_argument("--again", action="append", default=[], metavar="NAME", help="of a step")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--step", choices=("student",), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def steps(given: list[str], folder: Path) -> list[tuple[str, list[str]]]:
+    """List (name, arguments of edgeswap) of each step, in order; the student has none."""
+    from edgeswap_runtime.pictures.portraits import packaged_portraits
+
+    source, target = (str(path) for path in packaged_portraits()[:2])
+    made = {name: str(folder / place) for name, place in OUTPUTS.items()}
+    student, bundle, half, int8 = (
+        made[name] for name in ("student", "export fp32", "export fp16", "export int8")
+    )
+
+    def swap(bundle: str, *options: str) -> list[str]:
+        out = str(folder / "swapped.png")
+        return ["swap", bundle, "--source", source, "--target", target, "--out", out, "--overwrite",
+                "--force", *options]  # fmt: skip
+
+    openvino = ("--backend", "openvino")
+    return [
+        ("import", ["import", *given[:2], made["import"], *given[2:], *SAMPLING]),
+        ("prune 0.5", ["prune", made["import"], made["prune 0.5"], "--macs-ratio", "0.5"]),
+        ("student", []),
+        ("export fp32", ["export", student, bundle]),
+        ("swap, ONNX Runtime fp32", swap(bundle)),
+        ("swap, OpenVINO fp32", swap(bundle, *openvino)),
+        ("swap, OpenVINO bf16", swap(bundle, *openvino, "--precision", "bf16")),
+        ("export fp16", ["export", student, half, "--precision", "fp16"]),
+        ("engine sm86", ["engine", half, made["engine sm86"], "--backend", "tensorrt_rtx",
+                         "--gpu", "sm86"]),
+        ("export int8", ["export", student, int8, "--precision", "int8"]),
+        ("swap, ONNX Runtime int8", swap(int8)),
+        ("swap, OpenVINO int8", swap(int8, *openvino)),
+        ("export the unpruned, fp32", ["export", made["import"],
+                                       made["export the unpruned, fp32"], "--steps", "1"]),
+    ]  # fmt: skip
+
+
+def row_of(name: str, words: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure a step, or read what was measured before."""
+    file = arguments.folder / "rows" / f"{name}.json"
+    if file.is_file() and name not in arguments.again:
+        found: dict[str, Any] = json.loads(file.read_text())
+        return found
+    if name in OUTPUTS:
+        shutil.rmtree(arguments.folder / OUTPUTS[name], ignore_errors=True)
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    if words:
+        done = measure_edgeswap(words)
+        row = {"step": name, **done.to_json(), "told": done.told.strip().splitlines()[-12:]}
+    else:
+        row = measure_step(__file__, ["--folder", str(arguments.folder)], name)
+    if "failed" not in row:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(row, indent=1))
+    return row
+
+
+def make_student(folder: Path) -> dict[str, Any]:
+    """Write the pruned checkpoint as sampled in one step without guidance."""
+    from edgeswap_compress import Checkpoint
+
+    checkpoint = Checkpoint.load(folder / OUTPUTS["prune 0.5"])
+    checkpoint.swap = checkpoint.swap.sampled(
+        sampler="ddim", spacing=None, steps=1, guidance_scale=1.0
+    )
+    checkpoint.save(folder / OUTPUTS["student"])
+    return {"parameters": sum(p.numel() for p in checkpoint.unet.parameters())}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """One line for each step."""
+    lines = ["| step | s | CPU s | peak of the process tree, GB |", "|---|---|---|---|"]
+    for row in rows:
+        over = "" if row["peak_rss_gb"] <= BAR_GB else f", above {BAR_GB:.0f}"
+        lines.append(
+            f"| {row['step']} | {row['seconds']:.0f} | {row['cpu_seconds']:.0f} "
+            f"| {row['peak_rss_gb']:.2f}{over} |"
+        )
+        if "failed" in row:
+            lines.append(f"| failed: {row['failed']} | | | |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
