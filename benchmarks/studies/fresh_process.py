@@ -88,12 +88,14 @@ def measure_step(script: str, arguments: Sequence[str], step: str) -> dict[str, 
     """Run one step of a study, `SCRIPT ARGUMENTS --step STEP`, by itself.
 
     Returns:
-        what was measured, with what the step printed as JSON in its last line, and its name unless
-        it gave one.
+        what was measured, the step's name, and what it printed last as a JSON object in one line.
     """
     done = measure([sys.executable, script, *arguments, "--step", step])
     row = {"step": step, **done.to_json()}
-    return row if done.failed else {**row, **json.loads(done.told.strip().splitlines()[-1])}
+    if done.failed is not None:
+        return row
+    printed = [line for line in done.told.splitlines() if line.startswith("{")]
+    return {**row, **json.loads(printed[-1])}
 
 
 def _watch(pid: int, seen: list[int], ended: threading.Event) -> None:

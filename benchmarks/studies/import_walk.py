@@ -5,9 +5,9 @@ with random weights. Then each command runs in a fresh process:
 
     import -> inspect -> prune 0.6 -> export fp32, fp16 -> engine for sm86 -> swap of a photo
 
-Each row is wall time, processor time and the process's peak resident memory. Distillation is left
-out: it takes teachers that predict v and data with truths. The swapped photo shows nothing: what is
-shown is that every command takes what the one before it made.
+Each row is wall time, processor time and the process tree's peak resident memory. Distillation is
+left out: it takes teachers that predict v and data with truths. The swapped photo shows nothing:
+what is shown is that every command takes what the one before it made.
 
     python benchmarks/studies/import_walk.py --folder walk
     python benchmarks/studies/import_walk.py --folder walk --family instantid --no-engine
@@ -17,13 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from fresh_process import measure_edgeswap
 
 SAMPLING = ["--size", "64", "--steps", "4", "--sampler", "euler", "--license", "CC0-1.0",
             "--origin", "random weights"]  # fmt: skip
@@ -38,7 +36,7 @@ def main() -> int:
         folder = arguments.folder / family
         folder.mkdir(parents=True, exist_ok=True)
         for name, words in steps(family, make(family, folder), folder, arguments):
-            row = {"family": family, "step": name, **run(words)}
+            row = {"family": family, "step": name, **measure_edgeswap(words).to_json()}
             rows.append(row)
             if "failed" in row:
                 break
@@ -119,28 +117,12 @@ def steps(
     return [one for one in found if not (arguments.no_engine and one[0].startswith("engine"))]
 
 
-def run(words: list[str]) -> dict[str, Any]:
-    """Run one command in a fresh process, and measure it."""
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgeswap_runtime", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ),
-    )  # fmt: skip
-    told, _ = process.communicate()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    row = {
-        "seconds": time.perf_counter() - began,
-        "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak_rss_gb": after.ru_maxrss / 1e6,  # of the largest process so far
-    }
-    if process.returncode:
-        row["failed"] = told.strip().splitlines()[-1] if told.strip() else "no message"
-    return row
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """One line for each step."""
-    lines = ["| family | step | s | CPU s | largest process so far, GB |", "|---|---|---|---|---|"]
+    lines = [
+        "| family | step | s | CPU s | peak of the process tree, GB |",
+        "|---|---|---|---|---|",
+    ]
     for row in rows:
         lines.append(
             f"| {row['family']} | {row['step']} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} "

@@ -28,6 +28,22 @@ Feeds = dict[str, list[dict[str, NDArray[np.float32]]]]
 ROWS_KEPT = 4
 """Denoiser inputs that are kept of one swap, evenly over its schedule."""
 
+CALIBRATION_SWAPS, PARITY_SWAPS = 24, 4
+"""Swaps of USUAL_PX crops that value ranges are measured on, and that a converted graph is compared
+on; none is among both."""
+USUAL_PX = 96
+
+
+def usual_swaps(count: int, size_px: int, least: int = 1) -> int:
+    """Give how many swaps of larger crops have as many pixels as some usual ones.
+
+    Args:
+        count: of the usual swaps, of USUAL_PX crops.
+        size_px: side of the crops.
+        least: fewest swaps, so that there is more than one person.
+    """
+    return min(count, max(least, round(count * (USUAL_PX / size_px) ** 2)))
+
 
 def rendered_examples(swap: SwapConfig, count: int, part: str, seed: int) -> list[SwapExample]:
     """Draw swaps of people in the packaged dataset.

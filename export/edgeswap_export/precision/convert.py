@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from edgeswap_export.precision._emulate import emulated
+from edgeswap_export.precision._local_errors import local_errors
 from edgeswap_export.precision._lower import KINDS, lower, phase_nodes
 from edgeswap_export.precision._sensitivity import Choice, choose_layers, relative_error
 from edgeswap_export.precision.float32_nodes import overflowing, sensitive_to_rounding
@@ -89,6 +90,7 @@ def convert(
     feeds: list[Feed],
     progress: Callable[[str], None] = lambda line: None,
     budget: float = LOSS_BUDGETS[0],
+    large: bool = False,
 ) -> Converted:
     """Convert a float32 graph; its inputs and outputs stay float32.
 
@@ -98,12 +100,13 @@ def convert(
         feeds: inputs from real swaps; at least one for fp16, int8 and fp8.
         progress: called with a line when the choice of layers takes longer.
         budget: largest loss of quantization, of LOSS_BUDGETS.
+        large: whether a run takes so long that layers are not tried one by one.
     """
     if to == "fp32":
         return Converted(model=model, precision=to)
     if to in KINDS:
         return _lowered(model, to, feeds)
-    return _quantized(model, to, feeds, progress, budget)
+    return _quantized(model, to, feeds, progress, budget, large)
 
 
 def _lowered(model: onnx.ModelProto, to: str, feeds: list[Feed]) -> Converted:
@@ -127,6 +130,7 @@ def _quantized(
     feeds: list[Feed],
     progress: Callable[[str], None],
     budget: float,
+    large: bool,
 ) -> Converted:
     layers = quantizable(model, to)
     ranges = calibrated(model, feeds, layers, to)
@@ -137,7 +141,12 @@ def _quantized(
         return relative_error(candidate, feeds, expected, level)
 
     choice: Choice = choose_layers(
-        layers, lambda some: quantize(model, to, ranges, some), loss, budget, progress
+        layers,
+        lambda some: quantize(model, to, ranges, some),
+        loss,
+        budget,
+        progress,
+        (lambda: local_errors(model, feeds, to, ranges, layers)) if large else None,
     )
     final = quantize(model, to, ranges, choice.layers)
     left_out = [layer.node.name for layer in choice.left_out]

@@ -38,14 +38,16 @@ def open_session(
         level: graph optimization, a key of LEVELS. float8 works with "basic" at most; "none" keeps
             every rounding of an emulated graph.
         lean: save memory rather than time: make no second copy of the weights for the kernels.
+            A model in memory that is too large for one file is always opened so.
     """
-    options = _options(level, lean)
     if isinstance(model, str):
+        options = _options(level, lean)
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    if fits(model):
-        data = model.SerializeToString()
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return _lend_weights(skeleton(model), model, options)
+    if not fits(model):
+        return open_session_of(skeleton(model), model, level)
+    data = model.SerializeToString()
+    options = _options(level, lean)
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def _options(level: str, lean: bool) -> ort.SessionOptions:
@@ -65,25 +67,18 @@ def _options(level: str, lean: bool) -> ort.SessionOptions:
 
 
 def open_session_of(
-    bare: onnx.ModelProto, weights: onnx.ModelProto, level: str = "all", lean: bool = False
+    bare: onnx.ModelProto, weights: onnx.ModelProto, level: str = "all"
 ) -> ort.InferenceSession:
-    """Open a session of a graph whose weights are in another model; none is copied for it.
+    """Open a session of a graph whose weights are in another model, which lends them one by one.
 
     Args:
         bare: made of `skeleton`, with any nodes and outputs.
         weights: has every initializer that `bare` lacks the numbers of.
         level: as `open_session`.
-        lean: as `open_session`.
     """
-    return _lend_weights(bare, weights, _options(level, lean))
-
-
-def _lend_weights(
-    bare: onnx.ModelProto, model: onnx.ModelProto, options: ort.SessionOptions
-) -> ort.InferenceSession:
-    """Open a session of a graph without weights: hand it a model's one by one."""
+    options = _options(level, lean=not fits(weights))
     apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
-    lent = [tensor for tensor in model.graph.initializer if tensor.name in apart]
+    lent = [tensor for tensor in weights.graph.initializer if tensor.name in apart]
     arrays = [to_array(tensor) for tensor in lent]
     values = [
         ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type)

@@ -13,7 +13,7 @@ import pytest
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export import ExportConfig, GraphsConfig, ScheduleRequest, SchedulesConfig, export
-from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
+from edgeswap_export._calibration import feeds_of_swaps, rendered_examples, usual_swaps
 from edgeswap_export._errors import ParityFailed, UnsupportedExport, UnsupportedSchedule
 from edgeswap_export.graphs import values as _values
 from edgeswap_export.parity.compare import SWAP_RMS, open_graphs
@@ -182,6 +182,11 @@ def test_calibration_and_parity_share_no_picture(guided: Any) -> None:
     assert not parts["calibration"] & parts["parity"]
     again = rendered_examples(swap, 2, "parity", 0)
     assert again[1].noise.equal(rendered_examples(swap, 2, "parity", 0)[1].noise)
+
+
+def test_larger_crops_take_fewer_swaps_of_as_many_pixels() -> None:
+    assert [usual_swaps(24, size, 2) for size in (64, 96, 128, 192, 512)] == [24, 24, 14, 6, 2]
+    assert [usual_swaps(4, size) for size in (96, 192, 512)] == [4, 1, 1]
 
 
 def test_config_goes_to_json_and_back() -> None:
