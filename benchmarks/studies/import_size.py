@@ -15,7 +15,8 @@ swapped photos show nothing; what is shown is that every command takes what the 
     python benchmarks/studies/import_size.py --folder size
     python benchmarks/studies/import_size.py --width 64 --folder small    # a tenth, to try it
 
-Rows that are there already are not measured again; --again NAME measures one anew.
+The table says where a processor refuses bfloat16. Rows that are there already are not measured
+again; --again NAME measures one anew.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ BAR_GB = 12.0
 STEPS, GUIDANCE = 50, 7.5
 SAMPLING = ["--sampler", "ddim", "--steps", str(STEPS), "--guidance", str(GUIDANCE),
             "--license", "CC0-1.0", "--origin", "random weights"]  # fmt: skip
+CALIBRATION = ("--calibration-swaps", "1")
+"""Of the usual two: memory is the same, and time less."""
 OUTPUTS = {"import": "whole", "prune 0.5": "pruned", "student": "student", "export fp32": "bundle",
            "export fp16": "half", "export int8": "int8", "engine sm86": "engines",
            "export the unpruned, fp32": "teacher"}  # fmt: skip
@@ -51,11 +54,15 @@ def main() -> int:
     rows = []
     for name, words in steps(given, arguments.folder):
         rows.append(row_of(name, words, arguments))
-        if "failed" in rows[-1]:
+        if fell_short(rows[-1]):
             break
     print(json.dumps(rows) if arguments.json else table(rows))
-    met = all("failed" not in row and row["peak_rss_gb"] <= BAR_GB for row in rows)
-    return 0 if met else 1
+    return 1 if any(fell_short(row) or row["peak_rss_gb"] > BAR_GB for row in rows) else 0
+
+
+def fell_short(row: dict[str, Any]) -> bool:
+    """Whether a step failed that every processor can do; not all compute in bfloat16."""
+    return "failed" in row and "bf16" not in row["step"]
 
 
 def parse() -> argparse.Namespace:
@@ -95,10 +102,10 @@ def steps(given: list[str], folder: Path) -> list[tuple[str, list[str]]]:
         ("swap, ONNX Runtime fp32", swap(bundle)),
         ("swap, OpenVINO fp32", swap(bundle, *openvino)),
         ("swap, OpenVINO bf16", swap(bundle, *openvino, "--precision", "bf16")),
-        ("export fp16", ["export", student, half, "--precision", "fp16"]),
+        ("export fp16", ["export", student, half, "--precision", "fp16", *CALIBRATION]),
         ("engine sm86", ["engine", half, made["engine sm86"], "--backend", "tensorrt_rtx",
                          "--gpu", "sm86"]),
-        ("export int8", ["export", student, int8, "--precision", "int8"]),
+        ("export int8", ["export", student, int8, "--precision", "int8", *CALIBRATION]),
         ("swap, ONNX Runtime int8", swap(int8)),
         ("swap, OpenVINO int8", swap(int8, *openvino)),
         ("export the unpruned, fp32", ["export", made["import"],
@@ -120,7 +127,7 @@ def row_of(name: str, words: list[str], arguments: argparse.Namespace) -> dict[s
         row = {"step": name, **done.to_json(), "told": done.told.strip().splitlines()[-12:]}
     else:
         row = measure_step(__file__, ["--folder", str(arguments.folder)], name)
-    if "failed" not in row:
+    if not fell_short(row):
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(row, indent=1))
     return row
