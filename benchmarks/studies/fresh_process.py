@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,14 +46,21 @@ class Measured:
         return row if self.failed is not None else {k: v for k, v in row.items() if k != "failed"}
 
 
-def measure(command: Sequence[str]) -> Measured:
+def measure(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Measured:
     """Run a command to its end.
 
     Args:
         command: a program and its arguments.
+        environment: variables that are set besides this process's.
     """
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
     seen: list[int] = [0]
     ended = threading.Event()
     watch = threading.Thread(target=_watch, args=(process.pid, seen, ended))
@@ -79,9 +86,11 @@ def measure(command: Sequence[str]) -> Measured:
     )
 
 
-def measure_edgeswap(words: Sequence[str]) -> Measured:
+def measure_edgeswap(
+    words: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Measured:
     """Run one command of edgeswap; `words` are its arguments."""
-    return measure([sys.executable, "-m", "edgeswap_runtime", *words])
+    return measure([sys.executable, "-m", "edgeswap_runtime", *words], environment)
 
 
 def measure_step(script: str, arguments: Sequence[str], step: str) -> dict[str, Any]:

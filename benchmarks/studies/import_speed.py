@@ -51,6 +51,7 @@ def main() -> int:
     """Measure and print."""
     arguments = parse()
     torch.set_num_threads(arguments.threads)
+    os.environ["EDGESWAP_CACHE"] = str(arguments.folder / "cache")
     with contextlib.ExitStack() as stack:
         swaps, whole = subjects(arguments, stack)
         if arguments.pause:
