@@ -53,6 +53,8 @@ def main() -> int:
     given = write_faceid(arguments.folder / "models", arguments.width)
     rows = []
     for name, words in steps(given, arguments.folder):
+        if arguments.only and name not in arguments.only:
+            continue
         rows.append(row_of(name, words, arguments))
         if fell_short(rows[-1]):
             break
@@ -73,6 +75,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="kept between runs")
     parser.add_argument("--width", type=int, default=WIDTH, help="of the first level's channels")
     parser.add_argument("--again", action="append", default=[], metavar="NAME", help="of a step")
+    parser.add_argument("--only", action="append", metavar="NAME", help="a step, instead of all")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--step", choices=("student",), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -94,6 +97,7 @@ def steps(given: list[str], folder: Path) -> list[tuple[str, list[str]]]:
                 "--force", *options]  # fmt: skip
 
     openvino = ("--backend", "openvino")
+    rtx = ("--backend", "tensorrt_rtx", "--gpu", "sm86")
     return [
         ("import", ["import", *given[:2], made["import"], *given[2:], *SAMPLING]),
         ("prune 0.5", ["prune", made["import"], made["prune 0.5"], "--macs-ratio", "0.5"]),
@@ -103,8 +107,7 @@ def steps(given: list[str], folder: Path) -> list[tuple[str, list[str]]]:
         ("swap, OpenVINO fp32", swap(bundle, *openvino)),
         ("swap, OpenVINO bf16", swap(bundle, *openvino, "--precision", "bf16")),
         ("export fp16", ["export", student, half, "--precision", "fp16", *CALIBRATION]),
-        ("engine sm86", ["engine", half, made["engine sm86"], "--backend", "tensorrt_rtx",
-                         "--gpu", "sm86"]),
+        ("engine sm86", ["engine", half, made["engine sm86"], *rtx]),
         ("export int8", ["export", student, int8, "--precision", "int8", *CALIBRATION]),
         ("swap, ONNX Runtime int8", swap(int8)),
         ("swap, OpenVINO int8", swap(int8, *openvino)),

@@ -58,7 +58,8 @@ def requantize(
     backend = open_graphs(folder, subject.files)
 
     def feeds_of(examples: list[Any]) -> Feeds:
-        return feeds_of_swaps(backend, subject.checkpoint, examples, tables)
+        graphs = subject.swap_graphs
+        return feeds_of_swaps(backend, subject.checkpoint, graphs, examples, tables)
 
     observed = feeds_of(rendered_examples(swap, count, "calibration", SEED))
     unseen = feeds_of(held_out)
