@@ -39,7 +39,7 @@ CALIBRATION = ("--calibration-swaps", "1")
 """Of the usual two: memory is the same, and time less."""
 OUTPUTS = {"import": "whole", "prune 0.5": "pruned", "student": "student", "export fp32": "bundle",
            "export fp16": "half", "export int8": "int8", "engine sm86": "engines",
-           "export the unpruned, fp32": "teacher"}  # fmt: skip
+           "unpruned graph": "unpruned"}  # fmt: skip
 """Step -> the folder that it makes."""
 
 
@@ -47,7 +47,8 @@ def main() -> int:
     """Walk the way, print the table."""
     arguments = parse()
     if arguments.step is not None:
-        print(json.dumps(make_student(arguments.folder)))
+        step = {"student": make_student, "unpruned graph": write_unpruned}[arguments.step]
+        print(json.dumps(step(arguments.folder)))
         return 0
     arguments.folder.mkdir(parents=True, exist_ok=True)
     given = write_faceid(arguments.folder / "models", arguments.width)
@@ -77,12 +78,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--again", action="append", default=[], metavar="NAME", help="of a step")
     parser.add_argument("--only", action="append", metavar="NAME", help="a step, instead of all")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--step", choices=("student",), help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=("student", "unpruned graph"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def steps(given: list[str], folder: Path) -> list[tuple[str, list[str]]]:
-    """List (name, arguments of edgeswap) of each step, in order; the student has none."""
+    """List (name, arguments of edgeswap) of each step, in order; the study's own have none."""
     from edgeswap_runtime.pictures.portraits import packaged_portraits
 
     source, target = (str(path) for path in packaged_portraits()[:2])
@@ -111,8 +112,7 @@ def steps(given: list[str], folder: Path) -> list[tuple[str, list[str]]]:
         ("export int8", ["export", student, int8, "--precision", "int8", *CALIBRATION]),
         ("swap, ONNX Runtime int8", swap(int8)),
         ("swap, OpenVINO int8", swap(int8, *openvino)),
-        ("export the unpruned, fp32", ["export", made["import"],
-                                       made["export the unpruned, fp32"], "--steps", "1"]),
+        ("unpruned graph", []),
     ]  # fmt: skip
 
 
@@ -147,6 +147,32 @@ def make_student(folder: Path) -> dict[str, Any]:
         sampler="ddim", spacing=None, steps=1, guidance_scale=1.0
     )
     checkpoint.save(folder / OUTPUTS["student"])
+    return {"parameters": sum(p.numel() for p in checkpoint.unet.parameters())}
+
+
+def write_unpruned(folder: Path) -> dict[str, Any]:
+    """Write the graph of the unpruned denoiser, guidance in it, as the exporter does.
+
+    Nothing is proven here; torch's answer is kept, and `import_speed.py` compares.
+    """
+    import numpy as np
+
+    from edgeswap_compress import Checkpoint
+    from edgeswap_compress.conditioning.attention import use_fused_attention
+    from edgeswap_export._stage import write_graph
+    from edgeswap_export.graphs.example import seeded_example
+    from edgeswap_export.graphs.swap_graphs import swap_graphs
+    from edgeswap_export.graphs.to_onnx import write_onnx
+
+    out = folder / OUTPUTS["unpruned graph"]
+    out.mkdir()
+    checkpoint = Checkpoint.load(folder / OUTPUTS["import"])
+    use_fused_attention(checkpoint.unet)
+    example = seeded_example(checkpoint.swap)
+    graph = swap_graphs(checkpoint, example.target, example.source, example.noise).torch["denoise"]
+    tensors = {**graph.inputs, **graph.outputs}
+    np.savez(out / "tensors.npz", **{name: value.numpy() for name, value in tensors.items()})
+    write_onnx(out, "denoise", write_graph("denoise", graph, None))
     return {"parameters": sum(p.numel() for p in checkpoint.unet.parameters())}
 
 

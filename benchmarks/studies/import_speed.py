@@ -4,11 +4,12 @@ The models are those of `import_size.py`: a U-Net of 860 M parameters with IP-Ad
 weights, float32 on the CPU. In turns, in one process:
 
 - diffusers' own inpainting pipeline with the adapter, guidance 7.5, DDIM;
-- the same model exported and run by our runtime on ONNX Runtime;
+- the same model exported and run by our runtime on ONNX Runtime; its encoder and decoder are the
+  graphs of the next one, whose times it has;
 - the half that `edgeswap prune --macs-ratio 0.5` leaves, in one step without guidance, as
   distillation leaves it, on ONNX Runtime and on OpenVINO.
 
-A swap of 50 guided steps takes many minutes, so each of the four swaps in one step, and what comes
+A swap of 50 guided steps takes many minutes, so each of them swaps in one step, and what comes
 before, the step and what comes after are timed apart. A swap of N steps is composed of them:
 before + N times the step + after. `--whole` runs all 50 steps of diffusers' pipeline once, at the
 end, and tells how far that is from the composed figure. A student's time does not depend on its
@@ -38,6 +39,7 @@ from import_size import GUIDANCE, OUTPUTS, STEPS
 from edgeswap_compress.importers.base.reference import quiet
 from edgeswap_compress.importers.files.tensor_files import below, read_tensors
 from edgeswap_runtime import StageClock, Swapper
+from edgeswap_runtime.backends.ort import OrtBackend
 
 PARTS = ("before", "step", "after")
 DIFFUSERS, EXPORTED = "diffusers' pipeline", "exported, ONNX Runtime"
@@ -90,13 +92,12 @@ def subjects(
     pipe, given = diffusers_pipeline(arguments.folder / "models", made["import"])
     size = given["height"]
     target, source = random.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-    swaps: dict[str, Callable[[], Parts]] = {DIFFUSERS: lambda: diffusers_swap(pipe, given)}
-    for name, bundle, backend in (
-        (EXPORTED, "export the unpruned, fp32", "ort"),
-        (STUDENT, "export fp32", "ort"),
-        (OPENVINO, "export fp32", "openvino"),
-    ):
-        opened = Swapper.open(made[bundle], backend=backend, threads=arguments.threads)
+    swaps: dict[str, Callable[[], Parts]] = {
+        DIFFUSERS: lambda: diffusers_swap(pipe, given),
+        EXPORTED: unpruned_step(made["unpruned graph"], arguments.threads),
+    }
+    for name, backend in ((STUDENT, "ort"), (OPENVINO, "openvino")):
+        opened = Swapper.open(made["export fp32"], backend=backend, threads=arguments.threads)
         swapper = stack.enter_context(opened)
         swaps[name] = runtime_swap(swapper, target, source)
 
@@ -173,6 +174,25 @@ def diffusers_swap(pipe: Any, given: dict[str, Any]) -> Parts:
     return {name: b - a for name, a, b in zip(PARTS, marks, marks[1:], strict=True)}
 
 
+def unpruned_step(folder: Path, threads: int) -> Callable[[], Parts]:
+    """Make one guided step of the unpruned graph in the runtime's backend, proven at once."""
+    stored = dict(np.load(folder / "tensors.npz"))
+    expected = stored.pop("output")
+    backend = OrtBackend({"denoise": folder / "denoise.onnx"}, threads=threads)
+    buffers = {name: backend.upload(value) for name, value in stored.items()}
+
+    def step() -> Parts:
+        began = time.perf_counter()
+        backend.download(backend.run("denoise", buffers)["output"])
+        return {"step": time.perf_counter() - began}
+
+    found = backend.download(backend.run("denoise", buffers)["output"])
+    wrong = float(np.square(found - expected).mean() ** 0.5 / expected.std())
+    if not wrong <= 1e-4:
+        raise SystemExit(f"the unpruned graph is {wrong:.1e} standard deviations from torch")
+    return step
+
+
 def runtime_swap(swapper: Swapper, target: np.ndarray, source: np.ndarray) -> Callable[[], Parts]:
     """Make the swap of a crop in the runtime, of a source it has not seen."""
     clock = StageClock()
@@ -200,6 +220,8 @@ def measure(swaps: dict[str, Callable[[], Parts]], arguments: argparse.Namespace
             print(turn, name, lap, file=sys.stderr, flush=True)
             if turn:
                 laps[name].append(lap)
+    for one, two in zip(laps[EXPORTED], laps[STUDENT], strict=True):
+        one.update({part: two[part] for part in ("before", "after")})  # the same two graphs
     medians = {
         name: {part: statistics.median(lap[part] for lap in found) for part in PARTS}
         for name, found in laps.items()
