@@ -46,7 +46,8 @@ A good swap has a PSNR of about 27 dB to the truth. An independent error of 42.5
 dB of that (float16), one of 35 dB half a decibel (the coarser precisions).
 """
 
-Inspect = Callable[[str], Divergence | None]
+Inspect = Callable[[str], Divergence | str | None]
+"""Finds the first diverging layer of a graph, by its name; text says why it was not looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
