@@ -23,7 +23,7 @@ FACE_SHARE = 0.9
 """Of the mask's radii, how much is pasted. The masks in manifests hold all that training looked at,
 past jaw and hairline; at 0.9 no swap shows there, at 0.8 the target's outer brows stay."""
 
-_PER_CROP_PX = 3
+_POINTS_PER_CROP_PX = 3
 
 
 def face_mask(mask: Mask) -> Mask:
@@ -122,9 +122,9 @@ def _region_weights(
 ) -> Image.Image:
     """Compute the mask's weights on a part of a picture; see `mask_weights`.
 
-    Where the face is much larger than its crop, they are computed at `_PER_CROP_PX` points of a
-    crop pixel and interpolated; each point is given the least weight around it, so that no weight
-    is above 0 outside the mask.
+    Where the face is much larger than its crop, they are computed at `_POINTS_PER_CROP_PX` points
+    of a crop pixel and interpolated; each point is given the least weight around it, so that no
+    weight is above 0 outside the mask.
 
     Args:
         mask: in crop pixels.
@@ -135,7 +135,8 @@ def _region_weights(
     Returns:
         a Pillow image of bytes, 255 for weight 1.
     """
-    pitch = max(1.0, 1 / (_PER_CROP_PX * math.hypot(*to_crop[:, 0])))  # pixels between points
+    # Pixels between points.
+    pitch = max(1.0, 1 / (_POINTS_PER_CROP_PX * math.hypot(*to_crop[:, 0])))
     exact = pitch == 1
     points = [side if exact else math.ceil(side / pitch) + 2 for side in extent]
     # Between others the first point lies a pitch before the first pixel, the last behind the last.
