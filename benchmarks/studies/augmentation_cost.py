@@ -65,19 +65,19 @@ def measure(rounds: int, batch_size: int, dtype: torch.dtype) -> dict[str, Any]:
     vae = convert(checkpoint.vae, dtype).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as folder:
         groups = encode_dataset(vae, checkpoint.swap, dataset, Path(folder) / "cache", "study")
-    plan = pairing_of(dataset, 0.0)
+    pairing = pairing_of(dataset, 0.0)
     objective = DenoiserObjective(
         convert(checkpoint.unet.train(), dtype),
         convert(checkpoint.conditioner.train(), dtype),
         checkpoint.scheduler,
         checkpoint.swap,
         DenoiserConfig(fit=FitConfig(samples=batch_size, batch_size=batch_size)),
-        Examples(groups, plan),
-        Examples(groups, plan),
+        Examples(groups, pairing),
+        Examples(groups, pairing),
     )
     mixes = {
         share: Examples(
-            groups, plan, OnlineEncoder(vae, checkpoint.swap, dataset, share) if share else None
+            groups, pairing, OnlineEncoder(vae, checkpoint.swap, dataset, share) if share else None
         )
         for share in SHARES
     }
@@ -140,7 +140,8 @@ def table(report: dict[str, Any]) -> str:
     """The report as text."""
     steps, batch = report["step_ms"], report["batch_size"]
     lines = [
-        f"batch {batch}, {report['threads']} threads, {report['dtype']}, medians of {report['rounds']} rounds",
+        f"batch {batch}, {report['threads']} threads, {report['dtype']}, "
+        f"medians of {report['rounds']} rounds",
         "",
         "| share augmented | ms a step | samples/s | time against none |",
         "|---|---|---|---|",

@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, help="(default: the packaged student)")
     parser.add_argument("--precision", default=",".join(PRECISIONS), help="of the graphs")
     parser.add_argument("--gpu", default=",".join(TARGETS), help="compute capabilities")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
     return parser.parse_args()
 
 
