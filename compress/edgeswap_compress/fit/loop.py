@@ -100,6 +100,11 @@ class Cadence:
     patience: int = 0
     watch: str = "loss"
 
+    @property
+    def early(self) -> tuple[str, int]:
+        """When to stop early: the figure, and how many evaluations without a new lowest one."""
+        return self.watch, self.patience
+
 
 def fit(
     objective: Objective,
@@ -138,8 +143,7 @@ def fit(
     optimizer, step = _begin(objective, config, folder / "state.safetensors", share, scale)
     log = MetricsLog(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
-    watch = (cadence.watch, cadence.patience)
-    stopped, stalled = False, peers.any(log is not None and log.stalled(*watch))
+    stopped, stalled = False, peers.any(log is not None and log.stalled(*cadence.early))
     if log is not None:
         report(step, config.steps, "")
     while step < config.steps and not stopped and not stalled:
@@ -147,7 +151,7 @@ def fit(
         step += 1
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
-        stalled = log is not None and log.stalled(*watch)
+        stalled = log is not None and log.stalled(*cadence.early)
         (stopped, stalled), means = _agreed([stopped, stalled], [loss, *parts.values()])
         if log is None:
             continue
