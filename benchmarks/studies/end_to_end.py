@@ -138,9 +138,14 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name in ("teacher", "student"):
-        parser.add_argument(f"--{name}", type=Path, default=default_checkpoint(name))
+        parser.add_argument(
+            f"--{name}",
+            type=Path,
+            default=default_checkpoint(name),
+            help="checkpoint (the packaged)",
+        )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the exported bundles here")
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=50, help="swaps of each row, in turns (50)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()

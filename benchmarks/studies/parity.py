@@ -89,17 +89,19 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--data", type=Path, help="held-out dataset, for the quality")
     parser.add_argument("--folder", type=Path, required=True, help="kept between runs")
     parser.add_argument("--limit", type=int, default=128, help="triplets to judge; 0: none")
     parser.add_argument("--runs", type=int, default=50, help="timed runs of everything, in turns")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     parser.add_argument(
         "--without", nargs="*", default=[], metavar="PRECISION", help="leave these out"
     )
-    parser.add_argument("--no-detector", action="store_true")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--no-detector", action="store_true", help="export without the face detector"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     if arguments.limit and arguments.data is None:
         parser.error("--limit needs --data; --limit 0 judges nothing")

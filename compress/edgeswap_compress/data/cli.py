@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from edgeswap_compress._checks import THREADS, check_out, check_range
 from edgeswap_compress.data._options import data_parser
 from edgeswap_compress.data.assets import PACKAGES, fetch
-from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import InvalidSettings
 
 GROUPS = (1, 10_000_000)
@@ -67,6 +66,8 @@ def _render(args: argparse.Namespace) -> int:
         renderer=args.renderer,
         light=args.light,
     )
+    from edgeswap_compress.data.shards import MANIFEST
+
     check_range("--workers", args.workers, 0, THREADS[1])
     check_range("--groups", args.groups, *GROUPS)
     if args.out.exists() and not args.out.is_dir():

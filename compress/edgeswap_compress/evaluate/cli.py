@@ -108,7 +108,7 @@ def _config(args: argparse.Namespace) -> EvaluateConfig:
 
 def _check(args: argparse.Namespace, samplings: list[Sampling], of_teacher: Sampling) -> None:
     """Check everything that is known before anything is rendered."""
-    from edgeswap_compress.evaluate._sheet import require_new_png
+    from edgeswap_runtime.pictures.write import require_new_png
 
     if args.sheet is not None:
         if len(samplings) > 1:

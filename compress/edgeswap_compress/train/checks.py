@@ -12,7 +12,6 @@ from edgeswap_compress._checks import (
     require_source_encoder,
 )
 from edgeswap_compress.data.checks import check_dataset
-from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_runtime.files import require_folder
 
@@ -59,6 +58,8 @@ def check_training(
         require_source_encoder(init, swap, "edgeswap train --init")
     if config.start.enlarge_crops:
         swap = None  # the pictures' size is checked where the crops are enlarged
+    from edgeswap_compress.data.shards import MANIFEST
+
     for path in (data, held_out):
         if (path / MANIFEST).is_file():
             check_dataset(path, swap)

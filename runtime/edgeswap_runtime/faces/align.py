@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from edgeswap_runtime.errors import DegenerateLandmarks, InvalidRequest
+from edgeswap_runtime.faces.templates import TIGHT_96
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,20 +27,8 @@ if TYPE_CHECKING:
         Iterable[NDArray[np.float32]],
     ]
 
-ARCFACE_112 = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
-"""(5, 2) float64, pixels of a 112 px crop: right eye (image left), left eye, nose, right and left
-mouth corner. Source: insightface, `python-package/insightface/utils/face_align.py`."""
-
-TEMPLATE_96 = (ARCFACE_112 + np.array([-4.0, -10.0])) * 96 / 104
-"""(5, 2) float64, the same landmarks in the tight 96 px crop of the default model."""
+TEMPLATE_96 = np.array(TIGHT_96)
+"""(5, 2) float64, pixels: where the landmarks lie in the crop of the default model."""
 
 _KERNEL_PX = 3  # what a bicubic kernel reaches beyond the sampled point, plus one
 # Enlarging goes through a bicubic resize by this factor, then bilinear: the bicubic of Pillow's

@@ -15,7 +15,8 @@ from edgeswap_compress import Checkpoint
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.data.grid import Group, GroupSettings
-from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard
+from edgeswap_compress.data.shard_files import shard_name, write_shard
+from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit.config import FitBudget, FitOptions, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups
