@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_compress.conditioning.onnx_features import ORT_ERRORS
+from edgeswap_compress.importers.base.one_file import in_one_file
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused, PartMissing
 
 
@@ -30,12 +31,15 @@ class Encoder:
     shape: tuple[int, ...]
 
 
-def read_encoder(path: Path, option: str, *, usual_px: int, output: str | None = None) -> Encoder:
+def read_encoder(
+    path: Path, option: str, work: Path, *, usual_px: int, output: str | None = None
+) -> Encoder:
     """Open an ONNX file, and run it on one picture.
 
     Args:
-        path: of the file.
+        path: of the file; weights beside it are taken into one file.
         option: that named it, for messages.
+        work: existing folder for that file.
         usual_px: side of the picture where the file leaves it open.
         output: the output to read; None takes the only one.
 
@@ -66,7 +70,8 @@ def read_encoder(path: Path, option: str, *, usual_px: int, output: str | None =
         raise ImportRefused(f"{option} {path}: its answer to a picture is not finite")
     if np.array_equal(answers[0], answers[1]):
         raise ImportRefused(f"{option} {path}: it answers every picture alike")
-    return Encoder(path, side, name, answers[0].shape)
+    whole = in_one_file(path, work / f"{option.lstrip('-').replace(' ', '-')}-whole.onnx")
+    return Encoder(whole, side, name, answers[0].shape)
 
 
 def require_embedding(encoder: Encoder, size: int, option: str, *, of: Path) -> None:

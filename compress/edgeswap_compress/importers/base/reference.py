@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from diffusers import ControlNetModel
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.schedulers import SCHEDULERS
@@ -187,18 +185,6 @@ class MeanAlone(DiagonalGaussianDistribution):
         """Give the mean."""
         mean: Tensor = self.mean
         return mean
-
-
-def take_means(vae: Any) -> Any:
-    """Let an autoencoder's `encode` give the mean where pipelines draw; changes it in place."""
-    plain = vae.encode
-
-    def encode(self: Any, picture: Tensor, return_dict: bool = True) -> Any:
-        mean = MeanAlone(plain(picture).latent_dist.parameters)
-        return AutoencoderKLOutput(latent_dist=mean) if return_dict else (mean,)
-
-    vae.encode = types.MethodType(encode, vae)
-    return vae
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def open_eyes(given: FaceEncoders, adapter: AdapterFile, work: Path) -> Eyes:
     if given.recognizer is not None:
         eye = given.recognizer_eye
         encoder = read_encoder(
-            given.recognizer, "--recognizer", usual_px=FACE_PX, output=eye.output
+            given.recognizer, "--recognizer", work, usual_px=FACE_PX, output=eye.output
         )
         require_embedding(encoder, config.input_size, "--recognizer", of=adapter.path)
         encoders[RECOGNIZER] = encoder
@@ -115,7 +115,9 @@ def open_eyes(given: FaceEncoders, adapter: AdapterFile, work: Path) -> Eyes:
         if path.is_dir():
             read = "embeds" if kind == "linear" else "states"
             path = export_clip(vision_of_folder(path), read, work / "image_encoder.onnx")
-        encoder = read_encoder(path, "--image-encoder", usual_px=PICTURE_PX, output=eye.output)
+        encoder = read_encoder(
+            path, "--image-encoder", work, usual_px=PICTURE_PX, output=eye.output
+        )
         if kind == "linear":
             require_embedding(encoder, config.input_size, "--image-encoder", of=adapter.path)
         else:
