@@ -154,7 +154,7 @@ def command(argv: list[str]) -> int:
         The exit code.
     """
     if argv and not argv[0].startswith("-"):
-        refuse(argv[0])
+        refuse(argv[0], argv[1:])
     args = build_parser().parse_args(argv)
     report = _import(args)
     print("\n".join(_lines(report)))
@@ -163,22 +163,27 @@ def command(argv: list[str]) -> int:
 
 def _import(args: argparse.Namespace) -> ImportReport:
     """Make the request and check every option and path, and only then import torch."""
-    if args.family == "reface":
-        example = _example_request(args)
-        check_example_paths(example, args.out)
+    request = request_of(args)
+    if isinstance(request, ExampleRequest):
+        check_example_paths(request, args.out)
         from edgeswap_compress.importers.reface.stage import import_example
 
-        return import_example(example, args.out)
-    if args.family == "python":
-        plugin = _plugin_request(args)
+        return import_example(request, args.out)
+    if isinstance(request, PluginRequest):
         from edgeswap_compress.importers.python.stage import import_plugin
 
-        return import_plugin(plugin, args.out)
-    request = _adapter_request(args)
+        return import_plugin(request, args.out)
     check_paths(request, args.out)
     from edgeswap_compress.importers.faceid.stage import import_adapter
 
     return import_adapter(request, args.out)
+
+
+def request_of(args: argparse.Namespace) -> AdapterRequest | ExampleRequest | PluginRequest:
+    """Make the request of an import from the command's arguments."""
+    if args.family == "reface":
+        return _example_request(args)
+    return _plugin_request(args) if args.family == "python" else _adapter_request(args)
 
 
 def _example_request(args: argparse.Namespace) -> ExampleRequest:

@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from edgeswap_compress._pruning_errors import BadUNetFolder
 from edgeswap_compress.checkpoint.swap_parts import LatentSpace
 from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line, public_config
-from edgeswap_compress.diffusers_folder.config import SCHEDULER_RULES, config_problem
+from edgeswap_compress.diffusers_folder.config import (
+    SCHEDULER_RULES,
+    check_noise_class,
+    config_problem,
+)
 from edgeswap_compress.diffusers_folder.unet_home import read_object, read_unet_config
 from edgeswap_compress.diffusers_folder.weight_files import weight_files
 from edgeswap_compress.diffusers_folder.weights import read_weights
@@ -87,14 +91,30 @@ class Backbone:
         Raises:
             ImportRefused: the autoencoder or the U-Net does not halve it evenly.
         """
-        shrinks = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        factor = shrinks * 2 ** (len(self.unet.config.block_out_channels) - 1)
-        if size_px % factor:
-            raise ImportRefused(
-                f"--size {size_px}: expected a multiple of {factor}, which this model halves evenly"
-            )
-        channels = int(self.vae.config.latent_channels)
-        return LatentSpace(channels=channels, size=size_px // shrinks, mean=self.mean, std=self.std)
+        shrinks = check_size(size_px, self.unet.config, self.vae.config)
+        return LatentSpace(
+            channels=int(self.vae.config.latent_channels),
+            size=size_px // shrinks,
+            mean=self.mean,
+            std=self.std,
+        )
+
+
+def check_size(size_px: int, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
+    """Make sure that a crop can be halved as often as a model does; from its configs alone.
+
+    Returns:
+        how many pixels of a crop's side are one of its latents'.
+
+    Raises:
+        ImportRefused: its side is no multiple of that.
+    """
+    unet_levels, vae_levels = (len(config["block_out_channels"]) for config in (unet, vae))
+    if size_px % (factor := 2 ** (unet_levels + vae_levels - 2)):
+        raise ImportRefused(
+            f"--size {size_px}: expected a multiple of {factor}, which this model halves evenly"
+        )
+    return int(2 ** (vae_levels - 1))
 
 
 def check_base(path: Path) -> dict[str, Any]:
@@ -261,7 +281,9 @@ def read_scheduler(path: Path) -> dict[str, Any]:
     Stable Diffusion do: samples are not clipped.
 
     Raises:
-        ImportRefused: the schedule thresholds or clips samples, or predicts another thing.
+        ImportRefused: the schedule thresholds or clips samples, or predicts another thing, or one
+            that says nothing.
+        InvalidCheckpoint: its class has no betas, such as flow matching's.
     """
     file = path / "scheduler" / "scheduler_config.json"
     settings = read_object(file)
@@ -273,6 +295,13 @@ def read_scheduler(path: Path) -> dict[str, Any]:
             )
     if (problem := config_problem(settings, SCHEDULER_RULES)) is not None:
         raise ImportRefused(f"{file}: {problem}")
+    check_noise_class(file, settings)
+    if settings.get("rescale_betas_zero_snr") and settings.get("prediction_type") == "epsilon":
+        raise ImportRefused(
+            f"{file}: epsilon with rescale_betas_zero_snr: no signal is left at the last timestep, "
+            "so that no sample follows from the noise: expected v_prediction, or "
+            "rescale_betas_zero_snr false"
+        )
     return {"clip_sample": False, "thresholding": False, **settings}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import types
 from pathlib import Path
@@ -15,6 +16,9 @@ from edgeswap_compress.diffusers_folder.weight_files import STEM, weight_files
 from edgeswap_compress.importers.base.backbone import Backbone
 from edgeswap_compress.importers.base.reference import MeanAlone
 from edgeswap_compress.importers.files.tensor_files import read_tensors
+
+_VARIANT = re.compile(rf"{STEM}(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
+"""Name of a weights file: "diffusion_pytorch_model.fp16-00001-of-00002.safetensors"."""
 
 
 def load_by_diffusers(base: Path, backbone: Backbone) -> tuple[Any, Any]:
@@ -44,10 +48,12 @@ def load_by_diffusers(base: Path, backbone: Backbone) -> tuple[Any, Any]:
 
 def _loaded(kind: Any, folder: Path) -> Any:
     """Name the one variant that there is, as diffusers wants it."""
-    name = weight_files(folder)[0].name.removeprefix(f"{STEM}.").partition("-0")[0]
-    variant = name.removesuffix("safetensors").strip(".") or None
+    named = _VARIANT.fullmatch(weight_files(folder)[0].name)
     return kind.from_pretrained(
-        folder, torch_dtype=torch.float32, variant=variant, use_safetensors=True
+        folder,
+        torch_dtype=torch.float32,
+        variant=named["variant"] if named else None,
+        use_safetensors=True,
     )
 
 

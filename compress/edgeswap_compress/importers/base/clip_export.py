@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line
 from edgeswap_compress.importers.base.one_file import serialized
+from edgeswap_compress.importers.base.reference import quiet
 from edgeswap_compress.importers.errors import ImportRefused, UnreadableWeights
 
 OPSET = 18
@@ -90,9 +91,10 @@ def vision_of_folder(path: Path) -> Any:
             f"--image-encoder {path}: expected a transformers folder with config.json, found none"
         )
     try:
-        model: Any = CLIPVisionModelWithProjection.from_pretrained(
-            path, local_files_only=True, use_safetensors=True
-        )
+        with quiet():
+            model: Any = CLIPVisionModelWithProjection.from_pretrained(
+                path, local_files_only=True, use_safetensors=True
+            )
     except (OSError, *BUILD_ERRORS) as error:
         found = first_line(error)
         raise ImportRefused(

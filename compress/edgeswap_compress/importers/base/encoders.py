@@ -20,19 +20,27 @@ class Encoder:
 
     Attributes:
         path: of the file.
+        given: what the user named, for messages.
         side_px: side of the picture it takes.
         output: name of the output that is read.
         shape: of that output for one picture, (1, ...).
     """
 
     path: Path
+    given: Path
     side_px: int
     output: str
     shape: tuple[int, ...]
 
 
 def read_encoder(
-    path: Path, option: str, work: Path, *, usual_px: int, output: str | None = None
+    path: Path,
+    option: str,
+    work: Path,
+    *,
+    usual_px: int,
+    output: str | None = None,
+    given: Path | None = None,
 ) -> Encoder:
     """Open an ONNX file, and run it on one picture.
 
@@ -42,6 +50,7 @@ def read_encoder(
         work: existing folder for that file.
         usual_px: side of the picture where the file leaves it open.
         output: the output to read; None takes the only one.
+        given: what the user named, where the file was made of it.
 
     Raises:
         PartMissing: there is no such file.
@@ -71,7 +80,7 @@ def read_encoder(
     if np.array_equal(answers[0], answers[1]):
         raise ImportRefused(f"{option} {path}: it answers every picture alike")
     whole = in_one_file(path, work / f"{option.lstrip('-').replace(' ', '-')}-whole.onnx")
-    return Encoder(whole, side, name, answers[0].shape)
+    return Encoder(whole, given or path, side, name, answers[0].shape)
 
 
 def require_embedding(encoder: Encoder, size: int, option: str, *, of: Path) -> None:
@@ -82,7 +91,7 @@ def require_embedding(encoder: Encoder, size: int, option: str, *, of: Path) -> 
     """
     if encoder.shape != (1, size):
         raise DoesNotFit(
-            f"{option} {encoder.path}",
+            f"{option} {encoder.given}",
             expected=f"an embedding of {size} numbers, as {of} was trained on",
             found=f"an output of shape {encoder.shape}",
             remedy="name the recognizer the adapter was trained with",
@@ -97,7 +106,7 @@ def require_features(encoder: Encoder, width: int, option: str, *, of: Path) -> 
     """
     if len(encoder.shape) != 3 or encoder.shape[2] != width:
         raise DoesNotFit(
-            f"{option} {encoder.path}",
+            f"{option} {encoder.given}",
             expected=f"hidden states (1, tokens, {width}), as {of} was trained on",
             found=f"an output of shape {encoder.shape}",
             remedy="name the image encoder the adapter was trained with",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -189,12 +190,16 @@ class MeanAlone(DiagonalGaussianDistribution):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what diffusers and transformers say of versions to come while pipelines run."""
+    """Silence what diffusers and transformers say of versions to come, and their progress."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from diffusers.utils import logging
 
     level = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
+    if importlib.util.find_spec("transformers") is not None:
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -23,10 +23,12 @@ from edgeswap_compress.conditioning.specs import (
     ProjectionSpec,
 )
 from edgeswap_compress.diffusers_folder.building import public_config
+from edgeswap_compress.diffusers_folder.config import token_widths
 from edgeswap_compress.diffusers_folder.unet_home import read_object
 from edgeswap_compress.importers.base.backbone import (
     Backbone,
     check_base,
+    check_size,
     check_told,
     read_base,
     read_controlnet,
@@ -58,7 +60,9 @@ def input_groups(width: int, channels: int) -> tuple[InputGroup, ...]:
         InputGroup(role="noise", channels=channels),
         InputGroup(role="mask", channels=1, one_is="repaint"),
     )
-    known = ((noise,), (noise, mask, InputGroup(role="masked_target", channels=channels)))
+    masked = InputGroup(role="masked_target", channels=channels)
+    # diffusers' pipelines repaint by 9 channels alone, so that nothing would prove another number
+    known = ((noise,), (noise, mask, masked)) if channels == 4 else ((noise,),)
     return next((one for one in known if sum(g.channels for g in one) == width), ())
 
 
@@ -100,8 +104,10 @@ def assemble(request: AdapterRequest, out: Path, work: Path) -> Assembled:
     config = check_base(request.base)
     adapter = read_adapter(request.adapter, shortcut=request.shortcut)
     if config:
-        channels = read_object(request.base / "vae" / "config.json").get("latent_channels", 4)
-        _check_fit(request, adapter, _meta(config), channels)
+        vae, unet = read_object(request.base / "vae" / "config.json"), _meta(config)
+        if "block_out_channels" in vae:  # else it is refused with the rest of its config
+            check_size(request.settings.crop.size_px, unet.config, vae)
+        _check_fit(request, adapter, unet, vae.get("latent_channels", 4))
     eyes = open_eyes(request.encoders, adapter, work)
     control = read_controlnet(request.control.path) if request.control else None
     backbone = read_base(request.base, request.untold)
@@ -110,8 +116,9 @@ def assemble(request: AdapterRequest, out: Path, work: Path) -> Assembled:
         _check_fit(request, adapter, unet, int(backbone.vae.config.latent_channels))
     latents = backbone.latent_space(request.settings.crop.size_px)
     xl = is_xl(unet.config)
-    width = int(unet.config.cross_attention_dim)
+    (width,) = token_widths(unet.config)
     prompt = read_prompt(request.prompt, request.base, width, xl=xl)
+    _check_added(request, unet.config, prompt)
     if control is not None:
         check_control(request, control, unet)
     _adapt(request, adapter, unet)
@@ -136,8 +143,9 @@ def _check_fit(request: AdapterRequest, adapter: AdapterFile, unet: Any, channel
     if not input_groups(width, channels) or given != channels:
         raise DoesNotFit(
             request.base,
-            expected=f"a U-Net with {channels} input channels (noise) or {2 * channels + 1} (noise,"
-            f" mask, masked target) and {channels} output channels, as its autoencoder has",
+            expected=f"a U-Net with {channels} input channels (noise)"
+            f"{' or 9 (noise, mask, masked target)' if channels == 4 else ''} and {channels} output"
+            " channels, as its autoencoder has",
             found=f"{width}, which these groups do not explain"
             if given == channels
             else f"{given} output channels",
@@ -149,6 +157,23 @@ def _check_fit(request: AdapterRequest, adapter: AdapterFile, unet: Any, channel
     low_rank_updates(adapter, unet, 1.0)
     for lora in request.loras:
         read_updates(lora.path, _lora_tensors(lora.path), unet, lora.scale)
+
+
+def _check_added(request: AdapterRequest, config: Any, prompt: Prompt) -> None:
+    """Make sure that Stable Diffusion XL is told six sizes beside the text, and no more."""
+    if prompt.pooled is None:
+        return
+    expected = int(config.projection_class_embeddings_input_dim)
+    sizes = int(config.addition_time_embed_dim)
+    if (found := prompt.pooled.shape[1] + 6 * sizes) != expected:
+        raise DoesNotFit(
+            request.base,
+            expected=f"a U-Net that is told {found} numbers, the pooled text of "
+            f"{prompt.pooled.shape[1]} and 6 sizes of {sizes} each",
+            found=f"one that is told {expected}",
+            remedy="name the base model of Stable Diffusion XL, not its refiner, and text of its "
+            "own encoders",
+        )
 
 
 def _lora_tensors(path: Path) -> dict[str, Tensor]:

@@ -111,12 +111,12 @@ def open_eyes(given: FaceEncoders, adapter: AdapterFile, work: Path) -> Eyes:
         features.append(_feature(RECOGNIZER, "face", encoder, l2=given.normalize))
     if given.image_encoder is not None:
         eye = given.image_eye
-        path = given.image_encoder
+        named = path = given.image_encoder
         if path.is_dir():
             read = "embeds" if kind == "linear" else "states"
             path = export_clip(vision_of_folder(path), read, work / "image_encoder.onnx")
         encoder = read_encoder(
-            path, "--image-encoder", work, usual_px=PICTURE_PX, output=eye.output
+            path, "--image-encoder", work, usual_px=PICTURE_PX, output=eye.output, given=named
         )
         if kind == "linear":
             require_embedding(encoder, config.input_size, "--image-encoder", of=adapter.path)

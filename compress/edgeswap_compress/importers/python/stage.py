@@ -20,6 +20,7 @@ from edgeswap_compress.conditioning.crops import MODEL_CROP
 from edgeswap_compress.conditioning.plugins import load_plugin
 from edgeswap_compress.conditioning.specs import PluginSpec
 from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line
+from edgeswap_compress.diffusers_folder.config import token_widths
 from edgeswap_compress.importers.base.backbone import Backbone, check_base, read_base
 from edgeswap_compress.importers.base.by_diffusers import load_by_diffusers
 from edgeswap_compress.importers.base.parity import prove, steps_to_prove
@@ -163,7 +164,7 @@ def _try(
         raise ImportRefused(
             f"{where}: expected condition and null of the same shapes, found {one} and {none}"
         )
-    width = checkpoint.unet.config.cross_attention_dim
+    (width,) = token_widths(checkpoint.unet.config)
     if condition.tokens is not None and condition.tokens.shape[2] != width:
         raise DoesNotFit(
             where,
@@ -181,6 +182,7 @@ def _has_pipeline(checkpoint: Checkpoint, condition: Condition) -> bool:
         and not others
         and set(condition.added) in (set(), {"text_embeds", "time_ids"})
         and checkpoint.swap.input_channels in _KNOWN
+        and checkpoint.swap.input_width in (checkpoint.swap.latent_channels, 9)
         and all(group.one_is in (None, "repaint") for group in checkpoint.swap.inputs)
     )
 
