@@ -50,8 +50,10 @@ def import_proven(
     with tempfile.TemporaryDirectory() as work:
         made = assemble(Path(work))
         difference = prove(made)
-        made.checkpoint.save(out)
-    checkpoint = made.checkpoint
+        checkpoint = made.checkpoint
+        # costs are counted at this size, and the file's own is that of its owner's pictures
+        checkpoint.unet.register_to_config(sample_size=checkpoint.swap.latent_size)
+        checkpoint.save(out)
     return ImportReport(
         path=out,
         difference=difference,
