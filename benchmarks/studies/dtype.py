@@ -34,7 +34,7 @@ from edgeswap_compress.checkpoint.folder import convert
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.distill.material.pairs import PairSet
+from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.distill.material.trajectories import teacher_trajectories
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.evaluate._models import Sampling, open_model

@@ -78,7 +78,7 @@ def command(argv: list[str]) -> int:
     )
 
     def check() -> None:
-        check_distillation(files, args.out)
+        check_distillation(files, args.out, config)
 
     with fitting(args, run, check=check, then="edgeswap export {out} BUNDLE") as frame:
         from edgeswap_compress.distill.stage import distill

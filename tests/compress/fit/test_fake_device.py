@@ -34,8 +34,8 @@ from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.stage import build_overlay
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
-from edgeswap_compress.distill.material.pairs import PairSet, taken
-from edgeswap_compress.distill.material.sight import Sight
+from edgeswap_compress.fit.material.pairs import PairSet, taken
+from edgeswap_compress.fit.material.sight import Sight
 from edgeswap_compress.distill.material.trajectories import Trajectories, _sample, trajectory_pairs
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective

@@ -24,9 +24,7 @@ from edgeswap_compress.checkpoint.target_maps import (
 )
 from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.conditioning.recrop import recrop
-from edgeswap_compress.conditioning.specs import PluginSpec
 from edgeswap_compress.data import Pictures
-from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.latent_cache import Progress, to_tensor
 from edgeswap_compress.fit.machine.placement import like_module
 from edgeswap_compress.fit.pairing import Places
@@ -45,21 +43,13 @@ class Sight:
     `encode_features`.
 
     Args:
-        model: where it computes.
-
-    Raises:
-        InvalidSettings: a part of its condition is a plugin's, whose features nobody can keep.
+        model: where it computes; no part of its condition is a plugin's, whose features nobody
+            can keep.
     """
 
     def __init__(self, model: Checkpoint) -> None:
         self._swap, self._unet = model.swap, model.unet
         self._conditioner = SwapConditioner.of(model)
-        for spec, _ in self._conditioner.parts:
-            if isinstance(spec, PluginSpec):
-                raise InvalidSettings(
-                    "a plugin's condition cannot be kept for a distillation: expected a source "
-                    "encoder, constants or projections of ONNX features"
-                )
         self._mask = latent_mask(model.swap) if needs_mask(model.swap) else None
         self._hint: Tensor | None = None
         if model.swap.controlnet is not None:  # aligned crops have their landmarks at the template
