@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edgeswap_compress.conditioning.crops import Points
     from edgeswap_runtime.faces.detect import RunDetector
 
 YUNET = "face_detection_yunet_2023mar.onnx"
@@ -57,6 +58,7 @@ def align_photos(
     out: Path,
     *,
     size_px: int = 96,
+    landmarks_px: Points | None = None,
     largest: bool = False,
     detector: RunDetector | None = None,
     progress: Callable[[PhotoOutcome], None] | None = None,
@@ -69,6 +71,7 @@ def align_photos(
         photos: folder; pictures are known by their suffix.
         out: made whole or not at all; holds the crops as PNG, and `photos.json`: each photo's fate.
         size_px: side of the crops.
+        landmarks_px: where the five landmarks shall lie in them; the packaged models' when None.
         largest: take the largest face of photos with several; they are left out otherwise.
         detector: graph with YuNet's inputs and outputs; the fetched YuNet when None.
         progress: told of each photo.
@@ -87,8 +90,9 @@ def align_photos(
     outcomes: list[PhotoOutcome] = []
     with new_folder(out) as folder:
         run = detector or yunet()
+        wanted = template(size_px) if landmarks_px is None else np.array(landmarks_px)
         for file in files:
-            outcome = _align_photo(file, photos, folder, size_px, largest, run)
+            outcome = _align_photo(file, photos, folder, (size_px, wanted), largest, run)
             outcomes.append(outcome)
             if progress is not None:
                 progress(outcome)
@@ -135,9 +139,14 @@ def _pictures_below(photos: Path) -> list[Path]:
 
 
 def _align_photo(
-    file: Path, photos: Path, folder: Path, size_px: int, largest: bool, run: RunDetector
+    file: Path,
+    photos: Path,
+    folder: Path,
+    form: tuple[int, NDArray[np.float64]],
+    largest: bool,
+    run: RunDetector,
 ) -> PhotoOutcome:
-    name = file.relative_to(photos)
+    (size_px, wanted), name = form, file.relative_to(photos)
     left_out = functools.partial(PhotoOutcome, photo=str(name), crop=None)
     try:
         picture = read_picture(file)
@@ -150,7 +159,7 @@ def _align_photo(
         return left_out(faces=len(faces), why=f"{len(faces)} faces found, expected one")
     face = refine_face(picture, faces[0], run, canvas=CANVAS)
     try:
-        matrix = similarity(face.landmarks_px, template(size_px))
+        matrix = similarity(face.landmarks_px, wanted)
     except DegenerateLandmarks as error:
         return left_out(faces=len(faces), why=str(error))
     crop = name.with_suffix(".png")

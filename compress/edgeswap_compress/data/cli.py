@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from edgeswap_compress._checks import THREADS, check_out, check_range
+from edgeswap_compress._checks import THREADS, check_checkpoint, check_out, check_range
 from edgeswap_compress.data._options import data_parser
 from edgeswap_compress.data.assets import PACKAGES, fetch
 from edgeswap_compress.data.shards import MANIFEST
@@ -147,8 +147,17 @@ def _align(args: argparse.Namespace) -> int:
         if outcome.why:
             print(f"{outcome.photo}: {outcome.why}", file=sys.stderr)
 
+    size_px, landmarks_px = args.size, None
+    if args.checkpoint is not None:
+        crop = check_checkpoint(args.checkpoint, velocity=False).model_crop
+        size_px, landmarks_px = crop.size_px, crop.landmarks_px
     outcomes = align_photos(
-        args.photos, args.out, size_px=args.size, largest=args.largest, progress=tell
+        args.photos,
+        args.out,
+        size_px=size_px,
+        landmarks_px=landmarks_px,
+        largest=args.largest,
+        progress=tell,
     )
     crops = sum(outcome.crop is not None for outcome in outcomes)
     summary = {"out": str(args.out), "photos": len(outcomes), "crops": crops}

@@ -12,9 +12,9 @@ from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._discriminators import PictureDiscriminator, frozen, hinge
 from edgeswap_compress.distill._task import Student
 from edgeswap_compress.distill.material.triplets import TripletBatch
-from edgeswap_compress.fit.material.pairs import truth_pixels
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.machine.placement import device_of
+from edgeswap_compress.fit.material.pairs import truth_pixels
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 
 VAE = "vae"

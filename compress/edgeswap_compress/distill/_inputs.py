@@ -19,11 +19,11 @@ from edgeswap_compress.distill._compatibility import (
 from edgeswap_compress.distill._few_steps import as_student, begins_at_noise
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.fit.material.pairs import PairSet
-from edgeswap_compress.fit.material.encode import EncodedPictures, encode_pictures
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.fit.machine.savings import prepare_unet
+from edgeswap_compress.fit.material.encode import EncodedPictures, encode_pictures
+from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.fit.processes import processes
 from edgeswap_runtime.strict_json import read_json_object

@@ -26,8 +26,6 @@ from edgeswap_compress.distill._judge import OnnxJudge
 from edgeswap_compress.distill._resting import RestingModels
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.triplets import TripletBatch
-from edgeswap_compress.fit.material.pairs import Drawn, PairSet
-from edgeswap_compress.fit.material.sight import Sight
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.loop import Draw, Progress
 from edgeswap_compress.fit.losses import (
@@ -37,6 +35,8 @@ from edgeswap_compress.fit.losses import (
     fine_energy_loss,
 )
 from edgeswap_compress.fit.machine.placement import device_of
+from edgeswap_compress.fit.material.pairs import Drawn, PairSet
+from edgeswap_compress.fit.material.sight import Sight
 from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
 from edgeswap_compress.fit.sampling import LatentSampler
 from edgeswap_compress.train.autoencoder import reconstruction_figures

@@ -33,7 +33,7 @@ from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
-from edgeswap_compress.distill.phases import DistillPhases, Fitted, trained, trained_module
+from edgeswap_compress.distill.phases import DistillPhases, Fitted, trained
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, fit
@@ -46,6 +46,7 @@ from edgeswap_compress.fit.run_folder import (
     reporter,
     say,
     settings_of,
+    trained_module,
 )
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train.config import IdentityConfig

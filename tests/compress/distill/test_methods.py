@@ -25,7 +25,6 @@ from edgeswap_compress.distill._discriminators import (
 )
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import METHODS, DistillConfig
-from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
@@ -34,6 +33,7 @@ from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.fit.noise_levels import CLEAN, NoiseLevels, timesteps_of
 from edgeswap_compress.fit.sampling import LatentSampler
 

@@ -34,8 +34,6 @@ from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.stage import build_overlay
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
-from edgeswap_compress.fit.material.pairs import PairSet, taken
-from edgeswap_compress.fit.material.sight import Sight
 from edgeswap_compress.distill.material.trajectories import Trajectories, _sample, trajectory_pairs
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
@@ -47,6 +45,8 @@ from edgeswap_compress.fit.loop import Draw, Objective
 from edgeswap_compress.fit.losses import decoder_metric
 from edgeswap_compress.fit.machine.device import Compute
 from edgeswap_compress.fit.machine.options import FitMachine
+from edgeswap_compress.fit.material.pairs import PairSet, taken
+from edgeswap_compress.fit.material.sight import Sight
 from edgeswap_compress.personalize import PersonalizeConfig
 from edgeswap_compress.personalize._objective import PersonalizeObjective
 from edgeswap_compress.personalize._photos import PersonPhotos, disguise

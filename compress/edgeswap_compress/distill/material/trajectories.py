@@ -18,10 +18,10 @@ from edgeswap_compress.checkpoint.latents import sample_to_latents
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.fit.material.pairs import Answers, Drawn, PairSet, taken
-from edgeswap_compress.fit.material.sight import Sight
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.machine.placement import like_module
+from edgeswap_compress.fit.material.pairs import Answers, Drawn, PairSet, taken
+from edgeswap_compress.fit.material.sight import Sight
 from edgeswap_compress.fit.noise_levels import CLEAN, NoiseLevels, timesteps_of
 from edgeswap_compress.fit.sampling import LatentSampler
 from edgeswap_runtime.files import write_bytes

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
-from edgeswap_compress.distill.material.triplets import TripletBatch
-from edgeswap_compress.fit.material.pairs import taken
 from edgeswap_compress.distill.material.trajectories import Trajectories, trajectory_pairs
+from edgeswap_compress.distill.material.triplets import TripletBatch
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.material.pairs import taken
 
 
 class TrajectoryObjective(StudentTask):

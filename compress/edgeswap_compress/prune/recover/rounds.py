@@ -35,7 +35,6 @@ from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze_again
 from edgeswap_runtime.files import sha256_file, write_json
 
-
 SELF_SHARE = 0.5
 """Of crops without truths: share of the pairs of one person, whose truth is the target."""
 
