@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -152,6 +153,6 @@ class PersonalizeObjective:
             x, steps = self._state(others, draw)
             moved, kept = (self._predict(u, others, x, steps) for u in (self.module, self._before))
             pairs = ((batch, after, wanted), (batch, before, wanted), (others, moved, kept))
-            rows.append([seen.apart(found, right) for seen, found, right in pairs])
+            rows.append([float(seen.apart(found, right)) for seen, found, right in pairs])
         names = ("fixed_person", "fixed_person_before", "fixed_others_moved")
-        return dict(zip(names, torch.tensor(rows).mean(0).tolist(), strict=True))
+        return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))

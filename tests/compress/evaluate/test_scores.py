@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgeswap_compress.conditioning.crops import crop_of_template
 from edgeswap_compress.evaluate._errors import (
     CropMismatch,
 )
 from edgeswap_compress.evaluate._pairs import held_out_pairs
+from edgeswap_compress.evaluate._resized import ResizedModel
 from edgeswap_compress.evaluate.stage import Evaluation
 from edgeswap_runtime.bundle.manifest import Mask
+from edgeswap_runtime.faces.align import TEMPLATE_96, similarity, transform_points
 
 Crops = NDArray[np.uint8]
 
@@ -60,6 +63,38 @@ def test_a_model_of_other_crops_is_judged_resized(fakes: Any, judged: Any) -> No
     assert found["model_resolution_px"] == 48
     assert found["psnr_face_db"] > 30  # flat faces, but for ringing at their edges
     assert judged(fakes.perfect(), resize=True)["model_resolution_px"] == 24
+
+
+def test_a_model_of_another_alignment_is_judged_on_re_cut_crops(fakes: Any, judged: Any) -> None:
+    """A wider crop of FFHQ's alignment: what comes back lies where it was cut out."""
+    points = np.array(crop_of_template("ffhq", 64).landmarks_px)
+    wider = dataclasses.replace(
+        fakes.FACTS,
+        resolution_px=64,
+        landmarks_px=tuple((x, y) for x, y in points.tolist()),
+        mask=Mask(center_px=(32.0, 38.0), radii_px=(14.0, 16.0), exponent=2.5, feather_px=0.0),
+    )
+    seen: list[Crops] = []
+
+    @dataclasses.dataclass
+    class Wider(fakes.FakeModel):
+        def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
+            seen.append(targets)
+            return sources
+
+    model = Wider(None, facts=wider)
+    with pytest.raises(CropMismatch):
+        judged(model)
+    found = judged(model, resize=True)
+    assert all(targets.shape[1:] == (64, 64, 3) for targets in seen)
+    own, template = ResizedModel(model, TEMPLATE_96 / 4, 24).facts, TEMPLATE_96 / 4
+    to_own = similarity(template, points)
+    assert np.allclose(transform_points(to_own, [own.mask.center_px]), [[32.0, 38.0]])
+    zoom = np.sqrt(np.linalg.det(to_own[:, :2]))
+    assert own.mask.radii_px == pytest.approx((14.0 / zoom, 16.0 / zoom))
+    assert np.allclose(own.landmarks_px, template)
+    assert found["id_top1"] == 1.0  # the source's face, in its place
+    assert found["unpasted_psnr_face_db"] > 20.0  # but for edges, which are resampled twice
 
 
 def test_an_unchanged_target_is_never_taken_for_the_source(fakes: Any, judged: Any) -> None:

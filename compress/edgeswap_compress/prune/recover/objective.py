@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -128,11 +129,10 @@ class RecoverObjective:
             batch = self._batch(self._held_out, Draw.of(0, 2**30 + number), AT_ONCE)
             output = self._predict(self.module.unet, batch)
             theirs = self._predict(self._teacher.unet, batch)
-            to_teacher = batch.pairs.apart(output, theirs)
-            rows.append([batch.to_truth(output), batch.to_truth(theirs), to_teacher])
+            apart = (*map(batch.to_truth, (output, theirs)), batch.pairs.apart(output, theirs))
+            rows.append([float(value) for value in apart])
         names = ("held_out_to_truth", "held_out_teacher_to_truth", "held_out_to_teacher")
-        means = torch.tensor(rows).mean(0)
-        return dict(zip(names, means.tolist(), strict=True))
+        return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))
 
     @torch.no_grad()
     def _batch(self, data: PairSet, draw: Draw, n: int) -> _TrainingBatch:
