@@ -90,7 +90,9 @@ def write_people(folder: Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         crops = recrop(to_tensor(dataset.images(person)[:2]).to(torch.float32), given, wanted)
         for number, crop in enumerate(crops.numpy()):
-            Image.fromarray(to_uint8((crop.transpose(1, 2, 0) + 1.0) * 127.5)).save(place / f"{number}.png")
+            Image.fromarray(to_uint8((crop.transpose(1, 2, 0) + 1.0) * 127.5)).save(
+                place / f"{number}.png"
+            )
     return folder
 
 

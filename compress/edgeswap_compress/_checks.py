@@ -229,6 +229,38 @@ def require_source_encoder(path: Path, swap: SwapConfig, what: str) -> None:
         )  # fmt: skip
 
 
+def require_kept_condition(path: Path, swap: SwapConfig, what: str) -> None:
+    """Refuse a checkpoint whose condition cannot be computed once and kept.
+
+    Args:
+        path: of the checkpoint.
+        swap: its config.
+        what: what asks for it, such as "a distillation".
+
+    Raises:
+        InvalidCheckpoint: a part of its condition is a plugin's.
+    """
+    if swap.has_plugin:
+        raise InvalidCheckpoint(
+            f"{path}: conditions",
+            expected=f"a source encoder, constants or features of ONNX files, which {what} keeps",
+            found="a plugin, whose condition nobody can keep",
+        )
+
+
+def check_identity_loss(path: Path, swap: SwapConfig, weight: float) -> None:
+    """Refuse an identity loss where there is no source encoder to look through.
+
+    Raises:
+        InvalidSettings: there is none, and the loss has a weight.
+    """
+    if weight > 0 and not swap.encodes_source:
+        raise InvalidSettings(
+            f"the identity loss looks through a source encoder, and {path} has none: expected "
+            "--identity-weight 0, which leaves that loss out"
+        )
+
+
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         return read_json_object(file)

@@ -355,6 +355,6 @@ class Swapper(FaceReader):
             crop = self.watermark.add(done.crop) if self.watermark else done.crop
             with timed(clock, "paste"):
                 detail = detail_to_keep(crop, crops.model, matrix) if self.keep_detail else None
-                kept = {"alpha": done.alpha, "detail": detail}
-                paste(swapped, crop, matrix, self._mask, each=each, **kept)
+                alpha, mask = done.alpha, self._mask
+                paste(swapped, crop, matrix, mask, alpha=alpha, detail=detail, each=each)
         return swapped

@@ -35,6 +35,10 @@ CANVAS = (640, 640)
 REPORT = "photos.json"
 
 
+USUAL_CROP = crop_of_template("tight", 96)
+"""What the packaged models swap."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoOutcome:
     """Outcome of one photo: a crop, or why there is none.
@@ -56,8 +60,7 @@ def align_photos(
     photos: Path,
     out: Path,
     *,
-    size_px: int = 96,
-    align: str = "tight",
+    crop: CropSpec = USUAL_CROP,
     largest: bool = False,
     detector: RunDetector | None = None,
     progress: Callable[[PhotoOutcome], None] | None = None,
@@ -69,8 +72,7 @@ def align_photos(
     Args:
         photos: folder; pictures are known by their suffix.
         out: made whole or not at all; holds the crops as PNG, and `photos.json`: each photo's fate.
-        size_px: side of the crops.
-        align: where the face lies in them, one of `TEMPLATES`; "tight" is the packaged models'.
+        crop: their side, and where the face lies in them.
         largest: take the largest face of photos with several; they are left out otherwise.
         detector: graph with YuNet's inputs and outputs; the fetched YuNet when None.
         progress: told of each photo.
@@ -83,15 +85,14 @@ def align_photos(
         OutputExists: `out` exists.
         AssetMissing: YuNet has not been fetched.
     """
-    if not 24 <= size_px <= 1024:
-        raise InvalidSettings(f"size {size_px}: expected 24 to 1024")
-    form = crop_of_template(align, size_px)
+    if not 24 <= crop.size_px <= 1024:
+        raise InvalidSettings(f"size {crop.size_px}: expected 24 to 1024")
     files = _pictures_below(photos)
     outcomes: list[PhotoOutcome] = []
     with new_folder(out) as folder:
         run = detector or yunet()
         for file in files:
-            outcome = _align_photo(file, photos, folder, form, largest, run)
+            outcome = _align_photo(file, photos, folder, crop, largest, run)
             outcomes.append(outcome)
             if progress is not None:
                 progress(outcome)

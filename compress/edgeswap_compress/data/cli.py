@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from edgeswap_compress._checks import THREADS, check_out, check_range
+from edgeswap_compress._checks import THREADS, check_checkpoint, check_out, check_range
 from edgeswap_compress.data._options import data_parser
 from edgeswap_compress.data.assets import PACKAGES, fetch
 from edgeswap_compress.errors import InvalidSettings
@@ -140,6 +140,7 @@ def _portrait(args: argparse.Namespace) -> int:
 
 
 def _align(args: argparse.Namespace) -> int:
+    from edgeswap_compress.conditioning.crops import crop_of_template
     from edgeswap_compress.data._align_photos import PhotoOutcome, align_photos
 
     check_out(args.out)
@@ -148,11 +149,16 @@ def _align(args: argparse.Namespace) -> int:
         if outcome.why:
             print(f"{outcome.photo}: {outcome.why}", file=sys.stderr)
 
+    if args.checkpoint is None:
+        crop = crop_of_template(args.align or "tight", args.size)
+    elif args.align is None:
+        crop = check_checkpoint(args.checkpoint, velocity=False).model_crop
+    else:
+        raise InvalidSettings("--align comes from the checkpoint: give one of the two")
     outcomes = align_photos(
         args.photos,
         args.out,
-        size_px=args.size,
-        align=args.align,
+        crop=crop,
         largest=args.largest,
         progress=tell,
     )

@@ -8,6 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import safe_open
+
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.composed import settings_in
 from edgeswap_compress.errors import TrainingStopped
@@ -161,3 +164,14 @@ def _step_s(objective: Objective, batch_size: int, seed: int, progress: Progress
     for name, tensor in objective.module.named_buffers():
         tensor.copy_(before[name])
     return step_s
+
+
+@torch.no_grad()
+def trained_module(module: Any, run: Path, prefix: str = "") -> Any:
+    """Give a float32 module the averaged weights of a fit, and return it."""
+    with safe_open(run / "state.safetensors", framework="pt") as file:
+        learned = set(file.keys())
+        for name, parameter in module.named_parameters():
+            if f"ema.{prefix}{name}" in learned:
+                parameter.copy_(file.get_tensor(f"ema.{prefix}{name}"))
+    return module

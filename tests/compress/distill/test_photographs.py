@@ -18,12 +18,12 @@ from edgeswap_compress.checkpoint._tiny_kinds import KINDS, SIZE_PX, tiny_kind
 from edgeswap_compress.distill._few_steps import as_student, refit_output
 from edgeswap_compress.distill._task import DistillInputs, Student
 from edgeswap_compress.distill.config import METHODS, DistillConfig
-from edgeswap_compress.distill.material.pairs import Answers, PairSet
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.errors import DatasetMismatch, InvalidCheckpoint, UnusablePictures
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.material.pairs import Answers, PairSet
 from edgeswap_compress.fit.noise_levels import PREDICTIONS, NoiseLevels
 from edgeswap_compress.fit.pairing import LabeledPairing
 

@@ -50,7 +50,7 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "data": (["--data", "."], ". is no dataset: expected a folder with manifest.json"),
     "held out": (["--recover-minutes", "1", "--data", str(calibration_dataset()),
                   "--held-out", "no"], "no is no dataset"),
-    "recovery": (["--recover-minutes", "1"], "recovery learns from rendered triplets"),
+    "recovery": (["--recover-minutes", "1"], "recovery learns from pictures"),
 }  # fmt: skip
 
 
