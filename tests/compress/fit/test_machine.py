@@ -165,7 +165,10 @@ def test_float16_learns_and_leaves_out_steps_that_overflow(
 
 def test_a_step_that_overflows_leaves_the_weights_and_lowers_the_scale() -> None:
     module = nn.Linear(4, 1)
-    optimizer, scale = MasterOptimizer(module, FitConfig(samples=8, batch_size=4)), LossScale(scales=True)
+    optimizer, scale = (
+        MasterOptimizer(module, FitConfig(samples=8, batch_size=4)),
+        LossScale(scales=True),
+    )
     before = [p.detach().clone() for p in module.parameters()]
     for value, left in ((math.inf, True), (0.5 * FIRST, False)):
         for parameter in module.parameters():
