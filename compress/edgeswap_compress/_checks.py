@@ -210,8 +210,8 @@ def check_scheduler(path: Path, *, velocity: bool) -> None:
         raise InvalidCheckpoint(f"{file}: prediction_type", expected="v_prediction", found=found)
 
 
-def require_source_encoder(path: Path, swap: SwapConfig, what: str) -> None:
-    """Refuse a checkpoint that is told of the source by something else than a source encoder.
+def require_own_kind(path: Path, swap: SwapConfig, what: str) -> None:
+    """Refuse a checkpoint of another kind than the packaged models'.
 
     Args:
         path: of the checkpoint.
@@ -219,14 +219,18 @@ def require_source_encoder(path: Path, swap: SwapConfig, what: str) -> None:
         what: what asks for it, such as "edgeswap train --init".
 
     Raises:
-        InvalidCheckpoint: it has no source encoder.
+        InvalidSettings: it is told of the source by something else than a source encoder alone, or
+            samples something else than a residual.
+        InvalidCheckpoint: it does not predict v.
     """
-    if not swap.has_source_encoder:
-        found = ", ".join(part.kind for part in swap.conditions)
-        raise InvalidCheckpoint(
-            f"{path}: conditions", expected=f"a source encoder alone, which {what} trains",
-            found=found,
-        )  # fmt: skip
+    if not swap.has_source_encoder or swap.prediction_target != "residual":
+        told = ", ".join(part.kind for part in swap.conditions)
+        raise InvalidSettings(
+            f"{path} samples {swap.prediction_target} and is told of the source by {told}, and "
+            f"{what} goes on with the packaged models' kind alone: expected a residual and a "
+            "source encoder; use edgeswap distill, prune or personalize"
+        )
+    check_scheduler(path, velocity=True)
 
 
 def require_kept_condition(path: Path, swap: SwapConfig, what: str) -> None:
@@ -238,13 +242,12 @@ def require_kept_condition(path: Path, swap: SwapConfig, what: str) -> None:
         what: what asks for it, such as "a distillation".
 
     Raises:
-        InvalidCheckpoint: a part of its condition is a plugin's.
+        InvalidSettings: a part of its condition is a plugin's.
     """
     if swap.has_plugin:
-        raise InvalidCheckpoint(
-            f"{path}: conditions",
-            expected=f"a source encoder, constants or features of ONNX files, which {what} keeps",
-            found="a plugin, whose condition nobody can keep",
+        raise InvalidSettings(
+            f"{path} is told of the source by a plugin, whose condition nobody can keep: expected "
+            f"a source encoder, constants or features of ONNX files for {what}; export it as it is"
         )
 
 

@@ -64,8 +64,8 @@ def check_distillation(files: DistillFiles, out: Path, config: DistillConfig) ->
     teacher, student = (
         check_checkpoint(path, velocity=False) for path in (files.teacher, files.student)
     )
-    for path, swap in ((files.teacher, teacher), (files.student, student)):
-        require_kept_condition(path, swap, "a distillation")
+    for folder, swap in ((files.teacher, teacher), (files.student, student)):
+        require_kept_condition(folder, swap, "a distillation")
     check_one_latent_space(teacher, student)
     teacher.sampling.start.kept(config.steps)
     check_identity_loss(files.teacher, teacher, config.losses.identity.weight)

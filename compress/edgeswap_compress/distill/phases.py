@@ -122,7 +122,7 @@ class DistillPhases:
 
 def trained(student: Checkpoint, run: Path) -> Checkpoint:
     """Give a float32 student the weights of a fit; what did not learn is as it was."""
-    for name, module in student.modules().items():
-        if name in LEARNS:
+    for name in LEARNS:
+        if (module := getattr(student, name)) is not None:
             trained_module(module, run, f"{name}.")
     return student

@@ -37,6 +37,12 @@ def resized(crops: Crops, side: int) -> Crops:
     return np.stack([np.asarray(image) for image in images])
 
 
+def of_form(model: SwapModel, template: NDArray[np.float64], side: int) -> SwapModel:
+    """Give a model that swaps crops of a side and alignment, re-cut where its own are others."""
+    fitted = ResizedModel(model, template, side)
+    return fitted if fitted.changes else model
+
+
 class ResizedModel:
     """Model of other crops than those to be judged, so that two sizes can be told on one set.
 
@@ -60,6 +66,11 @@ class ResizedModel:
             self._to_own = similarity(template, own)
             scale = math.sqrt(abs(float(np.linalg.det(self._to_own[:, :2]))))
         self.facts = self._seen(template, scale)
+
+    @property
+    def changes(self) -> bool:
+        """Whether crops have to be re-cut at all."""
+        return self._to_own is not None or self._own != self._side
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
         """Swap as `SwapModel.swap`; crops are of the set's form."""

@@ -323,10 +323,8 @@ def fit_command(
     given = {"run": run, "data": args.data or calibration_dataset()}
     given |= {"held_out": args.held_out} if "held_out" in args else {}
     with fitting(args, run, check=lambda: check(**given), then=then) as frame:
-        habits: dict[str, Any] = {
-            "cadence": cadence_of(args, **cadence),
-            "progress": frame.progress,
-        }
+        habits: dict[str, Any] = {"cadence": cadence_of(args, **cadence)}
+        habits["progress"] = frame.progress
         habits |= {"tracker": frame.tracker} if "tracker" in args else {}
         frame.out = stage(**given, **habits)
         frame.lines = [] if frame.out is None else list(lines(frame.out))

@@ -69,7 +69,8 @@ def personalize(
 
     Raises:
         OutputExists: ``out`` exists.
-        InvalidCheckpoint: the checkpoint's condition is a plugin's.
+        InvalidCheckpoint: the checkpoint is damaged.
+        InvalidSettings: its condition is a plugin's, or it has nothing for the identity loss.
         UnusablePictures: a photo shows no face, or a crop has the wrong size.
         TrainingStopped: the run folder belongs to another call.
     """
