@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgeswap_compress.conditioning.crops import TEMPLATES
 from edgeswap_compress.data.assets import PACKAGES
 from edgeswap_compress.data.render.lights import LIGHTS
 
@@ -117,6 +118,11 @@ def _add_align(parser: argparse.ArgumentParser) -> None:
     add(
         "--size", type=int, default=96, metavar="PIXELS",
         help="side of the crops, pixels (default %(default)s)",
+    )  # fmt: skip
+    add(
+        "--align", choices=sorted(TEMPLATES), default="tight",
+        help="where the face lies in them: tight for the packaged models, else as the checkpoint "
+        "was imported (default %(default)s)",
     )  # fmt: skip
     add(
         "--largest", action="store_true",

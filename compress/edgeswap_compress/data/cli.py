@@ -149,7 +149,12 @@ def _align(args: argparse.Namespace) -> int:
             print(f"{outcome.photo}: {outcome.why}", file=sys.stderr)
 
     outcomes = align_photos(
-        args.photos, args.out, size_px=args.size, largest=args.largest, progress=tell
+        args.photos,
+        args.out,
+        size_px=args.size,
+        align=args.align,
+        largest=args.largest,
+        progress=tell,
     )
     crops = sum(outcome.crop is not None for outcome in outcomes)
     summary = {"out": str(args.out), "photos": len(outcomes), "crops": crops}

@@ -15,7 +15,7 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._finetune_decoder import DecoderObjective
 from edgeswap_compress.distill._preview import WithPreview
-from edgeswap_compress.distill._task import Student, StudentTask
+from edgeswap_compress.distill._task import LEARNS, Student, StudentTask
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, fit
@@ -125,8 +125,9 @@ class DistillPhases:
 
 def trained(student: Checkpoint, run: Path) -> Checkpoint:
     """Give a float32 student the weights of a fit; what did not learn is as it was."""
-    for name in ("unet", "conditioner"):
-        trained_module(getattr(student, name), run, f"{name}.")
+    for name, module in student.modules().items():
+        if name in LEARNS:
+            trained_module(module, run, f"{name}.")
     return student
 
 
