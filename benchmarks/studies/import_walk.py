@@ -90,7 +90,9 @@ def write_people(folder: Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         crops = recrop(to_tensor(dataset.images(person)[:2]).to(torch.float32), given, wanted)
         for number, crop in enumerate(crops.numpy()):
-            Image.fromarray(to_uint8((crop.transpose(1, 2, 0) + 1.0) * 127.5)).save(place / f"{number}.png")
+            Image.fromarray(to_uint8((crop.transpose(1, 2, 0) + 1.0) * 127.5)).save(
+                place / f"{number}.png"
+            )
     return folder
 
 
@@ -135,7 +137,7 @@ def run(words: list[str], folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     told, _ = process.communicate()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    row = {
+    row: dict[str, Any] = {
         "seconds": time.perf_counter() - began,
         "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "peak_rss_gb": after.ru_maxrss / 1e6,  # of the largest process so far
