@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def measure(rounds: int, batch_size: int, dtype: torch.dtype) -> dict[str, Any]:
 
     jobs: dict[str, Callable[[int], None]] = {"encode": encode, "augment": augment}
     for share in SHARES:
-        jobs[f"step {share}"] = lambda number, share=share: step(share, number)
+        jobs[f"step {share}"] = partial(step, share)
     found = interleaved(jobs, rounds)
     latents = groups.latents[0, 0]
     variant_bytes = GROUPS * dataset.pictures * latents.numel() * latents.element_size()

@@ -137,7 +137,7 @@ def run(words: list[str], folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     told, _ = process.communicate()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    row = {
+    row: dict[str, Any] = {
         "seconds": time.perf_counter() - began,
         "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "peak_rss_gb": after.ru_maxrss / 1e6,  # of the largest process so far

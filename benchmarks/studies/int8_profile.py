@@ -103,7 +103,7 @@ def table(rows: dict[str, Any], arguments: argparse.Namespace) -> str:
     lines = [f"{'graph':<10}{'precision':<11}" + "".join(f"{kind:>10}" for kind in kinds)]
     for graph, both in rows.items():
         for precision, row in both.items():
-            sums = defaultdict(float)
+            sums: dict[str, float] = defaultdict(float)
             for kernel, ms in row["kernels_ms"].items():
                 sums[kind_of(kernel)] += ms
                 sums["all"] += ms

@@ -153,12 +153,14 @@ def open_all(folder: Path, rows: list[Row], threads: int) -> tuple[dict[Row, Any
 
 def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     """Row -> graph -> the worst output's errors against torch in float32."""
+    import torch
+
     from edgeswap_compress.checkpoint.folder import Checkpoint
     from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
     from edgeswap_export.graphs.example import SEED, seeded_example
     from edgeswap_export.graphs.swap_graphs import torch_graphs
     from edgeswap_export.parity.compare import difference, run_graph
-    from edgeswap_export.parity.prove import _torch_answers
+    from edgeswap_export.parity.prove import torch_answers
     from edgeswap_export.samplers.schedule import schedule_table
 
     checkpoint = Checkpoint.load(checkpoint_path)
@@ -176,7 +178,7 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
             errors = [
                 difference(answer, expected[key], 0.0)
                 for feed in feeds[name]
-                for expected in [_torch_answers(graphs[name], feed)]
+                for expected in [torch_answers(graphs[name], feed, torch.device("cpu"))]
                 for key, answer in run_graph(backend, name, feed).items()
             ]
             found[row.name][name] = {
@@ -197,7 +199,9 @@ def latency(folder: Path, backends: dict[Row, Any], runs: int) -> dict[str, dict
         manifest = read_manifest(folder / row.precision)
         for name in GRAPHS:
             buffers = {
-                tensor.name: backend.upload(random.standard_normal(tensor.shape).astype(np.float32))
+                tensor.name: backend.upload(
+                    random.standard_normal([int(n) for n in tensor.shape]).astype(np.float32)
+                )
                 for tensor in manifest.graphs[name].inputs
             }
             calls[row, name] = partial(backend.run, name, buffers)

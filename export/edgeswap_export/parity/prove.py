@@ -242,7 +242,7 @@ def _reference_answers(
 ) -> list[dict[str, NDArray[np.float32]]]:
     """Ask torch for a graph's outputs, for each of the inputs."""
     with subject.reference() as device:
-        return [_torch_answers(subject.graphs[name], feed, device) for feed in feeds]
+        return [torch_answers(subject.graphs[name], feed, device) for feed in feeds]
 
 
 def _swaps(
@@ -281,9 +281,10 @@ def sampled_along(swap: SwapConfig, path: SamplingPath) -> SwapConfig:
 
 
 @torch.no_grad()
-def _torch_answers(
+def torch_answers(
     graph: TorchGraph, feed: Feed, device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
+    """What torch says to one graph's inputs: output -> array."""
     outputs = graph.module(*(torch.from_numpy(feed[name]).to(device) for name in graph.inputs))
     return {name: value.cpu().numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
 
