@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from fresh_process import measure_step
+from stable_diffusion import WIDTH
 
 GPUS = ("sm86", "sm89", "sm120")
 BARS = {"seconds": 60.0, "peak_rss_gb": 9.0}
@@ -35,12 +36,10 @@ def main() -> int:
         script = Path(__file__).with_name("export_size.py")
         command = [sys.executable, str(script), "--folder", str(arguments.folder)]
         subprocess.run([*command, "--width", str(arguments.width)], check=True, stdout=sys.stderr)
-    command = [sys.executable, __file__, "--folder", str(arguments.folder), "--step"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+    row = measure_step(__file__, ["--folder", str(arguments.folder)], "build")
+    if "failed" in row:
+        print(f"failed: {row['failed']}")
         return 1
-    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(json.dumps(row) if arguments.json else table(row))
     return 0 if all(row[name] <= bar for name, bar in BARS.items()) else 1
 
@@ -51,15 +50,14 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True, help="of export_size.py")
-    parser.add_argument("--width", type=int, default=320, help="of the first level's channels")
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the first level's channels")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--step", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=("build",), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def build(folder: Path) -> dict[str, Any]:
-    """One plan, written to disk; imports and reading the weights are in the time."""
-    begun = time.perf_counter()
+    """One plan, written to disk."""
     from edgeswap_export.engine import EngineRequest, build_engine
     from edgeswap_runtime.backends.tensorrt import load_library
     from edgeswap_runtime.files import write_bytes
@@ -72,8 +70,6 @@ def build(folder: Path) -> dict[str, Any]:
     return {
         "targets": list(GPUS),
         "version": trt.__version__,
-        "seconds": time.perf_counter() - begun,
-        "peak_rss_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "onnx_bytes": sum(f.stat().st_size for f in (onnx, weights) if f.is_file()),
         "external_weights": weights.is_file(),
         "plan_bytes": memoryview(plan.data).nbytes,

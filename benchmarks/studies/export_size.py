@@ -6,8 +6,9 @@ random weights, and then, each in a fresh process:
 - exported to float16 by `edgeswap export` (torch, ONNX, onnx's checker, parity with torch);
 - loaded by ONNX Runtime and evaluated once at its own size, 64 x 64 latents and 77 tokens.
 
-Each row is wall time, processor time and the process's peak resident memory. The bars are 60 s and
-9 GB each; on a machine that does other work too, wall time says little and the load is told.
+Each row is wall time, processor time and the process's peak resident memory, imports included. The
+bars are 60 s and 9 GB each; on a machine that does other work too, wall time says little and the
+load is told. The second row's one evaluation is in its time.
 
     python benchmarks/studies/export_size.py --folder size
     python benchmarks/studies/export_size.py --width 64 --folder small    # a tenth, to try it
@@ -17,15 +18,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-WIDTH = 320
+from fresh_process import measure_step
+from stable_diffusion import WIDTH, random_unet
+
 BARS = {"seconds": 60.0, "peak_rss_gb": 9.0}
 
 
@@ -66,37 +65,20 @@ def parse() -> argparse.Namespace:
 
 def in_a_fresh_process(arguments: argparse.Namespace, step: str) -> dict[str, Any]:
     """Run one step of this script by itself; what it printed, or why it failed."""
-    line = [sys.executable, __file__, "--folder", str(arguments.folder), "--step", step,
-            "--width", str(arguments.width), "--precision", arguments.precision]  # fmt: skip
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return {"step": step, "failed": last}
-    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return row
+    line = ["--folder", str(arguments.folder), "--width", str(arguments.width),
+            "--precision", arguments.precision]  # fmt: skip
+    return measure_step(__file__, line, step)
 
 
 def make(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Random float16 weights in diffusers' layout; not measured."""
-    import torch
-    from diffusers import UNet2DConditionModel
-
-    width = arguments.width
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=64,
-        in_channels=9,
-        block_out_channels=(width, 2 * width, 4 * width, 4 * width),
-        cross_attention_dim=768,
-        attention_head_dim=8,
-    )
-    unet.half().save_pretrained(folder / "unet")
+    unet = random_unet(arguments.width)
+    unet.save_pretrained(folder / "unet")
     return {"parameters": sum(p.numel() for p in unet.parameters())}
 
 
 def export(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """What `edgeswap export UNET_FOLDER OUT` does, imports included."""
-    begun = time.perf_counter()
     from edgeswap_export import ExportConfig, GraphsConfig
     from edgeswap_export.unet import export_unet
 
@@ -118,10 +100,6 @@ def export(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     }
     return {
         "step": f"export to {arguments.precision}",
-        "seconds": ended - begun,
-        "cpu_s": time.process_time(),
-        "load": os.getloadavg()[0] / (os.cpu_count() or 1),
-        "peak_rss_gb": peak_rss_gb(),
         "bytes": sum(entry["bytes"] for entry in stated["files"].values()),
         "files": sorted(stated["files"]),
         "parity": stated["parity"]["graphs"]["denoise"]["output"],
@@ -132,14 +110,13 @@ def export(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def load(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """ONNX Runtime alone: a session, and one evaluation."""
-    begun = time.perf_counter()
     import numpy as np
     import onnxruntime as ort
 
     session = ort.InferenceSession(
         folder / "onnx" / "denoise.onnx", providers=["CPUExecutionProvider"]
     )
-    loaded, loaded_cpu_s = time.perf_counter(), time.process_time()
+    loaded = time.perf_counter()
     feed = {
         value.name: np.zeros([n if isinstance(n, int) else 1 for n in value.shape], np.float32)
         for value in session.get_inputs()
@@ -148,18 +125,9 @@ def load(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     evaluated = time.perf_counter()
     return {
         "step": f"load in ONNX Runtime {ort.__version__}, {arguments.precision}",
-        "seconds": loaded - begun,
-        "cpu_s": loaded_cpu_s,
-        "load": os.getloadavg()[0] / (os.cpu_count() or 1),
         "evaluation_s": evaluated - loaded,
-        "peak_rss_gb": peak_rss_gb(),
         "finite": bool(np.isfinite(found).all()),
     }
-
-
-def peak_rss_gb() -> float:
-    """Of this process, 10^9 bytes; Linux counts in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -172,7 +140,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             continue
         within = all(row[name] <= bar for name, bar in BARS.items())
         lines.append(
-            f"{row['step']:<40}{row['seconds']:>9.1f}{row['cpu_s']:>7.1f}"
+            f"{row['step']:<40}{row['seconds']:>9.1f}{row['cpu_seconds']:>7.1f}"
             f"{row['peak_rss_gb']:>9.2f}{row['load']:>6.1f}  {'yes' if within else 'no'}"
         )
         for name, seconds in row.get("parts_s", {}).items():

@@ -6,7 +6,7 @@ with random weights. Then each command runs in a fresh process:
     import -> inspect -> prune 0.6 -> export -> distill 1 step
            -> export fp32, fp16 -> engine for sm86 -> swap of a photo
 
-Each row is wall time, processor time, the largest process so far, and what was compared: the import
+Each row is wall time, processor time, the process tree's peak resident memory, and what was compared: the import
 with diffusers' own pipeline after each step (standard deviations of the latents), an export with
 torch (largest difference of any graph's output and of the whole swaps, in standard deviations of
 that output; below float32 their root mean square). The student learns from crops of packaged
@@ -21,14 +21,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
-import resource
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from fresh_process import measure_edgeswap
 
 from edgeswap_compress.importers.tiny.families import PLUGIN, TINY_FAMILIES, tiny_family
 
@@ -129,23 +127,12 @@ def steps(
 
 def run(words: list[str], folder: Path) -> dict[str, Any]:
     """Run one command in a fresh process, and measure it."""
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgeswap_runtime", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "EDGESWAP_CONDITIONERS": conditioners(folder)},
-    )  # fmt: skip
-    told, _ = process.communicate()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    row: dict[str, Any] = {
-        "seconds": time.perf_counter() - began,
-        "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak_rss_gb": after.ru_maxrss / 1e6,  # of the largest process so far
-    }
-    if process.returncode:
-        row["failed"] = told.strip().splitlines()[-1] if told.strip() else "no message"
-    elif words[0] == "import":
-        found = re.search(r"largest difference (\S+) standard", told)
+    done = measure_edgeswap(words, {"EDGESWAP_CONDITIONERS": conditioners(folder)})
+    row = done.to_json()
+    if done.failed is not None:
+        return row
+    if words[0] == "import":
+        found = re.search(r"largest difference (\S+) standard", done.told)
         row["difference"] = None if found is None else float(found[1])
     elif words[0] == "export":
         row["difference"] = difference(Path(words[2]) / "manifest.json")
@@ -178,7 +165,7 @@ def line(row: dict[str, Any]) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """One line for each step."""
-    head = ["family", "step", "s", "CPU s", "largest process so far, GB", "largest difference"]
+    head = ["family", "step", "s", "CPU s", "peak of the process tree, GB", "largest difference"]
     return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *map(line, rows)])
 
 

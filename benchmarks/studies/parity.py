@@ -158,19 +158,20 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     from edgeswap_compress.checkpoint.folder import Checkpoint
     from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
     from edgeswap_export.graphs.example import SEED, seeded_example
-    from edgeswap_export.graphs.swap_graphs import torch_graphs
+    from edgeswap_export.graphs.swap_graphs import swap_graphs
     from edgeswap_export.parity.compare import difference, run_graph
     from edgeswap_export.parity.prove import torch_answers
     from edgeswap_export.samplers.schedule import schedule_table
 
     checkpoint = Checkpoint.load(checkpoint_path)
     swap, sample = checkpoint.swap, seeded_example(checkpoint.swap)
-    graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
+    made_of = swap_graphs(checkpoint, sample.target, sample.source, sample.noise)
+    graphs = made_of.torch
     settings = dict(checkpoint.scheduler.config)
     schedule = schedule_table(settings, swap.default_sampler, swap.default_steps, None)
     examples = rendered_examples(swap, EXAMPLES, "parity", SEED)
     reference = next(iter(backends.values()))
-    feeds = feeds_of_swaps(reference, checkpoint, examples, [schedule])
+    feeds = feeds_of_swaps(reference, checkpoint, made_of, examples, [schedule])
     found: dict[str, Any] = {}
     for row, backend in backends.items():
         found[row.name] = {}

@@ -3,7 +3,8 @@
 The inpainting U-Net of Stable Diffusion 1.5 (9 input channels, 860 M parameters) is made with
 random float16 weights on disk. Then, in a fresh process, it is planned by magnitude, cut and saved
 by `edgeswap prune`, and in another one the result is loaded again. Each row is wall time and the
-process's peak resident memory. The bars for pruning are 90 s and 8 GB on two cores.
+process's peak resident memory, imports included. The bars for pruning are 90 s and 8 GB on two
+cores.
 
     python benchmarks/studies/pruning_size.py --folder size
     python benchmarks/studies/pruning_size.py --width 64 --folder small    # a tenth, to try it
@@ -13,14 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-WIDTH = 320
+from fresh_process import measure_step
+from stable_diffusion import WIDTH, random_unet
+
 BARS = {"seconds": 90.0, "peak_rss_gb": 8.0}
 
 
@@ -53,42 +53,18 @@ def parse() -> argparse.Namespace:
 
 def in_a_fresh_process(step: str) -> dict[str, Any]:
     """One step by itself, so that its peak memory is its own."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--step", step]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return {"step": step, "failed": last}
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    return measure_step(__file__, sys.argv[1:], step)
 
 
 def make(args: argparse.Namespace) -> dict[str, Any]:
-    """The U-Net of stable-diffusion-inpainting, with random weights of the usual size."""
-    import torch
-    from diffusers import UNet2DConditionModel
-
-    width = args.width
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(
-            sample_size=64,
-            in_channels=9,
-            out_channels=4,
-            block_out_channels=(width, 2 * width, 4 * width, 4 * width),
-            cross_attention_dim=768,
-            attention_head_dim=8,
-        )
-    unet = torch.nn.Module.to(unet, dtype=torch.float16).to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.normal_(std=0.02, generator=generator)
+    """The U-Net of stable-diffusion-inpainting, with random weights."""
+    unet = random_unet(args.width)
     unet.save_pretrained(args.folder / "unet")
-    return {"step": "make", "parameters": sum(p.numel() for p in unet.parameters())}
+    return {"parameters": sum(p.numel() for p in unet.parameters())}
 
 
 def prune(args: argparse.Namespace) -> dict[str, Any]:
-    """Plan by magnitude, cut, save; the clock runs from the import of torch to the last byte."""
-    begun = time.perf_counter()
+    """Plan by magnitude, cut, save."""
     import shutil
 
     from edgeswap_compress.plan.plan_file import read_plan
@@ -105,27 +81,16 @@ def prune(args: argparse.Namespace) -> dict[str, Any]:
         samples=0,
     )
     prune_stage(args.folder / "unet", config, out)
-    row = measured("prune", begun)
     stats = read_plan(out / "pruning.json").stats
-    return row | ({} if stats is None else stats.to_json())
+    return {} if stats is None else stats.to_json()
 
 
 def load(args: argparse.Namespace) -> dict[str, Any]:
     """Load what was saved, every tensor checked, in the dtype on disk."""
-    begun = time.perf_counter()
     from edgeswap_compress.prune import load_unet
 
     unet = load_unet(args.folder / "pruned", dtype=None)
-    found = {"parameters": sum(p.numel() for p in unet.parameters())}
-    return measured("load", begun) | found
-
-
-def measured(step: str, begun: float) -> dict[str, Any]:
-    """Wall time since `begun`, CPU time, and this process's peak resident memory so far."""
-    seconds = time.perf_counter() - begun
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    cpu = time.process_time()  # of all threads, the imports included
-    return {"step": step, "seconds": seconds, "cpu_seconds": cpu, "peak_rss_gb": peak_gb}
+    return {"parameters": sum(p.numel() for p in unet.parameters())}
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:

@@ -17,16 +17,33 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import read_dataset
 from edgeswap_export.graphs.entries import fixed_arrays, graph_entries
 from edgeswap_export.graphs.example import SwapExample
-from edgeswap_export.graphs.swap_graphs import picture_role, swap_graphs
+from edgeswap_export.graphs.swap_graphs import SwapGraphs, picture_role
 from edgeswap_export.graphs.swap_run import SwapRun
 from edgeswap_runtime.backends.ort import OrtBackend
 from edgeswap_runtime.bundle.manifest import Schedule
+from edgeswap_runtime.bundle.run_order import DECODE
 
 Feeds = dict[str, list[dict[str, NDArray[np.float32]]]]
 """Graph name -> the inputs that it was given."""
 
 ROWS_KEPT = 4
 """Denoiser inputs that are kept of one swap, evenly over its schedule."""
+
+CALIBRATION_SWAPS, PARITY_SWAPS = 24, 4
+"""Swaps of USUAL_PX crops that value ranges are measured on, and that a converted graph is compared
+on; none is among both."""
+USUAL_PX = 96
+
+
+def usual_swaps(count: int, size_px: int, least: int = 1) -> int:
+    """Give how many swaps of larger crops have as many pixels as some usual ones.
+
+    Args:
+        count: of the usual swaps, of USUAL_PX crops.
+        size_px: side of the crops.
+        least: fewest swaps, so that there is more than one person.
+    """
+    return min(count, max(least, round(count * (USUAL_PX / size_px) ** 2)))
 
 
 def rendered_examples(swap: SwapConfig, count: int, part: str, seed: int) -> list[SwapExample]:
@@ -61,6 +78,7 @@ def rendered_examples(swap: SwapConfig, count: int, part: str, seed: int) -> lis
 def feeds_of_swaps(
     backend: OrtBackend,
     checkpoint: Checkpoint,
+    graphs: SwapGraphs,
     examples: Sequence[SwapExample],
     schedules: Sequence[Schedule],
 ) -> Feeds:
@@ -69,12 +87,11 @@ def feeds_of_swaps(
     Args:
         backend: holds the bundle's graphs.
         checkpoint: that the graphs were made of.
+        graphs: all of them, of any swap.
         examples: each is swapped with the next of the schedules, so that together they visit the
             timesteps of all.
         schedules: at least one.
     """
-    example = examples[0]
-    graphs = swap_graphs(checkpoint, example.target, example.source, example.noise)
     needed = SwapConditioner.of(checkpoint).crops
     feeds: Feeds = {name: [] for name in graphs.torch}
     for index, example in enumerate(examples):
@@ -88,7 +105,7 @@ def feeds_of_swaps(
         pictures = pictures_of(checkpoint.swap, needed, example.target, example.source, {})
         arrays = {picture_role(name): value.numpy() for name, value in pictures.items()}
         draw = _noise(example, np.random.default_rng(index))
-        run.swap(arrays, schedules[index % len(schedules)], draw)
+        met[DECODE] = [run.sample(arrays, schedules[index % len(schedules)], draw)]
         rows = len(met["denoise"])
         kept = np.unique(np.linspace(0, rows - 1, ROWS_KEPT).round().astype(int))
         met["denoise"] = [met["denoise"][row] for row in kept]

@@ -32,7 +32,7 @@ class GraphsConfig:
     Attributes:
         precision: a name in PRECISIONS; inputs and outputs stay float32.
         calibration_swaps: rendered swaps that value ranges are measured on, for fp16, int8 and fp8;
-            at least 1.
+            at least 1. None takes 24, and fewer of crops above 96 px: as many pixels.
         batch: smallest, usual and largest batch; None for a fixed batch of one.
         compact: store weights in float16 where that changes no weight.
 
@@ -41,7 +41,7 @@ class GraphsConfig:
     """
 
     precision: str = "fp32"
-    calibration_swaps: int = 24
+    calibration_swaps: int | None = None
     batch: tuple[int, int, int] | None = None
     compact: bool = False
 
@@ -55,10 +55,10 @@ class GraphsConfig:
                 f"compact stores float32 weights in fewer bytes, and {self.precision} has fewer"
                 " already: leave one of the two out"
             )
-        if not 1 <= self.calibration_swaps <= MOST_SWAPS:
+        swaps = self.calibration_swaps
+        if swaps is not None and not 1 <= swaps <= MOST_SWAPS:
             raise UnsupportedExport(
-                f"{self.calibration_swaps} calibration swaps: expected at least 1 and at most "
-                f"{MOST_SWAPS}"
+                f"{swaps} calibration swaps: expected at least 1 and at most {MOST_SWAPS}"
             )
 
 

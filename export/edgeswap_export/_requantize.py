@@ -10,18 +10,23 @@ import onnx
 
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
-from edgeswap_export._calibration import Feeds, feeds_of_swaps, rendered_examples
+from edgeswap_export._calibration import (
+    CALIBRATION_SWAPS,
+    PARITY_SWAPS,
+    Feeds,
+    feeds_of_swaps,
+    rendered_examples,
+    usual_swaps,
+)
 from edgeswap_export._config import GraphsConfig
 from edgeswap_export._errors import ParityFailed
+from edgeswap_export._schedules import is_large
 from edgeswap_export.graphs.example import SEED
 from edgeswap_export.graphs.to_onnx import check, write_onnx
 from edgeswap_export.parity.compare import open_graphs
 from edgeswap_export.parity.prove import ConvertedGraphs, ParitySubject, prove_precision
 from edgeswap_export.precision.convert import LOSS_BUDGETS, Converted, convert
 from edgeswap_export.precision.qdq import GRIDS
-
-PARITY_SWAPS = 4
-"""Swaps, none of them used for calibration, that each converted graph is compared on."""
 
 
 def requantize(
@@ -44,14 +49,17 @@ def requantize(
     Raises:
         ParityFailed: a converted graph or swap is further from torch than its precision allows.
     """
-    precision, count = config.precision, config.calibration_swaps
+    precision, swap = config.precision, subject.checkpoint.swap
+    tables = list(subject.tables.values())
+    count = config.calibration_swaps or usual_swaps(CALIBRATION_SWAPS, swap.resolution_px, least=2)
     progress(f"sampling {count} swaps to calibrate with")
-    swap, tables = subject.checkpoint.swap, list(subject.tables.values())
-    held_out = rendered_examples(swap, PARITY_SWAPS, "parity", SEED)
+    unseen_count = usual_swaps(PARITY_SWAPS, swap.resolution_px)
+    held_out = rendered_examples(swap, unseen_count, "parity", SEED)
     backend = open_graphs(folder, subject.files)
 
     def feeds_of(examples: list[Any]) -> Feeds:
-        return feeds_of_swaps(backend, subject.checkpoint, examples, tables)
+        graphs = subject.swap_graphs
+        return feeds_of_swaps(backend, subject.checkpoint, graphs, examples, tables)
 
     observed = feeds_of(rendered_examples(swap, count, "calibration", SEED))
     unseen = feeds_of(held_out)
@@ -62,7 +70,9 @@ def requantize(
         converted = {}
         for name, original in originals.items():
             progress(f"converting {name} to {precision}")
-            converted[name] = convert(original, precision, observed[name], progress, budget)
+            converted[name] = convert(
+                original, precision, observed[name], progress, budget, large=is_large(swap)
+            )
             check(converted[name].model, name)
             _replace(folder, name, converted[name].model)
         candidate = ConvertedGraphs(folder, converted, originals, budget)
@@ -76,7 +86,7 @@ def requantize(
     proof["calibration"] = {
         "dataset_sha256": read_dataset(calibration_dataset()).digest,
         "swaps": count,
-        "held_out_swaps": PARITY_SWAPS,
+        "held_out_swaps": unseen_count,
         "seed": SEED,
     }
     return converted, proof

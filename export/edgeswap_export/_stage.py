@@ -108,7 +108,10 @@ def export(
             checkpoint=loaded, swap_graphs=made_of, requests=requests, tables=tables, device=on
         )
         converted, parity = _proven(folder, subject, sample, config, progress)
-        layers = {n: layer_types(onnx.load(folder / file)) for n, file in subject.files.items()}
+        layers = {
+            name: layer_types(onnx.load(folder / file, load_external_data=False))
+            for name, file in subject.files.items()
+        }
         manifest = _manifest(source, config, subject, converted, layers, parity)
         write_manifest(folder, manifest)
     return Path(out)

@@ -52,6 +52,27 @@ class SwapRun:
         Returns:
             what `decode` gives, by name.
         """
+        held = self._sampled(pictures, schedule, draw)
+        self._run((DECODE,), held)
+        outputs = self._graphs[DECODE].outputs
+        return {tensor.name: held[output_role(DECODE, tensor.name)] for tensor in outputs}
+
+    def sample(
+        self, pictures: Arrays, schedule: Schedule, draw: Callable[[], NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Swap once, but for decoding, which takes most of the time of a large model's one step.
+
+        The arguments are those of `swap`.
+
+        Returns:
+            what `decode` would be given, by name.
+        """
+        return self._inputs(DECODE, self._sampled(pictures, schedule, draw))
+
+    def _sampled(
+        self, pictures: Arrays, schedule: Schedule, draw: Callable[[], NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Run everything before `decode`; what is held then, by role."""
         order, held = self._order, {**self._fixed, **pictures}
         self._run((*order.per_photo, *order.per_source, *order.per_target), held)
 
@@ -64,13 +85,14 @@ class SwapRun:
         held["sample"] = sample_latents(
             schedule, denoise, draw, target=self._target(schedule, held)
         )
-        self._run((DECODE,), held)
-        outputs = self._graphs[DECODE].outputs
-        return {tensor.name: held[output_role(DECODE, tensor.name)] for tensor in outputs}
+        return held
+
+    def _inputs(self, name: str, held: Arrays) -> dict[str, NDArray[np.float32]]:
+        return {tensor.name: held[tensor.role] for tensor in self._graphs[name].inputs}
 
     def _run(self, names: Iterable[str], held: dict[str, NDArray[np.float32]]) -> None:
         for name in names:
-            inputs = {tensor.name: held[tensor.role] for tensor in self._graphs[name].inputs}
+            inputs = self._inputs(name, held)
             if self._watch is not None:
                 self._watch(name, inputs)
             buffers = {key: self._backend.upload(value) for key, value in inputs.items()}

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edgeswap_export.precision._emulate import emulated
+from edgeswap_export.precision._local_errors import local_errors
 from edgeswap_export.precision._lower import KINDS, lower, phase_nodes
 from edgeswap_export.precision._sensitivity import Choice, choose_layers, relative_error
 from edgeswap_export.precision.float32_nodes import overflowing, sensitive_to_rounding
+from edgeswap_export.precision.observe import largest, observe
 from edgeswap_export.precision.qdq import (
+    QuantizableLayer,
     clips,
     observed_values,
     quantizable,
     quantize,
     raise_opset,
 )
-from edgeswap_export.precision.run import Feed, answers, largest, look_inside
+from edgeswap_export.precision.run import Feed, answers
 
 OPSETS = {"bf16": 22}
 """Precision -> the least opset with its types; `qdq.GRIDS` has those of int8 and fp8."""
@@ -98,6 +100,7 @@ def convert(
     feeds: list[Feed],
     progress: Callable[[str], None] = lambda line: None,
     budget: float = LOSS_BUDGETS[0],
+    large: bool = False,
 ) -> Converted:
     """Convert a float32 graph; its inputs and outputs stay float32.
 
@@ -107,12 +110,13 @@ def convert(
         feeds: inputs from real swaps; at least one for fp16, int8 and fp8.
         progress: called with a line when the choice of layers takes longer.
         budget: largest loss of quantization, of LOSS_BUDGETS.
+        large: whether a run takes so long that layers are not tried one by one.
     """
     if to == "fp32":
         return Converted(model=model, precision=to)
     if to in KINDS:
         return _lowered(model, to, feeds)
-    return _quantized(model, to, feeds, progress, budget)
+    return _quantized(model, to, feeds, progress, budget, large)
 
 
 def _lowered(model: onnx.ModelProto, to: str, feeds: list[Feed]) -> Converted:
@@ -136,10 +140,10 @@ def _quantized(
     feeds: list[Feed],
     progress: Callable[[str], None],
     budget: float,
+    large: bool,
 ) -> Converted:
     layers = quantizable(model, to)
-    peaks, samples = observe(model, feeds, observed_values(layers))
-    ranges = clips(samples, peaks, to)
+    ranges = calibrated(model, feeds, layers, to)
     level = "all" if to == "int8" else "basic"
     expected = answers(model, feeds)
 
@@ -147,7 +151,12 @@ def _quantized(
         return relative_error(candidate, feeds, expected, level)
 
     choice: Choice = choose_layers(
-        layers, lambda some: quantize(model, to, ranges, some), loss, budget, progress
+        layers,
+        lambda some: quantize(model, to, ranges, some),
+        loss,
+        budget,
+        progress,
+        (lambda: local_errors(model, feeds, to, ranges, layers)) if large else None,
     )
     final = quantize(model, to, ranges, choice.layers)
     left_out = [layer.node.name for layer in choice.left_out]
@@ -160,27 +169,21 @@ def _quantized(
     )
 
 
-def observe(
-    model: onnx.ModelProto, feeds: list[Feed], names: set[str]
-) -> tuple[dict[str, float], dict[str, NDArray[np.float32]]]:
-    """Measure values inside a graph.
+def calibrated(
+    model: onnx.ModelProto, feeds: list[Feed], layers: Sequence[QuantizableLayer], to: str
+) -> dict[str, float]:
+    """Choose where to clip the values around layers.
 
     Args:
         model: a float32 graph.
         feeds: its inputs, at least one.
-        names: the values to measure.
+        layers: of `quantizable`.
+        to: "int8" or "fp8".
 
     Returns:
-        name -> largest magnitude; name -> (N,) evenly spaced samples.
+        name of a value -> magnitude, as `quantize` takes it.
     """
-    peaks: dict[str, float] = {}
-    kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
     share = max(SAMPLES_PER_VALUE // len(feeds), 1)
-
-    def visit(name: str, value: NDArray[np.float32]) -> None:
-        flat = value.ravel()
-        peaks[name] = max(peaks.get(name, 0.0), float(np.abs(flat).max(initial=0.0)))
-        kept[name].append(flat[:: max(flat.size // share, 1)].copy())
-
-    look_inside(model, feeds, visit, only=names)
-    return peaks, {name: np.concatenate(parts) for name, parts in kept.items()}
+    seen = observe(model, feeds, observed_values(layers), share)
+    samples = {name: np.concatenate(one.samples) for name, one in seen.items()}
+    return clips(samples, {name: one.peak for name, one in seen.items()}, to)

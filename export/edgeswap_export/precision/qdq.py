@@ -142,11 +142,16 @@ def quantize(
     Returns:
         a new model with the same inputs and outputs.
     """
-    return _Quantizing(model, GRIDS[to], ranges, layers).run()
+    return Quantizing(model, GRIDS[to], ranges, layers).run()
 
 
-class _Quantizing:
-    """The quantization of one graph: one pass over its nodes, in order."""
+class Quantizing:
+    """The quantization of one graph: one pass over its nodes, in order.
+
+    Args:
+        model, ranges, layers: as `quantize` takes them.
+        grid: of GRIDS.
+    """
 
     def __init__(
         self,
@@ -155,7 +160,7 @@ class _Quantizing:
         ranges: Mapping[str, float],
         layers: Iterable[QuantizableLayer],
     ) -> None:
-        self.model, self.grid, self.ranges = model, grid, ranges
+        self.model, self.grid, self.ranges = model, grid, dict(ranges)
         chosen = list(layers)
         self.chosen = {layer.node.name for layer in chosen}
         outputs = {value.name for value in model.graph.output}
@@ -167,6 +172,7 @@ class _Quantizing:
         self.copies: dict[str, str] = {}
 
     def run(self) -> onnx.ModelProto:
+        """Build the quantized graph."""
         for original in self.model.graph.node:
             node = onnx.NodeProto()
             node.CopyFrom(original)

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from onnx.numpy_helper import to_array
 
 from edgeswap_export.graphs.values import fits, skeleton, value_types
+from edgeswap_runtime.backends.ort import EXACT_INT8
 
 Feed = dict[str, NDArray[np.float32]]
 """Input name -> array."""
@@ -37,7 +38,19 @@ def open_session(
         level: graph optimization, a key of LEVELS. float8 works with "basic" at most; "none" keeps
             every rounding of an emulated graph.
         lean: save memory rather than time: make no second copy of the weights for the kernels.
+            A model in memory that is too large for one file is always opened so.
     """
+    if isinstance(model, str):
+        options = _options(level, lean)
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    if not fits(model):
+        return open_session_of(skeleton(model), model, level)
+    data = model.SerializeToString()
+    options = _options(level, lean)
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _options(level: str, lean: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.graph_optimization_level = LEVELS[level]
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -45,23 +58,27 @@ def open_session(
     # A thread that waits must not keep a core busy.
     for threads in ("intra", "inter"):
         options.add_session_config_entry(f"session.{threads}_op.allow_spinning", "0")
+    options.add_session_config_entry(*EXACT_INT8)
     options.log_severity_level = 4
     if lean:
         options.add_session_config_entry("session.disable_prepacking", "1")
         options.enable_cpu_mem_arena = False
-    if isinstance(model, str):
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    if fits(model):
-        data = model.SerializeToString()
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return _lend_weights(model, options)
+    return options
 
 
-def _lend_weights(model: onnx.ModelProto, options: ort.SessionOptions) -> ort.InferenceSession:
-    """Open a session of a model too large for one protobuf: hand it the weights one by one."""
-    bare = skeleton(model)
+def open_session_of(
+    bare: onnx.ModelProto, weights: onnx.ModelProto, level: str = "all"
+) -> ort.InferenceSession:
+    """Open a session of a graph whose weights are in another model, which lends them one by one.
+
+    Args:
+        bare: made of `skeleton`, with any nodes and outputs.
+        weights: has every initializer that `bare` lacks the numbers of.
+        level: as `open_session`.
+    """
+    options = _options(level, lean=not fits(weights))
     apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
-    lent = [tensor for tensor in model.graph.initializer if tensor.name in apart]
+    lent = [tensor for tensor in weights.graph.initializer if tensor.name in apart]
     arrays = [to_array(tensor) for tensor in lent]
     values = [
         ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type)
@@ -88,47 +105,27 @@ def look_inside(
     feeds: list[Feed],
     visit: Callable[[str, NDArray[np.float32]], None],
     level: str = "none",
-    only: Iterable[str] | None = None,
 ) -> None:
-    """Call `visit(name, value)` with float32 values of the graph, for every feed.
+    """Call `visit(name, value)` with all float32 values of the graph, for every feed.
 
     Args:
         model: in memory, of any size.
         feeds: its inputs.
         visit: takes the name and the array of one value; it must not keep the array.
         level: graph optimization, a key of LEVELS.
-        only: names of values; None for all float32 values.
     """
     types = value_types(model)
     inputs = {value.name for value in model.graph.input}
     computed = [name for node in model.graph.node for name in node.output if name]
-    wanted = set(computed) if only is None else set(only)
     for feed in feeds:
         for name in feed:
-            if only is None or name in wanted:
-                visit(name, feed[name])
-    names = [
-        name
-        for name in computed
-        if name in wanted and types[name] == TensorProto.FLOAT and name not in inputs
-    ]
+            visit(name, feed[name])
+    names = [n for n in computed if types[n] == TensorProto.FLOAT and n not in inputs]
     for chunk in _chunks(model, names):
         session = open_session(_exposing(model, chunk), level)
         for feed in feeds:
             for name, value in zip(chunk, session.run(chunk, dict(feed)), strict=True):
                 visit(name, value)
-
-
-def largest(model: onnx.ModelProto, feeds: list[Feed], level: str = "none") -> dict[str, float]:
-    """Return name of a value -> its largest magnitude over the feeds; infinite if not finite."""
-    found: dict[str, float] = {}
-
-    def visit(name: str, value: NDArray[np.float32]) -> None:
-        peak = float(np.abs(value).max(initial=0.0))
-        found[name] = max(found.get(name, 0.0), peak if np.isfinite(peak) else np.inf)
-
-    look_inside(model, feeds, visit, level)
-    return found
 
 
 def _exposing(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:

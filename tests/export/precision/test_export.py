@@ -13,9 +13,10 @@ import pytest
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export import ExportConfig, GraphsConfig, ScheduleRequest, SchedulesConfig, export
-from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
+from edgeswap_export._calibration import feeds_of_swaps, rendered_examples, usual_swaps
 from edgeswap_export._errors import ParityFailed, UnsupportedExport, UnsupportedSchedule
 from edgeswap_export.graphs import values as _values
+from edgeswap_export.graphs.swap_graphs import swap_graphs
 from edgeswap_export.parity.compare import SWAP_RMS, open_graphs
 from edgeswap_export.precision import PRECISIONS, convert
 from edgeswap_export.samplers._ddim import DdimOptions
@@ -161,7 +162,9 @@ def test_feeds_come_from_the_sampler_over_all_schedules(guided: Any) -> None:
     tables = [bundle.manifest.schedules[name] for name in ("ddim-1", "ddim-25")]
     backend = open_graphs(guided.bundle, {name: f"{name}.onnx" for name in GRAPHS})
     examples = rendered_examples(checkpoint.swap, 3, "calibration", 0)
-    feeds = feeds_of_swaps(backend, checkpoint, examples, tables)
+    first = examples[0]
+    graphs = swap_graphs(checkpoint, first.target, first.source, first.noise)
+    feeds = feeds_of_swaps(backend, checkpoint, graphs, examples, tables)
     steps = [float(feed["timestep"][0]) for feed in feeds["denoise"]]
     assert [len(feeds[name]) for name in GRAPHS] == [3, 3, 6, 3]
     assert steps[0] == steps[-1] == 999.0  # one step, and the third swap is by ddim-1 again
@@ -182,6 +185,11 @@ def test_calibration_and_parity_share_no_picture(guided: Any) -> None:
     assert not parts["calibration"] & parts["parity"]
     again = rendered_examples(swap, 2, "parity", 0)
     assert again[1].noise.equal(rendered_examples(swap, 2, "parity", 0)[1].noise)
+
+
+def test_larger_crops_take_fewer_swaps_of_as_many_pixels() -> None:
+    assert [usual_swaps(24, size, 2) for size in (64, 96, 128, 192, 512)] == [24, 24, 14, 6, 2]
+    assert [usual_swaps(4, size) for size in (96, 192, 512)] == [4, 1, 1]
 
 
 def test_config_goes_to_json_and_back() -> None:

@@ -13,7 +13,8 @@ from edgeswap_export.precision._emulate import emulated
 from edgeswap_export.precision._lower import KINDS, lower, phase_nodes
 from edgeswap_export.precision.convert import allowed, convert
 from edgeswap_export.precision.float32_nodes import FP16_MAX, HEADROOM, overflowing
-from edgeswap_export.precision.run import answers, largest
+from edgeswap_export.precision.observe import largest
+from edgeswap_export.precision.run import answers
 
 RANDOM = np.random.default_rng(0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ml_dtypes
 import numpy as np
 import onnx
@@ -9,9 +11,16 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeswap_export.precision._local_errors import local_errors
 from edgeswap_export.precision._sensitivity import choose_layers, relative_error
-from edgeswap_export.precision.convert import convert, observe
-from edgeswap_export.precision.qdq import GRIDS, clips, observed_values, quantizable, quantize
+from edgeswap_export.precision.convert import calibrated, convert
+from edgeswap_export.precision.qdq import (
+    GRIDS,
+    QuantizableLayer,
+    clips,
+    quantizable,
+    quantize,
+)
 from edgeswap_export.precision.run import answers
 
 FEEDS = [
@@ -57,8 +66,7 @@ def model_of(wild: float = 1.0) -> onnx.ModelProto:
 
 def quantized(model: onnx.ModelProto, to: str) -> onnx.ModelProto:
     layers = quantizable(model, to)
-    peaks, samples = observe(model, FEEDS, observed_values(layers))
-    return quantize(model, to, clips(samples, peaks, to), layers)
+    return quantize(model, to, calibrated(model, FEEDS, layers, to), layers)
 
 
 def kinds_after_fusion(model: onnx.ModelProto, tmp_path) -> list[str]:
@@ -170,6 +178,75 @@ def test_only_as_many_as_needed_are_left_out() -> None:
     assert choice.loss == 3.0 and choice.alone == costs
     free = choose_layers(layers, build, lambda m: sum(costs[n] for n in m.doc_string), 15.0)
     assert free.left_out == () and free.alone == {}
+
+
+@pytest.mark.parametrize(("budget", "left_out", "runs"), [(80, 0, 1), (25, 13, 2), (8, 19, 2)])
+def test_predicted_choice_takes_few_measurements(budget: float, left_out: int, runs: int) -> None:
+    """Independent errors: the loss is the root of the sum of squares."""
+    costs = {f"l{i}": 1.0 + i for i in range(24)}
+    layers = [QuantizableLayer(helper.make_node("Conv", [], [], name=name), name) for name in costs]
+    measured: list[float] = []
+
+    def loss(model: onnx.ModelProto) -> float:
+        kept = model.doc_string.split()
+        measured.append(sum(costs[name] ** 2 for name in kept) ** 0.5)
+        return measured[-1]
+
+    def build(some: Sequence[QuantizableLayer]) -> onnx.ModelProto:
+        return onnx.ModelProto(doc_string=" ".join(layer.node.name for layer in some))
+
+    whole = sum(cost**2 for cost in costs.values()) ** 0.5
+    choice = choose_layers(
+        layers, build, lambda m: loss(m) / whole * 70, budget, errors=lambda: costs
+    )
+    assert len(measured) == runs and len(choice.left_out) == left_out
+    assert choice.loss <= budget
+    assert [one.node.name for one in choice.left_out] == list(costs)[: 23 - left_out : -1]
+
+
+def test_a_wrong_prediction_is_measured_again() -> None:
+    """One layer of small error at its own result does all the harm."""
+    costs = dict.fromkeys("abcdefgh", 1.0)
+    layers = [QuantizableLayer(helper.make_node("Conv", [], [], name=n), n) for n in costs]
+    choice = choose_layers(
+        layers,
+        lambda some: onnx.ModelProto(doc_string=" ".join(one.node.name for one in some)),
+        lambda model: 10.0 if "e" in model.doc_string else 0.5,
+        1.0,
+        errors=lambda: costs,
+    )
+    assert "e" in [layer.node.name for layer in choice.left_out] and choice.loss <= 1.0
+
+
+def test_a_layers_own_error_is_that_of_it_alone_on_the_same_input() -> None:
+    model = model_of()
+    layers = quantizable(model, "fp8")
+    ranges = calibrated(model, FEEDS, layers, "fp8")
+    found = local_errors(model, FEEDS, "fp8", ranges, layers)
+    assert list(found) == ["conv1", "conv2", "linear1", "linear2"]
+    right = [answer["y"] for answer in answers(model, FEEDS, "none")]
+    alone = [answer["y"] for answer in answers(quantize(model, "fp8", ranges, layers[-1:]), FEEDS,
+                                               "none")]  # fmt: skip
+    wrong = np.square(np.subtract(alone, right)).mean() ** 0.5
+    assert found["linear2"] == pytest.approx(wrong / np.square(right).mean() ** 0.5, rel=1e-3)
+
+
+def test_the_layer_that_is_hard_to_quantize_has_the_largest_error() -> None:
+    model = model_of(wild=300.0)
+    layers = quantizable(model, "int8")
+    ranges = calibrated(model, FEEDS, layers, "int8")
+    found = local_errors(model, FEEDS, "int8", ranges, layers)
+    assert max(found, key=found.__getitem__) == "conv2"
+    plain = model_of()
+    ranges = calibrated(plain, FEEDS, layers, "int8")
+    assert all(0 < error < 0.03 for error in local_errors(plain, FEEDS, "int8", ranges,
+                                                          layers).values())  # fmt: skip
+
+
+def test_a_large_graph_keeps_its_budget_too() -> None:
+    quick = convert(model_of(wild=300.0), "int8", FEEDS, large=True)
+    assert quick.loss is not None and quick.loss <= 0.05
+    assert "conv2" in quick.float32_nodes["quantization"]
 
 
 def test_same_bytes_again() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, checker, helper
+from onnx import TensorProto, checker, helper, numpy_helper
 
 from edgeswap_runtime import EdgeswapError, FakeBackend
 from edgeswap_runtime.backends import BACKENDS, open_backend
@@ -220,3 +220,35 @@ def test_the_fake_behaves_like_a_backend() -> None:
     fake.close()
     with pytest.raises(InvalidRequest, match="no graph 'double'"):
         fake.run("double", {})
+
+
+def test_int8_products_do_not_saturate(tmp_path: Path) -> None:
+    """Without VNNI, processors add two products in 16 bits: 2 * 255 * 127 does not fit."""
+    depth, unit = 64, np.float32(1 / 64)
+    made = [
+        helper.make_node("QuantizeLinear", ["x", "unit", "zero"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "unit", "zero"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "unit", "zero"], ["wd"]),
+        helper.make_node("Gemm", ["xd", "wd", "b"], ["s"]),
+        helper.make_node("QuantizeLinear", ["s", "wide", "zero"], ["sq"]),
+        helper.make_node("DequantizeLinear", ["sq", "wide", "zero"], ["y"]),
+    ]
+    wide = np.float32(4 * depth / 127)
+    stored = {
+        "unit": unit,
+        "wide": wide,
+        "zero": np.int8(0),
+        "w": np.full((depth, 8), 127, np.int8),
+        "b": np.zeros(8, np.float32),
+    }
+    weights = [numpy_helper.from_array(np.asarray(v), name) for name, v in stored.items()]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, depth])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8])
+    graph = helper.make_graph(made, "int8", [x], [y], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    file = tmp_path / "int8.onnx"
+    file.write_bytes(model.SerializeToString())
+    backend = OrtBackend({"int8": file})
+    given = np.full((1, depth), 127 * unit, np.float32)
+    found = backend.download(backend.run("int8", {"x": backend.upload(given)})["y"])
+    assert found == pytest.approx(np.full((1, 8), depth * (127 * unit) ** 2), abs=float(wide))
