@@ -6,12 +6,13 @@ with random weights. Then each command runs in a fresh process:
     import -> inspect -> prune 0.6 -> export -> distill 1 step
            -> export fp32, fp16 -> engine for sm86 -> swap of a photo
 
-Each row is wall time, processor time, the process tree's peak resident memory, and what was compared: the import
-with diffusers' own pipeline after each step (standard deviations of the latents), an export with
-torch (largest difference of any graph's output and of the whole swaps, in standard deviations of
-that output; below float32 their root mean square). The student learns from crops of packaged
-renders in a folder for each person, for some seconds. The swapped photo shows nothing: what is
-shown is that every command takes what the one before it made, and that it computes the same.
+Each row is wall time, processor time, the process tree's peak resident memory, and what was
+compared: the import with diffusers' own pipeline after each step (standard deviations of the
+latents), an export with torch (largest difference of any graph's output and of the whole swaps, in
+standard deviations of that output; below float32 their root mean square). The student learns from
+crops of packaged renders in a folder for each person, for some seconds. The swapped photo shows
+nothing: what is shown is that every command takes what the one before it made, and that it computes
+the same.
 
     python benchmarks/studies/import_walk.py --folder walk
     python benchmarks/studies/import_walk.py --folder walk --family instantid --no-engine
