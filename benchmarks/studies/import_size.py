@@ -171,7 +171,8 @@ def write_unpruned(folder: Path) -> dict[str, Any]:
     example = seeded_example(checkpoint.swap)
     graph = swap_graphs(checkpoint, example.target, example.source, example.noise).torch["denoise"]
     tensors = {**graph.inputs, **graph.outputs}
-    np.savez(out / "tensors.npz", **{name: value.numpy() for name, value in tensors.items()})
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in tensors.items()}
+    np.savez(out / "tensors.npz", **arrays)
     write_onnx(out, "denoise", write_graph("denoise", graph, None))
     return {"parameters": sum(p.numel() for p in checkpoint.unet.parameters())}
 
