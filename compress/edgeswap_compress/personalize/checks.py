@@ -14,7 +14,6 @@ from edgeswap_compress._checks import (
 )
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.checks import check_pictures
-from edgeswap_compress.data.folders import SUFFIXES
 from edgeswap_compress.errors import UnusablePictures
 from edgeswap_compress.personalize._config import PHOTOS, PersonalizeConfig
 from edgeswap_runtime.files import require_folder
@@ -55,6 +54,8 @@ def check_personalization(
     swap.sampling.start.kept(swap.default_steps)
     check_pictures(data, swap)
     require_folder(photos, what="folder of photos", holds=(), make=PHOTOS)
+    from edgeswap_compress.data.folders import SUFFIXES
+
     if not any(file.suffix.lower() in SUFFIXES for file in photos.rglob("*")):
         raise UnusablePictures(f"{photos} holds no picture: expected about five of one person")
     if not aligned:

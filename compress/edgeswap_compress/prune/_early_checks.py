@@ -16,7 +16,6 @@ from edgeswap_compress._pruning_errors import (
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.data import open_pictures, read_dataset
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
 from edgeswap_compress.diffusers_folder.unet_home import (
     CONFIG_NAME,
@@ -109,6 +108,8 @@ def check_config(
                 f"the pattern '{pattern}' protects the whole U-Net, so nothing is left to prune: "
                 "expected some modules, such as 'mid_block' or '*.attn2'"
             )
+    from edgeswap_compress.data import open_pictures
+
     opened = {path: open_pictures(path, loose=True) for path in (data, held_out) if path}
     sizes = {path: pictures.images(0).shape[1] for path, pictures in opened.items()}
     if table is not None and table.exists():
@@ -183,4 +184,6 @@ def _swap_config(checkpoint: Path) -> SwapConfig | None:
 
 
 def _packaged_side() -> int:
+    from edgeswap_compress.data import read_dataset
+
     return int(read_dataset(calibration_dataset()).images(0).shape[1])
