@@ -91,6 +91,15 @@ def test_the_same_command_writes_the_same_bytes(arguments: list[str], tmp_path: 
     assert (tmp_path / "out.png").read_bytes() == first
 
 
+def test_detail_is_kept_where_it_is_asked_for(arguments: list[str], tmp_path: Path) -> None:
+    smooth, kept = tmp_path / "out.png", tmp_path / "kept.png"
+    assert main(arguments) == 0
+    assert main([*_replace(arguments, "--out", kept), "--keep-detail"]) == 0
+    target, plain, fine = (read_picture(f) for f in (tmp_path / "target.png", smooth, kept))
+    assert (plain != fine).any()
+    assert (fine == target)[(plain == target).all(-1)].mean() > 0.99, "only faces differ"
+
+
 def test_several_sources(arguments: list[str], photo_file: Any, tmp_path: Path) -> None:
     at = arguments.index("--source") + 2
     second = str(photo_file("second.png", 5))
