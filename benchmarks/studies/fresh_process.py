@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
-EVERY_S = 0.05
-"""Seconds between two looks at the memory of a process's children."""
+EVERY_S = 0.5
+"""Seconds between two looks at a process tree; its largest process is measured by the system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,23 +153,39 @@ def make_student(folder: Path) -> dict[str, Any]:
 def write_unpruned(folder: Path) -> dict[str, Any]:
     """Write the graph of the unpruned denoiser, guidance in it, as the exporter does.
 
-    Nothing is proven here; torch's answer is kept, and `import_speed.py` compares.
+    What shows the target is drawn, so that the autoencoder need not run. Nothing is proven here;
+    torch's answer is kept, and `import_speed.py` compares.
     """
     import numpy as np
+    import torch
 
     from edgeswap_compress import Checkpoint
+    from edgeswap_compress.checkpoint.conditioner import SwapConditioner
     from edgeswap_compress.conditioning.attention import use_fused_attention
     from edgeswap_export._stage import write_graph
     from edgeswap_export.graphs.example import seeded_example
-    from edgeswap_export.graphs.swap_graphs import swap_graphs
+    from edgeswap_export.graphs.swap_graphs import DenoiseGraph, pictures_by_role, target_inputs
     from edgeswap_export.graphs.to_onnx import write_onnx
+    from edgeswap_export.graphs.told import told_by
+    from edgeswap_export.graphs.torch_graph import run_module
 
     out = folder / OUTPUTS["unpruned graph"]
     out.mkdir()
     checkpoint = Checkpoint.load(folder / OUTPUTS["import"])
     use_fused_attention(checkpoint.unet)
     example = seeded_example(checkpoint.swap)
-    graph = swap_graphs(checkpoint, example.target, example.source, example.noise).torch["denoise"]
+    conditioner = SwapConditioner.of(checkpoint)
+    pictures = pictures_by_role(checkpoint, example.target, example.source)
+    told = told_by(conditioner, {n.removeprefix("crop:"): v for n, v in pictures.items()}).parts
+    maps = {
+        name: torch.rand_like(example.noise)[:, : 1 if name == "latent_mask" else None]
+        for name in target_inputs(checkpoint)
+    }
+    inputs = {"sample": example.noise, "timestep": torch.tensor([500.0]), **maps}
+    inputs |= {name: value for part in told for name, (_, value) in part.inputs.items()}
+    inputs["guidance"] = torch.tensor([GUIDANCE])
+    module = DenoiseGraph(checkpoint, told, tuple(maps), conditioner.null(1))
+    graph = run_module(module, inputs, ("output",), {})
     tensors = {**graph.inputs, **graph.outputs}
     arrays: dict[str, Any] = {name: value.numpy() for name, value in tensors.items()}
     np.savez(out / "tensors.npz", **arrays)

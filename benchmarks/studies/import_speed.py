@@ -77,6 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="after one to warm up")
     parser.add_argument("--seconds", type=float, help="begin no round after so many")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the processor")
+    parser.add_argument("--no-unpruned", action="store_true", help="leave the exported one out")
     parser.add_argument("--whole", action="store_true", help="run the 50 steps once too")
     parser.add_argument("--pause", action="store_true", help="wait for Enter after loading")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -92,10 +93,9 @@ def subjects(
     pipe, given = diffusers_pipeline(arguments.folder / "models", made["import"])
     size = given["height"]
     target, source = random.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-    swaps: dict[str, Callable[[], Parts]] = {
-        DIFFUSERS: lambda: diffusers_swap(pipe, given),
-        EXPORTED: unpruned_step(made["unpruned graph"], arguments.threads),
-    }
+    swaps: dict[str, Callable[[], Parts]] = {DIFFUSERS: lambda: diffusers_swap(pipe, given)}
+    if not arguments.no_unpruned:
+        swaps[EXPORTED] = unpruned_step(made["unpruned graph"], arguments.threads)
     for name, backend in ((STUDENT, "ort"), (OPENVINO, "openvino")):
         opened = Swapper.open(made["export fp32"], backend=backend, threads=arguments.threads)
         swapper = stack.enter_context(opened)
@@ -220,7 +220,7 @@ def measure(swaps: dict[str, Callable[[], Parts]], arguments: argparse.Namespace
             print(turn, name, lap, file=sys.stderr, flush=True)
             if turn:
                 laps[name].append(lap)
-    for one, two in zip(laps[EXPORTED], laps[STUDENT], strict=True):
+    for one, two in zip(laps.get(EXPORTED, []), laps[STUDENT], strict=False):
         one.update({part: two[part] for part in ("before", "after")})  # the same two graphs
     medians = {
         name: {part: statistics.median(lap[part] for lap in found) for part in PARTS}

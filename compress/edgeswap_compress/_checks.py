@@ -233,24 +233,6 @@ def require_own_kind(path: Path, swap: SwapConfig, what: str) -> None:
     check_scheduler(path, velocity=True)
 
 
-def require_kept_condition(path: Path, swap: SwapConfig, what: str) -> None:
-    """Refuse a checkpoint whose condition cannot be computed once and kept.
-
-    Args:
-        path: of the checkpoint.
-        swap: its config.
-        what: what asks for it, such as "a distillation".
-
-    Raises:
-        InvalidSettings: a part of its condition is a plugin's.
-    """
-    if swap.has_plugin:
-        raise InvalidSettings(
-            f"{path} is told of the source by a plugin, whose condition nobody can keep: expected "
-            f"a source encoder, constants or features of ONNX files for {what}; export it as it is"
-        )
-
-
 def check_identity_loss(path: Path, swap: SwapConfig, weight: float) -> None:
     """Refuse an identity loss where there is no source encoder to look through.
 

@@ -11,7 +11,6 @@ from edgeswap_compress._checks import (
     check_identity_loss,
     check_out,
     check_run,
-    require_kept_condition,
     vae_kind,
 )
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
@@ -64,8 +63,6 @@ def check_distillation(files: DistillFiles, out: Path, config: DistillConfig) ->
     teacher, student = (
         check_checkpoint(path, velocity=False) for path in (files.teacher, files.student)
     )
-    for folder, swap in ((files.teacher, teacher), (files.student, student)):
-        require_kept_condition(folder, swap, "a distillation")
     check_one_latent_space(teacher, student)
     teacher.sampling.start.kept(config.steps)
     check_identity_loss(files.teacher, teacher, config.losses.identity.weight)

@@ -6,7 +6,6 @@ import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from edgeswap_compress._checks import require_kept_condition
 from edgeswap_compress._pruning_errors import (
     AlreadyPruned,
     BadUNetFolder,
@@ -123,8 +122,6 @@ def check_config(
         _check_bare(checkpoint, recover, data)
         return
     swap = _swap_config(checkpoint)
-    if recover is not None and swap is not None:
-        require_kept_condition(checkpoint, swap, "a recovery")
     side = None if swap is None else swap.resolution_px
     for path, size in sizes.items():
         if side is not None and size != side:

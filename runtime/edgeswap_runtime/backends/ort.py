@@ -38,6 +38,10 @@ PROVIDERS: dict[str, tuple[str | tuple[str, dict[str, str]], ...]] = {
 }
 """Device -> execution providers, the one that must be granted first."""
 
+LARGE_BYTES = 1 << 25
+"""Size of a graph above which memory goes back to the system at every run. Below, each graph keeps
+what it once took, which saves time; graphs of large models would keep several GB each."""
+
 EXACT_INT8 = ("session.x64quantprecision", "1")
 """Setting of a session: INT8 products do not saturate on x86 processors without VNNI, whose fast
 instruction adds two of them in 16 bits; there they are five times as wrong. Others are not
@@ -239,6 +243,7 @@ def _port(node: Any) -> Port:
 
 
 def _open_session(path: Path, device: str, options: ort.SessionOptions) -> ort.InferenceSession:
+    options.enable_cpu_mem_arena = _bytes_of(path) <= LARGE_BYTES
     try:
         session = ort.InferenceSession(str(path), options, providers=list(PROVIDERS[device]))
     except _ORT_ERRORS as error:
@@ -247,6 +252,12 @@ def _open_session(path: Path, device: str, options: ort.SessionOptions) -> ort.I
     # A provider that fails to start is dropped with a log line only: read back what was granted.
     _require_provider(device, session.get_providers()[:1])
     return session
+
+
+def _bytes_of(path: Path) -> int:
+    """Size of a graph's file, and of its weights beside it."""
+    files = (path, path.with_name(f"{path.name}.data"))
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _require_provider(device: str, offered: Sequence[str]) -> None:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 from edgeswap_runtime.commands._progress_line import ProgressLine
 from edgeswap_runtime.commands.arguments.marks import add_marks, marks_from
 from edgeswap_runtime.commands.arguments.people import add_faces, require_identities
-from edgeswap_runtime.commands.arguments.run import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.arguments.run import (
+    add_backend_options,
+    add_detail,
+    add_schedule,
+    add_seed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
     add_schedule(parser)
     add_seed(parser)
+    add_detail(parser)
     add_marks(parser)
     add_backend_options(parser)
     return parser
@@ -173,6 +179,7 @@ def _check(options: argparse.Namespace) -> tuple[BatchSettings, Sequence[BatchPi
         seed=options.seed,
         faces=faces,
         force=options.force,
+        keep_detail=options.keep_detail,
         marks=marks,
     )
     return settings, pictures

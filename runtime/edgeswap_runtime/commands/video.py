@@ -113,11 +113,13 @@ def command(argv: list[str]) -> int:
     if options.preview is not None:
         with Swapper.open(bundle, threads=options.threads, **how) as swapper:
             marks.apply(swapper)
+            swapper.keep_detail = options.keep_detail
             _preview(options, swapper, film, config)
         return 0
     how["threads"] = half_the_threads(options.threads)
     with Swapper.open(bundle, **how) as swapper, Swapper.open(bundle, **how) as finder:
         marks.apply(swapper)
+        swapper.keep_detail = options.keep_detail
         _swap(options, (swapper, finder), film, config)
     return 0
 

@@ -176,8 +176,9 @@ def spread_out(
     pitch = math.hypot(*to_image[:, 0]) * _ENLARGE  # samples for a pixel
     if pitch >= 1:
         return _byte_image(resample(image, to_image, size, each=each))
-    box = (_KERNEL_PX, _KERNEL_PX, *(_KERNEL_PX + pitch * side for side in size))
-    samples = tuple(math.ceil(end) + _KERNEL_PX for end in box[2:])
+    right, bottom = (_KERNEL_PX + pitch * side for side in size)
+    box = (float(_KERNEL_PX), float(_KERNEL_PX), right, bottom)
+    samples = (math.ceil(right) + _KERNEL_PX, math.ceil(bottom) + _KERNEL_PX)
     # From indices of samples to indices of pixels; Pillow has the centers at + 0.5.
     first = np.full(2, (0.5 - _KERNEL_PX) / pitch - 0.5)
     shift = to_image[:, :2] @ first + to_image[:, 2]

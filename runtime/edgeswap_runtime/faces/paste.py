@@ -110,8 +110,8 @@ def paste(
         coarse = spread_out(detail.target, to_crop, extent, each=each)
         finer = region - np.asarray(coarse, np.float32)
         share = spread_out(detail.share[..., None] * 255, to_crop, extent, each=each)
-        finer *= np.asarray(share, np.float32)[..., None] / 255
-        swapped = Image.fromarray(to_uint8(finer + np.asarray(swapped)))
+        kept = finer * np.asarray(share, np.float32)[..., None] / 255
+        swapped = Image.fromarray(to_uint8(kept + np.asarray(swapped)))
     there = Image.fromarray(np.ascontiguousarray(region))
     region[...] = np.asarray(Image.composite(swapped, there, weights))
 

@@ -125,9 +125,10 @@ def test_a_bundle_of_the_student_swaps_as_torch_does(
     assert out is not None
     config = ExportConfig(schedules=SchedulesConfig(others=()), detector=False)
     export(out, config, tmp_path / "bundle")  # which compares the whole swap with torch's
-    schedule = Bundle.open(tmp_path / "bundle").manifest.schedules[0]
-    assert len(schedule.rows) == 2 and schedule.start_signal > 0
-    assert all(row.blend_signal is not None for row in schedule.rows)
+    manifest = Bundle.open(tmp_path / "bundle").manifest
+    schedule = manifest.schedules[manifest.default_schedule]
+    assert len(schedule.rows) == 2 and 0 < schedule.start_signal < 1
+    assert all(row.blends for row in schedule.rows)
 
 
 def test_one_step_of_a_part_is_refused(

@@ -11,7 +11,6 @@ import torch
 
 from edgeswap_compress.checkpoint import Checkpoint, SwapPipeline
 from edgeswap_compress.checkpoint._tiny_kinds import KINDS, tiny_kind
-from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data import open_pictures
 from edgeswap_compress.fit.config import FitBudget, FitOptions
 from edgeswap_compress.fit.loop import Draw
@@ -153,14 +152,3 @@ def test_timesteps_that_are_never_run_are_not_learned(
     )
     wrong = torch.where(batch.pairs.exact.view(-1, 1, 1, 1), batch.wanted, batch.wanted + 9)
     assert float(batch.to_truth(wrong)) == 0.0  # what nobody knows is not asked for
-
-
-def test_a_plugin_is_refused_in_one_line(
-    whole: dict[str, Path], people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(SwapConfig, "has_plugin", True)
-    line = ["prune", str(whole["faceid"]), str(tmp_path / "out"), *PLAN, "--recover-minutes", "1"]
-    assert main([*line, "--data", str(people)]) == 2
-    error = capsys.readouterr().err.strip()
-    assert "whose condition nobody can keep" in error and len(error.splitlines()) == 1
