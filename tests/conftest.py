@@ -26,7 +26,8 @@ def small_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One group of the packaged dataset at a quarter of its size, to fit the tiny models."""
     from edgeswap_compress.checkpoint.defaults import CALIBRATION
     from edgeswap_compress.data.grid import Group
-    from edgeswap_compress.data.shards import MANIFEST, read_dataset, shard_name, write_shard
+    from edgeswap_compress.data.shard_files import shard_name, write_shard
+    from edgeswap_compress.data.shards import MANIFEST, read_dataset
     from edgeswap_runtime.files import sha256_file, write_json
 
     whole = read_dataset(CALIBRATION)

@@ -57,6 +57,7 @@ MEANINGS = {
     "--image-encoder-align": "face lies in the image encoder",
     "--image-encoder-output": "output of the image encoder",
     "--json": "JSON|json",
+    "--keep-detail": "own grain and pores",
     "--learning-rate": "largest learning rate",
     "--license": "license",
     "--lora": "LoRA",

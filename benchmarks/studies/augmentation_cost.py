@@ -6,7 +6,7 @@ that a busy machine slows them alike. The alternative, encoding more augmented v
 picture beforehand, costs disk, memory and time in proportion to their number; its row says how much
 one variant of a dataset of 3072 groups would take.
 
-    python benchmarks/studies/augmentation_cost.py [--rounds 9] [--batch-size 32] [--json]
+    python benchmarks/studies/augmentation_cost.py [--rounds 9] [--batch-size 32] [--dtype auto]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from edgeswap_compress.checkpoint.folder import convert
 from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.data import open_pictures
 from edgeswap_compress.fit.config import FitConfig
+from edgeswap_compress.fit.dtype import AUTO, DTYPES, resolve_dtype
 from edgeswap_compress.fit.latent_cache import encode_dataset, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.pairing import pairing_of
@@ -48,34 +50,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=9, help="steps of each share (9)")
+    parser.add_argument("--batch-size", type=int, default=32, help="triplets a step (32)")
+    parser.add_argument("--dtype", choices=DTYPES, default=AUTO, help="to compute in (auto)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    report = measure(arguments.rounds, arguments.batch_size)
+    report = measure(arguments.rounds, arguments.batch_size, resolve_dtype(arguments.dtype))
     print(json.dumps(report) if arguments.json else table(report))
     return 0
 
 
-def measure(rounds: int, batch_size: int) -> dict[str, Any]:
+def measure(rounds: int, batch_size: int, dtype: torch.dtype) -> dict[str, Any]:
     """Medians of everything, in milliseconds, and what the cache of one variant takes."""
     checkpoint, dataset = Checkpoint.load(default_checkpoint("teacher")), calibration()
-    vae = convert(checkpoint.vae, torch.bfloat16).eval().requires_grad_(False)
+    vae = convert(checkpoint.vae, dtype).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as folder:
         groups = encode_dataset(vae, checkpoint.swap, dataset, Path(folder) / "cache", "study")
-    plan = pairing_of(dataset, 0.0)
+    pairing = pairing_of(dataset, 0.0)
     objective = DenoiserObjective(
-        convert(checkpoint.unet.train(), torch.bfloat16),
-        convert(checkpoint.conditioner.train(), torch.bfloat16),
+        convert(checkpoint.unet.train(), dtype),
+        convert(checkpoint.conditioner.train(), dtype),
         checkpoint.scheduler,
         checkpoint.swap,
         DenoiserConfig(fit=FitConfig(samples=batch_size, batch_size=batch_size)),
-        Examples(groups, plan),
-        Examples(groups, plan),
+        Examples(groups, pairing),
+        Examples(groups, pairing),
     )
     mixes = {
         share: Examples(
-            groups, plan, OnlineEncoder(vae, checkpoint.swap, dataset, share) if share else None
+            groups, pairing, OnlineEncoder(vae, checkpoint.swap, dataset, share) if share else None
         )
         for share in SHARES
     }
@@ -90,7 +93,7 @@ def measure(rounds: int, batch_size: int) -> dict[str, Any]:
 
     def encode(_: int) -> None:
         with torch.no_grad():
-            encode_crop(vae, checkpoint.swap, to_tensor(some).to(torch.bfloat16))
+            encode_crop(vae, checkpoint.swap, to_tensor(some).to(dtype))
 
     def augment(number: int) -> None:
         rng = np.random.default_rng(number)
@@ -99,7 +102,7 @@ def measure(rounds: int, batch_size: int) -> dict[str, Any]:
 
     jobs: dict[str, Callable[[int], None]] = {"encode": encode, "augment": augment}
     for share in SHARES:
-        jobs[f"step {share}"] = lambda number, share=share: step(share, number)
+        jobs[f"step {share}"] = partial(step, share)
     found = interleaved(jobs, rounds)
     latents = groups.latents[0, 0]
     variant_bytes = GROUPS * dataset.pictures * latents.numel() * latents.element_size()
@@ -108,6 +111,7 @@ def measure(rounds: int, batch_size: int) -> dict[str, Any]:
         "batch_size": batch_size,
         "rounds": rounds,
         "threads": torch.get_num_threads(),
+        "dtype": str(dtype).removeprefix("torch."),
         "encode_ms_a_picture": found["encode"] / BATCH,
         "augment_ms_a_picture": found["augment"] / BATCH,
         "step_ms": {str(share): found[f"step {share}"] for share in SHARES},
@@ -137,7 +141,8 @@ def table(report: dict[str, Any]) -> str:
     """The report as text."""
     steps, batch = report["step_ms"], report["batch_size"]
     lines = [
-        f"batch {batch}, {report['threads']} threads, medians of {report['rounds']} rounds",
+        f"batch {batch}, {report['threads']} threads, {report['dtype']}, "
+        f"medians of {report['rounds']} rounds",
         "",
         "| share augmented | ms a step | samples/s | time against none |",
         "|---|---|---|---|",

@@ -47,7 +47,6 @@ from edgeswap_compress.fit.noise_levels import NoiseLevels
 from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_compress.fit.run_folder import steps_in
 from edgeswap_compress.train.denoiser import Denoiser
-from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.files import write_json
 from edgeswap_runtime.pictures.write import RENDERED, save_marked
 
@@ -220,7 +219,7 @@ def judge(model: Path, pictures: Resized, steps: int) -> NDArray[np.float64]:
             noise = rng.standard_normal((len(target), *opened.facts.latent_shape))
             swaps = opened.swap(target, source, noise.astype(np.float32))
             inside = mask.astype(np.float32) / 255
-            rows.append(metrics.psnr(to_uint8(swaps), truth, inside))
+            rows.append(metrics.psnr(swaps, truth, inside))
     return np.stack(rows)
 
 

@@ -33,6 +33,7 @@ from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
 from edgeswap_compress.fit.config import changed
+from edgeswap_compress.fit.dtype import AUTO
 from edgeswap_runtime.files import write_json
 
 QUALITY = ("psnr_face_db", "id_top1", "id_margin", "fid_identity", "hf_ratio", "diversity")
@@ -47,7 +48,7 @@ TERMS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Way:
     """A row: which checkpoint learns (None: the teacher as it is), and how."""
 
     start: str | None
@@ -56,19 +57,19 @@ class Plan:
     changes: tuple[tuple[str, Any], ...] = ()
 
 
-def plans() -> dict[str, Plan]:
+def ways() -> dict[str, Way]:
     """All rows, by name."""
-    found = {TEACHER: Plan(start=None, steps=25), "teacher-4": Plan(start=None, steps=4)}
+    found = {TEACHER: Way(start=None, steps=25), "teacher-4": Way(start=None, steps=4)}
     for start in ("unpruned", "pruned"):
         for method in METHODS:
             for steps in (1, 2, 4):
-                found[f"{start}-{method}-{steps}"] = Plan(start=start, steps=steps, method=method)
+                found[f"{start}-{method}-{steps}"] = Way(start=start, steps=steps, method=method)
     features = (("losses.feature_weight", 0.1),)
-    found["pruned-trajectory-features-1"] = Plan(start="pruned", steps=1, changes=features)
-    found["small-trajectory-1"] = Plan(start="small", steps=1)
+    found["pruned-trajectory-features-1"] = Way(start="pruned", steps=1, changes=features)
+    found["small-trajectory-1"] = Way(start="small", steps=1)
     for term, change in TERMS.items():
         changes = tuple(change.items())
-        found[f"small-without-{term}-1"] = Plan(start="small", steps=1, changes=changes)
+        found[f"small-without-{term}-1"] = Way(start="small", steps=1, changes=changes)
     return found
 
 
@@ -80,20 +81,20 @@ class Study:
         self.folder: Path = args.out
         self._evaluation: Evaluation | None = None
 
-    def make(self, name: str, plan: Plan) -> None:
+    def make(self, name: str, way: Way) -> None:
         """Distill, judge and keep one row."""
         file = self.folder / name / "row.json"
         if file.exists():
             return
         file.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint = self._checkpoint(name, plan)
-        dtype = "bfloat16" if plan.start is None else "float32"
-        with open_model(checkpoint, Sampling(steps=plan.steps, dtype=dtype)) as model:
+        checkpoint = self._checkpoint(name, way)
+        dtype = AUTO if way.start is None else "float32"
+        with open_model(checkpoint, Sampling(steps=way.steps, dtype=dtype)) as model:
             report = self._judge().judge(model)
         quality = {k: v for k, v in report.to_json().items() if k.startswith(QUALITY)}
         facts = {k: report.facts[k] for k in ("n", "pairs_sha256", "seed", "seeds", "precision")}
-        write_json(file, {**dataclasses.asdict(plan), **facts, **quality,
-                          **macs_per_swap(checkpoint, plan.steps)})  # fmt: skip
+        write_json(file, {**dataclasses.asdict(way), **facts, **quality,
+                          **macs_per_swap(checkpoint, way.steps)})  # fmt: skip
 
     def _judge(self) -> Evaluation:
         if self._evaluation is None:
@@ -101,27 +102,27 @@ class Study:
             self._evaluation = Evaluation(read_dataset(self.args.held_out), config)
         return self._evaluation
 
-    def _checkpoint(self, name: str, plan: Plan) -> Path:
+    def _checkpoint(self, name: str, way: Way) -> Path:
         """The row's checkpoint, distilled now unless it was before."""
         teacher: Path = self.args.teacher
         out = self.folder / name / "student"
-        if plan.start is None:
+        if way.start is None:
             return teacher
         if out.exists():
             return out
-        start = {"unpruned": teacher, "pruned": self.args.pruned}.get(plan.start)
+        start = {"unpruned": teacher, "pruned": self.args.pruned}.get(way.start)
         if start is None:
             start = self._small()
         config = changed(
-            DistillConfig(method=plan.method, steps=plan.steps),
+            DistillConfig(method=way.method, steps=way.steps),
             {
                 "budget.minutes": self.args.minutes,
                 "budget.samples": self.args.samples,
                 "teacher.targets": self.args.targets,
-                "teacher.steps": max(METHODS[plan.method], 2 * plan.steps),
+                "teacher.steps": max(METHODS[way.method], 2 * way.steps),
             },
         )
-        config = changed(config, dict(plan.changes))
+        config = changed(config, dict(way.changes))
         run = self.folder / name / "run"
         data = {"data": self.args.data, "held_out": self.args.held_out}
         with stage_progress() as report:
@@ -144,24 +145,24 @@ class Study:
                 )  # fmt: skip
         return out
 
-    def time(self, rows: dict[str, Plan]) -> dict[str, dict[str, float]]:
+    def time(self, rows: dict[str, Way]) -> dict[str, dict[str, float]]:
         """Every row's swap on ONNX Runtime, in turns; kept for this set of rows."""
         file = self.folder / "timing.json"
         found = json.loads(file.read_text()) if file.exists() else {}
         if set(found) == set(rows):
             return found
-        runs = {name: Run(bundle=self._bundle(name, plan)) for name, plan in rows.items()}
+        runs = {name: Run(bundle=self._bundle(name, way)) for name, way in rows.items()}
         timings = time_swaps(runs, self.args.rounds, self.args.threads)
         found = {name: t.to_json() for name, t in timings.items()}
         write_json(file, found)
         return found
 
-    def _bundle(self, name: str, plan: Plan) -> Path:
-        return bundle_of(self._checkpoint(name, plan), plan.steps, self.folder / name / "bundle")
+    def _bundle(self, name: str, way: Way) -> Path:
+        return bundle_of(self._checkpoint(name, way), way.steps, self.folder / name / "bundle")
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """What is finished, timed."""
-        known = {n: p for n, p in plans().items() if (self.folder / n / "row.json").exists()}
+        known = {n: p for n, p in ways().items() if (self.folder / n / "row.json").exists()}
         timing = self.time(known)
         return {
             name: {**json.loads((self.folder / name / "row.json").read_text()), **timing[name]}
@@ -195,7 +196,7 @@ def main() -> int:
     args = _arguments()
     if args.threads:
         torch.set_num_threads(args.threads)
-    study, wanted = Study(args), plans()
+    study, wanted = Study(args), ways()
     asked = [name for name in wanted if any(fnmatch.fnmatch(name, p) for p in args.rows)]
     if not asked:
         print(f"no row is called {args.rows}: expected one of {', '.join(wanted)}", file=sys.stderr)

@@ -28,25 +28,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgeswap_compress import Checkpoint, default_checkpoint
+from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import convert
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.distill.material.pairs import PairSet
 from edgeswap_compress.distill.material.trajectories import teacher_trajectories
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.evaluate._models import Sampling, open_model
 from edgeswap_compress.fit.config import FitConfig, FitOptions, changed
 from edgeswap_compress.fit.dtype import dtype_line, probe
-from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset, to_tensor
+from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Draw, Objective
 from edgeswap_compress.fit.losses import decoder_metric
+from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._objective import PersonalizeObjective
-from edgeswap_compress.personalize._photos import disguise
+from edgeswap_compress.personalize._photos import person_pictures
 from edgeswap_compress.prune._config import RecoverConfig
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.train.config import DenoiserConfig
@@ -153,7 +153,8 @@ def distill(models: Models, dtype: str, batch: int) -> Step:
 def recover(models: Models, dtype: str, batch: int) -> Step:
     """A step of the recovery of an unpruned U-Net."""
     teacher = in_dtype(models.teacher, dtype)
-    data = RecoverData(train=models.of_teacher, held_out=models.of_teacher)
+    pairs = PairSet(known=models.of_teacher, own=models.of_teacher)
+    data = RecoverData(train=pairs, held_out=pairs)
     unet = convert(copy.deepcopy(teacher.unet), getattr(torch, dtype))
     return as_step(
         RecoverObjective(teacher, unet, RecoverConfig(fit=FitOptions(dtype=dtype)), data), batch
@@ -164,9 +165,16 @@ def personalize(models: Models, dtype: str, batch: int) -> Step:
     """A step of the student's adapters, on renders in the place of photos."""
     student = in_dtype(models.student, dtype)
     config = changed(PersonalizeConfig(consent="nobody, a render, a study"), {"fit.dtype": dtype})
-    crops = to_tensor(read_dataset(calibration_dataset()).images(0)[:2])
-    person = disguise(student, crops, models.of_student, 2, 0)
-    return as_step(PersonalizeObjective(student, config, person, models.of_student), batch)
+    dataset, pipeline = read_dataset(calibration_dataset()), SwapPipeline.from_checkpoint(student)
+    crops, others = dataset.images(0)[:2], dataset.images(1)[:2]
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = person_pictures(pipeline, crops, others, 0, Path(folder) / "worn")
+        found = encode_dataset(
+            student.vae, student.swap, pictures, Path(folder) / "person", "", flips=False
+        )
+    person = PairSet(known=found, own=found)
+    strangers = PairSet(known=models.of_student, own=models.of_student)
+    return as_step(PersonalizeObjective(student, config, pictures, person, strangers), batch)
 
 
 def evaluate(models: Models, dtype: str, batch: int) -> Step:

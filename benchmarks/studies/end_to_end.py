@@ -28,11 +28,13 @@ from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.prune.latency.timing import interleaved_medians_ms
 from edgeswap_runtime import Swapper
+from edgeswap_runtime.errors import PrecisionNotGranted
 
 TORCH = ("teacher, torch bfloat16", "teacher, torch float32")
 EXPORTED, STUDENT = "teacher, runtime", "student, runtime"
 INT8 = "student, int8"
-OPENVINO = "student, OpenVINO bfloat16"
+OPENVINO = "student, OpenVINO float32"
+OPENVINO_BF16 = "student, OpenVINO bfloat16"
 OPENVINO_INT8 = "student, OpenVINO int8"
 
 
@@ -57,7 +59,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     steps = {
         path: Checkpoint.load(path).swap.default_steps for path in (args.teacher, args.student)
     }
-    runs = runs_of(args, steps, folder)
+    runs, refused = granted(runs_of(args, steps, folder), args.threads)
     size = Checkpoint.load(args.teacher).swap.resolution_px
     target, source = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     with contextlib.ExitStack() as stack:
@@ -69,6 +71,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     known = time_swaps(runs, args.rounds, args.threads)
     fastest = min(new[name] for name in TORCH)
     return {
+        "refused": refused,
         "rounds": args.rounds,
         "threads": args.threads or torch.get_num_threads(),
         "steps": {"teacher": steps[args.teacher], "student": steps[args.student]},
@@ -92,9 +95,25 @@ def runs_of(args: argparse.Namespace, steps: dict[Path, int], folder: Path) -> d
         EXPORTED: Run(bundle=bundle_of(args.teacher, steps[args.teacher], folder / "teacher")),
         STUDENT: Run(bundle=student),
         INT8: Run(bundle=int8),
-        OPENVINO: Run(bundle=student, backend="openvino", precision="bf16"),
-        OPENVINO_INT8: Run(bundle=int8, backend="openvino", precision="bf16"),
+        OPENVINO: Run(bundle=student, backend="openvino", precision="fp32"),
+        OPENVINO_BF16: Run(bundle=student, backend="openvino", precision="bf16"),
+        OPENVINO_INT8: Run(bundle=int8, backend="openvino", precision="fp32"),
     }
+
+
+def granted(runs: dict[str, Run], threads: int | None) -> tuple[dict[str, Run], dict[str, str]]:
+    """Those that this processor can run, and why it cannot run the others."""
+    refused = {name: why for name, run in runs.items() if (why := why_not(run, threads))}
+    return {name: run for name, run in runs.items() if name not in refused}, refused
+
+
+def why_not(run: Run, threads: int | None) -> str | None:
+    """Why this processor cannot run it; None where it can."""
+    try:
+        run.open(threads).close()
+    except PrecisionNotGranted as error:
+        return str(error)
+    return None
 
 
 def stages(timing: SwapTiming) -> dict[str, float]:
@@ -122,6 +141,8 @@ def main() -> int:
             more = (f"{found['times_torch'][name]:8.1f}{known[name]:14.2f}"
                     f"{found['times_torch_known'][name]:8.1f}")  # fmt: skip
         print(f"{name:28}{ms:12.2f}{more}")
+    for name, reason in found["refused"].items():
+        print(f"{name:28} not run: {reason}")
     print("times: as fast as the faster torch pipeline (wanted of the student: 100)")
     print(f"student, times the exported teacher: {found['times_exported']:.1f}, "
           f"source known {found['times_exported_known']:.1f} (wanted: 40)")  # fmt: skip
@@ -138,9 +159,14 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name in ("teacher", "student"):
-        parser.add_argument(f"--{name}", type=Path, default=default_checkpoint(name))
+        parser.add_argument(
+            f"--{name}",
+            type=Path,
+            default=default_checkpoint(name),
+            help="checkpoint (the packaged)",
+        )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the exported bundles here")
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=50, help="swaps of each row, in turns (50)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()

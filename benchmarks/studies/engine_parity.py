@@ -58,10 +58,15 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--backend", choices=("tensorrt", "tensorrt_rtx"), required=True)
+    parser.add_argument("bundle", type=Path, help="a bundle folder")
+    parser.add_argument(
+        "--backend",
+        choices=("tensorrt", "tensorrt_rtx"),
+        required=True,
+        help="whose engines are built and run",
+    )
     parser.add_argument("--runs", type=int, default=50, help="timed swaps (default 50)")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 
 

@@ -36,7 +36,7 @@ def main() -> int:
         for shape, batch in PROFILES.items():
             bundle = arguments.folder / f"{precision}-{'free' if batch else 'static'}"
             export(checkpoint, bundle, precision, batch)
-            for target in arguments.target.split(","):
+            for target in arguments.gpu.split(","):
                 rows.append(row(bundle, precision, shape, target))
                 if not arguments.json:
                     print(line(rows[-1]), flush=True)
@@ -53,9 +53,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--folder", type=Path, required=True, help="kept between runs")
     parser.add_argument("--checkpoint", type=Path, help="(default: the packaged student)")
-    parser.add_argument("--precision", default=",".join(PRECISIONS))
-    parser.add_argument("--gpu", default=",".join(TARGETS))
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--precision", default=",".join(PRECISIONS), help="of the graphs")
+    parser.add_argument("--gpu", default=",".join(TARGETS), help="compute capabilities")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
     return parser.parse_args()
 
 

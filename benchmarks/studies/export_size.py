@@ -32,8 +32,8 @@ def main() -> int:
     """Make the U-Net where it is missing, measure, print the table."""
     arguments = parse()
     if arguments.step is not None:
-        step = {"make": make, "export": export, "load": load}[arguments.step]
-        print(json.dumps(step(arguments.folder, arguments)))
+        work = {"make": make, "export": export, "load": load}[arguments.step]
+        print(json.dumps(work(arguments.folder, arguments)))
         return 0
     unet = arguments.folder / "unet"
     rows = []
@@ -88,7 +88,9 @@ def export(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         folder / "unet",
         config,
         folder / "onnx",
-        lambda line: marks.append((line.split(str(folder))[0].strip(), time.perf_counter())),
+        progress=lambda line: marks.append(
+            (line.split(str(folder))[0].strip(), time.perf_counter())
+        ),
     )
     ended = time.perf_counter()
     stated = json.loads((out / "denoise.json").read_text())

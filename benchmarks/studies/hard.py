@@ -33,7 +33,8 @@ SIDE_PX = 384
 
 
 def scaled(picture: Pixels, *gain: float) -> Pixels:
-    return np.rint(picture * np.array(gain)).clip(0, 255).astype(np.uint8)
+    found: Pixels = np.rint(picture * np.array(gain)).clip(0, 255).astype(np.uint8)
+    return found
 
 
 def jpeg(picture: Pixels, quality: int) -> Pixels:

@@ -187,7 +187,8 @@ def write_unpruned(folder: Path) -> dict[str, Any]:
     module = DenoiseGraph(checkpoint, told, tuple(maps), conditioner.null(1))
     graph = run_module(module, inputs, ("output",), {})
     tensors = {**graph.inputs, **graph.outputs}
-    np.savez(out / "tensors.npz", **{name: value.numpy() for name, value in tensors.items()})
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in tensors.items()}
+    np.savez(out / "tensors.npz", **arrays)
     write_onnx(out, "denoise", write_graph("denoise", graph, None))
     return {"parameters": sum(p.numel() for p in checkpoint.unet.parameters())}
 

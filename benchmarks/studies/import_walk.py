@@ -3,11 +3,16 @@
 For each family the files are made as their owners publish them, of the true architecture, tiny and
 with random weights. Then each command runs in a fresh process:
 
-    import -> inspect -> prune 0.6 -> export fp32, fp16 -> engine for sm86 -> swap of a photo
+    import -> inspect -> prune 0.6 -> export -> distill 1 step
+           -> export fp32, fp16 -> engine for sm86 -> swap of a photo
 
-Each row is wall time, processor time and the process tree's peak resident memory. Distillation is
-left out: it takes teachers that predict v and data with truths. The swapped photo shows nothing:
-what is shown is that every command takes what the one before it made.
+Each row is wall time, processor time, the process tree's peak resident memory, and what was
+compared: the import with diffusers' own pipeline after each step (standard deviations of the
+latents), an export with torch (largest difference of any graph's output and of the whole swaps, in
+standard deviations of that output; below float32 their root mean square). The student learns from
+crops of packaged renders in a folder for each person, for some seconds. The swapped photo shows
+nothing: what is shown is that every command takes what the one before it made, and that it computes
+the same.
 
     python benchmarks/studies/import_walk.py --folder walk
     python benchmarks/studies/import_walk.py --folder walk --family instantid --no-engine
@@ -17,27 +22,35 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from fresh_process import measure_edgeswap
 
-SAMPLING = ["--size", "64", "--steps", "4", "--sampler", "euler", "--license", "CC0-1.0",
+from edgeswap_compress.importers.tiny.families import PLUGIN, TINY_FAMILIES, tiny_family
+
+SIZE = 64
+SAMPLING = ["--size", str(SIZE), "--steps", "4", "--sampler", "euler", "--license", "CC0-1.0",
             "--origin", "random weights"]  # fmt: skip
-FAMILIES = ("faceid", "faceid_plus", "instantid", "paint", "reface")
+LEARNING = ["--steps", "1", "--samples", "32", "--batch-size", "4", "--targets", "8",
+            "--identity-weight", "0", "--decoder-share", "0"]  # fmt: skip
+PEOPLE = 4
 
 
 def main() -> int:
     """Walk the way of each family, print the table."""
     arguments = parse()
     rows = []
-    for family in arguments.family or FAMILIES:
+    for family in arguments.family or TINY_FAMILIES:
         folder = arguments.folder / family
         folder.mkdir(parents=True, exist_ok=True)
-        for name, words in steps(family, make(family, folder), folder, arguments):
-            row = {"family": family, "step": name, **measure_edgeswap(words).to_json()}
+        crops = write_people(folder / "people")
+        for name, words in steps(tiny_family(family, folder), folder, crops, arguments):
+            row = {"family": family, "step": name, **run(words, folder)}
             rows.append(row)
+            print(line(row), file=sys.stderr, flush=True)
             if "failed" in row:
                 break
     print(json.dumps(rows) if arguments.json else table(rows))
@@ -50,50 +63,40 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True, help="for all that is made")
-    parser.add_argument("--family", action="append", choices=FAMILIES, help="instead of all")
+    parser.add_argument("--family", action="append", choices=TINY_FAMILIES, help="instead of all")
     parser.add_argument("--photo", type=Path, help="instead of a packaged portrait")
     parser.add_argument("--no-engine", action="store_true", help="leave TensorRT for RTX out")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
 
 
-def make(family: str, folder: Path) -> list[str]:
-    """Write a family's files; returns the arguments of edgeswap import, without its output."""
-    from diffusers import UNet2DConditionModel
+def write_people(folder: Path) -> Path:
+    """Write aligned crops of rendered people, as `edgeswap data align` would: a folder for each."""
+    import torch
+    from PIL import Image
 
-    from edgeswap_compress.importers.tiny.adapters import tiny_adapter, tiny_lora
-    from edgeswap_compress.importers.tiny.backbones import (
-        tiny_base,
-        tiny_controlnet,
-        tiny_prompt,
-    )
-    from edgeswap_compress.importers.tiny.encoders import tiny_image_encoder, tiny_recognizer
-    from edgeswap_compress.importers.tiny.ldm import tiny_ldm
+    from edgeswap_compress.checkpoint.defaults import calibration_dataset
+    from edgeswap_compress.conditioning.crops import crop_of_template
+    from edgeswap_compress.conditioning.recrop import recrop
+    from edgeswap_compress.data import read_dataset
+    from edgeswap_compress.fit.latent_cache import to_tensor
+    from edgeswap_runtime.faces.align import to_uint8
 
-    face = tiny_recognizer(folder / "recognizer.onnx")
-    if family in ("paint", "reface"):
-        file = tiny_ldm(folder / "last.ckpt", reface=family == "reface")
-        marks = tiny_recognizer(folder / "landmarks.onnx", size=136)
-        sees = ["--recognizer", face, "--landmarks", marks] if family == "reface" else []
-        return [str(word) for word in ("reface", file, *sees)]
-    xl = family == "instantid"
-    base = tiny_base(folder / "base", channels=4 if xl else 9, xl=xl)
-    unet = UNet2DConditionModel.from_pretrained(base / "unet")
-    tokens = 16 if xl else 4
-    words: list[Any] = [family.partition("_")[0], base, "--recognizer", face, "--adapter"]
-    words.append(tiny_adapter(folder / "adapter.bin", unet, family, tokens=tokens))
-    words += ["--prompt-embeds", tiny_prompt(folder / "words", xl=xl), "--guidance", 3]
-    words += ["--lora", f"{tiny_lora(folder / 'lora.safetensors', unet)}:0.5"]
-    if family == "faceid_plus":
-        words += ["--image-encoder", tiny_image_encoder(folder / "image_encoder.onnx")]
-    if xl:
-        words += ["--controlnet", tiny_controlnet(folder / "net", base)]
-        words += ["--strength", 0.75, "--blend", "latents"]
-    return [str(word) for word in words]
+    dataset = read_dataset(calibration_dataset())
+    given, wanted = crop_of_template("tight", 96), crop_of_template("ffhq", SIZE)
+    for person in range(PEOPLE):
+        place = folder / f"person-{person}"
+        place.mkdir(parents=True, exist_ok=True)
+        crops = recrop(to_tensor(dataset.images(person)[:2]).to(torch.float32), given, wanted)
+        for number, crop in enumerate(crops.numpy()):
+            Image.fromarray(to_uint8((crop.transpose(1, 2, 0) + 1.0) * 127.5)).save(
+                place / f"{number}.png"
+            )
+    return folder
 
 
 def steps(
-    family: str, given: list[str], folder: Path, arguments: argparse.Namespace
+    given: list[str], folder: Path, crops: Path, arguments: argparse.Namespace
 ) -> list[tuple[str, list[str]]]:
     """List (name, arguments of edgeswap) of each step, in order."""
     photo = arguments.photo
@@ -101,36 +104,70 @@ def steps(
         from edgeswap_runtime.pictures.portraits import packaged_portraits
 
         photo = packaged_portraits()[0]
-    whole, small = str(folder / "whole"), str(folder / "small")
-    bundle, half, engines = (str(folder / name) for name in ("bundle", "half", "engines"))
+    whole, small, pruned, student, bundle, half, engines = (
+        str(folder / name)
+        for name in ("whole", "small", "pruned", "student", "bundle", "half", "engines")
+    )
     swap = ["--source", str(photo), "--target", str(photo), "--out"]
+    learned = ["distill", whole, small, student, "--data", str(crops), *LEARNING]
     found = [
         ("import", ["import", *given[:2], whole, *given[2:], *SAMPLING]),
         ("inspect", ["inspect", whole]),
         ("prune 0.6", ["prune", whole, small, "--macs-ratio", "0.6"]),
-        ("export fp32", ["export", small, bundle, "--schedule", "euler:4"]),
-        ("export fp16", ["export", small, half, "--schedule", "euler:4", "--precision", "fp16"]),
+        ("export fp32, pruned", ["export", small, pruned, "--schedule", "euler:4"]),
+        ("distill 1 step", learned),
+        ("export fp32, student", ["export", student, bundle]),
+        ("export fp16, student", ["export", student, half, "--precision", "fp16"]),
         ("engine sm86", ["engine", half, engines, "--backend", "tensorrt_rtx", "--gpu", "sm86"]),
-        ("swap fp32", ["swap", bundle, *swap, str(folder / "swapped.png")]),
-        ("swap fp16", ["swap", half, *swap, str(folder / "swapped-half.png")]),
+        ("swap, pruned", ["swap", pruned, *swap, str(folder / "swapped-pruned.png")]),
+        ("swap fp32, student", ["swap", bundle, *swap, str(folder / "swapped.png")]),
+        ("swap fp16, student", ["swap", half, *swap, str(folder / "swapped-half.png")]),
     ]
     return [one for one in found if not (arguments.no_engine and one[0].startswith("engine"))]
 
 
+def run(words: list[str], folder: Path) -> dict[str, Any]:
+    """Run one command in a fresh process, and measure it."""
+    done = measure_edgeswap(words, {"EDGESWAP_CONDITIONERS": conditioners(folder)})
+    row = done.to_json()
+    if done.failed is not None:
+        return row
+    if words[0] == "import":
+        found = re.search(r"largest difference (\S+) standard", done.told)
+        row["difference"] = None if found is None else float(found[1])
+    elif words[0] == "export":
+        row["difference"] = difference(Path(words[2]) / "manifest.json")
+    return row
+
+
+def conditioners(folder: Path) -> str:
+    """Name the module of the family "python"; empty for the others."""
+    module = folder / f"{PLUGIN}.py"
+    return str(module) if module.is_file() else ""
+
+
+def difference(manifest: Path) -> float:
+    """The largest difference from torch that a bundle's proof has found."""
+    parity = json.loads(manifest.read_text())["parity"]
+    key = "rms" if "float32" in parity else "relative"
+    graphs = [output[key] for graph in parity["graphs"].values() for output in graph.values()]
+    return max(*graphs, *(swap[key] for swap in parity["swaps"].values()))
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row of the table."""
+    found = row.get("difference")
+    said = row.get("failed") or ("" if found is None else f"{found:.1e}")
+    return (
+        f"| {row['family']} | {row['step']} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} "
+        f"| {row['peak_rss_gb']:.2f} | {said} |"
+    )
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """One line for each step."""
-    lines = [
-        "| family | step | s | CPU s | peak of the process tree, GB |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['family']} | {row['step']} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} "
-            f"| {row['peak_rss_gb']:.2f} |"
-        )
-        if "failed" in row:
-            lines.append(f"| {row['family']} | failed | {row['failed']} | | |")
-    return "\n".join(lines)
+    head = ["family", "step", "s", "CPU s", "peak of the process tree, GB", "largest difference"]
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *map(line, rows)])
 
 
 if __name__ == "__main__":

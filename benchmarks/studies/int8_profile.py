@@ -50,10 +50,15 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True, help="with bundles fp32 and int8")
-    parser.add_argument("--graph", default="encode,identity,denoise,decode", metavar="NAME,...")
-    parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--graph",
+        default="encode,identity,denoise,decode",
+        metavar="NAME,...",
+        help="graphs to profile (encode,identity,denoise,decode)",
+    )
+    parser.add_argument("--runs", type=int, default=50, help="evaluations of each (50)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 
 
@@ -98,7 +103,7 @@ def table(rows: dict[str, Any], arguments: argparse.Namespace) -> str:
     lines = [f"{'graph':<10}{'precision':<11}" + "".join(f"{kind:>10}" for kind in kinds)]
     for graph, both in rows.items():
         for precision, row in both.items():
-            sums = defaultdict(float)
+            sums: dict[str, float] = defaultdict(float)
             for kernel, ms in row["kernels_ms"].items():
                 sums[kind_of(kernel)] += ms
                 sums["all"] += ms

@@ -64,7 +64,8 @@ def scene(size: tuple[int, int], share: float) -> Pixels:
 
 def recorded(swapper: Swapper, picture: Pixels, identity: Any) -> list[Call]:
     """The graph calls of one swap, with their inputs."""
-    backend, calls = swapper._backend, []
+    backend: Any = swapper._backend
+    calls: list[tuple[str, dict[str, NDArray[Any]]]] = []
     run = backend.run
 
     def note(graph: str, inputs: Any) -> Any:

@@ -89,17 +89,19 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--data", type=Path, help="held-out dataset, for the quality")
     parser.add_argument("--folder", type=Path, required=True, help="kept between runs")
     parser.add_argument("--limit", type=int, default=128, help="triplets to judge; 0: none")
     parser.add_argument("--runs", type=int, default=50, help="timed runs of everything, in turns")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     parser.add_argument(
         "--without", nargs="*", default=[], metavar="PRECISION", help="leave these out"
     )
-    parser.add_argument("--no-detector", action="store_true")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--no-detector", action="store_true", help="export without the face detector"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     if arguments.limit and arguments.data is None:
         parser.error("--limit needs --data; --limit 0 judges nothing")
@@ -151,12 +153,14 @@ def open_all(folder: Path, rows: list[Row], threads: int) -> tuple[dict[Row, Any
 
 def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     """Row -> graph -> the worst output's errors against torch in float32."""
+    import torch
+
     from edgeswap_compress.checkpoint.folder import Checkpoint
     from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
     from edgeswap_export.graphs.example import SEED, seeded_example
     from edgeswap_export.graphs.swap_graphs import swap_graphs
     from edgeswap_export.parity.compare import difference, run_graph
-    from edgeswap_export.parity.prove import _torch_answers
+    from edgeswap_export.parity.prove import torch_answers
     from edgeswap_export.samplers.schedule import schedule_table
 
     checkpoint = Checkpoint.load(checkpoint_path)
@@ -175,7 +179,7 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
             errors = [
                 difference(answer, expected[key], 0.0)
                 for feed in feeds[name]
-                for expected in [_torch_answers(graphs[name], feed)]
+                for expected in [torch_answers(graphs[name], feed, torch.device("cpu"))]
                 for key, answer in run_graph(backend, name, feed).items()
             ]
             found[row.name][name] = {
@@ -196,7 +200,9 @@ def latency(folder: Path, backends: dict[Row, Any], runs: int) -> dict[str, dict
         manifest = read_manifest(folder / row.precision)
         for name in GRAPHS:
             buffers = {
-                tensor.name: backend.upload(random.standard_normal(tensor.shape).astype(np.float32))
+                tensor.name: backend.upload(
+                    random.standard_normal([int(n) for n in tensor.shape]).astype(np.float32)
+                )
                 for tensor in manifest.graphs[name].inputs
             }
             calls[row, name] = partial(backend.run, name, buffers)

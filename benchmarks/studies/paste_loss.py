@@ -58,7 +58,7 @@ def face_at(landmarks_px: NDArray[np.float32]) -> Face:
 
 def psnr_db(picture: Pixels, truth: Pixels, mask: NDArray[np.bool_]) -> float:
     error = np.mean((picture.astype(np.float64) - truth)[mask] ** 2)
-    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+    return float(10 * np.log10(255**2 / max(float(error), 1e-9)))
 
 
 def identity_at(swapper: Swapper, picture: Pixels, face: Face) -> Any:

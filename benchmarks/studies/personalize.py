@@ -206,7 +206,12 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder for photos and the personalized student")
-    parser.add_argument("--student", type=Path, default=default_checkpoint("student"))
+    parser.add_argument(
+        "--student",
+        type=Path,
+        default=default_checkpoint("student"),
+        help="checkpoint (the packaged student)",
+    )
     parser.add_argument("--held-out", type=Path, required=True, help="rendered held-out dataset")
     parser.add_argument("--data", type=Path, default=calibration_dataset(), help="for the prior")
     parser.add_argument("--person", type=int, default=1000, help="number of the portrait person")
@@ -215,7 +220,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--samples", type=int, default=usual.budget.samples, help="training samples"
     )
-    parser.add_argument("--prior-weight", type=float, default=usual.prior_weight)
+    parser.add_argument(
+        "--prior-weight", type=float, default=usual.prior_weight, help="weight of the prior's loss"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()

@@ -59,14 +59,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundles", nargs="+", type=Path)
-    parser.add_argument("--backend", choices=("ort", "openvino"), default="ort")
+    parser.add_argument("bundles", nargs="+", type=Path, help="bundle folders")
+    parser.add_argument(
+        "--backend", choices=("ort", "openvino"), default="ort", help="to measure on (ort)"
+    )
     parser.add_argument("--precision", help="of OpenVINO: fp32 (default) or bf16")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--threads", type=int, help="CPU threads (all)")
+    parser.add_argument("--runs", type=int, default=50, help="evaluations of each (50)")
     parser.add_argument("--cpu-time", action="store_true",
                         help="with --threads 1: processor time, for a busy machine")  # fmt: skip
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
     options = SwapOptions(backend=given.backend, precision=given.precision, threads=given.threads)
     if given.cpu_time and given.threads != 1:

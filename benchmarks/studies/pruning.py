@@ -29,6 +29,7 @@ from edgeswap_compress._pruning_errors import UnreachableTarget
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
 from edgeswap_compress.fit.config import FitBudget, FitOptions
+from edgeswap_compress.fit.dtype import AUTO, DTYPES
 from edgeswap_compress.prune._compare import compare
 from edgeswap_compress.prune._config import PruneConfig, RecoverConfig, RecoverLosses
 from edgeswap_compress.prune.stage import PruneFiles, prune
@@ -253,21 +254,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--held-out", type=Path, required=True, help="to judge swaps on")
     parser.add_argument("--out", type=Path, required=True, help="folder of finished rows")
     parser.add_argument("--rows", nargs="+", default=["*"], metavar="PATTERN", help="(all)")
-    parser.add_argument("--macs-ratio", type=float, default=0.5)
-    parser.add_argument("--round-to", type=int, default=8)
+    parser.add_argument(
+        "--macs-ratio", type=float, default=0.5, help="share of the MACs to keep (0.5)"
+    )
+    parser.add_argument("--round-to", type=int, default=8, help="widths are multiples of it (8)")
     parser.add_argument("--samples", type=int, help="to judge plans on (default 64)")
     parser.add_argument("--recover-minutes", type=float, default=0.0, help="0: no recovery")
     parser.add_argument("--recover-samples", type=int, help="instead of minutes, each round")
-    parser.add_argument("--optimizer", choices=("adamw", "muon"), default="adamw")
-    parser.add_argument("--learning-rate", type=float, default=5e-4)
-    parser.add_argument("--feature-weight", type=float, default=1.0)
+    parser.add_argument(
+        "--optimizer", choices=("adamw", "muon"), default="adamw", help="of the recovery (adamw)"
+    )
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="of the recovery (5e-4)")
+    parser.add_argument(
+        "--feature-weight", type=float, default=1.0, help="of the teacher's block outputs (1)"
+    )
     parser.add_argument("--limit", type=int, default=256, help="held-out triplets")
     parser.add_argument("--steps", type=int, help="of the sampler (default: the checkpoint's)")
-    parser.add_argument("--judge-dtype", choices=("bfloat16", "float32"), default="bfloat16")
-    parser.add_argument("--latency-runs", type=int, default=30)
+    parser.add_argument(
+        "--judge-dtype", choices=DTYPES, default=AUTO, help="to judge swaps in (auto)"
+    )
+    parser.add_argument("--latency-runs", type=int, default=30, help="evaluations of each (30)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--table", action="store_true", help="make nothing, print what is there")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 

@@ -116,20 +116,24 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="unpruned checkpoint")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder; what is there is not redone"
     )
-    parser.add_argument("--macs-ratio", type=float, default=0.5)
-    parser.add_argument("--latency-ratio", type=float, default=0.5)
-    parser.add_argument("--importance", default=BEST["importance"])
-    parser.add_argument("--mode", default=BEST["mode"])
-    parser.add_argument("--allocation", default=BEST["allocation"])
-    parser.add_argument("--round-to", type=int, default=8)
+    parser.add_argument(
+        "--macs-ratio", type=float, default=0.5, help="share of the MACs to keep (0.5)"
+    )
+    parser.add_argument(
+        "--latency-ratio", type=float, default=0.5, help="share of the latency to aim at (0.5)"
+    )
+    parser.add_argument("--importance", default=BEST["importance"], help="as for edgeswap prune")
+    parser.add_argument("--mode", default=BEST["mode"], help="as for edgeswap prune")
+    parser.add_argument("--allocation", default=BEST["allocation"], help="as for edgeswap prune")
+    parser.add_argument("--round-to", type=int, default=8, help="widths are multiples of it (8)")
     parser.add_argument("--data", type=Path, help="to judge plans on (default: the packaged one)")
-    parser.add_argument("--runs", type=int, default=100)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--runs", type=int, default=100, help="evaluations of each, in turns (100)")
+    parser.add_argument("--threads", type=int, help="CPU threads (all)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 

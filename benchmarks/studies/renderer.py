@@ -58,6 +58,7 @@ def main() -> int:
 
 def photograph_crops(folder: Path | None, size: int) -> Crops:
     """Aligned crops (n, S, S, 3) of a folder's photographs, or of the astronaut."""
+    from edgeswap_compress.conditioning.crops import crop_of_template
     from edgeswap_compress.data import align_photos
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,7 +69,7 @@ def photograph_crops(folder: Path | None, size: int) -> Crops:
             folder.mkdir()
             Image.fromarray(data.astronaut()).save(folder / "astronaut.png")
         out = Path(scratch) / "crops"
-        align_photos(folder, out, size_px=size, largest=True)
+        align_photos(folder, out, crop=crop_of_template("tight", size), largest=True)
         files = sorted(out.rglob("*.png"))
         return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
 

@@ -91,14 +91,16 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", type=Path, help="a bundle folder")
     parser.add_argument("--trials", type=int, default=20, help="reports a half (default 20)")
-    parser.add_argument("--half", choices=("idle", "load", "both"), default="both")
+    parser.add_argument(
+        "--half", choices=("idle", "load", "both"), default="both", help="what to try (both)"
+    )
     parser.add_argument("--busy", type=int, default=1, help="load processes (default 1)")
     parser.add_argument("--task", default="crop", help="what to time (default crop)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each report (default 3)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
 
 

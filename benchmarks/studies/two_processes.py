@@ -43,9 +43,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--batch-size", type=int, default=12)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--steps", type=int, default=30, help="steps of each run (30)")
+    parser.add_argument("--batch-size", type=int, default=12, help="triplets a step (12)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = measure(Path(folder), arguments.steps, arguments.batch_size)

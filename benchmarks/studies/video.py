@@ -136,10 +136,11 @@ def compare(before: TargetFilm, after: TargetFilm, swapper: Swapper) -> dict[str
         read_frames(before, FilmTrim()), read_frames(after, FilmTrim()), strict=True
     ):
         count = [count[0] + 1, count[1] + 1]
-        same_time &= old.pts * before.time_base == new.pts * after.time_base
+        old_pts, new_pts = old.pts or 0, new.pts or 0
+        same_time &= old_pts * before.time_base == new_pts * after.time_base
         first, second = to_picture(old, before), to_picture(new, after)
         columns = (np.abs(first.astype(np.int16) - second).max(-1) > 40).sum(0)
-        near, other = centers(float(old.pts * before.time_base), size)
+        near, other = centers(float(old_pts * before.time_base), size)
         if columns.sum() > 50:
             middle = float((columns * np.arange(len(columns))).sum() / columns.sum())
             touched += 1
@@ -155,7 +156,7 @@ def compare(before: TargetFilm, after: TargetFilm, swapper: Swapper) -> dict[str
                 trail.clear()
         if all(len(trail) >= 3 for trail in trails):
             shakes.append([np.abs(t[-1] - 2 * t[-2] + t[-3]).mean() for t in trails])
-    jitter = np.median(np.array(shakes), axis=0).tolist() if shakes else [None, None]
+    jitter: list[Any] = np.median(np.array(shakes), axis=0).tolist() if shakes else [None, None]
     return {
         "frames": count,
         "timestamps_equal": bool(same_time),

@@ -57,7 +57,8 @@ def h264(picture: Pixels) -> Pixels:
         film.mux(stream.encode(None))
     data.seek(0)
     with av.open(data) as film:
-        return list(film.decode(video=0))[2].to_ndarray(format="rgb24")
+        decoded: Pixels = list(film.decode(video=0))[2].to_ndarray(format="rgb24")
+    return decoded
 
 
 ATTACKS: dict[str, Callable[[Pixels], Pixels]] = {

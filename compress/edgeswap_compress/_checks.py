@@ -210,8 +210,8 @@ def check_scheduler(path: Path, *, velocity: bool) -> None:
         raise InvalidCheckpoint(f"{file}: prediction_type", expected="v_prediction", found=found)
 
 
-def require_source_encoder(path: Path, swap: SwapConfig, what: str) -> None:
-    """Refuse a checkpoint that is told of the source by something else than a source encoder.
+def require_own_kind(path: Path, swap: SwapConfig, what: str) -> None:
+    """Refuse a checkpoint of another kind than the packaged models'.
 
     Args:
         path: of the checkpoint.
@@ -219,14 +219,31 @@ def require_source_encoder(path: Path, swap: SwapConfig, what: str) -> None:
         what: what asks for it, such as "edgeswap train --init".
 
     Raises:
-        InvalidCheckpoint: it has no source encoder.
+        InvalidSettings: it is told of the source by something else than a source encoder alone, or
+            samples something else than a residual.
+        InvalidCheckpoint: it does not predict v.
     """
-    if not swap.has_source_encoder:
-        found = ", ".join(part.kind for part in swap.conditions)
-        raise InvalidCheckpoint(
-            f"{path}: conditions", expected=f"a source encoder alone, which {what} trains",
-            found=found,
-        )  # fmt: skip
+    if not swap.has_source_encoder or swap.prediction_target != "residual":
+        told = ", ".join(part.kind for part in swap.conditions)
+        raise InvalidSettings(
+            f"{path} samples {swap.prediction_target} and is told of the source by {told}, and "
+            f"{what} goes on with the packaged models' kind alone: expected a residual and a "
+            "source encoder; use edgeswap distill, prune or personalize"
+        )
+    check_scheduler(path, velocity=True)
+
+
+def check_identity_loss(path: Path, swap: SwapConfig, weight: float) -> None:
+    """Refuse an identity loss where there is no source encoder to look through.
+
+    Raises:
+        InvalidSettings: there is none, and the loss has a weight.
+    """
+    if weight > 0 and not swap.encodes_source:
+        raise InvalidSettings(
+            f"the identity loss looks through a source encoder, and {path} has none: expected "
+            "--identity-weight 0, which leaves that loss out"
+        )
 
 
 def _read_json(file: Path) -> dict[str, Any]:

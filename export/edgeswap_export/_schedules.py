@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 USEFUL_STEPS = (1, 2, 4, 8, 25)
 """Steps of the DDIM schedules that a bundle stores besides its default one."""
 
+FEWEST_OF_NOISE = 8
+"""Least of these for a checkpoint that predicts the noise. With Stable Diffusion's schedule the
+signal at the last timestep is 0.068, so that the first step magnifies every error of the prediction
+15 times; what few large steps make of it is no picture, and no float16 holds it."""
+
 LARGE_LATENTS = 32
 """Side of latents above which a bundle stores its default schedule alone, unless others are named:
 each is proven step by step, which takes hours at the size of Stable Diffusion."""
@@ -98,8 +103,9 @@ class SchedulesConfig:
         sampler: sampler of the default schedule; None takes the checkpoint's.
         steps: steps of the default schedule, at least 1; None takes the checkpoint's.
         options: of `sampler`; None takes the defaults.
-        others: more schedules; None stores DDIM at USEFUL_STEPS, and nothing more for a checkpoint
-            of one step, which cannot sample in several, or a large one.
+        others: more schedules; None stores DDIM at USEFUL_STEPS (from FEWEST_OF_NOISE on where the
+            noise is predicted), and nothing more for a checkpoint of one step, which cannot sample
+            in several, or a large one.
         path: spacing, start and blending of the default schedule and of DDIM's; what it does not
             state is the checkpoint's.
 
@@ -119,8 +125,13 @@ class SchedulesConfig:
         if self.steps is not None:
             check_steps(self.steps)
 
-    def requests(self, swap: SwapConfig) -> tuple[ScheduleRequest, ...]:
-        """List the schedules for a checkpoint, the default one first, none twice."""
+    def requests(self, swap: SwapConfig, prediction: str) -> tuple[ScheduleRequest, ...]:
+        """List the schedules for a checkpoint, the default one first, none twice.
+
+        Args:
+            swap: of the checkpoint.
+            prediction: what it predicts, as its scheduler_config.json says.
+        """
         path = self._path(swap)
         default = ScheduleRequest(
             sampler=swap.default_sampler if self.sampler is None else self.sampler,
@@ -131,10 +142,11 @@ class SchedulesConfig:
         others = self.others
         if others is None:
             counts = USEFUL_STEPS if swap.default_steps > 1 and not is_large(swap) else ()
+            fewest = FEWEST_OF_NOISE if prediction == "epsilon" else 1
             others = tuple(
                 ScheduleRequest(sampler="ddim", steps=count, path=path)
                 for count in counts
-                if path.strength is None or int(count * path.strength) >= 1
+                if count >= fewest and (path.strength is None or int(count * path.strength) >= 1)
             )
         return tuple({request.name: request for request in (default, *others)}.values())
 

@@ -94,7 +94,7 @@ def export(
     with new_folder(Path(out)) as folder:
         progress(f"loading {source}")
         loaded = Checkpoint.load(source)
-        requests = config.schedules.requests(loaded.swap)
+        requests = config.schedules.requests(loaded.swap, loaded.noise_settings["prediction_type"])
         loaded.swap = sampled_by(loaded.swap, requests)
         tables = _tables(loaded, requests)
         if config.single_file:

@@ -90,11 +90,13 @@ def examine() -> dict[str, Any]:
 
 def cpu(cpuinfo: Path) -> dict[str, Any]:
     """Return the processor's model, usable cores, and instruction sets that matter here."""
+    from edgeswap_runtime.backends.instructions import processor_flags
+
     fields: dict[str, str] = {}
     for line in _text(cpuinfo).splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
-    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    flags = processor_flags(cpuinfo)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "model": fields.get("model name") or platform.processor() or platform.machine(),

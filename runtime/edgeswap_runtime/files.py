@@ -139,18 +139,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         InvalidRequest: the name is too long.
         OSError: as the system reports it; the old file, if any, is untouched.
     """
-    require_name(path)
-    temporary = _temporary_sibling(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _fsync_folder(path.parent)
+    with new_file(path) as temporary, temporary.open("xb") as file:
+        file.write(data)
 
 
 @contextlib.contextmanager

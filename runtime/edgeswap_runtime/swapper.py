@@ -35,7 +35,7 @@ from edgeswap_runtime.bundle.constants import read_constants
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.errors import InvalidRequest
 from edgeswap_runtime.faces.align import to_uint8
-from edgeswap_runtime.faces.detail import detail_weights
+from edgeswap_runtime.faces.detail import detail_to_keep
 from edgeswap_runtime.faces.detect import Face, as_choice
 from edgeswap_runtime.faces.judge import swappable
 from edgeswap_runtime.faces.light import in_normal_light
@@ -354,9 +354,7 @@ class Swapper(FaceReader):
             done = in_normal_light(crops, swap)
             crop = self.watermark.add(done.crop) if self.watermark else done.crop
             with timed(clock, "paste"):
-                detail = detail_weights(crop, crops.model, matrix) if self.keep_detail else None
-                if detail is not None:
-                    crop = crop - detail[..., None] * crops.model
-                masks = {"alpha": done.alpha, "detail": detail}
-                paste(swapped, crop, matrix, self._mask, each=each, **masks)
+                detail = detail_to_keep(crop, crops.model, matrix) if self.keep_detail else None
+                alpha, mask = done.alpha, self._mask
+                paste(swapped, crop, matrix, mask, alpha=alpha, detail=detail, each=each)
         return swapped

@@ -12,12 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeswap_bench import BenchConfig, BundleSubject, SwapOptions, bench
 from edgeswap_bench._extras import with_estimates, with_explanations
+from edgeswap_bench.explain.ceilings import Ceilings
 from edgeswap_bench.explain.costs import NodeCost, block_of, graph_costs
 from edgeswap_bench.explain.explain import fold, require_profiler
 from edgeswap_bench.explain.limits import judge_limit, kind_of
 from edgeswap_bench.explain.onnx_reader import read_onnx
 from edgeswap_bench.explain.onnx_writer import OnnxWriter
-from edgeswap_bench.explain.probes import Ceilings, higher, measure_ceilings
+from edgeswap_bench.explain.probes import higher, measure_ceilings
 from edgeswap_bench.predict.devices import DEVICES
 from edgeswap_bench.predict.predict import estimate, graph_seconds, parse_devices
 from edgeswap_bench.report.table import table

@@ -16,8 +16,8 @@ from pages import ROOT, blocks, name_of, pages
 from edgeswap_runtime.cli import COMMANDS, SUBCOMMANDS, parser_of
 
 OTHERS = {"--slow", "--gpus", "--check", "--multi_gpu", "--num_processes", "--help", "--version",
-          "--pack", "--unpack"}  # fmt: skip
-"""Options of other programs that pages mention."""
+          "--pack", "--unpack", "--parser"}  # fmt: skip
+"""Options of other programs that pages mention, and one that an import refuses by name."""
 
 
 @cache

@@ -201,7 +201,7 @@ def test_config_is_checked() -> None:
 
 def test_default_schedule_is_stored_once() -> None:
     swap = tiny_checkpoint().swap
-    names = [request.name for request in SchedulesConfig(steps=8).requests(swap)]
+    names = [request.name for request in SchedulesConfig(steps=8).requests(swap, "v_prediction")]
     assert names == ["ddim-8", "ddim-1", "ddim-2", "ddim-4", "ddim-25"]
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.data.shards import map_shard, read_dataset
+from edgeswap_compress.data.shard_files import map_shard
+from edgeswap_compress.data.shards import read_dataset
 from edgeswap_compress.errors import DatasetDamaged
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_export.recipe._recipe import read_recipe

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgeswap_runtime import doctor as _doctor
+from edgeswap_runtime.backends.instructions import saturates_int8
 from edgeswap_runtime.cli import main
 
 if TYPE_CHECKING:
@@ -38,6 +39,18 @@ def test_processors(tmp_path: Path) -> None:
     file.write_text(ORIN)
     assert _doctor.cpu(file)["instructions"] == ["bf16", "neon_dot", "i8mm"]
     assert _doctor.cpu(tmp_path / "nowhere")["instructions"] == []
+
+
+def test_which_processors_saturate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(XEON)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert not saturates_int8(file)
+    assert saturates_int8(tmp_path / "nowhere")
+    file.write_text("flags\t\t: fpu avx2 avx512f\n")
+    assert saturates_int8(file)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert not saturates_int8(file)
 
 
 def test_memory(tmp_path: Path) -> None:

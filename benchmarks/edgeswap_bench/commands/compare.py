@@ -6,11 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-from edgeswap_bench.compare.reports import compare_reports, parse_percent
-from edgeswap_bench.measure.load import read_report
-from edgeswap_bench.report.table import comparison_table
-from edgeswap_bench.trust.verdict import UNMET
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of `edgeswap bench compare`."""
@@ -43,6 +38,11 @@ def command(argv: list[str]) -> int:
         0 fine, 3 a condition (--fail-above, --require-settled) is not met.
     """
     options = build_parser().parse_args(argv)
+    from edgeswap_bench.compare.reports import compare_reports, parse_percent
+    from edgeswap_bench.measure.load import read_report
+    from edgeswap_bench.report.table import comparison_table
+    from edgeswap_bench.trust.verdict import UNMET
+
     limit = None if options.fail_above is None else parse_percent(options.fail_above)
     found = compare_reports(read_report(options.first), read_report(options.second), limit)
     print(json.dumps(found.to_json()) if options.json else comparison_table(found))

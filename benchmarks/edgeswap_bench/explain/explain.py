@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeswap_bench._statistics import Timing
+from edgeswap_bench.explain.ceilings import Ceilings
 from edgeswap_bench.explain.costs import NodeCost, graph_costs
 from edgeswap_bench.explain.limits import judge_limit, kind_of
-from edgeswap_bench.explain.probes import Ceilings, higher, measure_ceilings
+from edgeswap_bench.explain.probes import higher, measure_ceilings
 from edgeswap_bench.measure.inputs import seeded_inputs
 from edgeswap_runtime.backends.profiling import LayerTime, profile_openvino, profile_ort
 from edgeswap_runtime.bundle import schema as _schema

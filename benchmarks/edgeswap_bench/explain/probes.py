@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeswap_bench.explain.ceilings import Ceilings
 from edgeswap_bench.explain.onnx_writer import OnnxWriter
 from edgeswap_runtime.backends import open_backend
 from edgeswap_runtime.backends.protocol import BackendRequest
@@ -28,25 +28,6 @@ _SIDE = 384  # of matrices
 _CHANNELS, _PIXELS = 128, 16  # of convolutions
 _DEPTH = 4
 _SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ceilings:
-    """What a device can do at most, or what its maker says.
-
-    Attributes:
-        macs_per_s: multiply-accumulates, the better of matrix products and convolutions.
-        cached_bytes_per_s: read and written, where the tensors fit the caches.
-        memory_bytes_per_s: read and written, where they do not.
-        kernel_s: what starting one more kernel costs.
-        cache_bytes: up to how many bytes count as cached.
-    """
-
-    macs_per_s: float
-    cached_bytes_per_s: float
-    memory_bytes_per_s: float
-    kernel_s: float
-    cache_bytes: int = 8 * 1024 * 1024
 
 
 def measure_ceilings(options: SwapOptions, seconds: float = _SECONDS) -> Ceilings:

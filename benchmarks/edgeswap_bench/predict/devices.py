@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeswap_bench.explain.probes import Ceilings
+from edgeswap_bench.explain.ceilings import Ceilings
 
 _MIB = 1024 * 1024
 

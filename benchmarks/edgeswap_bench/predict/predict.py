@@ -18,8 +18,8 @@ from edgeswap_runtime.errors import InvalidRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgeswap_bench.explain.ceilings import Ceilings
     from edgeswap_bench.explain.costs import NodeCost
-    from edgeswap_bench.explain.probes import Ceilings
 
 COMPUTE_SHARE = 0.7
 """Of the multiplication ceiling that a layer reaches."""

@@ -13,8 +13,8 @@ import typing
 from typing import Any
 
 from edgeswap_bench._statistics import Interval, Timing
+from edgeswap_bench.explain.ceilings import Ceilings
 from edgeswap_bench.explain.explain import Block, Explanation
-from edgeswap_bench.explain.probes import Ceilings
 from edgeswap_bench.measure import results
 from edgeswap_bench.predict.predict import Estimate
 from edgeswap_bench.trust.gpu import GpuState

@@ -196,7 +196,8 @@ def _write_family(folder: Path, changes: dict[str, Any]) -> None:
 def write_dataset(folder: Path, split: str) -> None:
     """Noise in the shape of a rendered dataset."""
     from edgeswap_compress.data.grid import Group, GroupSettings
-    from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard
+    from edgeswap_compress.data.shard_files import shard_name, write_shard
+    from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA
 
     folder.mkdir()
     random = np.random.default_rng(0)

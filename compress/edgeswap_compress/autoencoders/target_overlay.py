@@ -16,18 +16,10 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgeswap_compress._residual import SmallResidual
+
 USUAL_ALPHA_LOGIT = 2.0
 """Where an untrained network begins: alpha 0.88 everywhere, and the crop as it was decoded."""
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
 
 class TargetOverlay(ModelMixin, ConfigMixin):
@@ -48,11 +40,11 @@ class TargetOverlay(ModelMixin, ConfigMixin):
         pixels, first = patch_size**2, widths[0]
         levels = list(itertools.pairwise(widths))
         self.read = nn.Conv2d(6 * pixels, first, 3, padding=1)
-        self.enter = nn.ModuleList(_Residual(width) for width in widths[:-1])
+        self.enter = nn.ModuleList(SmallResidual(width) for width in widths[:-1])
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in levels)
-        self.middle = _Residual(widths[-1])
+        self.middle = SmallResidual(widths[-1])
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in levels)
-        self.leave = nn.ModuleList(_Residual(width) for width in widths[:-1])
+        self.leave = nn.ModuleList(SmallResidual(width) for width in widths[:-1])
         self.write = nn.Conv2d(first, 4 * pixels, 3, padding=1)
         nn.init.zeros_(self.write.weight)
         logits = torch.tensor([0.0] * 3 + [USUAL_ALPHA_LOGIT]).repeat_interleave(pixels)

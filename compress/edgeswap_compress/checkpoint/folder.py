@@ -193,9 +193,15 @@ class Checkpoint:
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Checkpoint:
         """Convert the modules in place, channels last in memory, and move them to a device."""
         for module in self.modules().values():
-            convert(module, dtype, device)
+            convert(module, dtype)
+        return self if device is None else self.move(device)
+
+    def move(self, device: torch.device) -> Checkpoint:
+        """Move the modules in place to a device, and the constants, which keep their dtype."""
+        for module in self.modules().values():
+            nn.Module.to(module, device)
         for part in self.parts.values():
-            if isinstance(part, dict):  # constant tensors, which keep their dtype
+            if isinstance(part, dict):
                 part.update({name: tensor.to(device) for name, tensor in part.items()})
         return self
 
@@ -258,7 +264,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _kinds(swap: SwapConfig) -> dict[str, type[Any]]:
     """Folder -> what it holds, of the modules that a checkpoint has."""
     kinds = dict(MODULES)
-    if not any(part.kind == "source_encoder" for part in swap.conditions):
+    if not swap.encodes_source:
         del kinds["conditioner"]
     if swap.controlnet is not None:
         kinds[CONTROLNET] = ControlNetModel

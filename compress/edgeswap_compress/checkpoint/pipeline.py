@@ -19,7 +19,6 @@ from edgeswap_compress.checkpoint.schedulers import sampling_scheduler
 from edgeswap_compress.checkpoint.target_maps import TargetMaps, target_maps
 from edgeswap_compress.conditioning.condition import Pictures
 from edgeswap_compress.conditioning.crops import MODEL_CROP, picture_key
-from edgeswap_compress.errors import InvalidSettings
 
 TARGET, SOURCE = (picture_key(MODEL_CROP, owner) for owner in ("target", "source"))
 
@@ -125,18 +124,9 @@ class SwapPipeline(DiffusionPipeline):
         return SwapOutput(crops=crops.float(), sample=sample, alpha=alpha.float())
 
     def _timesteps(self, steps: int, device: torch.device) -> Tensor:
-        """Set the schedule, and leave out what the strength leaves out.
-
-        Source: diffusers, `StableDiffusionImg2ImgPipeline.get_timesteps`.
-        """
+        """Set the schedule, and leave out what the strength leaves out."""
         self.scheduler.set_timesteps(steps, device=device)
-        start = self.swap.sampling.start
-        kept = min(int(steps * start.strength), steps)
-        if kept < 1:
-            raise InvalidSettings(
-                f"strength {start.strength:g} of {steps} steps leaves none: expected at least one; "
-                f"ask for {int(1 / start.strength) + 1} steps or more"
-            )
+        kept = self.swap.sampling.start.kept(steps)
         skipped = (steps - kept) * self.scheduler.order
         if skipped and hasattr(self.scheduler, "set_begin_index"):
             self.scheduler.set_begin_index(skipped)

@@ -102,9 +102,8 @@ class SwapConfig:
         sizes = (1, channels) if self.sample.target == "latents" else (channels,)
         found = len(self.sample.std)
         require(found in sizes, "sample: std", f"{channels} numbers", found)
-        encodes = any(isinstance(part, SourceEncoderSpec) for part in self.conditions)
         if "source" in roles:
-            require(encodes, "inputs: source", "a condition source_encoder", "none")
+            require(self.encodes_source, "inputs: source", "a condition source_encoder", "none")
 
     def _check_sampling(self) -> None:
         """The target's latents are a sample only where samples are latents."""
@@ -129,7 +128,7 @@ class SwapConfig:
             require(known == key, f"features: graph {feature.graph}", known, key)
 
         looks = any(feature.of == "source" for feature in self.features) or self.has_plugin
-        looks = looks or any(isinstance(part, SourceEncoderSpec) for part in self.conditions)
+        looks = looks or self.encodes_source
         looks = looks or (self.controlnet is not None and self.controlnet.of == "source")
         require(looks, "conditions", "one that looks at the source", "none that does")
 
@@ -143,6 +142,11 @@ class SwapConfig:
     def has_plugin(self) -> bool:
         """Whether a part of the condition is somebody else's module."""
         return any(part.kind == "plugin" for part in self.conditions)
+
+    @property
+    def encodes_source(self) -> bool:
+        """Whether a part of the condition is a source encoder, which an identity loss needs."""
+        return any(isinstance(part, SourceEncoderSpec) for part in self.conditions)
 
     @property
     def has_source_encoder(self) -> bool:

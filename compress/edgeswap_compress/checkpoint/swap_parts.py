@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgeswap_compress.errors import InvalidCheckpoint
+from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 from edgeswap_runtime.bundle.manifest_parts import (
     MAX_ROWS,
     LengthPx,
@@ -159,6 +160,25 @@ class SamplingStart:
         require(self.at in STARTS, "sampling: start: at", f"one of {STARTS}", self.at)
         whole = self.at == "target" or self.strength == 1.0
         require(whole, "sampling: start: strength of a start at noise", 1.0, self.strength)
+
+    def kept(self, steps: int) -> int:
+        """Count the steps that are run of a whole schedule.
+
+        Args:
+            steps: of the whole schedule.
+
+        Raises:
+            InvalidSettings: none is left.
+
+        Source: diffusers, `StableDiffusionImg2ImgPipeline.get_timesteps`.
+        """
+        kept = min(int(steps * self.strength), steps)
+        if kept < 1:
+            raise InvalidSettings(
+                f"strength {self.strength:g} of {steps} steps leaves none: expected at least one; "
+                f"ask for {math.ceil(1 / self.strength)} steps or more"
+            )
+        return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_runtime.bundle.manifest_parts import MODEL_CROP, CropSpec, PlacePx
-from edgeswap_runtime.faces.align import ARCFACE_112, TEMPLATE_96
+from edgeswap_runtime.faces.templates import ARCFACE_112, TIGHT_96
 
 __all__ = [
     "MODEL_CROP",
@@ -23,8 +23,8 @@ OWNERS = ("source", "target")
 Points = tuple[tuple[PlacePx, PlacePx], ...]
 
 TEMPLATES: dict[str, tuple[int, tuple[tuple[float, float], ...]]] = {
-    "tight": (96, tuple((float(x), float(y)) for x, y in TEMPLATE_96)),
-    "arcface": (112, tuple((float(x), float(y)) for x, y in ARCFACE_112)),
+    "tight": (96, TIGHT_96),
+    "arcface": (112, ARCFACE_112),
     "ffhq": (
         512,
         (

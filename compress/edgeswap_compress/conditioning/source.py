@@ -10,17 +10,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgeswap_compress._residual import SmallResidual
 from edgeswap_compress.conditioning.condition import SOURCE_LATENTS, Condition
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.conv2(F.relu(self.conv1(x))))
 
 
 class SourceConditioner(ModelMixin, ConfigMixin):
@@ -49,13 +40,13 @@ class SourceConditioner(ModelMixin, ConfigMixin):
         self.stem = nn.Sequential(
             nn.Conv2d(latent_channels, low, 3, padding=1),
             nn.ReLU(),
-            _Residual(low),
+            SmallResidual(low),
             nn.Conv2d(low, high, 3, stride=2, padding=1),
             nn.ReLU(),
-            _Residual(high),
+            SmallResidual(high),
         )
         self.head = nn.Sequential(
-            _Residual(high), nn.Conv2d(high, vector_size, 3, stride=2, padding=1), nn.ReLU()
+            SmallResidual(high), nn.Conv2d(high, vector_size, 3, stride=2, padding=1), nn.ReLU()
         )
         self.project = nn.Linear(vector_size * ((side + 1) // 2) ** 2, vector_size)
         self.norm = nn.LayerNorm(high)

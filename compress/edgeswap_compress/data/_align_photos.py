@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgeswap_compress.conditioning.crops import CropSpec, crop_of_template
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.folders import SUFFIXES
-from edgeswap_compress.data.people.camera import template
 from edgeswap_compress.errors import AssetDamaged, InvalidSettings, UnusablePictures
 from edgeswap_runtime.errors import DegenerateLandmarks, UnreadablePicture
 from edgeswap_runtime.faces.align import similarity, warp
@@ -35,6 +35,10 @@ CANVAS = (640, 640)
 REPORT = "photos.json"
 
 
+USUAL_CROP = crop_of_template("tight", 96)
+"""What the packaged models swap."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoOutcome:
     """Outcome of one photo: a crop, or why there is none.
@@ -56,7 +60,7 @@ def align_photos(
     photos: Path,
     out: Path,
     *,
-    size_px: int = 96,
+    crop: CropSpec = USUAL_CROP,
     largest: bool = False,
     detector: RunDetector | None = None,
     progress: Callable[[PhotoOutcome], None] | None = None,
@@ -68,7 +72,7 @@ def align_photos(
     Args:
         photos: folder; pictures are known by their suffix.
         out: made whole or not at all; holds the crops as PNG, and `photos.json`: each photo's fate.
-        size_px: side of the crops.
+        crop: their side, and where the face lies in them.
         largest: take the largest face of photos with several; they are left out otherwise.
         detector: graph with YuNet's inputs and outputs; the fetched YuNet when None.
         progress: told of each photo.
@@ -81,14 +85,14 @@ def align_photos(
         OutputExists: `out` exists.
         AssetMissing: YuNet has not been fetched.
     """
-    if not 24 <= size_px <= 1024:
-        raise InvalidSettings(f"size {size_px}: expected 24 to 1024")
+    if not 24 <= crop.size_px <= 1024:
+        raise InvalidSettings(f"size {crop.size_px}: expected 24 to 1024")
     files = _pictures_below(photos)
     outcomes: list[PhotoOutcome] = []
     with new_folder(out) as folder:
         run = detector or yunet()
         for file in files:
-            outcome = _align_photo(file, photos, folder, size_px, largest, run)
+            outcome = _align_photo(file, photos, folder, crop, largest, run)
             outcomes.append(outcome)
             if progress is not None:
                 progress(outcome)
@@ -135,7 +139,7 @@ def _pictures_below(photos: Path) -> list[Path]:
 
 
 def _align_photo(
-    file: Path, photos: Path, folder: Path, size_px: int, largest: bool, run: RunDetector
+    file: Path, photos: Path, folder: Path, form: CropSpec, largest: bool, run: RunDetector
 ) -> PhotoOutcome:
     name = file.relative_to(photos)
     left_out = functools.partial(PhotoOutcome, photo=str(name), crop=None)
@@ -150,14 +154,14 @@ def _align_photo(
         return left_out(faces=len(faces), why=f"{len(faces)} faces found, expected one")
     face = refine_face(picture, faces[0], run, canvas=CANVAS)
     try:
-        matrix = similarity(face.landmarks_px, template(size_px))
+        matrix = similarity(face.landmarks_px, form.landmarks_px)
     except DegenerateLandmarks as error:
         return left_out(faces=len(faces), why=str(error))
     crop = name.with_suffix(".png")
     if (folder / crop).exists():  # a.jpg and a.png are two photos
         crop = name.with_name(f"{name.name}.png")
     (folder / crop).parent.mkdir(parents=True, exist_ok=True)
-    save_marked(folder / crop, warp(picture, matrix, size_px), ALIGNED)
+    save_marked(folder / crop, warp(picture, matrix, form.size_px), ALIGNED)
     why = "" if len(faces) == 1 else f"the largest of {len(faces)} faces"
     return PhotoOutcome(photo=str(name), crop=str(crop), faces=len(faces), why=why)
 

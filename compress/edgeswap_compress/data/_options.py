@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgeswap_compress.conditioning.crops import TEMPLATES
 from edgeswap_compress.data.assets import PACKAGES
 from edgeswap_compress.data.render.lights import LIGHTS
 
@@ -114,9 +115,20 @@ def _add_align(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("photos", type=Path, metavar="PHOTOS", help="folder of photos, with sub-folders")
     add("out", type=Path, metavar="OUT", help="folder of crops to make")
-    add(
+    form = parser.add_mutually_exclusive_group().add_argument
+    form(
         "--size", type=int, default=96, metavar="PIXELS",
         help="side of the crops, pixels (default %(default)s)",
+    )  # fmt: skip
+    form(
+        "--checkpoint", type=Path, metavar="CHECKPOINT",
+        help="cut the crops that this checkpoint swaps, of its size and alignment (default: those "
+        "of the packaged models)",
+    )  # fmt: skip
+    add(
+        "--align", choices=sorted(TEMPLATES),
+        help="where the face lies in them, besides --size (default tight, as in the packaged "
+        "models)",
     )  # fmt: skip
     add(
         "--largest", action="store_true",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import DatasetMismatch, InvalidSettings
 
 if TYPE_CHECKING:
@@ -54,6 +53,7 @@ def check_pictures(path: Path, swap: SwapConfig) -> Pictures:
         InvalidSettings: a rendered one is too small for triplets.
     """
     from edgeswap_compress.data.folders import open_pictures
+    from edgeswap_compress.data.shards import MANIFEST
 
     if (path / MANIFEST).is_file() or not path.exists():
         return check_dataset(path, swap)

@@ -8,10 +8,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from edgeswap_compress._checks import THREADS, check_out, check_range
+from edgeswap_compress._checks import THREADS, check_checkpoint, check_out, check_range
 from edgeswap_compress.data._options import data_parser
 from edgeswap_compress.data.assets import PACKAGES, fetch
-from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import InvalidSettings
 
 GROUPS = (1, 10_000_000)
@@ -67,6 +66,8 @@ def _render(args: argparse.Namespace) -> int:
         renderer=args.renderer,
         light=args.light,
     )
+    from edgeswap_compress.data.shards import MANIFEST
+
     check_range("--workers", args.workers, 0, THREADS[1])
     check_range("--groups", args.groups, *GROUPS)
     if args.out.exists() and not args.out.is_dir():
@@ -139,6 +140,7 @@ def _portrait(args: argparse.Namespace) -> int:
 
 
 def _align(args: argparse.Namespace) -> int:
+    from edgeswap_compress.conditioning.crops import crop_of_template
     from edgeswap_compress.data._align_photos import PhotoOutcome, align_photos
 
     check_out(args.out)
@@ -147,8 +149,18 @@ def _align(args: argparse.Namespace) -> int:
         if outcome.why:
             print(f"{outcome.photo}: {outcome.why}", file=sys.stderr)
 
+    if args.checkpoint is None:
+        crop = crop_of_template(args.align or "tight", args.size)
+    elif args.align is None:
+        crop = check_checkpoint(args.checkpoint, velocity=False).model_crop
+    else:
+        raise InvalidSettings("--align comes from the checkpoint: give one of the two")
     outcomes = align_photos(
-        args.photos, args.out, size_px=args.size, largest=args.largest, progress=tell
+        args.photos,
+        args.out,
+        crop=crop,
+        largest=args.largest,
+        progress=tell,
     )
     crops = sum(outcome.crop is not None for outcome in outcomes)
     summary = {"out": str(args.out), "photos": len(outcomes), "crops": crops}

@@ -21,6 +21,7 @@ from edgeswap_compress.data.people.head import load_head
 from edgeswap_compress.data.render.studio import Studio
 from edgeswap_compress.data.render3.gl import open_context
 from edgeswap_compress.data.render3.renderer import Renderer
+from edgeswap_compress.data.shard_files import shard_name, write_shard
 from edgeswap_compress.data.shards import (
     KIND,
     MANIFEST,
@@ -28,8 +29,6 @@ from edgeswap_compress.data.shards import (
     Dataset,
     read_dataset,
     read_manifest,
-    shard_name,
-    write_shard,
 )
 from edgeswap_compress.errors import DatasetMismatch, InvalidSettings, RenderWorkerDied
 from edgeswap_runtime.backends.threads import usable_cores

@@ -148,10 +148,19 @@ class LabeledCrops:
         return usual_mask(self.size_px)[None]
 
 
-@functools.cache
 def usual_mask(size_px: int) -> NDArray[np.uint8]:
     """Draw the mask (S, S) by which a swap is pasted, for pictures that bring none; read-only."""
-    face = FaceMask.of_size(size_px)
+    return drawn_mask(FaceMask.of_size(size_px), size_px)
+
+
+@functools.cache
+def drawn_mask(face: FaceMask, size_px: int) -> NDArray[np.uint8]:
+    """Draw a face mask with its feather: (S, S), 0 .. 255; read-only.
+
+    Args:
+        face: in pixels of a crop of that side.
+        size_px: the side.
+    """
     mask = Mask(
         center_px=face.center_px,
         radii_px=face.radii_px,

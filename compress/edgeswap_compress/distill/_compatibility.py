@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeswap_compress._checks import RUN_BYTES, check_checkpoint, check_out, check_run, vae_kind
+from edgeswap_compress._checks import (
+    RUN_BYTES,
+    check_checkpoint,
+    check_identity_loss,
+    check_out,
+    check_run,
+    vae_kind,
+)
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.data.checks import check_pictures
+from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
 
 
@@ -34,8 +42,13 @@ class DistillFiles:
     recognizer: Path | None = None
 
 
-def check_distillation(files: DistillFiles, out: Path) -> None:
+def check_distillation(files: DistillFiles, out: Path, config: DistillConfig) -> None:
     """Check the folders of a distillation: that they are there, and go together.
+
+    Args:
+        files: the folders.
+        out: checkpoint folder to write.
+        config: of the distillation, which must be possible with these checkpoints.
 
     Raises:
         EdgeswapError: what is missing or wrong, and what to type.
@@ -51,20 +64,26 @@ def check_distillation(files: DistillFiles, out: Path) -> None:
         check_checkpoint(path, velocity=False) for path in (files.teacher, files.student)
     )
     check_one_latent_space(teacher, student)
+    teacher.sampling.start.kept(config.steps)
+    check_identity_loss(files.teacher, teacher, config.losses.identity.weight)
+    if config.losses.judge_samples and not teacher.encodes_source:
+        raise InvalidSettings(
+            f"--judge-samples trains a source encoder, and {files.teacher} has none: leave it out"
+        )
     if files.autoencoder is not None:
         check_autoencoder(
             files.autoencoder, check_checkpoint(files.autoencoder, velocity=False), student
         )
-    for path in (files.data, files.held_out):
-        if path is not None:
-            check_pictures(path, teacher)
+    for pictures in (files.data, files.held_out):
+        if pictures is not None:
+            check_pictures(pictures, teacher)
 
 
 def check_one_latent_space(teacher: SwapConfig, student: SwapConfig) -> None:
-    """Refuse a student whose samples do not mean what its teacher's mean.
+    """Refuse a student whose samples do not mean what its teacher's mean, or begin elsewhere.
 
     Raises:
-        InvalidCheckpoint: they differ in size, channels, target or scale.
+        InvalidCheckpoint: they differ in size, channels, target, scale, start or blending.
     """
     names = ("resolution_px", "latent_channels", "latent_size", "prediction_target",
              "residual_std")  # fmt: skip
@@ -72,6 +91,12 @@ def check_one_latent_space(teacher: SwapConfig, student: SwapConfig) -> None:
         expected, found = getattr(teacher, name), getattr(student, name)
         if expected != found:
             raise InvalidCheckpoint(f"student's {name}", expected=expected, found=found)
+    starts = [
+        f"at {some.start.at}, strength {some.start.strength:g}, blend {some.blend}"
+        for some in (teacher.sampling, student.sampling)
+    ]
+    if starts[0] != starts[1]:
+        raise InvalidCheckpoint("student's start", expected=starts[0], found=starts[1])
 
 
 def check_autoencoder(path: Path, other: SwapConfig, student: SwapConfig) -> None:

@@ -68,8 +68,9 @@ def refit_output(task: Student, seed: int) -> None:
             batch = task.draw(draw, SIZE)
             noise = draw.normal(batch.truth)
             steps = torch.full((SIZE,), int(step), device=noise.device)
-            task.student_velocity(batch, task.noised(batch.truth, noise, steps), steps)
-            yield task.levels.velocity(batch.truth, noise, steps)
+            x = task.noised(batch, noise, steps)
+            task.student_velocity(batch, x, steps)
+            yield task.levels.velocity_to(x, batch.truth, steps)
 
     refit_convolution(task.module.unet.conv_out, batches())
 

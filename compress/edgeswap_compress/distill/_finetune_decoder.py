@@ -11,10 +11,10 @@ from edgeswap_compress.checkpoint.latents import decode_latents, sample_to_laten
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._discriminators import PictureDiscriminator, frozen, hinge
 from edgeswap_compress.distill._task import Student
-from edgeswap_compress.distill.material.pairs import TripletBatch, truth_pixels
+from edgeswap_compress.distill.material.triplets import TripletBatch
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.machine.placement import device_of
-from edgeswap_compress.fit.noise_levels import sample
+from edgeswap_compress.fit.material.pairs import truth_pixels
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 
 VAE = "vae"
@@ -71,13 +71,7 @@ class DecoderObjective:
         """Compute the loss of random triplets."""
         batch = self._task.draw(draw, batch_size, exact=True)
         with torch.no_grad():
-            noise = draw.normal(batch.truth)
-            own = sample(
-                self._task.levels,
-                lambda x, t: self._task.student_velocity(batch, x, t),
-                noise,
-                self._task.timesteps,
-            )
+            own = self._task.swap(batch, draw.normal(batch.truth))
         clean = draw.chosen(CLEAN_SHARE, own)
         found = torch.where(clean.view(-1, 1, 1, 1), batch.truth, own)
         crops, mask = (x.to(own.device) for x in truth_pixels(self._pictures, batch.drawn))

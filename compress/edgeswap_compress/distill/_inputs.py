@@ -19,12 +19,11 @@ from edgeswap_compress.distill._compatibility import (
 from edgeswap_compress.distill._few_steps import as_student, begins_at_noise
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.distill.material.pairs import PairSet
-from edgeswap_compress.distill.material.sight import encode_features
-from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
-from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
+from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.fit.machine.savings import prepare_unet
+from edgeswap_compress.fit.material.encode import EncodedPictures, encode_pictures
+from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.fit.processes import processes
 from edgeswap_runtime.strict_json import read_json_object
@@ -99,15 +98,7 @@ def load_inputs(
         config: of the distillation.
         files: the folders, and the run's, which keeps what was encoded.
         report: name of a phase -> its progress.
-
-    Raises:
-        InvalidSettings: an identity loss is asked for and there is no encoder for it.
     """
-    if config.losses.identity.weight > 0 and teacher.conditioner is None:
-        raise InvalidSettings(
-            "the identity loss looks through a source encoder, and the teacher has none: expected "
-            "--identity-weight 0, which leaves that loss out"
-        )
     stated = read_json_object(files.student / "scheduler" / "scheduler_config.json")
     pairs = _pair_set(teacher, student, files.data, "latents", config, files.run, report)
     held_out = pairs
@@ -139,34 +130,20 @@ def _pair_set(
     """Encode one folder; the run folder is one pair's, so the names say whose latents they are."""
     pictures, flips = open_pictures(path, loose=True), name == "latents"
 
-    def latents(model: Checkpoint, whose: str) -> LatentGroups:
-        return encode_dataset(
-            model.vae,
-            model.swap,
-            pictures,
-            run / f"{whose}-{name}.safetensors",
-            pictures.digest,
-            flips=flips,
-            progress=report("latents"),
-        )
-
-    def features(model: Checkpoint, whose: str) -> dict[str, Any]:
-        file = run / f"{whose}-features-{name}.safetensors"
-        return encode_features(
-            model, pictures, file, pictures.digest, flips=flips, progress=report("features")
-        )
+    def encoded(model: Checkpoint, whose: str) -> EncodedPictures:
+        file = run / f"{whose}-{name}.safetensors"
+        return encode_pictures(model, pictures, file, flips=flips, report=report)
 
     with processes().main_first():  # the others read the cache
-        known, seen = latents(teacher, "teacher"), features(teacher, "teacher")
-        own, own_seen = known, seen
+        seen = own = encoded(teacher, "teacher")
         if works_normalized(student.vae):
-            own, own_seen = latents(student, "student"), features(student, "student")
+            own = encoded(student, "student")
     return PairSet(
-        known=known,
-        own=own,
+        known=seen.latents,
+        own=own.latents,
         pairing=pairing_of(pictures, config.pairs.self_share),
-        features=seen,
-        own_features=own_seen,
+        features=seen.features,
+        own_features=own.features,
     )
 
 

@@ -25,8 +25,7 @@ from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.distill._judge import OnnxJudge
 from edgeswap_compress.distill._resting import RestingModels
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.distill.material.pairs import Drawn, PairSet, TripletBatch
-from edgeswap_compress.distill.material.sight import Sight
+from edgeswap_compress.distill.material.triplets import TripletBatch
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.loop import Draw, Progress
 from edgeswap_compress.fit.losses import (
@@ -36,7 +35,10 @@ from edgeswap_compress.fit.losses import (
     fine_energy_loss,
 )
 from edgeswap_compress.fit.machine.placement import device_of
-from edgeswap_compress.fit.noise_levels import PREDICTIONS, NoiseLevels, sample, timesteps_of
+from edgeswap_compress.fit.material.pairs import Drawn, PairSet
+from edgeswap_compress.fit.material.sight import Sight
+from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
+from edgeswap_compress.fit.sampling import LatentSampler
 from edgeswap_compress.train.autoencoder import reconstruction_figures
 from edgeswap_compress.train.denoiser import Denoiser
 
@@ -90,12 +92,10 @@ class Student:
         self._sight, self._teacher_sight = Sight(student), Sight(self._teacher)
         self._controlnet = student.controlnet
         self._vae = student.vae
-        self.levels = NoiseLevels(inputs.student.scheduler, predictions=PREDICTIONS)
-        self._teacher_levels = NoiseLevels(self._teacher.scheduler, predictions=PREDICTIONS)
+        self.levels = NoiseLevels(inputs.student.scheduler)
+        self._teacher_levels = NoiseLevels(self._teacher.scheduler)
         self._device = device_of(student.unet)
-        self.timesteps = timesteps_of(inputs.student.scheduler, inputs.config.steps).to(
-            self._device
-        )
+        self.sampler = self._sampler(inputs.student, inputs.config.steps)
         self._identity = None if inputs.judge is None else LatentIdentityLoss(inputs.judge)
         self._dtype = next(student.unet.parameters()).dtype
         scale = inputs.config.teacher.guidance
@@ -116,6 +116,23 @@ class Student:
         """Give the student's settings."""
         return self._swap
 
+    @property
+    def timesteps(self) -> Tensor:
+        """Give the timesteps that the student is asked at, descending."""
+        return self.sampler.timesteps
+
+    def _sampler(self, model: Checkpoint, steps: int) -> LatentSampler:
+        """Make the sampler of a schedule, which begins where the finished student's does.
+
+        Args:
+            model: student or teacher.
+            steps: of its whole schedule, a multiple of the student's.
+        """
+        config = self._config
+        kept = self._swap.sampling.start.kept(config.steps) * (steps // config.steps)
+        visited = timesteps_of(model.scheduler, steps, kept=kept).to(self._device)
+        return LatentSampler.of(self._swap, self.levels, visited)
+
     def batch(self, drawn: Drawn, pairs: PairSet | None = None) -> TripletBatch:
         """Read the latents of pairs of the training data, or of other data."""
         pairs, swap, places = pairs or self._pairs, self._swap, drawn.places
@@ -123,8 +140,7 @@ class Student:
         mine = [pairs.own.at(x, self._device) for x in (places.target, places.source)]
         truth = pairs.truths(drawn, self._device)
         clean = latents_to_sample(swap, truth, mine[0])
-        masks = (pairs.known.mask_at(x, self._device) for x in (places.target, places.truth))
-        mask = torch.maximum(*masks)
+        mask = pairs.masks(places, self._device)
         weights = face_weights(mask, self._config.losses.mask_weight)
         return TripletBatch(
             drawn=drawn,
@@ -171,10 +187,9 @@ class Student:
             )
         return maps, condition
 
-    def noised(self, clean: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
-        """Noise clean samples to timesteps (N,); where sampling begins they are noise alone."""
-        first = (steps == self.timesteps[0]).view(-1, 1, 1, 1)
-        return torch.where(first, noise, self.levels.add(clean, noise, steps))
+    def noised(self, batch: TripletBatch, noise: Tensor, steps: Tensor) -> Tensor:
+        """Noise the truths to timesteps (N,), see `LatentSampler.noised`."""
+        return self.sampler.noised(batch.truth, batch.target, noise, steps)
 
     def of_teacher(self, batch: TripletBatch, x: Tensor, steps: Tensor) -> Tensor:
         """Convert noisy samples of the student to the teacher's: a_t x offset less."""
@@ -209,11 +224,14 @@ class Student:
     def student_clean(
         self, batch: TripletBatch, x: Tensor, steps: Tensor, parts: dict[str, float]
     ) -> tuple[Tensor, Tensor]:
-        """Predict clean samples, and measure the features' distance to the teacher's."""
+        """Predict clean samples, and measure the features' distance to the teacher's.
+
+        Where a sampler blends, what the mask keeps is the target's, and nothing is learned there.
+        """
         weight = self._config.losses.feature_weight
         if weight == 0:
             velocity = self.student_velocity(batch, x, steps)
-            return self.levels.clean(x, velocity, steps), x.new_zeros(())
+            return self._ended(batch, x, velocity, steps), x.new_zeros(())
         with torch.no_grad():
             wanted = self.teacher_blocks(batch, x, steps)
         with block_outputs(self.module.unet) as own:
@@ -221,7 +239,10 @@ class Student:
         match = self.module.get_submodule("features")
         distance = match(own, wanted)
         parts["features"] = float(distance.detach())
-        return self.levels.clean(x, velocity, steps), weight * distance
+        return self._ended(batch, x, velocity, steps), weight * distance
+
+    def _ended(self, batch: TripletBatch, x: Tensor, velocity: Tensor, steps: Tensor) -> Tensor:
+        return self.sampler.ended(self.levels.clean(x, velocity, steps), batch.target)
 
     @torch.no_grad()
     def _measure(self) -> Tensor:
@@ -312,8 +333,8 @@ class Student:
             draw = Draw.of(self._config.fit.seed, 2**30)
             batch = self.batch(self._held_out.unanswered(draw.rng, FIXED_PAIRS), self._held_out)
             noise = torch.stack([draw.normal(batch.truth), draw.normal(batch.truth)])
-            steps = timesteps_of(self._teacher.scheduler, self._teacher_steps)
-            total, done = len(noise) * len(steps), 0
+            sampler = self._sampler(self._teacher, self._teacher_steps)
+            total, done = len(noise) * len(sampler.timesteps), 0
 
             def velocity(x: Tensor, at: Tensor) -> Tensor:
                 nonlocal done
@@ -324,23 +345,24 @@ class Student:
                 return found
 
             with self.rests.teacher():
-                led = [sample(self.levels, velocity, start, steps) for start in noise]
+                led = [sampler.sample(velocity, batch.target, start) for start in noise]
             if not self._held_out.has_truths:  # the teacher's answer is the truth there is
                 batch = replace(batch, truth=led[0])
             self._fixed = batch, noise, torch.stack(led)
         return self._fixed
 
     @torch.no_grad()
+    def swap(self, batch: TripletBatch, noise: Tensor) -> Tensor:
+        """Sample pairs by the student, from noise (N, C, S, S): (N, C, S, S)."""
+        return self.sampler.sample(
+            lambda x, t: self.student_velocity(batch, x, t), batch.target, noise
+        )
+
+    @torch.no_grad()
     def swap_fixed(self) -> Tensor:
         """Sample the fixed triplets by the student: (2, F, C, S, S)."""
         batch, noise, _ = self.fixed()
-        led = [
-            sample(
-                self.levels, lambda x, t: self.student_velocity(batch, x, t), start, self.timesteps
-            )
-            for start in noise
-        ]
-        return torch.stack(led)
+        return torch.stack([self.swap(batch, start) for start in noise])
 
     @torch.no_grad()
     def swap_exact(self) -> tuple[TripletBatch, Tensor]:
@@ -349,11 +371,7 @@ class Student:
             return self.fixed()[0], self.swap_fixed()[0]
         draw = Draw.of(self._config.fit.seed, 2**30)
         batch = self.batch(self._held_out.exact(draw.rng, FIXED_PAIRS), self._held_out)
-        start = draw.normal(batch.truth)
-        found = sample(
-            self.levels, lambda x, t: self.student_velocity(batch, x, t), start, self.timesteps
-        )
-        return batch, found
+        return batch, self.swap(batch, draw.normal(batch.truth))
 
     def evaluate(self) -> dict[str, float]:
         """Sample the fixed triplets: measure distances to teacher and truth, and diversity.

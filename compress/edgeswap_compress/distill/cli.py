@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checks import usual_run
-from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill._compatibility import DistillFiles, check_distillation
 from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.fit.cli import (
@@ -17,10 +15,9 @@ from edgeswap_compress.fit.cli import (
     add_machine,
     add_optimization,
     add_run,
-    cadence_of,
-    fitting,
+    config_of,
+    fit_command,
 )
-from edgeswap_compress.fit.config import changed
 
 USUAL = DistillConfig()
 """Whose defaults the options have."""
@@ -66,38 +63,31 @@ def command(argv: list[str]) -> int:
     """
     args = build_parser().parse_args(argv)
     config = _config(args)
-    run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
-    files = DistillFiles(
-        teacher=args.teacher,
-        student=args.student,
-        autoencoder=args.autoencoder,
-        data=data,
-        held_out=args.held_out,
-        run=run,
-        recognizer=args.judge,
-    )
 
-    def check() -> None:
-        check_distillation(files, args.out)
+    def check(**folders: Any) -> None:
+        files = DistillFiles(
+            teacher=args.teacher,
+            student=args.student,
+            autoencoder=args.autoencoder,
+            recognizer=args.judge,
+            **folders,
+        )
+        check_distillation(files, args.out, config)
 
-    with fitting(args, run, check=check, then="edgeswap export {out} BUNDLE") as frame:
+    def stage(**given: Any) -> Path | None:
         from edgeswap_compress.distill.stage import distill
 
-        frame.out = distill(
+        return distill(
             args.teacher,
             config,
             args.out,
             student=args.student,
-            data=data,
-            run=run,
-            held_out=args.held_out,
             autoencoder=args.autoencoder,
             judge=args.judge,
-            cadence=cadence_of(args),
-            tracker=frame.tracker,
-            progress=frame.progress,
+            **given,
         )
-    return 0
+
+    return fit_command(args, check=check, stage=stage, then="edgeswap export {out} BUNDLE")
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -106,7 +96,7 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
 
 
 def _config(args: argparse.Namespace) -> DistillConfig:
-    return changed(DistillConfig(), {path: getattr(args, name) for name, path in FIELDS.items()})
+    return config_of(args, DistillConfig(), FIELDS)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.distill._finetune_decoder import DecoderObjective
 from edgeswap_compress.distill._preview import WithPreview
-from edgeswap_compress.distill._task import Student, StudentTask
+from edgeswap_compress.distill._task import LEARNS, Student, StudentTask
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.processes import processes
-from edgeswap_compress.fit.run_folder import budgeted_steps
+from edgeswap_compress.fit.run_folder import budgeted_steps, trained_module
 from edgeswap_compress.fit.trackers import Tracker
 
 
@@ -125,17 +122,7 @@ class DistillPhases:
 
 def trained(student: Checkpoint, run: Path) -> Checkpoint:
     """Give a float32 student the weights of a fit; what did not learn is as it was."""
-    for name in ("unet", "conditioner"):
-        trained_module(getattr(student, name), run, f"{name}.")
+    for name in LEARNS:
+        if (module := getattr(student, name)) is not None:
+            trained_module(module, run, f"{name}.")
     return student
-
-
-@torch.no_grad()
-def trained_module(module: Any, run: Path, prefix: str = "") -> Any:
-    """Give a float32 module the averaged weights of a fit, and return it."""
-    with safe_open(run / "state.safetensors", framework="pt") as file:
-        learned = set(file.keys())
-        for name, parameter in module.named_parameters():
-            if f"ema.{prefix}{name}" in learned:
-                parameter.copy_(file.get_tensor(f"ema.{prefix}{name}"))
-    return module

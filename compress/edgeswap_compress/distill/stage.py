@@ -16,7 +16,6 @@ from edgeswap_compress._checks import usual_run
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.distill._compatibility import DistillFiles, check_distillation
 from edgeswap_compress.distill._few_steps import refit_output
@@ -34,8 +33,7 @@ from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
-from edgeswap_compress.distill.phases import DistillPhases, Fitted, trained, trained_module
-from edgeswap_compress.errors import InvalidSettings
+from edgeswap_compress.distill.phases import DistillPhases, Fitted, trained
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, fit
@@ -48,6 +46,7 @@ from edgeswap_compress.fit.run_folder import (
     reporter,
     say,
     settings_of,
+    trained_module,
 )
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_compress.train.config import IdentityConfig
@@ -114,7 +113,7 @@ def distill(
         run=run or usual_run(out),
         recognizer=judge,
     )
-    check_distillation(files, out)
+    check_distillation(files, out, config)
     with steady(progress) as told:
         return _distill(files, out, config, cadence, tracker, reporter(told))
 
@@ -214,11 +213,7 @@ def _taught(
         "figures": figures,
     }
     once = student.swap.sampled(
-        sampler="ddim",
-        spacing=None,
-        steps=asked["steps"],
-        guidance_scale=1.0,
-        start=SamplingStart(),
+        sampler="ddim", spacing=None, steps=asked["steps"], guidance_scale=1.0
     )
     swap = once.with_stage("distill", details)
     return dataclasses.replace(student, swap=swap)
@@ -267,10 +262,6 @@ def _with_fresh_judge(
     inputs: DistillInputs, run: Path, cadence: Cadence, progress: Any
 ) -> DistillInputs | None:
     """Train an identity encoder that nothing was trained against yet; None if stopped early."""
-    if inputs.teacher.conditioner is None:
-        raise InvalidSettings(
-            "--judge-samples trains a source encoder, and the teacher has none: leave it out"
-        )
     settings: Any = inputs.teacher.conditioner.config
     config, sets = inputs.config, (inputs.pairs, inputs.held_out)
     unpaired = GroupPairing(inputs.pairs.known.identities)

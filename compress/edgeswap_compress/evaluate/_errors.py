@@ -30,7 +30,8 @@ class CropMismatch(EvaluateError, ValueError):
     def __init__(self, what: str, *, expected: object, found: object) -> None:
         super().__init__(
             f"the dataset's {what} is {found}, the model expects {expected}: "
-            "render a held-out dataset for this model with edgeswap data render"
+            "render a held-out dataset for this model with edgeswap data render, or let it swap "
+            "re-cut crops with --resize"
         )
 
 

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeswap_compress.evaluate._errors import InvalidEvaluation
-from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.pictures.sheet import draw_sheet, side_by_side
-from edgeswap_runtime.pictures.write import SWAPPED, save_marked
+from edgeswap_runtime.pictures.write import SWAPPED, require_new_png, save_marked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,23 +18,6 @@ if TYPE_CHECKING:
     from edgeswap_compress.evaluate.report import EvaluationReport
 
 COLUMNS = ("source", "target", "swap", "truth")
-
-
-def require_new_png(path: Path) -> None:
-    """Check the sheet's path before any work is done.
-
-    Raises:
-        InvalidEvaluation: not a .png, or its folder is missing.
-        OutputExists: the path is taken.
-    """
-    if path.suffix.lower() != ".png":
-        raise InvalidEvaluation(f"cannot write the sheet {path}: expected a name ending in .png")
-    if not path.parent.is_dir():
-        raise InvalidEvaluation(
-            f"cannot write the sheet {path}: there is no folder {path.parent}, make it first"
-        )
-    if path.exists():
-        raise OutputExists(path)
 
 
 def chosen_cases(psnr_db: NDArray[np.float64], rows: int) -> dict[str, NDArray[np.int64]]:
@@ -90,7 +71,7 @@ def write_sheet(path: Path, dataset: HeldOut, report: EvaluationReport, *, rows:
     """Write `contact_sheet` as PNG, marked as generated.
 
     Raises:
-        InvalidEvaluation, OutputExists: see `require_new_png`.
+        InvalidRequest, OutputExists: see `require_new_png`.
     """
     require_new_png(path)
     save_marked(path, contact_sheet(dataset, report, rows=rows), SWAPPED)

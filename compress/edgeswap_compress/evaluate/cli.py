@@ -108,7 +108,7 @@ def _config(args: argparse.Namespace) -> EvaluateConfig:
 
 def _check(args: argparse.Namespace, samplings: list[Sampling], of_teacher: Sampling) -> None:
     """Check everything that is known before anything is rendered."""
-    from edgeswap_compress.evaluate._sheet import require_new_png
+    from edgeswap_runtime.pictures.write import require_new_png
 
     if args.sheet is not None:
         if len(samplings) > 1:
@@ -117,7 +117,8 @@ def _check(args: argparse.Namespace, samplings: list[Sampling], of_teacher: Samp
         check_out(args.sheet, folder=False)
     size_px, rendering = _check_data(args)
     wanted_px = None if args.resize else size_px
-    _check_model(args.model, samplings[0], wanted_px)
+    for sampling in samplings:
+        _check_model(args.model, sampling, wanted_px)
     if args.teacher is not None:
         _check_model(args.teacher, of_teacher, wanted_px)
     for name in (*rendering, *JUDGES):
@@ -131,7 +132,9 @@ def _check_model(path: Path, sampling: Sampling, size_px: int | None) -> None:
     if kind == "bundle":
         expected = Bundle.open(path).manifest.resolution_px
     else:
-        expected = check_checkpoint(path, velocity=False).resolution_px
+        swap = check_checkpoint(path, velocity=False)
+        swap.sampling.start.kept(sampling.steps or swap.default_steps)
+        expected = swap.resolution_px
     if size_px is not None and expected != size_px:
         raise CropMismatch("resolution", expected=f"{expected} px", found=f"{size_px} px")
 
@@ -283,8 +286,8 @@ def _add_computing(add: Any) -> None:
     )  # fmt: skip
     add(
         "--resize", action="store_true",
-        help="let a model of other crops than the set's swap them resized, and back (default: "
-        "refuse it)",
+        help="let a model of other crops than the set's, in side or alignment, swap them re-cut, "
+        "and back (default: refuse it)",
     )  # fmt: skip
     add_device(add)
     add_dtype(add)

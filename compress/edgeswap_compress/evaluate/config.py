@@ -25,7 +25,8 @@ class EvaluateConfig:
         resamples: of the bootstrap.
         pairs_sha256: refuse any other pair list.
         threads: of the judges; their own choice when None.
-        resize: let a model of other crops than the set's swap them resized, and back.
+        resize: let a model of other crops than the set's swap them re-cut to its own side and
+            alignment, and back.
     """
 
     limit: int | None = None

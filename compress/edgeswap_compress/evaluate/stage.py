@@ -13,7 +13,7 @@ from edgeswap_compress.evaluate._held_out import is_published
 from edgeswap_compress.evaluate._measures import PictureMeasures, means, measures
 from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
 from edgeswap_compress.evaluate._pictures import TripletPictures, pasted, people
-from edgeswap_compress.evaluate._resized import ResizedModel
+from edgeswap_compress.evaluate._resized import TEMPLATE_TOLERANCE_PX, ResizedModel
 from edgeswap_compress.evaluate._statistics import frechet_score, resample_counts, score
 from edgeswap_compress.evaluate.config import SPREAD_PAIRS, EvaluateConfig
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
     Progress = Callable[[int, int, str], None]
-
-_TEMPLATE_TOLERANCE_PX = 0.5  # at 96 px: a shift that no measure below would notice
 
 
 class Evaluation:
@@ -81,7 +79,7 @@ class Evaluation:
         """Judge a model by what its swaps look like beside the exact truth.
 
         Args:
-            model: from `open_model`; its crops may be of another side with
+            model: from `open_model`; its crops may be of another side or alignment with
                 ``EvaluateConfig.resize``.
             teacher: what `judge` found of another model, to be compared with.
 
@@ -93,7 +91,7 @@ class Evaluation:
             InvalidEvaluation: the two models' latents differ, so no noise is the same to both.
         """
         if self.config.resize:
-            model = ResizedModel(model, self._size)
+            model = ResizedModel(model, self._template, self._size)
         self._check(model.facts, teacher)
         unpasted = self._swaps(model, self.pairs, self.config.seed)
         swaps = pasted(unpasted, self._shown.target, model.facts.mask)
@@ -282,7 +280,7 @@ class Evaluation:
             )
         apart = float(np.abs(np.array(facts.landmarks_px) - self._template).max())
         apart *= 96 / self._size
-        if apart > _TEMPLATE_TOLERANCE_PX:
+        if apart > TEMPLATE_TOLERANCE_PX:
             raise CropMismatch(
                 "alignment",
                 expected="its own landmarks_px",

@@ -7,15 +7,16 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_compress._checks import OPTIMIZERS, check_habits
+from edgeswap_compress._checks import OPTIMIZERS, check_habits, usual_run
+from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit.config import FitBudget, FitOptions
+from edgeswap_compress.fit.config import Config, FitBudget, FitOptions, changed
 from edgeswap_compress.fit.dtype import AUTO, DTYPES, dtype_line
 from edgeswap_compress.fit.machine.device import DEVICE_FORMS, check_device
 from edgeswap_compress.fit.machine.options import MEMORY_LOG
@@ -277,6 +278,57 @@ def fitting(
         for line in frame.lines:
             print(line)
     finish(args, frame.out, run, begun, then.format(out=frame.out))
+
+
+def config_of(args: argparse.Namespace, usual: Config, fields: Mapping[str, str]) -> Config:
+    """Make the config of the options.
+
+    Args:
+        args: parsed.
+        usual: whose other fields are taken.
+        fields: option -> field of the config, see `changed`.
+
+    Raises:
+        InvalidSettings: the options do not fit together.
+    """
+    return changed(usual, {path: getattr(args, name) for name, path in fields.items()})
+
+
+def fit_command(
+    args: argparse.Namespace,
+    *,
+    check: Callable[..., object],
+    stage: Callable[..., Path | None],
+    then: str,
+    lines: Callable[[Path], Sequence[str]] = lambda out: (),
+    **cadence: float,
+) -> int:
+    """Run a command that fits: check its folders, run its stage, tell what was made.
+
+    Args:
+        args: parsed, with OUT, ``--data``, ``--run``, perhaps ``--held-out``, and what
+            `add_machine` and `add_habits` add.
+        check: refuses what is known to be wrong before torch is loaded. Like the stage it is told
+            ``data`` and ``run``, and ``held_out`` where the command has it.
+        stage: imports torch, and gives the folder that it made, or None. It is told besides
+            ``cadence`` and ``progress``, and ``tracker`` where the command has one.
+        then: the next command to type; ``{out}`` in it is the folder that was made.
+        lines: printed before what was made.
+        cadence: fields of the cadence that the command has no options for.
+
+    Returns:
+        The exit code.
+    """
+    run = args.run or usual_run(args.out)
+    given = {"run": run, "data": args.data or calibration_dataset()}
+    given |= {"held_out": args.held_out} if "held_out" in args else {}
+    with fitting(args, run, check=lambda: check(**given), then=then) as frame:
+        habits: dict[str, Any] = {"cadence": cadence_of(args, **cadence)}
+        habits["progress"] = frame.progress
+        habits |= {"tracker": frame.tracker} if "tracker" in args else {}
+        frame.out = stage(**given, **habits)
+        frame.lines = [] if frame.out is None else list(lines(frame.out))
+    return 0
 
 
 @contextmanager

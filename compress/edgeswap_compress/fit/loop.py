@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.fit._metrics_log import MetricsLog
 from edgeswap_compress.fit._optimizer import MasterOptimizer
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.machine.device import Compute
@@ -24,10 +23,7 @@ from edgeswap_compress.fit.machine.loss_scale import LossScale
 from edgeswap_compress.fit.machine.memory import estimate_memory, require_memory
 from edgeswap_compress.fit.processes import processes
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_runtime.files import write_bytes, write_json
-
-FIGURES = "figures.json"
-"""The last evaluation, in a run's folder."""
+from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
 
@@ -104,6 +100,11 @@ class Cadence:
     patience: int = 0
     watch: str = "loss"
 
+    @property
+    def early(self) -> tuple[str, int]:
+        """When to stop early: the figure, and how many evaluations without a new lowest one."""
+        return self.watch, self.patience
+
 
 def fit(
     objective: Objective,
@@ -140,9 +141,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     objective, scale = _autocast(objective, compute)
     optimizer, step = _begin(objective, config, folder / "state.safetensors", share, scale)
-    log = _Log(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
+    log = MetricsLog(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
-    stopped, stalled = False, peers.any(log is not None and log.stalled(cadence))
+    stopped, stalled = False, peers.any(log is not None and log.stalled(*cadence.early))
     if log is not None:
         report(step, config.steps, "")
     while step < config.steps and not stopped and not stalled:
@@ -150,7 +151,7 @@ def fit(
         step += 1
         now = time.monotonic()
         stopped = cadence.stop_after_s is not None and now - begun > cadence.stop_after_s
-        stalled = log is not None and log.stalled(cadence)
+        stalled = log is not None and log.stalled(*cadence.early)
         (stopped, stalled), means = _agreed([stopped, stalled], [loss, *parts.values()])
         if log is None:
             continue
@@ -288,60 +289,3 @@ def _restore(optimizer: MasterOptimizer, path: Path, config: FitConfig, scale: L
     if scale.scales and "loss_scale" in meta:
         scale.value = float(meta["loss_scale"])
     return int(meta["step"])
-
-
-class _Log:
-    """Running means since the last line, written to ``metrics.jsonl`` and the tracker."""
-
-    def __init__(self, path: Path, tracker: Tracker | None, config: FitConfig, step: int) -> None:
-        self._path, self._tracker, self._config = path, tracker, config
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}  # not every step has every term
-        self._n = 0
-        self._since = time.monotonic()
-        self._last_evaluation = ""
-        if path.exists():  # lines beyond the restored state belong to steps that are run again
-            kept = [
-                line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step
-            ]
-            write_bytes(path, "".join(line + "\n" for line in kept).encode())
-        self._rows = [] if not path.exists() else [json.loads(line) for line in kept]
-
-    def stalled(self, cadence: Cadence) -> bool:
-        """Tell whether the last ``patience`` evaluations brought nothing better."""
-        found = [row[cadence.watch] for row in self._rows] if cadence.patience else []
-        return bool(found) and len(found) - 1 - found.index(min(found)) >= cadence.patience
-
-    def add_step(self, norm: float, names: Sequence[str], means: Sequence[float]) -> None:
-        self.add({"gradient_norm": norm, **dict(zip(names, means, strict=True))})
-
-    def add(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-            self._counts[name] = self._counts.get(name, 0) + 1
-        self._n += 1
-
-    def _rate(self) -> float:
-        return self._n * self._config.batch_size / max(1e-9, time.monotonic() - self._since)
-
-    def line(self) -> str:
-        """Give one line for the progress display."""
-        terms = " ".join(f"{name} {value:.4g}" for name, value in self._means().items())
-        return f"{terms} {self._rate():.1f} img/s{self._last_evaluation}"
-
-    def _means(self) -> dict[str, float]:
-        return {name: value / self._counts[name] for name, value in self._sums.items()}
-
-    def write(self, step: int, figures: dict[str, float]) -> None:
-        means = self._means()
-        samples = step * self._config.batch_size
-        row = {"step": step, "samples": samples, "images_per_s": self._rate(), **means, **figures}
-        self._rows.append(row)
-        with self._path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        finite = {name: value for name, value in figures.items() if math.isfinite(value)}
-        write_json(self._path.with_name(FIGURES), {"step": step, "samples": samples, **finite})
-        if self._tracker is not None:
-            self._tracker.log(step, {k: v for k, v in row.items() if k != "step"})
-        self._last_evaluation = "".join(f" {k} {v:.4g}" for k, v in figures.items())
-        self._sums, self._counts, self._n, self._since = {}, {}, 0, time.monotonic()

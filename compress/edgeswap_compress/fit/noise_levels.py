@@ -1,15 +1,13 @@
-"""Noise levels of a diffusion schedule, and the arithmetic of v-prediction."""
+"""Noise levels of a diffusion schedule, and the arithmetic of what U-Nets predict."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from edgeswap_compress.errors import InvalidCheckpoint
 
@@ -18,6 +16,9 @@ PREDICTIONS = ("v_prediction", "epsilon", "sample")
 
 CLEAN = -1
 """The timestep after the last one: no noise."""
+
+LEAST_NOISE, LEAST_SIGNAL = 1e-4, 1e-8
+"""Below these the noise divides by nothing, and the signal is none."""
 
 
 class NoiseLevels:
@@ -37,7 +38,7 @@ class NoiseLevels:
         InvalidCheckpoint: it predicts something else, or the noise where no signal is left.
     """
 
-    def __init__(self, scheduler: Any, *, predictions: Sequence[str] = ("v_prediction",)) -> None:
+    def __init__(self, scheduler: Any, *, predictions: Sequence[str] = PREDICTIONS) -> None:
         self.prediction: str = scheduler.config.prediction_type
         if self.prediction not in predictions:
             raise InvalidCheckpoint(
@@ -46,7 +47,7 @@ class NoiseLevels:
                 found=self.prediction,
             )
         self._set_alphas(scheduler.alphas_cumprod)
-        if self.prediction == "epsilon" and self._terminal_signal < 1e-8:
+        if self.prediction == "epsilon" and self.ends_in_noise:
             raise InvalidCheckpoint(
                 "scheduler: epsilon at zero terminal SNR",
                 expected="some signal at the last timestep, or v_prediction",
@@ -54,14 +55,15 @@ class NoiseLevels:
             )
 
     @classmethod
-    def of_alphas(cls, alphas: Tensor) -> NoiseLevels:
-        """Make the levels of a schedule, whatever its U-Net predicts.
+    def of_alphas(cls, alphas: Tensor, prediction: str) -> NoiseLevels:
+        """Make the levels of a schedule.
 
         Args:
             alphas: (T,) cumulative products of 1 - beta, a scheduler's ``alphas_cumprod``.
+            prediction: what its U-Net predicts.
         """
         levels = cls.__new__(cls)
-        levels.prediction = "v_prediction"
+        levels.prediction = prediction
         levels._set_alphas(alphas)
         return levels
 
@@ -100,7 +102,29 @@ class NoiseLevels:
         a, s = self.at(steps)
         if self.prediction == "epsilon":
             return (output - s * x) / a
-        return (a * x - output) / s.clamp(min=1e-4)
+        return (a * x - output) / s.clamp(min=LEAST_NOISE)
+
+    def velocity_to(self, x: Tensor, clean: Tensor, steps: Tensor) -> Tensor:
+        """Give the velocity for which x_t is recovered to a clean sample, whatever x_t is."""
+        a, s = self.at(steps)
+        return (a * x - clean) / s.clamp(min=LEAST_NOISE)
+
+    def wanted(self, x: Tensor, clean: Tensor, steps: Tensor) -> Tensor:
+        """Give what the U-Net has to predict of x_t for it to be recovered to a clean sample.
+
+        Of x_t = a_t x_0 + s_t eps that is the noise, the velocity or the sample.
+        """
+        a, s = self.at(steps)
+        if self.prediction == "sample":
+            return clean
+        if self.prediction == "epsilon":
+            return (x - a * clean) / s.clamp(min=LEAST_NOISE)
+        return self.velocity_to(x, clean, steps)
+
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether no signal is left at the last timestep (zero terminal SNR, 2305.08891)."""
+        return self._terminal_signal < LEAST_SIGNAL
 
     def clean(self, x: Tensor, velocity: Tensor, steps: Tensor) -> Tensor:
         """Recover the clean sample from a predicted velocity."""
@@ -114,35 +138,17 @@ class NoiseLevels:
         return self.add(self.clean(x, velocity, steps), noise, after)
 
 
-def sample(
-    levels: NoiseLevels,
-    velocity: Callable[[Tensor, Tensor], Tensor],
-    noise: Tensor,
-    timesteps: Tensor,
-) -> Tensor:
-    """Sample by DDIM from pure noise.
+def timesteps_of(scheduler: Any, steps: int, *, kept: int | None = None) -> Tensor:
+    """Give the timesteps that a scheduler visits, descending, as whole numbers.
 
     Args:
-        levels: of the schedule.
-        velocity: of x (N, C, S, S) at timesteps (N,).
-        noise: (N, C, S, S).
-        timesteps: (steps,), descending; the last one is followed by the clean sample.
-
-    Returns:
-        (N, C, S, S) the samples.
+        scheduler: a checkpoint's.
+        steps: of the whole schedule.
+        kept: how many of them are run, the last ones; all when None.
     """
-    x, visited = noise, F.pad(timesteps.to(noise.device), (0, 1), value=CLEAN)
-    for now, after in itertools.pairwise(visited):
-        steps, later = now.expand(len(x)), after.expand(len(x))
-        x = levels.step(x, velocity(x, steps), steps, later)
-    return x
-
-
-def timesteps_of(scheduler: Any, steps: int) -> Tensor:
-    """Give the timesteps (steps,) that a checkpoint's scheduler visits, descending."""
     scheduler.set_timesteps(steps)
-    found: Tensor = scheduler.timesteps.clone()
-    return found
+    found: Tensor = scheduler.timesteps
+    return found[len(found) - (kept or len(found)) :].round().long().clone()
 
 
 def draw_timesteps(

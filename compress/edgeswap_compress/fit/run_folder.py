@@ -8,11 +8,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import safe_open
+
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.composed import settings_in
 from edgeswap_compress.errors import TrainingStopped
+from edgeswap_compress.fit._metrics_log import FIGURES
 from edgeswap_compress.fit.config import FittedConfig
-from edgeswap_compress.fit.loop import FIGURES, Autocasting, Draw, Objective, Progress
+from edgeswap_compress.fit.loop import Autocasting, Draw, Objective, Progress
 from edgeswap_compress.fit.machine.memory import estimate_memory, require_memory
 from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.fit.machine.placement import device_of
@@ -160,3 +164,14 @@ def _step_s(objective: Objective, batch_size: int, seed: int, progress: Progress
     for name, tensor in objective.module.named_buffers():
         tensor.copy_(before[name])
     return step_s
+
+
+@torch.no_grad()
+def trained_module(module: Any, run: Path, prefix: str = "") -> Any:
+    """Give a float32 module the averaged weights of a fit, and return it."""
+    with safe_open(run / "state.safetensors", framework="pt") as file:
+        learned = set(file.keys())
+        for name, parameter in module.named_parameters():
+            if f"ema.{prefix}{name}" in learned:
+                parameter.copy_(file.get_tensor(f"ema.{prefix}{name}"))
+    return module

@@ -17,6 +17,7 @@ from edgeswap_compress.importers.base.settings import (
     Licenses,
     SamplingSettings,
 )
+from edgeswap_compress.importers.base.untold import PREDICTIONS, Untold
 from edgeswap_compress.importers.faceid.request import FaceEncoders, LoraFile
 
 
@@ -183,11 +184,16 @@ def add_adapter(parser: argparse.ArgumentParser) -> None:
         "--image-encoder-output", metavar="NAME",
         help="output of the image encoder to read (default: its only one)",
     )  # fmt: skip
-    add_heads(group)
+    add_untold(group)
 
 
-def add_heads(group: argparse._ArgumentGroup) -> None:
-    """Add the one thing that a single file does not tell of its U-Net."""
+def add_untold(group: argparse._ArgumentGroup) -> None:
+    """Add what a single file does not tell of its U-Net."""
+    group.add_argument(
+        "--prediction", choices=PREDICTIONS,
+        help="what a single file's U-Net predicts, which it does not tell (default: epsilon, or "
+        "what the file says; a file of Stable Diffusion 2's form needs it)",
+    )  # fmt: skip
     group.add_argument(
         "--heads", type=int, metavar="N",
         help="attention heads of a single file's U-Net, which it does not tell (default: 8, or "
@@ -255,6 +261,11 @@ def eye_of(args: argparse.Namespace) -> Eye:
     return Eye(
         align=args.recognizer_align, color=args.recognizer_color, output=args.recognizer_output
     )
+
+
+def untold_of(args: argparse.Namespace) -> Untold:
+    """Read what the user says of a single file."""
+    return Untold(heads=args.heads, prediction=args.prediction)
 
 
 def loras_of(args: argparse.Namespace) -> tuple[LoraFile, ...]:

@@ -10,17 +10,18 @@ from edgeswap_compress.conditioning.crops import TEMPLATES
 from edgeswap_compress.importers._options import (
     add_adapter,
     add_crop,
-    add_heads,
     add_places,
     add_prompt,
     add_recognizer,
     add_sampling,
     add_store,
+    add_untold,
     encoders_of,
     eye_of,
     loras_of,
     prompt_of,
     settings_of,
+    untold_of,
 )
 from edgeswap_compress.importers.faceid.request import (
     FILE_NAMES,
@@ -108,7 +109,7 @@ def _add_reface(parser: argparse.ArgumentParser) -> None:
         metavar=("PICTURE", "IDENTITY", "LANDMARKS"),
         help="weights of the token's three parts (default: 1 10 0.05, REFace's)",
     )  # fmt: skip
-    add_heads(group)
+    add_untold(group)
     add_crop(parser)
     add_sampling(parser, steps=50, guidance=3.5, start=False)
 
@@ -118,7 +119,8 @@ def _add_python(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the module that computes the condition")
     group.add_argument(
         "--entry", required=True, metavar="NAME",
-        help="installed entry point of edgeswap.conditioners; required",
+        help="installed entry point of edgeswap.conditioners, or the name of a file of "
+        "EDGESWAP_CONDITIONERS without .py; required",
     )  # fmt: skip
     group.add_argument(
         "--files", type=Path, required=True, metavar="DIR",
@@ -129,7 +131,7 @@ def _add_python(parser: argparse.ArgumentParser) -> None:
         help="groups of channels at the U-Net's input, such as noise,mask=repaint,masked_target "
         "(default: noise)",
     )  # fmt: skip
-    add_heads(group)
+    add_untold(group)
     add_crop(parser)
     add_sampling(parser, steps=30, guidance=1.0)
 
@@ -152,7 +154,7 @@ def command(argv: list[str]) -> int:
         The exit code.
     """
     if argv and not argv[0].startswith("-"):
-        refuse(argv[0])
+        refuse(argv[0], argv[1:])
     args = build_parser().parse_args(argv)
     report = _import(args)
     print("\n".join(_lines(report)))
@@ -161,22 +163,27 @@ def command(argv: list[str]) -> int:
 
 def _import(args: argparse.Namespace) -> ImportReport:
     """Make the request and check every option and path, and only then import torch."""
-    if args.family == "reface":
-        example = _example_request(args)
-        check_example_paths(example, args.out)
+    request = request_of(args)
+    if isinstance(request, ExampleRequest):
+        check_example_paths(request, args.out)
         from edgeswap_compress.importers.reface.stage import import_example
 
-        return import_example(example, args.out)
-    if args.family == "python":
-        plugin = _plugin_request(args)
+        return import_example(request, args.out)
+    if isinstance(request, PluginRequest):
         from edgeswap_compress.importers.python.stage import import_plugin
 
-        return import_plugin(plugin, args.out)
-    request = _adapter_request(args)
+        return import_plugin(request, args.out)
     check_paths(request, args.out)
     from edgeswap_compress.importers.faceid.stage import import_adapter
 
     return import_adapter(request, args.out)
+
+
+def request_of(args: argparse.Namespace) -> AdapterRequest | ExampleRequest | PluginRequest:
+    """Make the request of an import from the command's arguments."""
+    if args.family == "reface":
+        return _example_request(args)
+    return _plugin_request(args) if args.family == "python" else _adapter_request(args)
 
 
 def _example_request(args: argparse.Namespace) -> ExampleRequest:
@@ -188,7 +195,7 @@ def _example_request(args: argparse.Namespace) -> ExampleRequest:
         landmarks=args.landmarks,
         weights=tuple(args.token_weights),
         settings=settings_of(args, set(EXAMPLE_FILES)),
-        heads=args.heads,
+        untold=untold_of(args),
     )
 
 
@@ -199,7 +206,7 @@ def _plugin_request(args: argparse.Namespace) -> PluginRequest:
         files=args.files,
         inputs=parse_inputs(args.inputs),
         settings=settings_of(args, set(PLUGIN_FILES)),
-        heads=args.heads,
+        untold=untold_of(args),
     )
 
 
@@ -218,7 +225,7 @@ def _adapter_request(args: argparse.Namespace) -> AdapterRequest:
         loras=loras_of(args),
         control=control,
         settings=settings_of(args, set(FILE_NAMES)),
-        heads=args.heads,
+        untold=untold_of(args),
         family=args.family,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgeswap_compress.importers.errors import FamilyRefused
 
 FAMILIES = {
@@ -46,8 +48,19 @@ REFUSED = {
 """Family that cannot be imported -> why."""
 
 
-def refuse(name: str) -> None:
-    """Say why a family cannot be imported, where that is known.
+REFUSED_OPTIONS = {
+    ("reface", "--parser"): "the repainted face is a fixed oval, which the graphs and the paste "
+    "share; a face parser would have to run on every picture, in every runtime: use --mask-scale",
+}
+"""(family, what its owner's code has and ours has not) -> why."""
+
+
+def refuse(name: str, options: Sequence[str] = ()) -> None:
+    """Say why a family, or a part of one, cannot be imported, where that is known.
+
+    Args:
+        name: of the family.
+        options: of the command line.
 
     Raises:
         FamilyRefused: it is one of those.
@@ -55,3 +68,7 @@ def refuse(name: str) -> None:
     key = name.lower().replace("_", "-")
     if key in REFUSED:
         raise FamilyRefused(name, REFUSED[key])
+    given = {option.partition("=")[0] for option in options}
+    for (family, option), why in REFUSED_OPTIONS.items():
+        if family == key and option in given:
+            raise FamilyRefused(f"{family} {option}", why)

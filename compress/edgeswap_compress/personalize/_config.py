@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from edgeswap_compress._checks import WEIGHT, check_ranges, require_source_encoder
-from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.errors import InvalidCheckpoint, InvalidSettings
+from edgeswap_compress._checks import WEIGHT, check_ranges
+from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.config import (
     MASK_WEIGHT,
     FitBudget,
@@ -27,10 +25,10 @@ class PersonalizeConfig(FittedConfig):
     Attributes:
         consent: who agreed, when, and to what; stored in the history and so in every bundle.
         rank: rank of the low-rank adapters.
-        others: synthetic people whose faces are put into the photos, to be taken out again.
-        prior_weight: weight of staying as it was on synthetic people (prior preservation).
+        others: other people whose faces are put into the photos, to be taken out again.
+        prior_weight: weight of staying as it was on other people (prior preservation).
         mask_weight: added to the weight of the losses inside the inner face.
-        identity: the latent-space identity loss.
+        identity: the latent-space identity loss, which needs a source encoder.
         budget: how long; half of the samples are of the person where ``prior_weight`` is not 0.
         fit: optimizer, batch size, dtype and seed.
     """
@@ -54,19 +52,4 @@ class PersonalizeConfig(FittedConfig):
             )
         check_ranges(
             self, rank=(1, 4096), others=(1, 10_000), prior_weight=WEIGHT, mask_weight=WEIGHT
-        )
-
-
-def require_student(path: Path, swap: SwapConfig) -> None:
-    """Refuse a checkpoint that needs guidance, or has no source encoder.
-
-    Raises:
-        InvalidCheckpoint: it does.
-    """
-    require_source_encoder(path, swap, "edgeswap personalize")
-    if swap.guidance_scale != 1.0:
-        raise InvalidCheckpoint(
-            f"{path}: guidance_scale",
-            expected="1.0, a student (edgeswap distill makes one)",
-            found=swap.guidance_scale,
         )

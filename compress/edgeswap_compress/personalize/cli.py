@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edgeswap_compress._checks import usual_run
-from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.fit.cli import (
     MACHINE_FIELDS,
     add_habits,
     add_machine,
     add_optimization,
     add_run,
-    cadence_of,
-    fitting,
+    config_of,
+    fit_command,
 )
-from edgeswap_compress.fit.config import changed
 from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize.checks import check_personalization
 
@@ -44,38 +44,28 @@ def command(argv: list[str]) -> int:
         The exit code.
     """
     args = build_parser().parse_args(argv)
-    config = _config(args)
-    run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
-
-    def check() -> None:
-        check_personalization(
-            args.student, args.out, photos=args.photos, data=data, run=run, aligned=args.aligned
-        )
-
-    with fitting(args, run, check=check, then="edgeswap export {out} BUNDLE") as frame:
-        from edgeswap_compress.personalize._stage import personalize
-
-        frame.out = personalize(
-            args.student,
-            config,
-            args.out,
-            photos=args.photos,
-            data=data,
-            run=run,
-            aligned=args.aligned,
-            cadence=cadence_of(args, save_s=30.0, evaluate_s=30.0),
-            progress=frame.progress,
-        )
-        frame.lines = [
-            f"the history of {frame.out} states the consent",
-            f"{run} holds latents of the photos: remove it when you are done",
-        ]
-    return 0
+    config = config_of(args, PersonalizeConfig(consent=args.consent), FIELDS)
+    given = (args.student, config, args.out)
+    pictures = {"photos": args.photos, "aligned": args.aligned}
+    return fit_command(
+        args,
+        check=partial(check_personalization, *given, **pictures),
+        stage=partial(_stage, *given, **pictures),
+        then="edgeswap export {out} BUNDLE",
+        lines=lambda out: [
+            f"the history of {out} states the consent",
+            f"{args.run or usual_run(out)} holds latents of the photos: remove it when you are "
+            "done",
+        ],
+        save_s=30.0,
+        evaluate_s=30.0,
+    )
 
 
-def _config(args: argparse.Namespace) -> PersonalizeConfig:
-    changes = {path: getattr(args, name) for name, path in FIELDS.items()}
-    return changed(PersonalizeConfig(consent=args.consent), changes)
+def _stage(*given: Any, **habits: Any) -> Path | None:
+    from edgeswap_compress.personalize._stage import personalize
+
+    return personalize(*given, **habits)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -83,11 +73,14 @@ def build_parser() -> argparse.ArgumentParser:
     usual = PersonalizeConfig(consent="who, when, what for")
     parser = argparse.ArgumentParser(
         prog="edgeswap personalize",
-        description="Teach a finished student one person from about five photos. The person must "
+        description="Teach a finished model one person from about five photos. The person must "
         "have agreed: the consent is stored in the checkpoint and in every bundle made from it.",
     )
     add = parser.add_argument
-    add("student", type=Path, metavar="STUDENT", help="checkpoint folder of a distilled student")
+    add(
+        "student", type=Path, metavar="STUDENT",
+        help="checkpoint folder of the model, such as a distilled student",
+    )  # fmt: skip
     add("out", type=Path, metavar="OUT", help="checkpoint folder to make")
     add(
         "--photos", type=Path, required=True, metavar="FOLDER",
@@ -103,7 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add(
         "--data", type=Path, metavar="DATASET",
-        help="rendered dataset of other people (default: the small packaged one)",
+        help="dataset of other people: rendered, triplets, or aligned crops (default: the small "
+        "packaged one)",
     )  # fmt: skip
     add_run(add)
     add(

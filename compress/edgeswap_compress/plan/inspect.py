@@ -32,11 +32,12 @@ def command(argv: list[str]) -> int:
     """
     args = build_parser().parse_args(argv)
     from edgeswap_compress.plan.plan_file import read_plan
-    from edgeswap_compress.plan.summary.picture import require_picture_path, write_picture
+    from edgeswap_compress.plan.summary.picture import write_picture
     from edgeswap_compress.plan.summary.view import beside, lines, view_plan
+    from edgeswap_runtime.pictures.write import require_new_png
 
     if args.picture is not None:
-        require_picture_path(args.picture)
+        require_new_png(args.picture)
     view = view_plan(read_plan(args.path), beside(args.path))
     if args.picture is not None:
         write_picture(args.picture, view)

@@ -98,7 +98,8 @@ class CalibrationSamples:
 
     def loss(self, unet: Any, batch: CalibrationBatch, steps: Tensor) -> Tensor:
         """Compute the weighted mean square error, a scalar (2006.11239, eq. 14)."""
-        wanted = self._wanted(batch, steps)
+        noised = self._levels.add(batch.clean, batch.noise, steps)
+        wanted = self._levels.wanted(noised, batch.clean, steps)
         return ((self.output(unet, batch, steps) - wanted).square() * batch.weights).mean()
 
     @torch.no_grad()
@@ -123,14 +124,7 @@ class CalibrationSamples:
 
     @property
     def _levels(self) -> NoiseLevels:
-        return NoiseLevels.of_alphas(self.alphas)
-
-    def _wanted(self, batch: CalibrationBatch, steps: Tensor) -> Tensor:
-        if self.prediction == "epsilon":
-            return batch.noise
-        if self.prediction == "sample":
-            return batch.clean
-        return self._levels.velocity(batch.clean, batch.noise, steps)
+        return NoiseLevels.of_alphas(self.alphas, self.prediction)
 
 
 def _moved(values: Any, device: torch.device) -> Any:

@@ -1,4 +1,4 @@
-"""Make calibration samples: rendered triplets for a checkpoint, noise for a bare U-Net."""
+"""Make calibration samples: pairs of pictures for a checkpoint, noise for a bare U-Net."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
@@ -22,36 +23,38 @@ from edgeswap_compress.diffusers_folder.example_inputs import example_inputs, ti
 from edgeswap_compress.diffusers_folder.unet_home import read_object
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.config import MASK_WEIGHT
-from edgeswap_compress.fit.latent_cache import TripletDraw, draw_triplets, to_tensor
+from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import face_weights
 from edgeswap_compress.fit.machine.placement import like_module
+from edgeswap_compress.fit.material.pairs import pixels_at
+from edgeswap_compress.fit.noise_levels import PREDICTIONS
+from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.prune._calibration import CalibrationBatch, CalibrationSamples
 
 if TYPE_CHECKING:
     from edgeswap_compress.checkpoint.folder import Checkpoint
-    from edgeswap_compress.evaluate import HeldOut
+    from edgeswap_compress.data import Pictures
 
 BATCH_SIZE = 8
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 @torch.no_grad()
 def swap_samples(
-    checkpoint: Checkpoint, dataset: HeldOut, *, samples: int, seed: int
+    checkpoint: Checkpoint, pictures: Pictures, *, samples: int, seed: int
 ) -> CalibrationSamples:
-    """Draw random triplets of a rendered dataset with their exact truth.
+    """Draw random pairs of pictures whose truth is known: of photographs, two of one person.
 
     Args:
         checkpoint: in float32; its autoencoder and conditioner prepare the inputs.
-        dataset: of the checkpoint's resolution.
+        pictures: of the checkpoint's resolution.
         samples: how many, rounded up to whole batches of 8.
-        seed: of the triplets and the noise.
+        seed: of the pairs and the noise.
 
     Raises:
-        InvalidSettings: the dataset's crops have another size.
+        InvalidSettings: the pictures have another size.
     """
-    found, wanted = dataset.images(0).shape[1], checkpoint.swap.resolution_px
+    found, wanted = pictures.images(0).shape[1], checkpoint.swap.resolution_px
     if found != wanted:
         raise InvalidSettings(
             f"the dataset's crops are {found} px, the checkpoint's {wanted} px: expected the same; "
@@ -59,46 +62,33 @@ def swap_samples(
         )
     draws = (Draw.of(seed, number) for number in range(-(-samples // BATCH_SIZE)))
     return CalibrationSamples(
-        batches=tuple(_swap_batch(checkpoint, dataset, draw) for draw in draws),
+        batches=tuple(_swap_batch(checkpoint, pictures, draw) for draw in draws),
         alphas=checkpoint.scheduler.alphas_cumprod.float(),
         prediction=_prediction(checkpoint.scheduler.config.prediction_type),
         origin="data",
     )
 
 
-def _swap_batch(checkpoint: Checkpoint, dataset: HeldOut, draw: Draw) -> CalibrationBatch:
+def _swap_batch(checkpoint: Checkpoint, pictures: Pictures, draw: Draw) -> CalibrationBatch:
     swap = checkpoint.swap
-    triplets = draw_triplets(draw.rng, len(dataset), dataset.identities, BATCH_SIZE)
-
-    def crops(places: Any) -> Tensor:
-        rows = zip(triplets.group, places, strict=True)
-        found = [to_tensor(dataset.images(int(g))[p : p + 1]) for g, p in rows]
-        return like_module(checkpoint.vae, torch.cat(found))
-
-    target, truth, source = (crops(x) for x in (triplets.target, triplets.truth, triplets.source))
+    places = pairing_of(pictures, self_share=1.0).draw(draw.rng, len(pictures), BATCH_SIZE)
+    read = [pixels_at(pictures, x) for x in (places.target, places.truth, places.source)]
+    target, truth, source = (like_module(checkpoint.vae, to_tensor(crops)) for crops, _ in read)
     conditioner = SwapConditioner.of(checkpoint)
     seen = pictures_of(swap, conditioner.crops, target, source, {})
     hint = None if swap.controlnet is None else seen[swap.controlnet.picture]
     maps, condition = target_maps(checkpoint.vae, swap, target, hint), conditioner.condition(seen)
     latents = encode_crop(checkpoint.vae, swap, truth)
     clean = latents if maps.latents is None else latents_to_sample(swap, latents, maps.latents)
+    inside = torch.from_numpy(np.maximum(read[0][1], read[1][1])).float()[:, None] / 255
+    size = (swap.latent_size, swap.latent_size)
+    weights = face_weights(F.interpolate(inside, size=size, mode="area"), MASK_WEIGHT)
     return CalibrationBatch(
         clean=clean,
         noise=draw.normal(clean),
         given=partial(checkpoint.denoiser().inputs, target=maps, condition=condition),
-        weights=_mask_weights(dataset, triplets, swap.latent_size).to(clean.device),
+        weights=(weights / weights.mean()).to(clean.device),
     )
-
-
-def _mask_weights(dataset: HeldOut, triplets: TripletDraw, size: int) -> Tensor:
-    """(N, 1, S, S) of mean 1, more inside the faces of target and truth."""
-    masks = []
-    for group, target, truth in zip(triplets.group, triplets.target, triplets.truth, strict=True):
-        of_group = dataset.masks(int(group))
-        masks.append(torch.from_numpy(of_group[[target, truth]].max(0, keepdims=True)).float())
-    inside = F.interpolate(torch.stack(masks) / 255, size=(size, size), mode="area")
-    weights = face_weights(inside, MASK_WEIGHT)
-    return weights / weights.mean()
 
 
 def noise_samples(

@@ -10,7 +10,7 @@ import torch
 from edgeswap_compress._macs import count_macs, count_parameters
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.conditioning.attention import with_adapter_tokens
-from edgeswap_compress.data import read_dataset
+from edgeswap_compress.data import open_pictures
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.fit.machine.device import resolve_device
 from edgeswap_compress.plan.apply import apply_plan
@@ -108,7 +108,7 @@ def _samples(
     model: Model, folder: Path, samples: int | None, data: Path | None
 ) -> CalibrationSamples | None:
     config = PruneConfig(target=PruneTarget(macs_ratio=0.5), samples=samples)
-    dataset = None if data is None else read_dataset(data)
+    dataset = None if data is None else open_pictures(data, loose=True)
     return calibration_samples(model, config, folder=folder, data=dataset)
 
 

@@ -189,7 +189,8 @@ class RecoverLosses:
         truth_weight: of the diffusion loss against the truth.
         output_weight: of the distance to the unpruned U-Net's prediction.
         feature_weight: of the distance to the unpruned U-Net's block outputs.
-        identity: the latent-space identity loss.
+        identity: the latent-space identity loss, of checkpoints with a source encoder; others
+            have nothing to look through, and learn without it.
     """
 
     truth_weight: float = 1.0
@@ -205,7 +206,7 @@ class RecoverLosses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverConfig(FittedConfig):
-    """Training after pruning: imitate the unpruned U-Net, and learn from the exact truth.
+    """Training after pruning: imitate the unpruned U-Net, and learn from truths that are known.
 
     The sum of three losses as in BK-SDM (2305.15798, section 3.3), and the identity loss that the
     teacher was trained with.

@@ -15,7 +15,6 @@ from edgeswap_compress._pruning_errors import (
 )
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.data import read_dataset
 from edgeswap_compress.diffusers_folder.companions import companion_message, companion_of
 from edgeswap_compress.diffusers_folder.unet_home import (
     CONFIG_NAME,
@@ -108,33 +107,34 @@ def check_config(
                 f"the pattern '{pattern}' protects the whole U-Net, so nothing is left to prune: "
                 "expected some modules, such as 'mid_block' or '*.attn2'"
             )
-    sizes = {path: read_dataset(path).images(0).shape[1] for path in (data, held_out) if path}
+    from edgeswap_compress.data import open_pictures
+
+    opened = {path: open_pictures(path, loose=True) for path in (data, held_out) if path}
+    sizes = {path: pictures.images(0).shape[1] for path, pictures in opened.items()}
     if table is not None and table.exists():
         _check_table(table)
     if recover is not None and data is None:
         raise PruningError(
-            "recovery learns from rendered triplets, and there are none: "
+            "recovery learns from pictures, and there are none: "
             "name a dataset with --data, or leave --recover-minutes out"
         )
     if not is_swap(checkpoint):
         _check_bare(checkpoint, recover, data)
         return
     swap = _swap_config(checkpoint)
-    if recover is not None and swap is not None:
-        _check_recoverable(checkpoint, swap)
     side = None if swap is None else swap.resolution_px
     for path, size in sizes.items():
         if side is not None and size != side:
             raise PruningError(
                 f"{path} has crops of {size} px, the checkpoint swaps {side} px: expected the "
-                f"same; render with --size {side}"
+                f"same; render with --size {side}, or edgeswap data align --size {side}"
             )
     needs = config.choice.compares or config.choice.importance in NEED_SAMPLES
     if needs and data is None and config.samples != 0 and side != _packaged_side():
         raise PruningError(
             f"--importance {config.choice.importance}, --mode {config.choice.mode} and "
             f"--allocation {config.choice.allocation} compare plans on samples, and no packaged "
-            "ones have the checkpoint's size: name a rendered dataset with --data, or use "
+            "ones have the checkpoint's size: name a dataset with --data, or use "
             "--importance magnitude --mode width --allocation share"
         )
 
@@ -149,15 +149,6 @@ def _check_bare(checkpoint: Path, recover: RecoverConfig | None, data: Path | No
         raise PruningError(
             f"{checkpoint} holds a bare U-Net, which does not say how pictures become its inputs: "
             "expected a swap checkpoint with --data; leave --data out, and noise is taken"
-        )
-
-
-def _check_recoverable(checkpoint: Path, swap: SwapConfig) -> None:
-    if not swap.has_source_encoder:
-        told = ", ".join(part.kind for part in swap.conditions)
-        raise PruningError(
-            f"{checkpoint} is told of the source by {told}, and recovery trains models with a "
-            "source encoder alone: leave --recover-minutes out, and distill the pruned checkpoint"
         )
 
 
@@ -190,4 +181,6 @@ def _swap_config(checkpoint: Path) -> SwapConfig | None:
 
 
 def _packaged_side() -> int:
+    from edgeswap_compress.data import read_dataset
+
     return int(read_dataset(calibration_dataset()).images(0).shape[1])

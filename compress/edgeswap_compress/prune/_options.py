@@ -90,8 +90,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--data", type=Path, metavar="DATASET",
-        help="rendered dataset to compare plans on and to learn from (default: the packaged one "
-        "where its crops have the checkpoint's size)",
+        help="dataset to compare plans on and to learn from: rendered, triplets, or aligned crops "
+        "(default: the packaged one where its crops have the checkpoint's size)",
     )  # fmt: skip
     add(
         "--samples", type=int, metavar="N",
@@ -128,7 +128,7 @@ def _add_recovery(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add(
         "--held-out", type=Path, metavar="DATASET",
-        help="rendered dataset for the figures (default: a part of --data)",
+        help="dataset of the same kind for the figures (default: a part of --data)",
     )  # fmt: skip
     add_optimization(add, FitOptions())
     add_machine(add, savings=("checkpointing", "offload"))

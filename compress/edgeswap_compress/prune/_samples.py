@@ -46,8 +46,8 @@ def calibration_samples(
 ) -> CalibrationSamples | None:
     """Draw the samples that a model's plans are compared on; None where none are needed.
 
-    A swap checkpoint gets triplets of a rendered dataset, by default the packaged one
-    where its crops have the checkpoint's size. A bare U-Net gets seeded noise.
+    A swap checkpoint gets pairs of pictures whose truth is known, by default of the packaged
+    dataset where its crops have the checkpoint's size. A bare U-Net gets seeded noise.
 
     Args:
         model: that is pruned.

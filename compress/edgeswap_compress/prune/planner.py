@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.data import read_dataset
+from edgeswap_compress.data import open_pictures
 from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._config import PruneConfig
@@ -28,7 +28,7 @@ class PruneFiles:
     """Files that pruning may read and keep beside the checkpoint.
 
     Attributes:
-        data: rendered dataset: plans are compared on its triplets, and recovery learns from them.
+        data: dataset of any kind: plans are compared on its pairs, and recovery learns from them.
         held_out: dataset for the recovery's figures; a part of `data` when None.
         latencies: file of a table of block latencies, for a latency target; measured and written
             where it does not exist.
@@ -69,7 +69,7 @@ class Planner:
         beside = isinstance(model, Checkpoint) and model.controlnet is not None
         kept = config.choice.protect
         structure = analyze(model.unet, tokens=tokens, protect=kept, inner_only=beside)
-        data = None if files.data is None else read_dataset(files.data)
+        data = None if files.data is None else open_pictures(files.data, loose=True)
         samples = calibration_samples(model, config, folder=folder, data=data)
         if samples is not None:
             samples = samples.to(device_of(model.unet))

@@ -135,10 +135,11 @@ def replay(checkpoint: Path | str, plan: PruningPlan, out: Path | str) -> Path:
 
 
 def _move(model: Model, device: torch.device) -> None:
-    """Move a model's modules to a device."""
-    parts = model.modules().values() if isinstance(model, Checkpoint) else [model.unet]
-    for part in parts:
-        torch.nn.Module.to(part, device)
+    """Move a model's modules to a device, and the constants beside them."""
+    if isinstance(model, Checkpoint):
+        model.move(device)
+    else:
+        torch.nn.Module.to(model.unet, device)
 
 
 def _load_whole(path: Path | str, out: Path | str) -> Model:

@@ -9,10 +9,9 @@ from edgeswap_compress._checks import (
     check_checkpoint,
     check_out,
     check_run,
-    require_source_encoder,
+    require_own_kind,
 )
 from edgeswap_compress.data.checks import check_dataset
-from edgeswap_compress.data.shards import MANIFEST
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_runtime.files import require_folder
 
@@ -54,11 +53,13 @@ def check_training(
             raise InvalidSettings(
                 f"{option} is of no use without --init: name a checkpoint to go on from"
             )
-    swap = None if init is None else check_checkpoint(init)
+    swap = None if init is None else check_checkpoint(init, velocity=False)
     if init is not None and swap is not None:
-        require_source_encoder(init, swap, "edgeswap train --init")
+        require_own_kind(init, swap, "edgeswap train --init")
     if config.start.enlarge_crops:
         swap = None  # the pictures' size is checked where the crops are enlarged
+    from edgeswap_compress.data.shards import MANIFEST
+
     for path in (data, held_out):
         if (path / MANIFEST).is_file():
             check_dataset(path, swap)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from edgeswap_compress.fit.cli import add_device, add_dtype
 from edgeswap_export.demo._progress import clock_time
-from edgeswap_export.demo._report import COLUMNS, table
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.strict_json import read_json_object
 
@@ -30,6 +29,7 @@ def command(argv: list[str]) -> int:
     args = build_parser().parse_args(argv)
     if args.out.exists():
         raise OutputExists(args.out)
+    from edgeswap_export.demo._report import COLUMNS, table
     from edgeswap_export.demo._stage import DemoConfig, demo
 
     config = DemoConfig(

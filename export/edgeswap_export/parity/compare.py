@@ -184,10 +184,15 @@ def swap_parity(
     rms = float(np.sqrt(np.square(wrong).mean()))
     error = rms if precision in SWAP_RMS else measured.max_abs
     if not error <= allowed:  # also when it is not a number
+        remedy = (
+            f"this schedule magnifies the roundings of {precision}: take one of more steps, or"
+            " --precision fp32"
+            if precision in SWAP_RMS
+            else "this is a fault of the export, please report it with the checkpoint's swap.json"
+        )
         raise ParityFailed(
             f"schedule '{schedule}': the swapped crop differs from torch's by"
-            f" {error:.1e}, expected at most {allowed:.1e}; nothing was written:"
-            " this is a fault of the export, please report it with the checkpoint's swap.json"
+            f" {error:.1e}, expected at most {allowed:.1e}; nothing was written: {remedy}"
         )
     psnr_db = float(-20.0 * np.log10(max(rms, 1e-12) / 2.0))
     return {**asdict(measured), "psnr_db": psnr_db}

@@ -199,7 +199,11 @@ def prove_precision(
     """
     converted = candidate.converted
     precision = next(iter(converted.values())).precision
-    tolerance = allowed(precision, candidate.budget)
+    guidance = subject.checkpoint.swap.guidance_scale
+    tolerances = {
+        name: allowed(precision, candidate.budget, guidance if name == "denoise" else 1.0)
+        for name in subject.graphs
+    }
     progress(f"comparing each {precision} graph with torch")
     given = {n: (onnx.load(path), "all") for n, path in subject.swap_graphs.paths.items()}
     tried = {n: (c.emulation or c.model, c.level) for n, c in converted.items()}
@@ -210,13 +214,13 @@ def prove_precision(
             return NOT_INSPECTED
         suspect, original, feed = converted[name], candidate.originals[name], feeds[name][0]
         reference, model = onnx_values(original, feed), suspect.emulation or suspect.model
-        return first_divergence(model, feed, reference, tolerance, suspect.level, original)
+        return first_divergence(model, feed, reference, tolerances[name], suspect.level, original)
 
     report: dict[str, dict[str, Any]] = {}
     for name in subject.graphs:
         found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
         expected = _stacked(_reference_answers(subject, name, feeds[name]))
-        report[name] = output_parity(name, found, expected, tolerance, inspect)
+        report[name] = output_parity(name, found, expected, tolerances[name], inspect)
     looked_at = pictures_by_role(subject.checkpoint, sample.target, sample.source)
     subject = replace(subject, swap_graphs=replace(subject.swap_graphs, pictures=looked_at))
     runs_here = all(c.emulation is None or c.precision == "fp16" for c in converted.values())
@@ -244,7 +248,7 @@ def _reference_answers(
 ) -> list[dict[str, NDArray[np.float32]]]:
     """Ask torch for a graph's outputs, for each of the inputs."""
     with subject.reference() as device:
-        return [_torch_answers(subject.graphs[name], feed, device) for feed in feeds]
+        return [torch_answers(subject.graphs[name], feed, device) for feed in feeds]
 
 
 def _swaps(
@@ -283,9 +287,10 @@ def sampled_along(swap: SwapConfig, path: SamplingPath) -> SwapConfig:
 
 
 @torch.no_grad()
-def _torch_answers(
+def torch_answers(
     graph: TorchGraph, feed: Feed, device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
+    """What torch says to one graph's inputs: output -> array."""
     outputs = graph.module(*(torch.from_numpy(feed[name]).to(device) for name in graph.inputs))
     return {name: value.cpu().numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
 

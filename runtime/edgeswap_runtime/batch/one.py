@@ -47,6 +47,7 @@ class PictureSwapper:
         )
         try:
             settings.marks.apply(self._swapper)
+            self._swapper.keep_detail = settings.keep_detail
             if settings.sources:
                 self._identity(settings.sources)
         except BaseException:

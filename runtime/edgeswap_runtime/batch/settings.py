@@ -43,6 +43,7 @@ class BatchSettings:
         seed: of the noise.
         faces: "largest", "all", how many, or "#K".
         force: swap faces that `Swapper.judge` would leave alone.
+        keep_detail: give large faces the target's own fine detail.
         marks: what the pictures carry besides metadata.
     """
 
@@ -53,6 +54,7 @@ class BatchSettings:
     seed: int = 0
     faces: str | int = "largest"
     force: bool = False
+    keep_detail: bool = False
     marks: MarkSettings = dataclasses.field(default_factory=MarkSettings)
 
     def to_json(self) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def _open_film(path: Path) -> tuple[Mark | None, Iterator[NDArray[np.uint8]]] | 
 
 
 def _credentials(path: Path) -> dict[str, Any] | None:
-    from edgeswap_runtime.pictures.credentials import has_credentials_library, read_credentials
+    from edgeswap_runtime.pictures.credentials import has_credentials_library
+    from edgeswap_runtime.pictures.found_credentials import read_credentials
 
     if not has_credentials_library():
         return {"state": "not looked for", "why": "python -m pip install 'edgeswap[provenance]'"}

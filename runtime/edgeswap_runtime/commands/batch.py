@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 
 from edgeswap_runtime.commands._progress_line import ProgressLine
 from edgeswap_runtime.commands.arguments.marks import add_marks, marks_from
-from edgeswap_runtime.commands.arguments.people import face_choice, require_identities
-from edgeswap_runtime.commands.arguments.run import add_backend_options, add_schedule, add_seed
+from edgeswap_runtime.commands.arguments.people import add_faces, require_identities
+from edgeswap_runtime.commands.arguments.run import (
+    add_backend_options,
+    add_detail,
+    add_schedule,
+    add_seed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,14 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder to make: the pictures, report.jsonl and, where some failed, failures.jsonl",
     )
     _add_pictures(parser)
-    parser.add_argument(
-        "--faces",
-        type=face_choice,
-        default="largest",
-        metavar="largest|all|N|#K",
-        help="faces of the target to swap: the largest, all, the N largest, or the K-th from the "
-        "left (default: largest)",
-    )
+    add_faces(parser)
     parser.add_argument(
         "--force",
         action="store_true",
@@ -61,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object (default: text)")
     add_schedule(parser)
     add_seed(parser)
+    add_detail(parser)
     add_marks(parser)
     add_backend_options(parser)
     return parser
@@ -180,6 +179,7 @@ def _check(options: argparse.Namespace) -> tuple[BatchSettings, Sequence[BatchPi
         seed=options.seed,
         faces=faces,
         force=options.force,
+        keep_detail=options.keep_detail,
         marks=marks,
     )
     return settings, pictures

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeswap_runtime.commands.arguments.people import face_choice
+from edgeswap_runtime.commands.arguments.people import add_followed_faces
 from edgeswap_runtime.commands.arguments.places import add_sources, read_people, require_places
 from edgeswap_runtime.commands.arguments.run import add_backend_options, add_schedule, add_seed
 from edgeswap_runtime.errors import CameraNotGranted, InvalidRequest
@@ -72,14 +72,7 @@ def _add_camera(group: argparse._ArgumentGroup) -> None:
         help="camera of this machine, from 0, or a film that is played as if it were one (default: "
         "the page)",
     )
-    group.add_argument(
-        "--faces",
-        type=face_choice,
-        default="largest",
-        metavar="largest|all|N",
-        help="people to swap: the largest, all, or the N largest, decided when a face appears and "
-        "kept while it is followed (default: largest)",
-    )
+    add_followed_faces(group)
     group.add_argument(
         "--out",
         metavar="-",

@@ -78,6 +78,7 @@ def command(argv: list[str]) -> int:
         precision=options.precision,
     ) as swapper:
         marks_from(options).apply(swapper)
+        swapper.keep_detail = options.keep_detail
         sources = sources_of(options)
         identities = [swapper.identity(photos) for photos, _ in sources]
         if target is None:

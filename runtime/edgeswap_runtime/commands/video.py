@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeswap_runtime.commands._progress_line import ProgressLine
 from edgeswap_runtime.commands.arguments.marks import add_marks, marks_from
-from edgeswap_runtime.commands.arguments.people import face_choice, require_identities
+from edgeswap_runtime.commands.arguments.people import add_followed_faces, require_identities
 from edgeswap_runtime.commands.arguments.places import (
     add_sources,
     half_the_threads,
@@ -49,14 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the new film: .mp4, .m4v, .mov, .mkv or .webm; the target's own ending keeps most",
     )
-    parser.add_argument(
-        "--faces",
-        type=face_choice,
-        default="largest",
-        metavar="largest|all|N",
-        help="people to swap: the largest, all, or the N largest, decided when a face appears and "
-        "kept while it is followed (default: largest)",
-    )
+    add_followed_faces(parser)
     _add_film(parser)
     add_run(parser)
     add_marks(parser)
@@ -120,11 +113,13 @@ def command(argv: list[str]) -> int:
     if options.preview is not None:
         with Swapper.open(bundle, threads=options.threads, **how) as swapper:
             marks.apply(swapper)
+            swapper.keep_detail = options.keep_detail
             _preview(options, swapper, film, config)
         return 0
     how["threads"] = half_the_threads(options.threads)
     with Swapper.open(bundle, **how) as swapper, Swapper.open(bundle, **how) as finder:
         marks.apply(swapper)
+        swapper.keep_detail = options.keep_detail
         _swap(options, (swapper, finder), film, config)
     return 0
 

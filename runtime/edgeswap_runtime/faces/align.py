@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from edgeswap_runtime.errors import DegenerateLandmarks, InvalidRequest
+from edgeswap_runtime.faces.templates import TIGHT_96
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,20 +27,8 @@ if TYPE_CHECKING:
         Iterable[NDArray[np.float32]],
     ]
 
-ARCFACE_112 = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
-"""(5, 2) float64, pixels of a 112 px crop: right eye (image left), left eye, nose, right and left
-mouth corner. Source: insightface, `python-package/insightface/utils/face_align.py`."""
-
-TEMPLATE_96 = (ARCFACE_112 + np.array([-4.0, -10.0])) * 96 / 104
-"""(5, 2) float64, the same landmarks in the tight 96 px crop of the default model."""
+TEMPLATE_96 = np.array(TIGHT_96)
+"""(5, 2) float64, pixels: where the landmarks lie in the crop of the default model."""
 
 _KERNEL_PX = 3  # what a bicubic kernel reaches beyond the sampled point, plus one
 # Enlarging goes through a bicubic resize by this factor, then bilinear: the bicubic of Pillow's
@@ -77,12 +66,12 @@ def similarity(points: ArrayLike, template: ArrayLike) -> NDArray[np.float64]:
     variance = source_centered.var(0).sum()
     if not np.isfinite(source).all() or variance < 1e-6:
         raise DegenerateLandmarks(source.round(2).tolist())
-    left, singular, right = np.linalg.svd(target_centered.T @ source_centered / len(source))
-    signs = np.array([1.0, np.sign(np.linalg.det(left @ right))])
-    scale = (singular * signs).sum() / variance
-    if scale < 1e-6:
+    # In the plane the fit is one complex number: along is scale times cosine, across times sine.
+    (xx, xy), (yx, yy) = (source_centered.T @ target_centered / len(source) / variance).tolist()
+    along, across = xx + yy, xy - yx
+    if math.hypot(along, across) < 1e-6:
         raise DegenerateLandmarks(source.round(2).tolist())
-    linear = scale * (left * signs) @ right
+    linear = np.array([[along, -across], [across, along]])
     return np.column_stack([linear, target_mean - linear @ source_mean])
 
 
@@ -164,6 +153,43 @@ def resample(
         return np.asarray(sampled.reduce(samples) if samples > 1 else sampled)
 
     return np.stack(list(each(look_up, _planes(region, reduce))), axis=-1)
+
+
+def spread_out(
+    image: Pixels, to_image: NDArray[np.float64], size: tuple[int, int], *, each: Each = map
+) -> Image.Image:
+    """Resample a small picture, such as a swapped crop, on the grid of a larger one, in bytes.
+
+    Turning costs by the sample, many times what enlarging by rows and columns does. So where the
+    grid is finer than a third of a pixel, the picture is turned at a third, as `resample` does it,
+    and then enlarged.
+
+    Args:
+        image: (h, w, 1 or 3) uint8 or float32, 0..255.
+        to_image: (2, 3) similarity from output pixels to pixels of `image`.
+        size: (width, height) of the output.
+        each: as for `resample`.
+
+    Returns:
+        a Pillow image of that size, L or RGB.
+    """
+    pitch = math.hypot(*to_image[:, 0]) * _ENLARGE  # samples for a pixel
+    if pitch >= 1:
+        return _byte_image(resample(image, to_image, size, each=each))
+    right, bottom = (_KERNEL_PX + pitch * side for side in size)
+    box = (float(_KERNEL_PX), float(_KERNEL_PX), right, bottom)
+    samples = (math.ceil(right) + _KERNEL_PX, math.ceil(bottom) + _KERNEL_PX)
+    # From indices of samples to indices of pixels; Pillow has the centers at + 0.5.
+    first = np.full(2, (0.5 - _KERNEL_PX) / pitch - 0.5)
+    shift = to_image[:, :2] @ first + to_image[:, 2]
+    to_samples = np.column_stack([to_image[:, :2] / pitch, shift])
+    turned = _byte_image(resample(image, to_samples, samples, each=each))
+    return turned.resize(size, Image.Resampling.BICUBIC, box=box)
+
+
+def _byte_image(values: NDArray[np.float32]) -> Image.Image:
+    whole = to_uint8(values)
+    return Image.fromarray(whole[..., 0] if whole.shape[2] == 1 else whole)
 
 
 def to_uint8(values: NDArray[np.floating]) -> NDArray[np.uint8]:

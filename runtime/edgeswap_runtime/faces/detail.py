@@ -5,9 +5,6 @@ and the face looks pasted. What the crop cannot hold, the target's picture less 
 enlarged, is given back where the swap left the skin as it was. Where it changed (eyes, brows,
 mouth) the target's detail would be another person's, and the swap stays smooth.
 
-As enlarging is linear, only the swapped crop is enlarged, less the target's crop times the weight;
-the picture times the weight is added.
-
 `benchmarks/studies/detail.py` measures it against plain enlarging.
 
 Source: Burt, Adelson, "A multiresolution spline with application to image mosaics", ACM
@@ -17,6 +14,7 @@ Transactions on Graphics 1983, section 3 (Laplacian pyramid: a picture less its 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,9 +33,22 @@ _BLUR_PX = 1.5  # of a 96 px crop
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def detail_weights(
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What a swap keeps of the picture's own fine detail.
+
+    Attributes:
+        share: (R, R) float32, 0..1, how much of it each pixel of the crop keeps.
+        target: (R, R, 3) uint8, the target's crop: what the picture has beyond it is fine detail.
+    """
+
+    share: NDArray[np.float32]
+    target: NDArray[np.uint8]
+
+
+def detail_to_keep(
     swapped: NDArray[np.float32], target: NDArray[np.uint8], matrix: NDArray[np.float64]
-) -> NDArray[np.float32] | None:
+) -> Detail | None:
     """Say how much of the target's detail each pixel of a crop keeps.
 
     Args:
@@ -46,7 +57,7 @@ def detail_weights(
         matrix: (2, 3), picture to crop.
 
     Returns:
-        (R, R) float32, 0..1; None where the face is no larger than the crop.
+        the detail; None where the face is no larger than the crop.
     """
     spread = 1 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
     strength = min(1.0, (spread - FROM_SPREAD) / (FULL_SPREAD - FROM_SPREAD))
@@ -57,5 +68,4 @@ def detail_weights(
     near = Image.fromarray(change).filter(ImageFilter.MaxFilter(3))
     blurred = near.filter(ImageFilter.GaussianBlur(_BLUR_PX * len(change) / 96))
     share = np.asarray(blurred, dtype=np.float32) / np.float32(CHANGE)
-    weights: NDArray[np.float32] = np.float32(strength) * np.exp(-(share**2))
-    return weights
+    return Detail(np.float32(strength) * np.exp(-(share**2)), target)

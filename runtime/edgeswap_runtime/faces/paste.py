@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageChops, ImageFilter
 
-from edgeswap_runtime.faces.align import invert, resample, to_uint8, transform_points
+from edgeswap_runtime.faces.align import invert, spread_out, to_uint8, transform_points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_runtime.bundle.manifest import Mask
     from edgeswap_runtime.faces.align import Each
+    from edgeswap_runtime.faces.detail import Detail
 
 
 FACE_SHARE = 0.9
 """Of the mask's radii, how much is pasted. The masks in manifests hold all that training looked at,
 past jaw and hairline; at 0.9 no swap shows there, at 0.8 the target's outer brows stay."""
+
+_POINTS_PER_CROP_PX = 3
 
 
 def face_mask(mask: Mask) -> Mask:
@@ -70,7 +75,7 @@ def paste(
     mask: Mask,
     *,
     alpha: NDArray[np.float32] | None = None,
-    detail: NDArray[np.float32] | None = None,
+    detail: Detail | None = None,
     each: Each = map,
 ) -> None:
     """Blend a crop into a picture, in place.
@@ -79,13 +84,12 @@ def paste(
 
     Args:
         picture: (H, W, 3) uint8, RGB; changed.
-        crop: (R, R, 3) float32, RGB, 0..255, finite; clipped to that range after interpolation.
+        crop: (R, R, 3) float32, RGB, 0..255, finite; rounded to bytes.
         matrix: (2, 3), picture to crop, by which the crop was cut.
         mask: in crop pixels.
         alpha: (R, R) float32, 0..1; the mask's weight is multiplied by it, so that what lies over
             the face stays. None multiplies by 1.
-        detail: (R, R) float32, 0..1, the share of the picture that is added to the crop before it
-            is blended; the crop has been lessened by as much, see `faces.detail`. None adds none.
+        detail: what of the picture's own fine detail is added to the crop; None adds none.
         each: as for `resample`.
     """
     size = crop.shape[0]
@@ -95,26 +99,56 @@ def paste(
     # From the region's pixels to the crop's.
     to_crop = matrix.copy()
     to_crop[:, 2] += matrix[:, :2] @ [left, top]
-    columns = np.arange(right - left, dtype=np.float32)
-    rows = np.arange(bottom - top, dtype=np.float32)[:, None]
-    (a, b, c), (d, e, f) = to_crop.tolist()
-    weights = mask_weights(mask, a * columns + (b * rows + c), d * columns + (e * rows + f), size)
     extent = (right - left, bottom - top)
-    if alpha is not None:
-        shown = resample(alpha[..., None], to_crop, extent, each=each)[..., 0]
-        weights *= np.clip(shown, 0, 1)
     region = picture[top:bottom, left:right]
-    if detail is None:
-        blended = resample(crop, to_crop, extent, each=each)
-    else:
-        lessened = resample(np.dstack([crop, detail]), to_crop, extent, each=each)
-        blended = lessened[..., :3] + lessened[..., 3:] * region
-    np.clip(blended, 0, 255, out=blended)
-    # Where the weight is 0 this is region + 0, exact in float32: the byte stays what it was.
-    blended -= region
-    blended *= weights[..., None]
-    blended += region
-    region[...] = to_uint8(blended)
+    weights = _region_weights(mask, to_crop, extent, size)
+    if alpha is not None:
+        shown = spread_out(alpha[..., None] * 255, to_crop, extent, each=each)
+        weights = ImageChops.multiply(weights, shown)
+    swapped = spread_out(crop, to_crop, extent, each=each)
+    if detail is not None:
+        coarse = spread_out(detail.target, to_crop, extent, each=each)
+        finer = region - np.asarray(coarse, np.float32)
+        share = spread_out(detail.share[..., None] * 255, to_crop, extent, each=each)
+        kept = finer * np.asarray(share, np.float32)[..., None] / 255
+        swapped = Image.fromarray(to_uint8(kept + np.asarray(swapped)))
+    there = Image.fromarray(np.ascontiguousarray(region))
+    region[...] = np.asarray(Image.composite(swapped, there, weights))
+
+
+def _region_weights(
+    mask: Mask, to_crop: NDArray[np.float64], extent: tuple[int, int], size_px: int
+) -> Image.Image:
+    """Compute the mask's weights on a part of a picture; see `mask_weights`.
+
+    Where the face is much larger than its crop, they are computed at `_POINTS_PER_CROP_PX` points
+    of a crop pixel and interpolated; each point is given the least weight around it, so that no
+    weight is above 0 outside the mask.
+
+    Args:
+        mask: in crop pixels.
+        to_crop: (2, 3), from pixels of the part to crop pixels.
+        extent: (width, height) of the part.
+        size_px: the crop's side.
+
+    Returns:
+        a Pillow image of bytes, 255 for weight 1.
+    """
+    # Pixels between points.
+    pitch = max(1.0, 1 / (_POINTS_PER_CROP_PX * math.hypot(*to_crop[:, 0])))
+    exact = pitch == 1
+    points = [side if exact else math.ceil(side / pitch) + 2 for side in extent]
+    # Between others the first point lies a pitch before the first pixel, the last behind the last.
+    across, down = (pitch * (np.arange(n, dtype=np.float32) - (not exact)) for n in points)
+    (a, b, c), (d, e, f) = to_crop.tolist()
+    x, y = a * across + (b * down[:, None] + c), d * across + (e * down[:, None] + f)
+    weights = Image.fromarray(to_uint8(mask_weights(mask, x, y, size_px) * 255))
+    if exact:
+        return weights
+    start = 1.5 - 0.5 / pitch  # Pillow has the centers of points at + 0.5
+    box = (start, start, start + extent[0] / pitch, start + extent[1] / pitch)
+    least = weights.filter(ImageFilter.MinFilter(3))
+    return least.resize(extent, Image.Resampling.BILINEAR, box=box)
 
 
 def _reach(

@@ -34,6 +34,7 @@ __all__ = [
     "WRITABLE",
     "encode_marked",
     "encode_picture",
+    "require_new_png",
     "require_writable",
     "save_marked",
     "write_picture",
@@ -92,17 +93,33 @@ def require_writable(path: Path, *, overwrite: bool) -> None:
             folder is missing.
         OutputExists: the path is taken and `overwrite` is False.
     """
+    _require_place(path, tuple(WRITABLE))
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputExists(path, "name another path, or add --overwrite")
+
+
+def require_new_png(path: Path) -> None:
+    """Check the path of a sheet or a diagram, which are PNG files, before any work is done.
+
+    Raises:
+        InvalidRequest: not a .png, the name is too long, or its folder is missing.
+        OutputExists: the path is taken.
+    """
+    _require_place(path, (".png",))
+    if path.exists():
+        raise OutputExists(path)
+
+
+def _require_place(path: Path, suffixes: tuple[str, ...]) -> None:
     require_name(path)
-    if path.suffix.lower() not in WRITABLE:
+    if path.suffix.lower() not in suffixes:
         raise InvalidRequest(
-            f"cannot write {path}: expected a name ending in {', '.join(WRITABLE)}"
+            f"cannot write {path}: expected a name ending in {', '.join(suffixes)}"
         )
     if not path.parent.is_dir():
         raise InvalidRequest(
             f"cannot write {path}: there is no folder {path.parent}, make it first"
         )
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise OutputExists(path, "name another path, or add --overwrite")
 
 
 def write_picture(

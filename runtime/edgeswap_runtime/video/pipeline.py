@@ -336,6 +336,7 @@ def _job(film: TargetFilm, cast: Cast, config: FilmConfig) -> dict[str, Any]:
         "schedule": swapper.schedule_name,
         "seed": swapper.seed,
         "watermark": swapper.watermark is not None,
+        "keep detail": swapper.keep_detail,
         "faces": str(config.faces),
         "start and end": [str(config.trim.start_s), str(config.trim.end_s)],
         "encoder": [config.encoder.name, config.encoder.quality, config.part_frames],

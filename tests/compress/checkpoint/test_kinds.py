@@ -261,3 +261,15 @@ def test_the_packaged_family_is_one_instance() -> None:
     swap = tiny_checkpoint().swap
     assert swap.has_source_encoder and not swap.features
     assert [part.kind for part in swap.conditions] == ["source_encoder"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_goes_on_with_the_packaged_kind_alone(
+    kind: str, kinds: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", str(tmp_path), str(tmp_path / "out"), "--held-out", str(tmp_path)]
+    assert main([*line, "--init", str(kinds[kind])]) == 2
+    error = capsys.readouterr().err
+    assert "goes on with the packaged models' kind alone" in error
+    assert "edgeswap distill, prune or personalize" in error
+    assert len(error.strip().splitlines()) == 1

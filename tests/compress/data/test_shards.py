@@ -13,16 +13,8 @@ from PIL import Image
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.data._sheet import contact_sheet, mark_points, save_sheet
 from edgeswap_compress.data.grid import Group, GroupSettings, picture_index, triplets
-from edgeswap_compress.data.shards import (
-    KIND,
-    MANIFEST,
-    SCHEMA,
-    Dataset,
-    map_shard,
-    read_scenes,
-    shard_name,
-    write_shard,
-)
+from edgeswap_compress.data.shard_files import map_shard, read_scenes, shard_name, write_shard
+from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA, Dataset
 from edgeswap_compress.errors import (
     DatasetDamaged,
     DatasetMismatch,

@@ -25,7 +25,6 @@ from edgeswap_compress.distill._discriminators import (
 )
 from edgeswap_compress.distill._task import DistillInputs
 from edgeswap_compress.distill.config import METHODS, DistillConfig
-from edgeswap_compress.distill.material.pairs import PairSet
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
@@ -34,7 +33,9 @@ from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.noise_levels import CLEAN, NoiseLevels, sample, timesteps_of
+from edgeswap_compress.fit.material.pairs import PairSet
+from edgeswap_compress.fit.noise_levels import CLEAN, NoiseLevels, timesteps_of
+from edgeswap_compress.fit.sampling import LatentSampler
 
 PLAIN = changed(
     DistillConfig(),
@@ -93,7 +94,8 @@ def test_our_sampler_is_the_schedulers(inputs: DistillInputs) -> None:
         return teacher.denoiser().guided(x, steps, TargetMaps(target), condition, null, 1.5)
 
     with torch.no_grad():
-        found = sample(levels, velocity, noise, timesteps_of(teacher.scheduler, 4))
+        sampler = LatentSampler(levels, timesteps_of(teacher.scheduler, 4))
+        found = sampler.sample(velocity, target, noise)
         x, scheduler = noise, noise_scheduler()
         scheduler.set_timesteps(4)
         for t in scheduler.timesteps:

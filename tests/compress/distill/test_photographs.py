@@ -14,15 +14,16 @@ from PIL import Image
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint._tiny_kinds import KINDS, SIZE_PX, tiny_kind
 from edgeswap_compress.distill._few_steps import as_student, refit_output
 from edgeswap_compress.distill._task import DistillInputs, Student
 from edgeswap_compress.distill.config import METHODS, DistillConfig
-from edgeswap_compress.distill.material.pairs import Answers, PairSet
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.errors import DatasetMismatch, InvalidCheckpoint, UnusablePictures
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.material.pairs import Answers, PairSet
 from edgeswap_compress.fit.noise_levels import PREDICTIONS, NoiseLevels
 from edgeswap_compress.fit.pairing import LabeledPairing
 
@@ -47,13 +48,13 @@ def predicting(kind: str) -> Checkpoint:
     return replace(model, scheduler=scheduler, scheduler_config=None)
 
 
-def write_people(folder: Path, dataset: Any, *, loose: bool = False) -> Path:
+def write_people(folder: Path, dataset: Any, *, loose: bool = False, size: int = 24) -> Path:
     """Six people with two crops each, or the same crops of nobody in particular."""
     for group in range(len(dataset)):
         for number, picture in enumerate(dataset.images(group)[:2]):
             place = folder if loose else folder / f"person-{group}"
             place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(place / f"{group}-{number}.png")
+            Image.fromarray(picture).resize((size, size)).save(place / f"{group}-{number}.png")
     return folder
 
 
@@ -161,6 +162,24 @@ def test_other_predictions_and_loose_crops(kind: str, tmp_path: Path, noise_data
     out = distill(teacher, config, tmp_path / "student", data=crops, run=tmp_path / "run")
     assert out is not None
     assert Checkpoint.load(out).scheduler.config.prediction_type == kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_others_learn_from_people(kind: str, tmp_path: Path, noise_dataset: Any) -> None:
+    """A U-Net alone learns: the checkpoint has no source encoder."""
+    model = tiny_kind(kind, tmp_path / "files")
+    teacher = model.save(tmp_path / "teacher")
+    people = write_people(tmp_path / "people", noise_dataset, size=SIZE_PX)
+    steps = 2 if model.swap.sampling.start.strength < 1 else 1  # one step would be none of it
+    changes = {**SHORT, "steps": steps, "teacher.steps": 2, "decoder.share": 0.0,
+               "losses.identity.weight": 0.0}  # fmt: skip
+    out = distill(teacher, changed(DistillConfig(), changes), tmp_path / "student", data=people)
+    assert out is not None
+    student = Checkpoint.load(out)
+    assert student.swap.sampling.steps == steps
+    assert student.swap.sampling.start == model.swap.sampling.start
+    before, after = model.unet.state_dict(), student.unet.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
 def test_crops_of_another_size_are_refused(tmp_path: Path, noise_dataset: Any) -> None:

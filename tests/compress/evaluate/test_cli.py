@@ -11,7 +11,8 @@ import pytest
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.data.grid import Group, GroupSettings
-from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard
+from edgeswap_compress.data.shard_files import shard_name, write_shard
+from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.files import sha256_file, write_json
 

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from edgeswap_compress.evaluate import _sheet
-from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.evaluate._models import ModelFacts
 from edgeswap_compress.evaluate._pairs import held_out_pairs
 from edgeswap_compress.evaluate.report import EvaluationReport
 from edgeswap_runtime.bundle.manifest import Mask
-from edgeswap_runtime.errors import OutputExists
+from edgeswap_runtime.errors import InvalidRequest, OutputExists
+from edgeswap_runtime.pictures.write import require_new_png
 
 FACTS = ModelFacts(
     kind="checkpoint",
@@ -124,5 +124,5 @@ def test_one_pair_is_enough(noise_dataset: Any, report: EvaluationReport) -> Non
     [("sheet.jpg", "expected a name ending in .png"), ("no/sheet.png", "there is no folder")],
 )
 def test_where_no_sheet_can_be(tmp_path: Path, name: str, message: str) -> None:
-    with pytest.raises(InvalidEvaluation, match=message):
-        _sheet.require_new_png(tmp_path / name)
+    with pytest.raises(InvalidRequest, match=message):
+        require_new_png(tmp_path / name)

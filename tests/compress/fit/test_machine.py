@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from edgeswap_compress.errors import InvalidSettings
+from edgeswap_compress.errors import InvalidSettings, TrainingStopped
+from edgeswap_compress.fit._optimizer import MasterOptimizer
 from edgeswap_compress.fit.config import FitConfig, FitOptions
 from edgeswap_compress.fit.dtype import Probed
 from edgeswap_compress.fit.loop import Draw, fit
@@ -19,7 +20,6 @@ from edgeswap_compress.fit.machine import memory
 from edgeswap_compress.fit.machine.device import Compute, device_line, resolve_device
 from edgeswap_compress.fit.machine.loss_scale import FIRST, GROWS_AFTER, LossScale
 from edgeswap_compress.fit.machine.memory import MemoryEstimate, estimate_memory, require_memory
-from edgeswap_compress.fit.machine.savings import brought
 from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_runtime.cli import main
 
@@ -133,8 +133,20 @@ def test_the_loss_scale_halves_at_an_overflow_and_grows_again() -> None:
     assert not still.overflowed() and still.value == 1.0
 
 
-@pytest.mark.parametrize("gain", [1.0, 1e3])
-def test_float16_learns_and_leaves_out_steps_that_overflow(tmp_path: Path, gain: float) -> None:
+@pytest.mark.parametrize(("gain", "overflows"), [(1e-2, False), (1e3, True)])
+def test_float16_learns_and_leaves_out_steps_that_overflow(
+    tmp_path: Path, gain: float, overflows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scale is halved at each overflow, and kept with the state."""
+    halved: list[float] = []
+    plain = LossScale.overflowed
+
+    def overflowed(self: LossScale) -> bool:
+        before, left = self.value, plain(self)
+        halved.append(before / self.value)
+        return left
+
+    monkeypatch.setattr(LossScale, "overflowed", overflowed)
     line, config = Line(wide=16, gain=gain), FitConfig(samples=400, batch_size=4)
     compute = Compute(CPU, torch.float16)
     compute.place(line.module)
@@ -144,13 +156,28 @@ def test_float16_learns_and_leaves_out_steps_that_overflow(tmp_path: Path, gain:
     assert all(bool(p.isfinite().all()) for p in line.module.parameters())
     pairs = zip(before, line.module.parameters(), strict=True)
     assert any(not torch.equal(a, b) for a, b in pairs)
-    logged = (tmp_path / "metrics.jsonl").read_text()
-    assert math.isfinite(gain) and logged
+    assert bool(halved) == overflows and set(halved) <= {2.0}
+    with safe_open(tmp_path / "state.safetensors", framework="pt") as file:
+        scale = float(file.metadata()["loss_scale"])
+    assert scale == FIRST / 2 ** len(halved)
+    assert len(halved) < config.steps  # most steps were taken
 
 
-def test_modules_are_brought_and_taken_back() -> None:
-    module: Any = nn.Linear(2, 2)
-    with brought([module], torch.device("meta"), rest=False):
-        assert module.weight.device == CPU
-    with brought([module], CPU, rest=True):
-        assert module.weight.device == CPU
+def test_a_step_that_overflows_leaves_the_weights_and_lowers_the_scale() -> None:
+    module = nn.Linear(4, 1)
+    optimizer, scale = (
+        MasterOptimizer(module, FitConfig(samples=8, batch_size=4)),
+        LossScale(scales=True),
+    )
+    before = [p.detach().clone() for p in module.parameters()]
+    for value, left in ((math.inf, True), (0.5 * FIRST, False)):
+        for parameter in module.parameters():
+            parameter.grad = torch.full_like(parameter, value)
+        optimizer.step(0, scale=scale)
+        same = [torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True)]
+        assert all(same) if left else not any(same)
+        assert scale.value == FIRST / 2
+    for parameter in module.parameters():
+        parameter.grad = torch.full_like(parameter, math.nan)
+    with pytest.raises(TrainingStopped, match="expected a finite norm"):
+        optimizer.step(1)  # unscaled: the gradients themselves are at fault

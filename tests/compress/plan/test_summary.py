@@ -114,7 +114,7 @@ def test_a_measured_latency_and_resampling_are_shown(pruned: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--picture", "plan.svg"], "cannot write the picture plan.svg: expected a name ending"),
+        (["--picture", "plan.svg"], "cannot write plan.svg: expected a name ending"),
         (["--picture", "nowhere/plan.png"], "there is no folder nowhere, make it first"),
         (["--verify"], "states no hashes: leave --verify out"),
     ],

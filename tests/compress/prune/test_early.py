@@ -47,10 +47,10 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "stop": (["--recover-minutes", "1", "--stop-after", "-1"], "--stop-after -1.0: expected 0 to"),
     "seed": (["--seed", "-1"], "seed -1: expected 0 to 4294967295"),
     "protect": (["--protect", "*"], "'*' protects the whole U-Net, so nothing is left to prune"),
-    "data": (["--data", "."], ". is no dataset: expected a folder with manifest.json"),
+    "data": (["--data", "."], "holds 0 pictures: expected at least 2 of each person"),
     "held out": (["--recover-minutes", "1", "--data", str(calibration_dataset()),
                   "--held-out", "no"], "no is no dataset"),
-    "recovery": (["--recover-minutes", "1"], "recovery learns from rendered triplets"),
+    "recovery": (["--recover-minutes", "1"], "recovery learns from pictures"),
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeswap_compress.conditioning.crops import crop_of_template
 from edgeswap_compress.data import _align_photos, align_photos, open_pictures
 from edgeswap_compress.data._align_photos import YUNET, PhotoOutcome, yunet
 from edgeswap_compress.data.assets import asset
@@ -79,7 +80,7 @@ def test_the_stand_in_has_the_detector_s_outputs() -> None:
 
 def test_crops_lie_on_the_template_and_are_training_data(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "crops"
-    outcomes = align_photos(photos, out, size_px=48, detector=spots)
+    outcomes = align_photos(photos, out, crop=crop_of_template("tight", 48), detector=spots)
     assert [(o.photo, o.crop, o.faces, o.why) for o in outcomes] == [
         (name, name, 1, "") for name in ("anna/1.png", "anna/2.png", "bert/1.png", "bert/2.png")
     ]
@@ -139,7 +140,7 @@ def test_bad_requests_are_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UnusablePictures, match=r"holds no picture: expected files ending in \.png"):
         align_photos(tmp_path / "empty", tmp_path / "crops", detector=spots)
     with pytest.raises(InvalidSettings, match="size 7: expected 24 to 1024"):
-        align_photos(photos, tmp_path / "crops", size_px=7, detector=spots)
+        align_photos(photos, tmp_path / "crops", crop=crop_of_template("tight", 7), detector=spots)
     with pytest.raises(OutputExists):
         align_photos(photos, photos, detector=spots)
 
@@ -200,3 +201,22 @@ def test_real_detections_are_cut_upright_and_to_scale(tmp_path: Path) -> None:
             left[:, :2], np.eye(2), atol=0.15
         )  # as single detections scatter
         assert np.abs(transform_points(left, [[48.0, 54.0]]) - [48.0, 54.0]).max() < 4.0
+
+
+def test_crops_for_a_checkpoint_have_its_size_and_alignment(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeswap_compress.checkpoint._tiny_kinds import tiny_kind
+
+    monkeypatch.setattr(_align_photos, "yunet", lambda: spots)
+    model = tiny_kind("img2img", tmp_path / "files")  # of FFHQ's alignment
+    checkpoint, out = model.save(tmp_path / "model"), tmp_path / "crops"
+    line = ["data", "align", str(photos), str(out), "--checkpoint", str(checkpoint)]
+    assert main(line) == 0
+    crop = open_pictures(out).images(0)[0]
+    assert crop.shape == (32, 32, 3)
+    brightest = np.unravel_index(crop.sum(2).argmax(), (32, 32))
+    wanted = np.array(model.swap.landmarks_px).mean(0)
+    assert np.abs(np.array(brightest)[::-1] - wanted).max() < 2.0
+    assert np.abs(wanted - template(32).mean(0)).max() > 2.0  # where the packaged models' lie
+    assert main([*line, "--size", "48"]) == 2  # one or the other

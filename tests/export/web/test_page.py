@@ -17,6 +17,7 @@ from PIL import Image
 from edgeswap_runtime import Swapper
 from edgeswap_runtime.faces.align import similarity, warp
 from edgeswap_runtime.faces.detect import Face
+from edgeswap_runtime.faces.paste import face_mask, paste
 from edgeswap_runtime.pictures.mark import read_mark
 from edgeswap_runtime.pictures.portraits import packaged_portraits
 from edgeswap_runtime.pictures.read import read_picture
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.assets
 
-LANDMARK_PX = {"two people": 0.3, "turned and dark": 0.3, "large": 0.05}
-"""Largest difference of landmarks. Both run the same float32 graph, but the runtime cuts its small
-views by Pillow, which rounds every value, and the page in floating point."""
+LANDMARK_PX = 0.03
+"""Largest difference of landmarks: the same float32 graph, whose sums are rounded in another order,
+and rarely a value of a view that lies at a half and is rounded to the other side."""
 SCORE = 1e-3
 CROP_LEVELS = 0.02
 """Largest difference of a swapped crop's values, 0..255: sums rounded in another order."""
@@ -132,7 +133,7 @@ def test_it_equals_the_runtime(browser: Any, address: str, swapper: Swapper, kin
     expected = swapper.detect(picture)
     assert len(faces) == len(expected) == (2 if kind == "two people" else 1)
     for face, same in zip(faces, expected, strict=True):
-        assert np.abs(face.landmarks_px - same.landmarks_px).max() < LANDMARK_PX[kind]
+        assert np.abs(face.landmarks_px - same.landmarks_px).max() < LANDMARK_PX
         assert face.score == pytest.approx(same.score, abs=SCORE)
 
     side = swapper.resolution_px
@@ -148,8 +149,12 @@ def test_it_equals_the_runtime(browser: Any, address: str, swapper: Swapper, kin
     after = as_array(told["after"], *picture.shape[:2])
     same = swapper.swap(picture, identity, faces=faces)
     assert np.abs(after - same).max() <= 1 and (after != same).mean() < 1e-3
-    untouched = (same == picture).all(-1)
-    assert np.array_equal(after[untouched], picture[untouched])
+    replaced, white = np.zeros_like(picture), np.full((side, side, 3), 255, np.float32)
+    for face in faces:
+        matrix = similarity(face.landmarks_px, template)
+        paste(replaced, white, matrix, face_mask(swapper.bundle.manifest.mask))
+    untouched = (replaced == 0).all(-1)
+    assert untouched.any() and np.array_equal(after[untouched], picture[untouched])
 
 
 def test_a_camera_in_the_browser(browser: Any, address: str, tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from edgeswap_runtime.bundle.manifest import _self_hash
 from edgeswap_runtime.bundle.schedules import choose_schedule
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import InvalidRequest
+from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.faces.search import search_faces
 from edgeswap_runtime.files import canonical_json
 from edgeswap_runtime.pictures.mark import read_mark
+from edgeswap_runtime.pictures.portraits import packaged_portraits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +91,22 @@ def test_the_same_command_writes_the_same_bytes(arguments: list[str], tmp_path: 
     first = (tmp_path / "out.png").read_bytes()
     assert main([*unsigned, "--overwrite"]) == 0
     assert (tmp_path / "out.png").read_bytes() == first
+
+
+def test_detail_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    """By the packaged bundle, in a face three times as large as its crop."""
+    source, target = packaged_portraits()[:2]
+    picture = read_picture(target)
+    grain = np.random.default_rng(0).normal(0, 8, picture.shape[:2])[..., None]
+    Image.fromarray(to_uint8(picture + grain)).resize((700, 700)).save(tmp_path / "target.png")
+    line = ["swap", "--source", str(source), "--target", str(tmp_path / "target.png"), "--out"]
+    assert main([*line, str(tmp_path / "plain.png")]) == 0
+    assert main([*line, str(tmp_path / "kept.png"), "--keep-detail"]) == 0
+    shown = [np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("target", "plain", "kept")]
+    _, plain, kept = (np.abs(np.diff(one.astype(float), axis=0)) for one in shown)
+    changed = (shown[1] != shown[0]).all(-1)[1:]
+    assert kept[changed].mean() > 1.2 * plain[changed].mean()
+    assert np.array_equal(shown[2][:50], shown[0][:50])
 
 
 def test_several_sources(arguments: list[str], photo_file: Any, tmp_path: Path) -> None:

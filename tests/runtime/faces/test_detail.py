@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgeswap_runtime.faces.align import warp
-from edgeswap_runtime.faces.detail import FROM_SPREAD, FULL_SPREAD, detail_weights
+from edgeswap_runtime.faces.detail import FROM_SPREAD, FULL_SPREAD, detail_to_keep
 from edgeswap_runtime.faces.paste import mask_weights, paste
 
 MATRIX = np.array([[0.25, 0.0, 10.0], [0.0, 0.25, 10.0]])
@@ -29,11 +29,10 @@ def _scene() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pasted(picture: np.ndarray, crop: np.ndarray, swapped: np.ndarray) -> np.ndarray:
-    weights = detail_weights(swapped, crop, MATRIX)
-    assert weights is not None
+    detail = detail_to_keep(swapped, crop, MATRIX)
+    assert detail is not None
     result = picture.copy()
-    lessened = swapped - weights[..., None] * crop
-    paste(result, lessened.astype(np.float32), MATRIX, Disc, detail=weights)  # type: ignore[arg-type]
+    paste(result, swapped, MATRIX, Disc, detail=detail)  # type: ignore[arg-type]
     return result
 
 
@@ -58,8 +57,9 @@ def test_where_much_changed_nothing_is_kept() -> None:
     _, crop = _scene()
     swapped = crop.astype(np.float32)
     swapped[30:60, 30:60] += 60
-    weights = detail_weights(swapped, crop, MATRIX)
-    assert weights is not None
+    detail = detail_to_keep(swapped, crop, MATRIX)
+    assert detail is not None
+    weights = detail.share
     assert weights[36:54, 36:54].max() < 0.01
     assert weights[:20, :20].min() > 0.99
 
@@ -70,11 +70,11 @@ def test_where_much_changed_nothing_is_kept() -> None:
 def test_small_faces_lose_nothing(spread: float, expected: float | None) -> None:
     crop = np.full((96, 96, 3), 120, np.uint8)
     matrix = np.column_stack([np.eye(2) / spread, np.zeros(2)])
-    weights = detail_weights(crop.astype(np.float32), crop, matrix)
+    detail = detail_to_keep(crop.astype(np.float32), crop, matrix)
     if expected is None:
-        assert weights is None
+        assert detail is None
     else:
-        assert weights is not None and weights.min() == pytest.approx(expected)
+        assert detail is not None and detail.share.min() == pytest.approx(expected)
 
 
 def test_outside_the_mask_bytes_stay() -> None:

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgeswap_runtime.bundle.manifest import Mask
-from edgeswap_runtime.faces.align import similarity, transform_points, warp
+from edgeswap_runtime.faces.align import (
+    invert,
+    resample,
+    similarity,
+    spread_out,
+    transform_points,
+    warp,
+)
 from edgeswap_runtime.faces.paste import mask_weights, paste
 
 SIDE = 96
@@ -128,3 +135,28 @@ def test_pasting_costs_the_face_not_the_picture() -> None:
     assert box.any()
     before[100:200, 100:200] = box
     np.testing.assert_array_equal(picture, before)
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.2, 2.0])
+def test_a_face_many_times_the_crop_lies_where_it_was_and_keeps_its_rim(turn: float) -> None:
+    picture = _smooth_picture(3, 1000, 1100, wavelength_px=250.0)
+    matrix = _place(800, turn, 540.3, 489.6)
+    crop = warp(picture, matrix, SIDE).astype(np.float32)
+    pasted = picture.copy()
+    paste(pasted, crop, matrix, MASK)
+    weights = _weights(picture, matrix)
+    np.testing.assert_array_equal(pasted[weights == 0], picture[weights == 0])
+    assert np.abs(pasted.astype(int) - picture)[weights == 1].mean() < 1
+    # The least of the weights around a point counts: a third of a crop pixel is lost at the rim.
+    white = np.zeros_like(picture)
+    paste(white, np.full_like(crop, 255), matrix, MASK)
+    rim = white[..., 0] / 255 - weights
+    assert rim.max() <= 1 / 255 and rim.min() > -0.15 and np.abs(rim).mean() < 0.01
+
+
+def test_enlarging_by_rows_is_enlarging_by_samples() -> None:
+    crop = _smooth_picture(5, SIDE, SIDE, wavelength_px=12.0).astype(np.float32)
+    to_crop = invert(_place(SIDE, 0.3, 40.0, 52.0) * 1.0)
+    to_crop = np.column_stack([to_crop[:, :2] / 7.3, to_crop[:, 2] + 20])
+    quick = np.asarray(spread_out(crop, to_crop, (300, 280)), dtype=np.float32)
+    assert np.abs(quick - resample(crop, to_crop, (300, 280)).clip(0, 255)).max() < 3

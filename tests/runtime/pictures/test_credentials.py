@@ -16,11 +16,8 @@ from edgeswap_runtime.pictures.write import write_picture
 c2pa = pytest.importorskip("c2pa")
 
 from edgeswap_runtime.pictures.certificates import local_key, user_key  # noqa: E402
-from edgeswap_runtime.pictures.credentials import (  # noqa: E402
-    MAX_CONSENT,
-    ContentSigner,
-    read_credentials,
-)
+from edgeswap_runtime.pictures.credentials import MAX_CONSENT, ContentSigner  # noqa: E402
+from edgeswap_runtime.pictures.found_credentials import read_credentials  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeswap_runtime.faces.align import ARCFACE_112
 from edgeswap_runtime.faces.detect import Face
+from edgeswap_runtime.faces.templates import ARCFACE_112
 from edgeswap_runtime.pictures.portraits import packaged_portraits
 from edgeswap_runtime.video.smooth import smooth, spread_px
 from edgeswap_runtime.video.tracks import FaceTracker
 
-SHAPE = (ARCFACE_112 - ARCFACE_112.mean(0)) * 0.5
+SHAPE = (np.array(ARCFACE_112) - np.mean(ARCFACE_112, 0)) * 0.5
 RATE = 25.0
 
 

@@ -19,6 +19,21 @@ _MIDDLE_AGED, _OLD = 0.28, 0.55
 """Ages (Adult.age) from which the older skins are used."""
 
 
+_LASH_COLOR = (0.012, 0.009, 0.008)
+"""Linear RGB."""
+
+
+def hair_cards(features: Adult) -> list[tuple[str, tuple[float, float, float], float, float]]:
+    """List brows, lashes and moustache: part, linear RGB, opacity and density of each."""
+    cards = [
+        (f"brow/{features.brow}", features.brow_color, 0.95, features.brow_density),
+        (f"lash/{features.lash}", _LASH_COLOR, 0.9, 1.0),
+    ]
+    if features.moustache > 0:
+        cards.append(("brow/Moustache", features.brow_color, features.moustache, 1.0))
+    return cards
+
+
 def skin_files(folder: Path, identity: Adult) -> tuple[Path, Path, float]:
     """The two skins to blend and the share of the second.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from edgeswap_compress.data.people.appearance import skin_files, skin_uniforms
+from edgeswap_compress.data.people.appearance import hair_cards, skin_files, skin_uniforms
 from edgeswap_compress.data.render.meshes import Meshes
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Uniforms = Mapping[str, Any]
 
-_LASH_COLOR = (0.012, 0.009, 0.008)
 _OTHER_FOLDERS = {"brow/Moustache": "hair/Moustache", "eyes": "eyes/HighPolyEyes"}
 _FOLDERS = {"hair": "hair", "brow": "eyebrows", "lash": "eyelashes", "teeth": "teeth"}
 
@@ -205,13 +204,7 @@ class Drawing:
 
     def draw_cards(self, stage: Stage, face: NDArray[np.float32], features: Adult) -> None:
         """Brows, lashes, moustache."""
-        cards = [
-            (f"brow/{features.brow}", features.brow_color, 0.95, features.brow_density),
-            (f"lash/{features.lash}", _LASH_COLOR, 0.9, 1.0),
-        ]
-        if features.moustache > 0:
-            cards.append(("brow/Moustache", features.brow_color, features.moustache, 1.0))
-        for part, color, opacity, density in cards:
+        for part, color, opacity, density in hair_cards(features):
             self._wardrobe.texture(self._picture(part)).use(0)
             self._set("card", {"strands": 0, "color": color, "opacity": opacity,
                                "density": density})  # fmt: skip

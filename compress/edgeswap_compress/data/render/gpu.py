@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import moderngl
 import numpy as np
 
+from edgeswap_compress.data.render3.gl import FIXED, MOVING, attribute_layout, compile_program
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_HEADER = "#version 330\n"
 _SURFACE = ("scene.glsl", "surface.vert")
 # What a program is made of: file names in shaders/, vertex stage and fragment stage.
 PROGRAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -30,25 +30,13 @@ PROGRAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 GRAIN, CAST, SELF = 13, 14, 15
 SHADOW_PX = 320
 
-# One vertex: what changes with every picture, and what never does.
-_MOVING = (("position", 3), ("normal", 3), ("key_seen", 1))
-_FIXED = (("rest", 3), ("uv", 2), ("inner", 1), ("rim_inner", 1), ("open_sky", 1))
-
 
 def load_programs(context: moderngl.Context) -> dict[str, moderngl.Program]:
     """Compile every program and bind its scene block and shared textures."""
-    folder = files("edgeswap_compress.data.render") / "shaders"
     shared = {"grain": GRAIN, "cast_map": CAST, "self_map": SELF}
     programs = {}
     for name, stages in PROGRAMS.items():
-        vertex, fragment = (
-            _HEADER + "\n".join((folder / part).read_text(encoding="utf-8") for part in parts)
-            for parts in stages
-        )
-        program = context.program(vertex_shader=vertex, fragment_shader=fragment)
-        block = program.get("Scene", None)
-        if isinstance(block, moderngl.UniformBlock):
-            block.binding = 0
+        program = compile_program(context, "edgeswap_compress.data.render", stages)
         for texture, unit in shared.items():
             if texture in program:
                 program[texture] = unit
@@ -108,8 +96,8 @@ class Mesh:
         """Draw what was last uploaded."""
         if program.glo not in self._arrays:
             content = [
-                (self._moving, *_layout(program, _MOVING)),
-                (self._fixed, *_layout(program, _FIXED)),
+                (self._moving, *attribute_layout(program, MOVING)),
+                (self._fixed, *attribute_layout(program, FIXED)),
             ]
             used = [entry for entry in content if len(entry) > 2]
             self._arrays[program.glo] = self._context.vertex_array(program, used, self._index)
@@ -122,16 +110,6 @@ class Mesh:
         for buffer in (self._moving, self._fixed, self._index):
             buffer.release()
         self._arrays.clear()
-
-
-def _layout(program: moderngl.Program, attributes: tuple[tuple[str, int], ...]) -> list[str]:
-    """Moderngl's format of interleaved floats; what the program does not use is skipped."""
-    formats, names = [], []
-    for name, width in attributes:
-        used = name in program
-        formats.append(f"{width}f" if used else f"{4 * width}x")
-        names += [name] if used else []
-    return [" ".join(formats), *names]
 
 
 class Canvas:

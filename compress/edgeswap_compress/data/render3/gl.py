@@ -53,10 +53,17 @@ def open_context() -> moderngl.Context:
 
 def load_program(context: moderngl.Context, name: str) -> moderngl.Program:
     """Compile one of `PROGRAMS` and bind its scene block to slot 0."""
-    folder = files("edgeswap_compress.data.render3") / "shaders"
+    return compile_program(context, "edgeswap_compress.data.render3", PROGRAMS[name])
+
+
+def compile_program(
+    context: moderngl.Context, package: str, stages: tuple[tuple[str, ...], tuple[str, ...]]
+) -> moderngl.Program:
+    """Compile a vertex and a fragment stage of a package's shaders; bind its scene block to 0."""
+    folder = files(package) / "shaders"
     vertex, fragment = (
         _HEADER + "\n".join((folder / part).read_text(encoding="utf-8") for part in parts)
-        for parts in PROGRAMS[name]
+        for parts in stages
     )
     program = context.program(vertex_shader=vertex, fragment_shader=fragment)
     block = program.get("Scene", None)
@@ -98,8 +105,8 @@ class DrawnMesh:
         self._array = context.vertex_array(
             program,
             [
-                (self._moving, *_layout(program, MOVING)),
-                (columns, *_layout(program, FIXED)),
+                (self._moving, *attribute_layout(program, MOVING)),
+                (columns, *attribute_layout(program, FIXED)),
             ],
             context.buffer(surface.index.tobytes()),
         )
@@ -134,8 +141,10 @@ class DrawnMesh:
         self._array.render()
 
 
-def _layout(program: moderngl.Program, attributes: tuple[tuple[str, int], ...]) -> list[str]:
-    """Moderngl's format of interleaved floats; what the program does not use is skipped."""
+def attribute_layout(
+    program: moderngl.Program, attributes: tuple[tuple[str, int], ...]
+) -> list[str]:
+    """Give moderngl's format of interleaved floats; what the program does not use is skipped."""
     formats, names = [], []
     for name, width in attributes:
         used = name in program

@@ -9,7 +9,12 @@ import moderngl
 import numpy as np
 
 from edgeswap_compress.data.assets import asset, cache_folder
-from edgeswap_compress.data.people.appearance import mean_color, skin_files, skin_uniforms
+from edgeswap_compress.data.people.appearance import (
+    hair_cards,
+    mean_color,
+    skin_files,
+    skin_uniforms,
+)
 from edgeswap_compress.data.render3.gl import (
     PROGRAMS,
     DrawnMesh,
@@ -38,7 +43,6 @@ RENDERER_VERSION = 3
 
 _COLLAR_DM = 5.42
 """Height on the base mesh below which skin is clothed."""
-_LASH_COLOR = (0.012, 0.009, 0.008)
 _OTHER_FOLDERS = {"teeth": "teeth/Teeth_Shape01", "brow/Moustache": "hair/Moustache"}
 _PROGRAM_OF = {"eyes": "eye", "teeth": "mouth", "hair": "hair", "brow": "card", "lash": "card"}
 
@@ -283,13 +287,7 @@ class Renderer:
             mesh.redraw()
 
     def _draw_cards(self, stage: Stage, face: NDArray[np.float32], features: Adult) -> None:
-        cards = [
-            (f"brow/{features.brow}", features.brow_color, 0.95, features.brow_density),
-            (f"lash/{features.lash}", _LASH_COLOR, 0.9, 1.0),
-        ]
-        if features.moustache > 0:
-            cards.append(("brow/Moustache", features.brow_color, features.moustache, 1.0))
-        for part, color, opacity, density in cards:
+        for part, color, opacity, density in hair_cards(features):
             self._texture(self._part_texture(part)).use(0)
             self._set("card", {"strands": 0, "color": color})
             self._set("card", {"opacity": opacity, "density": density})

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checks import usual_run
-from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill.autoencoder.checks import check_shrinking
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.fit.cli import (
@@ -16,10 +15,9 @@ from edgeswap_compress.fit.cli import (
     add_machine,
     add_optimization,
     add_run,
-    cadence_of,
-    fitting,
+    config_of,
+    fit_command,
 )
-from edgeswap_compress.fit.config import changed
 
 FIELDS = {
     "patch_size": "size.patch_size",
@@ -52,30 +50,20 @@ def command(argv: list[str]) -> int:
     """
     args = build_parser().parse_args(argv)
     config = _config(args)
-    run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
+    given = (args.checkpoint, config, args.out)
+    return fit_command(
+        args,
+        check=partial(check_shrinking, *given),
+        stage=partial(_stage, *given),
+        then="edgeswap distill TEACHER {out} STUDENT",
+        lines=_figures,
+    )
 
-    def check() -> None:
-        check_shrinking(
-            args.checkpoint, config, args.out, data=data, run=run, held_out=args.held_out
-        )
 
-    then = "edgeswap distill TEACHER {out} STUDENT"
-    with fitting(args, run, check=check, then=then) as frame:
-        from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
+def _stage(*given: Any, **habits: Any) -> Path | None:
+    from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
 
-        frame.out = shrink_autoencoder(
-            args.checkpoint,
-            config,
-            args.out,
-            data=data,
-            run=run,
-            held_out=args.held_out,
-            cadence=cadence_of(args),
-            tracker=frame.tracker,
-            progress=frame.progress,
-        )
-        frame.lines = [] if frame.out is None else [_figures(frame.out)]
-    return 0
+    return shrink_autoencoder(*given, **habits)
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -84,11 +72,10 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
 
 
 def _config(args: argparse.Namespace) -> SmallAutoencoderConfig:
-    changes = {path: getattr(args, name) for name, path in FIELDS.items()}
-    return changed(SmallAutoencoderConfig(), changes)
+    return config_of(args, SmallAutoencoderConfig(), FIELDS)
 
 
-def _figures(out: Path) -> str:
+def _figures(out: Path) -> list[str]:
     from edgeswap_compress.checkpoint.folder import Checkpoint
 
     last = Checkpoint.load(out).swap.history[-1]["config"]
@@ -99,7 +86,7 @@ def _figures(out: Path) -> str:
         for name in ("large", "decoder", "both")
     ]
     size = f"{macs['encoder'] / 1e6:.1f} + {macs['decoder'] / 1e6:.1f} MMACs"
-    return "\n".join([*rows, f"encoder + decoder {size}"])
+    return [*rows, f"encoder + decoder {size}"]
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 
 from edgeswap_compress._checks import usual_run
 from edgeswap_compress._macs import count_macs
-from edgeswap_compress._progress import StageProgress, steady
+from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
@@ -22,21 +21,10 @@ from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     SmallAutoencoderObjective,
     build_small_autoencoder,
 )
-from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.fit.config import FitConfig
-from edgeswap_compress.fit.dtype import note_dtype
-from edgeswap_compress.fit.loop import Cadence, fit
-from edgeswap_compress.fit.processes import processes, taken_machine
-from edgeswap_compress.fit.run_folder import (
-    budgeted_steps,
-    claim,
-    fingerprint,
-    last_figures,
-    reporter,
-    settings_of,
-)
+from edgeswap_compress.fit.loop import Cadence
+from edgeswap_compress.fit.run_folder import fingerprint, trained_module
+from edgeswap_compress.fit.stage import FIT, CheckpointFit, StageHabits, fit_checkpoint
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_runtime.files import canonical_json
 
 
 def shrink_autoencoder(
@@ -73,82 +61,55 @@ def shrink_autoencoder(
     """
     run, data = run or usual_run(out), data or calibration_dataset()
     check_shrinking(checkpoint, config, out, data=data, run=run, held_out=held_out)
-    config = dataclasses.replace(config, fit=taken_machine(config.fit))
     pictures = open_pictures(data, loose=True)
     judged = pictures if held_out is None else open_pictures(held_out, loose=True)
-    objective, small = _objective(checkpoint, config, pictures, judged)
-    with processes().main_first():
-        key = _key(checkpoint, pictures, judged, config)
-        claim(run, key, of="distillation", same="checkpoint, data and settings")
-        dtypes = note_dtype(run, config.fit.dtype)
-    with steady(progress) as told:
-        report = reporter(told)
-        done = fit(
-            objective,
-            _fit_config(objective, config, run, report("autoencoder-timing")),
-            run / "fit",
-            compute=config.fit.compute(),
-            cadence=cadence or Cadence(save_s=60.0, evaluate_s=60.0),
-            tracker=tracker,
-            progress=report("autoencoder"),
+    small = small_config(Checkpoint.load(checkpoint).swap, config)
+
+    def objective(decided: SmallAutoencoderConfig, report: Any) -> SmallAutoencoderObjective:
+        large, compute = Checkpoint.load(checkpoint), decided.fit.compute()
+        module = compute.place(build_small_autoencoder(decided, large.swap).train())
+        return SmallAutoencoderObjective(
+            module, decided, compute.place(large.vae), large.swap, small, pictures, judged
         )
-    with processes().main_first():
-        if not done or not processes().main:
-            return out if done else None
-        asked = dataclasses.asdict(config)
-        asked["fit"]["dtype"] = dtypes
-        return _shrunk(checkpoint, objective.module, small, asked, run).save(out)
 
+    def made(fitted: SmallAutoencoderObjective, details: dict[str, Any]) -> Checkpoint:
+        module = convert(fitted.module.eval(), torch.float32, torch.device("cpu"))
+        trained_module(module, run / FIT)
+        details["macs"] = _macs(module, small)
+        swap = small.with_stage("distill-autoencoder", details)
+        return dataclasses.replace(Checkpoint.load(checkpoint), vae=module, swap=swap)
 
-def _objective(
-    checkpoint: Path, config: SmallAutoencoderConfig, pictures: Any, judged: Any
-) -> tuple[SmallAutoencoderObjective, SwapConfig]:
-    """Build what is fitted, and the settings that the checkpoint will have."""
-    large = Checkpoint.load(checkpoint)
-    space = large.swap.latents  # the small one's own latents are the normalized ones
-    latents = dataclasses.replace(space, patch_size=config.size.patch_size, mean=(0.0,), std=(1.0,))
-    small = dataclasses.replace(large.swap, latents=latents)
-    compute = config.fit.compute()
-    module = compute.place(build_small_autoencoder(config, large.swap).train())
-    vae = compute.place(large.vae)
-    objective = SmallAutoencoderObjective(module, config, vae, large.swap, small, pictures, judged)
-    return objective, small
-
-
-def _shrunk(
-    path: Path, module: Any, small: SwapConfig, asked: dict[str, Any], run: Path
-) -> Checkpoint:
-    """Give the checkpoint the fitted autoencoder, its other modules untouched."""
-    convert(module.eval(), torch.float32, torch.device("cpu"))
-    trained_module(module, run / "fit")
-    figures = last_figures(run / "fit")
-    details = {
-        **asked,
-        "samples": int(figures["samples"]),
-        "macs": _macs(module, small),
-        "figures": figures,
-    }
-    swap = small.with_stage("distill-autoencoder", details)
-    return dataclasses.replace(Checkpoint.load(path), vae=module, swap=swap)
-
-
-def _key(path: Path, data: Any, held_out: Any, config: SmallAutoencoderConfig) -> dict[str, str]:
-    inputs = {
-        "checkpoint": fingerprint(path),
-        "dataset": data.digest,
-        "held_out": held_out.digest,
-        "config": settings_of(config),
-    }
-    return {"run": hashlib.sha256(canonical_json(inputs)).hexdigest()}
-
-
-def _fit_config(
-    objective: SmallAutoencoderObjective, config: SmallAutoencoderConfig, run: Path, progress: Any
-) -> FitConfig:
-    steps = budgeted_steps(objective, config, run / "fit.json", progress=progress)
-    return config.fit.fit_config(
-        steps, warmup_steps=min(100, max(1, steps // 10)), weight_decay=1e-4
+    stage = CheckpointFit(
+        name="autoencoder",
+        of="distillation",
+        same="checkpoint, data and settings",
+        inputs={
+            "checkpoint": fingerprint(checkpoint),
+            "dataset": pictures.digest,
+            "held_out": judged.digest,
+        },
+        objective=objective,
+        settings=lambda steps: {
+            "warmup_steps": min(100, max(1, steps // 10)),
+            "weight_decay": 1e-4,
+        },
+        made=made,
+        cadence=Cadence(save_s=60.0, evaluate_s=60.0),
     )
+    habits = StageHabits(cadence=cadence, tracker=tracker, progress=progress)
+    return fit_checkpoint(stage, config, out, run, habits)
+
+
+def small_config(swap: SwapConfig, config: SmallAutoencoderConfig) -> SwapConfig:
+    """Give a checkpoint's settings with a small autoencoder: its latents are the normalized ones.
+
+    Args:
+        swap: with the large one.
+        config: of the small one.
+    """
+    size = config.size.patch_size
+    space = dataclasses.replace(swap.latents, patch_size=size, mean=(0.0,), std=(1.0,))
+    return dataclasses.replace(swap, latents=space)
 
 
 def _macs(module: Any, swap: Any) -> dict[str, int]:

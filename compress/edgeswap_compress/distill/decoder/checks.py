@@ -37,6 +37,7 @@ def check_target_decoder(
     check_out(out, need_bytes=RUN_BYTES)
     check_run(run)
     swap = check_checkpoint(checkpoint, velocity=False)
+    swap.sampling.start.kept(config.steps)
     if not (checkpoint / "overlay").is_dir():
         check_side(config, swap.resolution_px)
     for path in (data, held_out):

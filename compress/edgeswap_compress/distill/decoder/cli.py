@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgeswap_compress._checks import usual_run
-from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.distill.decoder.checks import check_target_decoder
 from edgeswap_compress.distill.decoder.config import TargetDecoderConfig
 from edgeswap_compress.fit.cli import (
@@ -16,10 +15,9 @@ from edgeswap_compress.fit.cli import (
     add_machine,
     add_optimization,
     add_run,
-    cadence_of,
-    fitting,
+    config_of,
+    fit_command,
 )
-from edgeswap_compress.fit.config import changed
 
 FIELDS = {
     "patch_size": "size.patch_size",
@@ -54,29 +52,19 @@ def command(argv: list[str]) -> int:
     """
     args = build_parser().parse_args(argv)
     config = _config(args)
-    run, data = args.run or usual_run(args.out), args.data or calibration_dataset()
+    given = (args.checkpoint, config, args.out)
+    return fit_command(
+        args,
+        check=partial(check_target_decoder, *given),
+        stage=partial(_stage, *given),
+        then="edgeswap evaluate {out} --data HELDOUT",
+    )
 
-    def check() -> None:
-        check_target_decoder(
-            args.checkpoint, config, args.out, data=data, run=run, held_out=args.held_out
-        )
 
-    then = "edgeswap evaluate {out} --data HELDOUT"
-    with fitting(args, run, check=check, then=then) as frame:
-        from edgeswap_compress.distill.decoder.stage import train_target_decoder
+def _stage(*given: Any, **habits: Any) -> Path | None:
+    from edgeswap_compress.distill.decoder.stage import train_target_decoder
 
-        frame.out = train_target_decoder(
-            args.checkpoint,
-            config,
-            args.out,
-            data=data,
-            run=run,
-            held_out=args.held_out,
-            cadence=cadence_of(args),
-            tracker=frame.tracker,
-            progress=frame.progress,
-        )
-    return 0
+    return train_target_decoder(*given, **habits)
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -85,8 +73,7 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
 
 
 def _config(args: argparse.Namespace) -> TargetDecoderConfig:
-    changes = {path: getattr(args, name) for name, path in FIELDS.items()}
-    return changed(TargetDecoderConfig(), changes)
+    return config_of(args, TargetDecoderConfig(), FIELDS)
 
 
 def build_parser() -> argparse.ArgumentParser:

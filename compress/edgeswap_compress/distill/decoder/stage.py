@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,19 @@ import torch
 
 from edgeswap_compress._checks import usual_run
 from edgeswap_compress._macs import count_macs
-from edgeswap_compress._progress import StageProgress, steady
+from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.autoencoders.target_overlay import TargetOverlay
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
-from edgeswap_compress.data import Dataset, read_dataset
+from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.decoder.checks import check_target_decoder
 from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
-from edgeswap_compress.distill.phases import trained_module
-from edgeswap_compress.fit.config import FitConfig
-from edgeswap_compress.fit.dtype import note_dtype
-from edgeswap_compress.fit.loop import Cadence, fit
-from edgeswap_compress.fit.processes import processes, taken_machine
-from edgeswap_compress.fit.run_folder import (
-    budgeted_steps,
-    claim,
-    fingerprint,
-    last_figures,
-    reporter,
-    settings_of,
-)
+from edgeswap_compress.fit.loop import Cadence
+from edgeswap_compress.fit.run_folder import fingerprint, trained_module
+from edgeswap_compress.fit.stage import FIT, CheckpointFit, StageHabits, fit_checkpoint
 from edgeswap_compress.fit.trackers import Tracker
-from edgeswap_runtime.files import canonical_json
 
 
 def train_target_decoder(
@@ -71,41 +59,37 @@ def train_target_decoder(
     """
     run, data = run or usual_run(out), data or calibration_dataset()
     check_target_decoder(checkpoint, config, out, data=data, run=run, held_out=held_out)
-    config = dataclasses.replace(config, fit=taken_machine(config.fit))
     pictures = read_dataset(data)
     judged = pictures if held_out is None else read_dataset(held_out)
-    with processes().main_first():
-        key = {"run": _key(checkpoint, pictures, judged, config)}
-        claim(run, key, of="decoder's training", same="checkpoint, data and settings")
-        dtypes = note_dtype(run, config.fit.dtype)
-    objective = _objective(checkpoint, config, pictures, judged)
-    with steady(progress) as told:
-        report = reporter(told)
-        done = fit(
-            objective,
-            _fit_config(objective, config, run, report("decoder-timing")),
-            run / "fit",
-            compute=config.fit.compute(),
-            cadence=cadence or Cadence(save_s=60.0, evaluate_s=120.0),
-            tracker=tracker,
-            progress=report("decoder"),
-        )
-    with processes().main_first():
-        if not done or not processes().main:
-            return out if done else None
-        asked = dataclasses.asdict(config)
-        asked["fit"]["dtype"] = dtypes
-        return _trained(checkpoint, config, asked, run).save(out)
 
+    def objective(decided: TargetDecoderConfig, report: Any) -> TargetDecoderObjective:
+        compute = decided.fit.compute()
+        model = Checkpoint.load(checkpoint).to(compute.weights, compute.device)
+        overlay = _overlay(model, decided)  # one that is there already learns on
+        pipeline = SwapPipeline.from_checkpoint(model)
+        return TargetDecoderObjective(pipeline, compute.place(overlay), decided, pictures, judged)
 
-def _fit_config(
-    objective: TargetDecoderObjective, config: TargetDecoderConfig, run: Path, progress: Any
-) -> FitConfig:
-    steps = budgeted_steps(objective, config, run / "fit.json", progress=progress)
-    return config.fit.fit_config(
-        steps, warmup_steps=min(100, max(1, steps // 10)), hold=0.3, weight_decay=1e-4,
-        ema_decay=0.99,
-    )  # fmt: skip
+    stage = CheckpointFit(
+        name="decoder",
+        of="decoder's training",
+        same="checkpoint, data and settings",
+        inputs={
+            "checkpoint": fingerprint(checkpoint),
+            "dataset": pictures.digest,
+            "held_out": judged.digest,
+        },
+        objective=objective,
+        settings=lambda steps: {
+            "warmup_steps": min(100, max(1, steps // 10)),
+            "hold": 0.3,
+            "weight_decay": 1e-4,
+            "ema_decay": 0.99,
+        },
+        made=lambda fitted, details: _trained(checkpoint, config, details, run),
+        cadence=Cadence(save_s=60.0, evaluate_s=120.0),
+    )
+    habits = StageHabits(cadence=cadence, tracker=tracker, progress=progress)
+    return fit_checkpoint(stage, config, out, run, habits)
 
 
 def build_overlay(size: OverlaySize, seed: int) -> TargetOverlay:
@@ -115,42 +99,20 @@ def build_overlay(size: OverlaySize, seed: int) -> TargetOverlay:
         return TargetOverlay(patch_size=size.patch_size, widths=size.widths)
 
 
-def _objective(
-    path: Path, config: TargetDecoderConfig, pictures: Dataset, judged: Dataset
-) -> TargetDecoderObjective:
-    """Build what is fitted; a network that the checkpoint has already learns on."""
-    compute = config.fit.compute()
-    model = Checkpoint.load(path).to(compute.weights, compute.device)
-    overlay = model.overlay or compute.place(build_overlay(config.size, config.fit.seed))
-    pipeline = SwapPipeline.from_checkpoint(model)
-    return TargetDecoderObjective(pipeline, overlay, config, pictures, judged)
+def _overlay(model: Checkpoint, config: TargetDecoderConfig) -> TargetOverlay:
+    return model.overlay or build_overlay(config.size, config.fit.seed)
 
 
 def _trained(
-    path: Path, config: TargetDecoderConfig, asked: dict[str, Any], run: Path
+    path: Path, config: TargetDecoderConfig, details: dict[str, Any], run: Path
 ) -> Checkpoint:
     """Give the checkpoint what was fitted, in float32; its other modules are untouched."""
     model = Checkpoint.load(path)
-    overlay = model.overlay or build_overlay(config.size, config.fit.seed)
-    trained_module(overlay, run / "fit", "overlay.")
-    trained_module(model.vae, run / "fit", "vae.")
-    figures, side = last_figures(run / "fit"), model.swap.resolution_px
+    overlay = _overlay(model, config)
+    trained_module(overlay, run / FIT, "overlay.")
+    trained_module(model.vae, run / FIT, "vae.")
+    side = model.swap.resolution_px
     picture = torch.zeros(1, 3, side, side)
-    details = {
-        **asked,
-        "samples": int(figures["samples"]),
-        "macs": count_macs(overlay, {"decoded": picture, "target": picture}),
-        "figures": figures,
-    }
+    details["macs"] = count_macs(overlay, {"decoded": picture, "target": picture})
     swap = model.swap.with_stage("distill-decoder", details)
     return dataclasses.replace(model, overlay=overlay.eval(), swap=swap)
-
-
-def _key(path: Path, data: Dataset, held_out: Dataset, config: TargetDecoderConfig) -> str:
-    inputs = {
-        "checkpoint": fingerprint(path),
-        "dataset": data.digest,
-        "held_out": held_out.digest,
-        "config": settings_of(config),
-    }
-    return hashlib.sha256(canonical_json(inputs)).hexdigest()

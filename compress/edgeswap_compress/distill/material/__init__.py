@@ -1,1 +1,1 @@
-"""What a student learns from: pairs of pictures, what is seen of them, the teacher's answers."""
+"""What a student learns from besides pairs of pictures: the teacher's answers."""

@@ -18,10 +18,12 @@ from edgeswap_compress.checkpoint.latents import sample_to_latents
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.distill.config import DistillConfig
-from edgeswap_compress.distill.material.pairs import Answers, Drawn, PairSet, taken
-from edgeswap_compress.distill.material.sight import Sight
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.machine.placement import like_module
+from edgeswap_compress.fit.material.pairs import Answers, Drawn, PairSet, taken
+from edgeswap_compress.fit.material.sight import Sight
+from edgeswap_compress.fit.noise_levels import CLEAN, NoiseLevels, timesteps_of
+from edgeswap_compress.fit.sampling import LatentSampler
 from edgeswap_runtime.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
@@ -82,13 +84,14 @@ def teacher_trajectories(
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn, sight = trajectory_pairs(pairs, config), Sight(teacher)
+    each = len(teacher_sampler(teacher, config).timesteps)
     states, results = [], []
     for start in range(0, config.teacher.targets, PART):
         part = slice(start, min(config.teacher.targets, start + PART))
         file = folder / f"part-{start // PART:05d}.safetensors"
         found = _read(file, key)
         if found is None:
-            report = partial(_report_step, progress, start, config)
+            report = partial(_report_step, progress, start, config, each)
             found = _sample(
                 teacher,
                 sight,
@@ -101,25 +104,34 @@ def teacher_trajectories(
             write_bytes(file, save(found, {"key": key}))
         states.append(found["states"].float())
         results.append(found["results"].float())
-        _report_step(progress, part.stop, config, 0)
+        _report_step(progress, part.stop, config, each, 0)
     steps = student_timesteps(teacher, config)
     return Trajectories(torch.cat(states), torch.cat(results), steps)
 
 
 def _report_step(
-    progress: Progress | None, whole: int, config: DistillConfig, evaluations: int
+    progress: Progress | None, whole: int, config: DistillConfig, each: int, evaluations: int
 ) -> None:
-    """Report ``whole`` trajectories and some evaluations of others, counted in evaluations."""
+    """Report ``whole`` trajectories, of ``each`` evaluations, and some evaluations of others."""
     if progress is not None:
-        each = config.teacher_steps
         progress(whole * each + evaluations, config.teacher.targets * each, "teacher trajectories")
+
+
+def teacher_sampler(teacher: Checkpoint, config: DistillConfig) -> LatentSampler:
+    """Make the teacher's sampler, which begins where the student's does."""
+    kept = teacher.swap.sampling.start.kept(config.steps) * every(config)
+    visited = timesteps_of(teacher.scheduler, config.teacher_steps, kept=kept)
+    return LatentSampler.of(teacher.swap, NoiseLevels(teacher.scheduler), visited)
+
+
+def every(config: DistillConfig) -> int:
+    """Count the teacher's steps for one of the student's."""
+    return config.teacher_steps // config.steps
 
 
 def student_timesteps(teacher: Checkpoint, config: DistillConfig) -> Tensor:
     """Give every (teacher_steps / steps)-th timestep of the teacher's trailing schedule."""
-    teacher.scheduler.set_timesteps(config.teacher_steps)
-    timesteps: Tensor = teacher.scheduler.timesteps
-    return timesteps[:: config.teacher_steps // config.steps].clone()
+    return teacher_sampler(teacher, config).timesteps[:: every(config)].clone()
 
 
 def _read(file: Path, key: str) -> dict[str, Tensor] | None:
@@ -143,7 +155,7 @@ def _sample(
     """Sample a part's trajectories; ``report`` is told how many evaluations are done."""
     shape = (part.stop - part.start, *pairs.known.latents.shape[2:])
     noise = Draw.of(config.fit.seed + 1, part.start).normal(torch.empty(shape))
-    states, results = [], []
+    states, results, done = [], [], 0
     for begin in range(0, len(noise), CHUNK):
         x = noise[begin : begin + CHUNK]
         places = taken(drawn, np.arange(begin, begin + len(x))).places
@@ -153,10 +165,12 @@ def _sample(
         )
         maps = sight.maps(target, places, pairs.features)
         condition = sight.condition(source, places, pairs.features)
-        before = begin * config.teacher_steps
+        before = done
 
         def told(evaluations: int, before: int = before) -> None:
-            report(before + evaluations)
+            nonlocal done
+            done = before + evaluations
+            report(done)
 
         seen = (maps, condition, sight.null(len(x)))
         visited, end = sample_chunk(teacher, seen, x.to(target.device), config, told)
@@ -169,30 +183,33 @@ def _sample(
 def sample_chunk(
     teacher: Checkpoint,
     seen: tuple[TargetMaps, Condition, Condition],
-    x: Tensor,
+    noise: Tensor,
     config: DistillConfig,
     report: Callable[[int], None],
 ) -> tuple[Tensor, Tensor]:
-    """Sample states (N, steps, C, S, S) and results (N, C, S, S) from the noise x, on the host.
+    """Sample states (N, steps, C, S, S) and results (N, C, S, S) from noise, on the host.
 
     Args:
-        teacher: samples by DDIM.
+        teacher: samples by DDIM, from where it begins and blended as it is.
         seen: the targets' maps, the condition and the null of guidance.
-        x: (N, C, S, S) float32.
+        noise: (N, C, S, S) float32.
         config: of the distillation.
         report: told after each step how many evaluations are done.
     """
     maps, condition, null = seen
+    assert maps.latents is not None  # noqa: S101 `Sight` gives them
     dtype, scheduler = next(teacher.unet.parameters()).dtype, teacher.scheduler
     scale = config.teacher.guidance
     scale = teacher.swap.guidance_scale if scale is None else scale
-    denoiser, every = teacher.denoiser(), config.teacher_steps // config.steps
-    scheduler.set_timesteps(config.teacher_steps, device=x.device)
-    states = []
-    for i, timestep in enumerate(scheduler.timesteps):
-        if i % every == 0:
+    denoiser, sampler = teacher.denoiser(), teacher_sampler(teacher, config).to(noise.device)
+    target = maps.latents.float()
+    x, visited, states = sampler.first(target, noise), sampler.timesteps, []
+    for i, timestep in enumerate(visited):
+        if i % every(config) == 0:
             states.append(x)
         output = denoiser.guided(x.to(dtype), timestep, maps, condition, null, scale)
         x = scheduler.step(output.float(), timestep, x, return_dict=False)[0]
+        after = visited[i + 1] if i + 1 < len(visited) else CLEAN
+        x = sampler.blended(x, target, noise, torch.full((len(x),), int(after), device=x.device))
         report(len(x) * (i + 1))
     return torch.stack(states, 1).cpu(), x.cpu()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from edgeswap_compress.distill._discriminators import Discriminator, frozen, hinge, verdict
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
-from edgeswap_compress.distill.material.pairs import TripletBatch
+from edgeswap_compress.distill.material.triplets import TripletBatch
 from edgeswap_compress.fit.loop import Draw
 
 
@@ -58,10 +58,12 @@ class Dmd2Objective(StudentTask):
     @torch.no_grad()
     def _state(self, batch: TripletBatch, draw: Draw) -> tuple[Tensor, Tensor]:
         """Sample where the student is at one of its own steps, and that timestep."""
-        x, last = draw.normal(batch.truth), int(draw.rng.integers(len(self.timesteps)))
+        noise, last = draw.normal(batch.truth), int(draw.rng.integers(len(self.timesteps)))
+        x = self.sampler.first(batch.target, noise)
         here = [step.expand(len(batch)) for step in self.timesteps[: last + 1]]
         for now, after in pairwise(here):
             x = self.levels.step(x, self.student_velocity(batch, x, now), now, after)
+            x = self.sampler.blended(x, batch.target, noise, after)
         return x, here[-1]
 
     def _noised(self, clean: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.noise_levels import CLEAN, timesteps_of
+from edgeswap_compress.fit.noise_levels import CLEAN
 
 
 class LcmObjective(StudentTask):
@@ -22,23 +23,26 @@ class LcmObjective(StudentTask):
 
     def __init__(self, inputs: DistillInputs) -> None:
         super().__init__(inputs)
-        grid = timesteps_of(inputs.teacher.scheduler, inputs.config.teacher_steps)
-        self._grid = torch.cat([grid, torch.tensor([CLEAN])]).to(self._device)
+        grid = self._sampler(inputs.teacher, inputs.config.teacher_steps).timesteps
+        self._grid = F.pad(grid, (0, 1), value=CLEAN)
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss at random points of the grid, a third of them at the student's steps."""
         config, batch = self._config, self.draw(draw, batch_size)
-        level = draw.rng.integers(config.teacher_steps, size=batch_size)
+        level = draw.rng.integers(len(self._grid) - 1, size=batch_size)
         every = config.teacher_steps // config.steps
-        asked = draw.rng.integers(config.steps, size=batch_size) * every
+        asked = draw.rng.integers(len(self.timesteps), size=batch_size) * every
         level[: batch_size // 3] = asked[: batch_size // 3]
         now, after = (self._grid[torch.from_numpy(level) + i] for i in range(2))
-        x = self.noised(batch.truth, draw.normal(batch.truth), now)
+        noise = draw.normal(batch.truth)
+        x = self.noised(batch, noise, now)
         there = self.levels.step(x, self.teacher_velocity(batch, x, now), now, after)
+        there = self.sampler.blended(there, batch.target, noise, after)
         with torch.no_grad():
             # where the path has ended there is nothing to evaluate: the point is the answer
             asked_at = after.clamp(min=0)
-            said = self.levels.clean(there, self.student_velocity(batch, there, asked_at), asked_at)
+            velocity = self.student_velocity(batch, there, asked_at)
+            said = self.sampler.ended(self.levels.clean(there, velocity, asked_at), batch.target)
             wanted = torch.where((after == CLEAN).view(-1, 1, 1, 1), there, said)
         parts: dict[str, float] = {}
         clean, features = self.student_clean(batch, x, now, parts)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
 from edgeswap_compress.fit.loop import Draw
-from edgeswap_compress.fit.noise_levels import CLEAN, timesteps_of
+from edgeswap_compress.fit.noise_levels import CLEAN
 
 
 class ProgressiveObjective(StudentTask):
@@ -26,20 +27,22 @@ class ProgressiveObjective(StudentTask):
 
     def __init__(self, inputs: DistillInputs, *, steps: int, guided: bool) -> None:
         super().__init__(inputs)
-        self.timesteps = timesteps_of(inputs.student.scheduler, steps).to(self._device)
-        grid = timesteps_of(inputs.teacher.scheduler, 2 * steps)
-        self._grid = torch.cat([grid, torch.tensor([CLEAN])]).to(self._device)
-        self._steps, self._teacher_steps = steps, 2 * steps
+        self.sampler = self._sampler(inputs.student, steps)
+        grid = self._sampler(inputs.teacher, 2 * steps).timesteps
+        self._grid = F.pad(grid, (0, 1), value=CLEAN)
+        self._teacher_steps = 2 * steps
         if not guided:
             self._scale = 1.0
 
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss at random ones of the student's timesteps, of truths with noise."""
         batch = self.draw(draw, batch_size)
-        level = torch.from_numpy(draw.rng.integers(self._steps, size=batch_size))
+        level = torch.from_numpy(draw.rng.integers(len(self.timesteps), size=batch_size))
         now, middle, after = (self._grid[2 * level + i] for i in range(3))
-        x = self.noised(batch.truth, draw.normal(batch.truth), now)
+        noise = draw.normal(batch.truth)
+        x = self.noised(batch, noise, now)
         there = self.levels.step(x, self.teacher_velocity(batch, x, now), now, middle)
+        there = self.sampler.blended(there, batch.target, noise, middle)
         end = self.levels.step(there, self.teacher_velocity(batch, there, middle), middle, after)
         parts: dict[str, float] = {}
         clean, features = self.student_clean(batch, x, now, parts)

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeswap_compress.distill._task import DistillInputs, StudentTask
-from edgeswap_compress.distill.material.pairs import TripletBatch, taken
 from edgeswap_compress.distill.material.trajectories import Trajectories, trajectory_pairs
+from edgeswap_compress.distill.material.triplets import TripletBatch
 from edgeswap_compress.fit.loop import Draw
+from edgeswap_compress.fit.material.pairs import taken
 
 
 class TrajectoryObjective(StudentTask):
@@ -31,7 +32,7 @@ class TrajectoryObjective(StudentTask):
     def loss(self, draw: Draw, batch_size: int, done: float) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of trajectories and, unless ``truth_weight`` is 0, as many truths."""
         config, weight = self._config, self._config.losses.truth_weight
-        level = torch.from_numpy(draw.rng.integers(config.steps, size=batch_size))
+        level = torch.from_numpy(draw.rng.integers(len(self.timesteps), size=batch_size))
         half = batch_size if weight == 0.0 else batch_size // 2
         pick = draw.rng.integers(config.teacher.targets, size=half)
         parts: dict[str, float] = {}
@@ -44,14 +45,17 @@ class TrajectoryObjective(StudentTask):
         self, draw: Draw, pick: NDArray[np.int64], level: Tensor, parts: dict[str, float]
     ) -> Tensor:
         batch, found = self.batch(taken(self._drawn, pick)), self._trajectories
-        signal, _ = self.levels.at(self.timesteps[level])
-        x = found.states[pick, level].to(self._device) + signal * batch.offset
+        steps = self.timesteps[level]
+        signal, _ = self.levels.at(steps)
+        # what of a state is the target's is the student's own encoding of it in use
+        apart = self.sampler.target_share(steps) * (batch.target - batch.teacher_target)
+        x = found.states[pick, level].to(self._device) + signal * (batch.offset + apart)
         wanted = found.results[pick].to(self._device) + batch.offset
         return self._learn("to_teacher", draw, batch, x, level, wanted, parts)
 
     def _on_truths(self, draw: Draw, level: Tensor, parts: dict[str, float]) -> Tensor:
         batch = self.draw(draw, len(level), exact=not self._pairs.has_truths)
-        x = self.noised(batch.truth, draw.normal(batch.truth), self.timesteps[level])
+        x = self.noised(batch, draw.normal(batch.truth), self.timesteps[level])
         return self._learn("to_truth", draw, batch, x, level, batch.truth, parts)
 
     def _learn(

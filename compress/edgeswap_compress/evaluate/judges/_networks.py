@@ -10,6 +10,7 @@ import numpy as np
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.errors import AssetDamaged
 from edgeswap_runtime.faces.align import warp
+from edgeswap_runtime.files import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,26 @@ def checked_file(package: str, name: str, sha256: str, cache_dir: Path | None) -
     if digest != sha256:
         raise AssetDamaged(package, expected=f"{name} of sha256 {sha256}", found=digest)
     return data
+
+
+def judge_sha256(
+    name: str, file_hashes: dict[str, str], size_px: int, landmarks_px: NDArray[np.float64]
+) -> str:
+    """Hash all that decides a judge's answers: its files, and how its chips are cut.
+
+    Args:
+        name: of the network.
+        file_hashes: name -> sha256 of each of its files.
+        size_px: side of a chip.
+        landmarks_px: (5, 2) where a chip has the eyes, the nose and the mouth's corners.
+    """
+    recipe = {
+        "name": name,
+        "files": file_hashes,
+        "chip_px": size_px,
+        "landmarks_px": landmarks_px.round(6).tolist(),
+    }
+    return hashlib.sha256(canonical_json(recipe)).hexdigest()
 
 
 def open_session(network: bytes, threads: int | None) -> Any:

@@ -8,15 +8,18 @@ it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from edgeswap_compress.evaluate.judges._networks import checked_file, chips, open_session
+from edgeswap_compress.evaluate.judges._networks import (
+    checked_file,
+    chips,
+    judge_sha256,
+    open_session,
+)
 from edgeswap_runtime.faces.align import similarity
-from edgeswap_runtime.files import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,13 +109,7 @@ class DlibJudge:
     @property
     def sha256(self) -> str:
         """Hash the weights and the chip's geometry."""
-        recipe = {
-            "name": NAME,
-            "files": _FILES,
-            "chip_px": _CHIP_PX,
-            "landmarks_px": CHIP_LANDMARKS_PX.round(6).tolist(),
-        }
-        return hashlib.sha256(canonical_json(recipe)).hexdigest()
+        return judge_sha256(NAME, _FILES, _CHIP_PX, CHIP_LANDMARKS_PX)
 
     def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed aligned crops (N, R, R, 3) uint8 RGB: (N, 128)."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from edgeswap_compress.evaluate.judges._networks import checked_file, chips, open_session
+from edgeswap_compress.evaluate.judges._networks import (
+    checked_file,
+    chips,
+    judge_sha256,
+    open_session,
+)
 from edgeswap_runtime.faces.align import TEMPLATE_96, invert, similarity, transform_points
-from edgeswap_runtime.files import canonical_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,13 +103,7 @@ class FaceMesh:
     @property
     def sha256(self) -> str:
         """Hash the weights and the chip's geometry."""
-        recipe = {
-            "name": NAME,
-            "files": {_FILE: _SHA256},
-            "chip_px": _CHIP_PX,
-            "landmarks_px": CHIP_LANDMARKS_PX.round(6).tolist(),
-        }
-        return hashlib.sha256(canonical_json(recipe)).hexdigest()
+        return judge_sha256(NAME, {_FILE: _SHA256}, _CHIP_PX, CHIP_LANDMARKS_PX)
 
     def find(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Find the landmarks (N, 468, 2) of aligned crops (N, R, R, 3) uint8 RGB, pixels."""

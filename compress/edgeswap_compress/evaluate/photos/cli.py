@@ -93,12 +93,13 @@ def _check(args: argparse.Namespace, sampling: Sampling) -> tuple[int, Dataset]:
 
 def _crops(photos: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
     """Align every photo's largest face: (N, R, R, 3), and a line for each photo left out."""
+    from edgeswap_compress.conditioning.crops import crop_of_template
     from edgeswap_compress.data import align_photos
     from edgeswap_runtime.pictures.read import read_picture
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "crops"
-        outcomes = align_photos(photos, out, size_px=side, largest=True)
+        outcomes = align_photos(photos, out, crop=crop_of_template("tight", side), largest=True)
         crops = [read_picture(out / found.crop) for found in outcomes if found.crop is not None]
     left_out = [f"{found.photo}: {found.why}" for found in outcomes if found.crop is None]
     return np.stack(crops), left_out

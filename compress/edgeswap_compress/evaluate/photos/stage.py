@@ -14,9 +14,10 @@ import numpy as np
 
 from edgeswap_compress.evaluate import metrics
 from edgeswap_compress.evaluate._pictures import pasted
-from edgeswap_compress.evaluate._resized import ResizedModel, resized
+from edgeswap_compress.evaluate._resized import of_form, resized
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
 from edgeswap_compress.evaluate.photos.conditions import CONDITIONS, put_in
+from edgeswap_runtime.faces.align import TEMPLATE_96
 from edgeswap_runtime.faces.paste import mask_weights
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def judge_photos(
     """Swap photographs with themselves and with rendered faces, in every condition.
 
     Args:
-        model: opened; crops of another side than its own are resized for it, and back.
+        model: opened; crops of another side or alignment than its own are re-cut for it, and
+            back.
         crops: (N, R, R, 3) uint8 RGB, aligned photographs.
         sources: (N, R, R, 3), a rendered face for each.
         judge: of identity.
@@ -87,7 +89,7 @@ def judge_photos(
         progress: called with conditions done, conditions in all, and what is being done.
     """
     side, own = crops.shape[1], model.facts.resolution_px
-    whole = model if side == own else ResizedModel(model, side)
+    whole = of_form(model, TEMPLATE_96 * side / 96, side)
     each: dict[str, dict[str, NDArray[np.float64]]] = {}
     for number, condition in enumerate(conditions):
         if progress is not None:

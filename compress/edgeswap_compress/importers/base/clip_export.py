@@ -11,18 +11,15 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from edgeswap_compress.diffusers_folder.building import BUILD_ERRORS, first_line
+from edgeswap_compress.importers.base.one_file import serialized
+from edgeswap_compress.importers.base.reference import quiet
 from edgeswap_compress.importers.errors import ImportRefused, UnreadableWeights
 
 OPSET = 18
 HEAD_WIDTH = 64
-LARGEST = 1_900_000_000
-"""Bytes of float32 weights that one ONNX file holds (2 GiB are the format's end); above it they
-are stored as float16 and widened when the file is opened."""
-
 READS = ("pooled", "states", "embeds")
 """What is read off the encoder: the pooled output, the states before the last layer
 (`hidden_states[-2]`), or the projected embedding."""
@@ -94,9 +91,10 @@ def vision_of_folder(path: Path) -> Any:
             f"--image-encoder {path}: expected a transformers folder with config.json, found none"
         )
     try:
-        model: Any = CLIPVisionModelWithProjection.from_pretrained(
-            path, local_files_only=True, use_safetensors=True
-        )
+        with quiet():
+            model: Any = CLIPVisionModelWithProjection.from_pretrained(
+                path, local_files_only=True, use_safetensors=True
+            )
     except (OSError, *BUILD_ERRORS) as error:
         found = first_line(error)
         raise ImportRefused(
@@ -133,10 +131,8 @@ def export_clip(model: Any, read: str, file: Path) -> Path:
         logging.getLogger("torch.onnx").setLevel(level)
     proto = program.model_proto if program is not None else onnx.ModelProto()
     _strip(proto)
-    half = sum(len(t.raw_data) for t in proto.graph.initializer) > LARGEST
-    if half:
-        _halve(proto)
-    file.write_bytes(proto.SerializeToString(deterministic=True))
+    data, half = serialized(proto)
+    file.write_bytes(data)
     _require_same(reader, picture, file, 2e-2 if half else 1e-4)
     return file
 
@@ -166,18 +162,3 @@ def _strip(proto: onnx.ModelProto) -> None:
         del value.metadata_props[:]
     del proto.graph.value_info[:]
     del proto.graph.metadata_props[:]
-
-
-def _halve(proto: onnx.ModelProto) -> None:
-    """Store float32 weights as float16, each widened by a Cast."""
-    casts = []
-    for tensor in proto.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.raw_data) < 1 << 16:
-            continue
-        name = tensor.name
-        half = numpy_helper.to_array(tensor).astype("float16")
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
-        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeswap_compress.conditioning.onnx_features import ORT_ERRORS
+from edgeswap_compress.importers.base.one_file import in_one_file
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused, PartMissing
 
 
@@ -19,25 +20,37 @@ class Encoder:
 
     Attributes:
         path: of the file.
+        given: what the user named, for messages.
         side_px: side of the picture it takes.
         output: name of the output that is read.
         shape: of that output for one picture, (1, ...).
     """
 
     path: Path
+    given: Path
     side_px: int
     output: str
     shape: tuple[int, ...]
 
 
-def read_encoder(path: Path, option: str, *, usual_px: int, output: str | None = None) -> Encoder:
+def read_encoder(
+    path: Path,
+    option: str,
+    work: Path,
+    *,
+    usual_px: int,
+    output: str | None = None,
+    given: Path | None = None,
+) -> Encoder:
     """Open an ONNX file, and run it on one picture.
 
     Args:
-        path: of the file.
+        path: of the file; weights beside it are taken into one file.
         option: that named it, for messages.
+        work: existing folder for that file.
         usual_px: side of the picture where the file leaves it open.
         output: the output to read; None takes the only one.
+        given: what the user named, where the file was made of it.
 
     Raises:
         PartMissing: there is no such file.
@@ -66,7 +79,8 @@ def read_encoder(path: Path, option: str, *, usual_px: int, output: str | None =
         raise ImportRefused(f"{option} {path}: its answer to a picture is not finite")
     if np.array_equal(answers[0], answers[1]):
         raise ImportRefused(f"{option} {path}: it answers every picture alike")
-    return Encoder(path, side, name, answers[0].shape)
+    whole = in_one_file(path, work / f"{option.lstrip('-').replace(' ', '-')}-whole.onnx")
+    return Encoder(whole, given or path, side, name, answers[0].shape)
 
 
 def require_embedding(encoder: Encoder, size: int, option: str, *, of: Path) -> None:
@@ -77,7 +91,7 @@ def require_embedding(encoder: Encoder, size: int, option: str, *, of: Path) -> 
     """
     if encoder.shape != (1, size):
         raise DoesNotFit(
-            f"{option} {encoder.path}",
+            f"{option} {encoder.given}",
             expected=f"an embedding of {size} numbers, as {of} was trained on",
             found=f"an output of shape {encoder.shape}",
             remedy="name the recognizer the adapter was trained with",
@@ -92,7 +106,7 @@ def require_features(encoder: Encoder, width: int, option: str, *, of: Path) -> 
     """
     if len(encoder.shape) != 3 or encoder.shape[2] != width:
         raise DoesNotFit(
-            f"{option} {encoder.path}",
+            f"{option} {encoder.given}",
             expected=f"hidden states (1, tokens, {width}), as {of} was trained on",
             found=f"an output of shape {encoder.shape}",
             remedy="name the image encoder the adapter was trained with",

@@ -29,7 +29,7 @@ def steps_to_prove(checkpoint: Checkpoint, asked: int | None) -> int:
         asked: by the user; None leaves it to the model's size.
     """
     sampling = checkpoint.swap.sampling
-    run = min(int(sampling.steps * sampling.start.strength), sampling.steps)
+    run = sampling.start.kept(sampling.steps)
     size = sum(p.numel() for p in checkpoint.unet.parameters())
     return min(run, asked if asked is not None else FEW if size >= LARGE else run)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
-import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from diffusers import ControlNetModel
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.schedulers import SCHEDULERS
@@ -189,26 +188,18 @@ class MeanAlone(DiagonalGaussianDistribution):
         return mean
 
 
-def take_means(vae: Any) -> Any:
-    """Let an autoencoder's `encode` give the mean where pipelines draw; changes it in place."""
-    plain = vae.encode
-
-    def encode(self: Any, picture: Tensor, return_dict: bool = True) -> Any:
-        mean = MeanAlone(plain(picture).latent_dist.parameters)
-        return AutoencoderKLOutput(latent_dist=mean) if return_dict else (mean,)
-
-    vae.encode = types.MethodType(encode, vae)
-    return vae
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what diffusers and transformers say of versions to come while pipelines run."""
+    """Silence what diffusers and transformers say of versions to come, and their progress."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from diffusers.utils import logging
 
     level = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
+    if importlib.util.find_spec("transformers") is not None:
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

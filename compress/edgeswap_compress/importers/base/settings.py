@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeswap_compress._checks import check_choice, check_range
 from edgeswap_compress.checkpoint.swap_config import WEIGHT_DTYPES
 from edgeswap_compress.checkpoint.swap_parts import (
@@ -22,7 +20,6 @@ from edgeswap_compress.checkpoint.swap_parts import (
 )
 from edgeswap_compress.conditioning.crops import TEMPLATES, CropSpec, crop_of_template
 from edgeswap_compress.importers.errors import ImportRefused, PartMissing
-from edgeswap_runtime.faces.align import TEMPLATE_96, similarity, transform_points
 from edgeswap_runtime.files import sha256_file
 
 SAMPLERS = ("ddim", "ddpm", "dpmpp_2m", "euler", "lcm")
@@ -60,6 +57,10 @@ class CropSettings:
     @property
     def mask(self) -> FaceMask:
         """The packaged models' mask, moved to where the face lies in this crop."""
+        import numpy as np
+
+        from edgeswap_runtime.faces.align import TEMPLATE_96, similarity, transform_points
+
         usual = FaceMask()
         matrix = similarity(TEMPLATE_96, self.crop.landmarks_px)
         zoom = float(np.sqrt(np.linalg.det(matrix[:, :2])))

@@ -16,6 +16,7 @@ from edgeswap_compress.importers.base.prompt_request import (
     text_encoders,
     tokenizers,
 )
+from edgeswap_compress.importers.base.reference import quiet
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused, PartMissing
 from edgeswap_compress.importers.files.tensor_files import read_tensors
 
@@ -88,7 +89,9 @@ def _encode(request: PromptRequest, base: Path, *, xl: bool) -> dict[str, Tensor
         states: list[Tensor] = []
         for encoder, tokenizer in zip(text_encoders(xl), tokenizers(xl), strict=True):
             kind = CLIPTextModelWithProjection if encoder.endswith("_2") else CLIPTextModel
-            model: Any = kind.from_pretrained(base / encoder, local_files_only=True).float().eval()
+            with quiet():
+                loaded: Any = kind.from_pretrained(base / encoder, local_files_only=True)
+            model = loaded.float().eval()
             words = CLIPTokenizer.from_pretrained(base / tokenizer, local_files_only=True)
             said = model(_numbers(words, text), output_hidden_states=True)
             states.append(said.hidden_states[-2] if xl else said.last_hidden_state)

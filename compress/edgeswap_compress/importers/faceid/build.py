@@ -23,9 +23,13 @@ from edgeswap_compress.conditioning.specs import (
     ProjectionSpec,
 )
 from edgeswap_compress.diffusers_folder.building import public_config
+from edgeswap_compress.diffusers_folder.config import token_widths
+from edgeswap_compress.diffusers_folder.unet_home import read_object
 from edgeswap_compress.importers.base.backbone import (
     Backbone,
     check_base,
+    check_size,
+    check_told,
     read_base,
     read_controlnet,
 )
@@ -44,11 +48,23 @@ from edgeswap_compress.importers.files.adapter_file import (
 from edgeswap_compress.importers.files.lora import TEXT_ENCODERS, fuse_updates, read_updates
 from edgeswap_compress.importers.files.tensor_files import read_tensors
 
-GROUPS = {
-    4: (("noise", 4, None),),
-    9: (("noise", 4, None), ("mask", 1, "repaint"), ("masked_target", 4, None)),
-}
-"""Channels at a U-Net's input -> what they are, in diffusers' order."""
+
+def input_groups(width: int, channels: int) -> tuple[InputGroup, ...]:
+    """Say what a U-Net's input channels are, in diffusers' order; none where no group explains it.
+
+    Args:
+        width: how many there are.
+        channels: of the latents.
+    """
+    noise, mask = (
+        InputGroup(role="noise", channels=channels),
+        InputGroup(role="mask", channels=1, one_is="repaint"),
+    )
+    masked = InputGroup(role="masked_target", channels=channels)
+    # diffusers' pipelines repaint by 9 channels alone, so that nothing would prove another number
+    known = ((noise,), (noise, mask, masked)) if channels == 4 else ((noise,),)
+    return next((one for one in known if sum(g.channels for g in one) == width), ())
+
 
 PROMPT, ADDED, ADAPTER = (f"conditions/{name}" for name in (
     "prompt.safetensors", "added.safetensors", "adapter"))  # fmt: skip
@@ -88,20 +104,25 @@ def assemble(request: AdapterRequest, out: Path, work: Path) -> Assembled:
     config = check_base(request.base)
     adapter = read_adapter(request.adapter, shortcut=request.shortcut)
     if config:
-        _check_fit(request, adapter, _meta(config))
+        vae, unet = read_object(request.base / "vae" / "config.json"), _meta(config)
+        if "block_out_channels" in vae:  # else it is refused with the rest of its config
+            check_size(request.settings.crop.size_px, unet.config, vae)
+        _check_fit(request, adapter, unet, vae.get("latent_channels", 4))
     eyes = open_eyes(request.encoders, adapter, work)
     control = read_controlnet(request.control.path) if request.control else None
-    backbone = read_base(request.base, heads=request.heads)
+    backbone = read_base(request.base, request.untold)
     unet = backbone.unet
     if not config:
-        _check_fit(request, adapter, unet)
+        _check_fit(request, adapter, unet, int(backbone.vae.config.latent_channels))
+    latents = backbone.latent_space(request.settings.crop.size_px)
     xl = is_xl(unet.config)
-    width = int(unet.config.cross_attention_dim)
+    (width,) = token_widths(unet.config)
     prompt = read_prompt(request.prompt, request.base, width, xl=xl)
+    _check_added(request, unet.config, prompt)
     if control is not None:
         check_control(request, control, unet)
     _adapt(request, adapter, unet)
-    swap = _swap_config(request, backbone, adapter, eyes, control)
+    swap = _swap_config(request, backbone, latents, adapter, eyes, control)
     checkpoint = _checkpoint(request, backbone, swap, prompt, eyes, control)
     return Assembled(checkpoint, backbone, adapter, prompt, eyes)
 
@@ -116,30 +137,42 @@ def _meta(config: dict[str, Any]) -> Any:
         return UNet2DConditionModel.from_config(public_config(config))
 
 
-def _check_fit(request: AdapterRequest, adapter: AdapterFile, unet: Any) -> None:
+def _check_fit(request: AdapterRequest, adapter: AdapterFile, unet: Any, channels: int) -> None:
     """What a U-Net's form alone can refuse; it may lie on the meta device."""
-    channels = unet.config.in_channels
-    if channels not in GROUPS:
+    width, given = unet.config.in_channels, unet.config.out_channels
+    if not input_groups(width, channels) or given != channels:
         raise DoesNotFit(
             request.base,
-            expected="a U-Net with 4 input channels (noise) or 9 (noise, mask, masked target)",
-            found=f"{channels}, which these groups do not explain",
+            expected=f"a U-Net with {channels} input channels (noise)"
+            f"{' or 9 (noise, mask, masked target)' if channels == 4 else ''} and {channels} output"
+            " channels, as its autoencoder has",
+            found=f"{width}, which these groups do not explain"
+            if given == channels
+            else f"{given} output channels",
             remedy="name a base model of one of these forms",
         )
-    if unet.config.time_cond_proj_dim is not None:
-        raise ImportRefused(
-            f"{request.base}: its U-Net is told the guidance scale (time_cond_proj_dim), which "
-            "swap.json cannot say: expected one without; fuse an LCM-LoRA into the plain base model"
-        )
+    check_told(request.base, unet.config)
     check_backbone(adapter, unet, what=str(request.base))
     check_prompt(request.prompt, request.base, xl=is_xl(unet.config))
     low_rank_updates(adapter, unet, 1.0)
     for lora in request.loras:
         read_updates(lora.path, _lora_tensors(lora.path), unet, lora.scale)
-    crop, depth = request.settings.crop.size_px, len(unet.config.block_out_channels) - 1
-    if crop % (factor := 8 * 2**depth):
-        raise ImportRefused(
-            f"--size {crop}: expected a multiple of {factor}, which this U-Net halves evenly"
+
+
+def _check_added(request: AdapterRequest, config: Any, prompt: Prompt) -> None:
+    """Make sure that Stable Diffusion XL is told six sizes beside the text, and no more."""
+    if prompt.pooled is None:
+        return
+    expected = int(config.projection_class_embeddings_input_dim)
+    sizes = int(config.addition_time_embed_dim)
+    if (found := prompt.pooled.shape[1] + 6 * sizes) != expected:
+        raise DoesNotFit(
+            request.base,
+            expected=f"a U-Net that is told {found} numbers, the pooled text of "
+            f"{prompt.pooled.shape[1]} and 6 sizes of {sizes} each",
+            found=f"one that is told {expected}",
+            remedy="name the base model of Stable Diffusion XL, not its refiner, and text of its "
+            "own encoders",
         )
 
 
@@ -186,11 +219,15 @@ def _adapt(request: AdapterRequest, adapter: AdapterFile, unet: Any) -> None:
 
 
 def _swap_config(
-    request: AdapterRequest, backbone: Backbone, adapter: AdapterFile, eyes: Eyes, control: Any
+    request: AdapterRequest,
+    backbone: Backbone,
+    latents: LatentSpace,
+    adapter: AdapterFile,
+    eyes: Eyes,
+    control: Any,
 ) -> SwapConfig:
-    settings, unet, vae = request.settings, backbone.unet, backbone.vae
+    settings, unet = request.settings, backbone.unet
     crop = settings.crop.crop
-    channels = int(vae.config.latent_channels)
     projection = ProjectionSpec(
         name="adapter",
         folder=ADAPTER,
@@ -209,13 +246,8 @@ def _swap_config(
     return SwapConfig(
         crops={MODEL_CROP: crop, **eyes.crops},
         mask=settings.crop.mask,
-        inputs=tuple(
-            InputGroup(role=role, channels=count, one_is=one_is)
-            for role, count, one_is in GROUPS[unet.config.in_channels]
-        ),
-        latents=LatentSpace(
-            channels=channels, size=crop.size_px // 8, std=(1.0 / backbone.scaling_factor,)
-        ),
+        inputs=input_groups(unet.config.in_channels, latents.channels),
+        latents=latents,
         conditions=tuple(conditions),
         attention=AttentionSpec(
             kind="decoupled", scale=request.scale, tokens=int(adapter.projection.config.tokens)

@@ -103,7 +103,7 @@ def open_eyes(given: FaceEncoders, adapter: AdapterFile, work: Path) -> Eyes:
     if given.recognizer is not None:
         eye = given.recognizer_eye
         encoder = read_encoder(
-            given.recognizer, "--recognizer", usual_px=FACE_PX, output=eye.output
+            given.recognizer, "--recognizer", work, usual_px=FACE_PX, output=eye.output
         )
         require_embedding(encoder, config.input_size, "--recognizer", of=adapter.path)
         encoders[RECOGNIZER] = encoder
@@ -111,11 +111,13 @@ def open_eyes(given: FaceEncoders, adapter: AdapterFile, work: Path) -> Eyes:
         features.append(_feature(RECOGNIZER, "face", encoder, l2=given.normalize))
     if given.image_encoder is not None:
         eye = given.image_eye
-        path = given.image_encoder
+        named = path = given.image_encoder
         if path.is_dir():
             read = "embeds" if kind == "linear" else "states"
             path = export_clip(vision_of_folder(path), read, work / "image_encoder.onnx")
-        encoder = read_encoder(path, "--image-encoder", usual_px=PICTURE_PX, output=eye.output)
+        encoder = read_encoder(
+            path, "--image-encoder", work, usual_px=PICTURE_PX, output=eye.output, given=named
+        )
         if kind == "linear":
             require_embedding(encoder, config.input_size, "--image-encoder", of=adapter.path)
         else:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from edgeswap_compress.checkpoint.target_maps import face_pixels
+from edgeswap_compress.importers.base.by_diffusers import load_by_diffusers
 from edgeswap_compress.importers.base.parity import prove, steps_to_prove
 from edgeswap_compress.importers.base.pictures import made_up_picture
 from edgeswap_compress.importers.base.reference import (
@@ -18,7 +16,6 @@ from edgeswap_compress.importers.base.reference import (
     ReferenceSwap,
     TokensOfItsOwn,
     quiet,
-    take_means,
 )
 from edgeswap_compress.importers.faceid.build import Assembled, is_xl
 from edgeswap_compress.importers.faceid.request import AdapterRequest
@@ -73,7 +70,7 @@ def _reference(request: AdapterRequest, made: Assembled) -> Reference:
     """Diffusers' own modules, read from the files by diffusers."""
     swap = made.checkpoint.swap
     with quiet():
-        unet, vae = load_by_diffusers(request.base, made)
+        unet, vae = load_by_diffusers(request.base, made.backbone)
         controlnet = None
         if request.control is not None:
             kind: Any = TokensOfItsOwn
@@ -88,7 +85,7 @@ def _reference(request: AdapterRequest, made: Assembled) -> Reference:
 
     return Reference(
         unet=unet,
-        vae=take_means(vae),
+        vae=vae,
         scheduler=made.backbone.scheduler,
         sampling=swap.sampling,
         size_px=swap.resolution_px,
@@ -98,27 +95,6 @@ def _reference(request: AdapterRequest, made: Assembled) -> Reference:
         prepare=prepare,
         image_embeds=lambda pipe, scene: _show(request, made, pipe, scene),
     )
-
-
-def load_by_diffusers(base: Path, made: Assembled) -> tuple[Any, Any]:
-    """Load U-Net and autoencoder of a base model by diffusers alone, float32."""
-    if base.is_dir():
-        return (
-            UNet2DConditionModel.from_pretrained(base / "unet", torch_dtype=torch.float32),
-            AutoencoderKL.from_pretrained(base / "vae", torch_dtype=torch.float32),
-        )
-    tensors = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in read_tensors(base).items()
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        found = []
-        for kind, module in ((UNet2DConditionModel, made.backbone.unet),
-                             (AutoencoderKL, made.backbone.vae)):  # fmt: skip
-            place = Path(folder) / kind.__name__
-            module.save_config(place)
-            found.append(kind.from_single_file(dict(tensors), config=str(place)))
-    return found[0], found[1]
 
 
 def _load_loras(pipe: Any, request: AdapterRequest) -> None:

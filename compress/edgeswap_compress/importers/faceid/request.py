@@ -9,6 +9,7 @@ from edgeswap_compress._checks import check_out, check_range
 from edgeswap_compress.importers.base.onnx_part import Eye
 from edgeswap_compress.importers.base.prompt_request import PromptRequest
 from edgeswap_compress.importers.base.settings import ImportSettings
+from edgeswap_compress.importers.base.untold import Untold
 from edgeswap_compress.importers.errors import PartMissing
 
 SCALE = (0.0, 10.0)
@@ -90,7 +91,7 @@ class AdapterRequest:
         loras: fused in order.
         control: a ControlNet, or None.
         settings: of every import.
-        heads: attention heads of a single file's U-Net, see `read_ldm_unet`.
+        untold: what a single file does not tell of its U-Net.
         family: its name in history.
     """
 
@@ -103,7 +104,7 @@ class AdapterRequest:
     loras: tuple[LoraFile, ...] = ()
     control: ControlRequest | None = None
     settings: ImportSettings
-    heads: int | None = None
+    untold: Untold = field(default_factory=Untold)
     family: str = "faceid"
 
     def __post_init__(self) -> None:

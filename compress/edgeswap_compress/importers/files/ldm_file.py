@@ -131,7 +131,7 @@ def vae_config(given: Mapping[str, Tensor]) -> dict[str, Any]:
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "block_out_channels": [blocks[level, 0].shape[0] for level in range(levels)],
         "layers_per_block": sum(level == 0 for level, _ in blocks),
-        "latent_channels": given["post_quant_conv.weight"].shape[0],
+        "latent_channels": given["decoder.conv_in.weight"].shape[1],
         "sample_size": 512,
     }
 

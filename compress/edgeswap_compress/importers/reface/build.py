@@ -11,11 +11,11 @@ from torch import Tensor
 
 from edgeswap_compress.checkpoint.folder import Checkpoint, ddim_config
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
-from edgeswap_compress.checkpoint.swap_parts import InputGroup, LatentSpace
+from edgeswap_compress.checkpoint.swap_parts import InputGroup
 from edgeswap_compress.conditioning.attention import install_attention
 from edgeswap_compress.conditioning.crops import MODEL_CROP, CropSpec, crop_of_template
 from edgeswap_compress.conditioning.specs import AttentionSpec, PictureFeature, ProjectionSpec
-from edgeswap_compress.importers.base.backbone import SD_SCALING, SD_SCHEDULER
+from edgeswap_compress.importers.base.backbone import Backbone, read_single_file
 from edgeswap_compress.importers.base.clip_export import export_clip, vision_of_state
 from edgeswap_compress.importers.base.encoders import (
     Encoder,
@@ -24,7 +24,6 @@ from edgeswap_compress.importers.base.encoders import (
 )
 from edgeswap_compress.importers.base.onnx_part import Eye, clip_crop, recognizer_crop
 from edgeswap_compress.importers.errors import DoesNotFit, ImportRefused, PartMissing
-from edgeswap_compress.importers.files.ldm_file import read_ldm_unet, read_ldm_vae
 from edgeswap_compress.importers.files.tensor_files import below, read_tensors
 from edgeswap_compress.importers.reface.layout import (
     EXAMPLE,
@@ -50,6 +49,7 @@ class AssembledExample:
 
     Attributes:
         checkpoint: float32.
+        backbone: U-Net and autoencoder of the file.
         vision: CLIP's image encoder, of transformers.
         encoders: name of a graph -> its ONNX file.
         tensors: of the file.
@@ -57,6 +57,7 @@ class AssembledExample:
     """
 
     checkpoint: Checkpoint
+    backbone: Backbone
     vision: Any
     encoders: dict[str, Encoder]
     tensors: dict[str, Tensor]
@@ -85,8 +86,9 @@ def assemble_example(request: ExampleRequest, out: Path, work: Path) -> Assemble
         landmarks=request.landmarks is not None,
         weights=request.weights,
     )
-    encoders = _encoders(request, projection)
-    unet = read_ldm_unet(request.base, tensors, heads=request.heads)
+    encoders = _encoders(request, projection, work)
+    backbone = read_single_file(request.base, tensors, request.untold)
+    unet = backbone.unet
     if unet.config.in_channels != (needed := sum(count for _, count, _ in GROUPS)):
         raise DoesNotFit(
             request.base,
@@ -94,24 +96,22 @@ def assemble_example(request: ExampleRequest, out: Path, work: Path) -> Assemble
             found=f"{unet.config.in_channels}, which these groups do not explain",
             remedy="name a checkpoint of this family",
         )
-    dtype = str(next(unet.parameters()).dtype).removeprefix("torch.")
-    vae = read_ldm_vae(request.base, tensors, SD_SCALING).float()
     vision = vision_of_state(request.base, below(tensors, layout.vision))
     clip = export_clip(vision, "pooled", work / "image_encoder.onnx")
-    encoders["image_encoder"] = read_encoder(clip, "image encoder", usual_px=224)
-    install_attention(unet.float(), AttentionSpec(kind="one_token"))
-    swap, files = _swap_config(request, encoders, projection, dtype)
-    settings = dict(SD_SCHEDULER)
+    encoders["image_encoder"] = read_encoder(clip, "image encoder", work, usual_px=224)
+    install_attention(unet, AttentionSpec(kind="one_token"))
+    swap, files = _swap_config(request, backbone, encoders, projection)
+    settings = dict(backbone.scheduler)
     checkpoint = Checkpoint(
         unet=unet,
-        vae=vae,
+        vae=backbone.vae,
         conditioner=None,
         scheduler=DDIMScheduler.from_config(ddim_config(settings)),
         scheduler_config=settings,
         swap=swap,
         parts={TOKEN: projection, **files},
     )
-    return AssembledExample(checkpoint, vision, encoders, tensors, layout)
+    return AssembledExample(checkpoint, backbone, vision, encoders, tensors, layout)
 
 
 def _check_needs(request: ExampleRequest, layout: Layout) -> None:
@@ -127,22 +127,27 @@ def _check_needs(request: ExampleRequest, layout: Layout) -> None:
             raise PartMissing(f"{request.base} is told of a picture alone: leave out {option}")
 
 
-def _encoders(request: ExampleRequest, projection: Projection) -> dict[str, Encoder]:
+def _encoders(request: ExampleRequest, projection: Projection, work: Path) -> dict[str, Encoder]:
     found: dict[str, Encoder] = {}
-    for option, path, size, side in (
-        ("--recognizer", request.recognizer, "identity_size", 112),
-        ("--landmarks", request.landmarks, "landmarks_size", LANDMARKS_PX),
+    for option, path, size, side, eye in (
+        ("--recognizer", request.recognizer, "identity_size", 112, request.recognizer_eye),
+        ("--landmarks", request.landmarks, "landmarks_size", LANDMARKS_PX, None),
     ):
         if path is None:
             continue
         name = option[2:]
-        found[name] = read_encoder(path, option, usual_px=side)
+        found[name] = read_encoder(
+            path, option, work, usual_px=side, output=eye.output if eye else None
+        )
         require_embedding(found[name], projection.config[size], option, of=request.base)
     return found
 
 
 def _swap_config(
-    request: ExampleRequest, encoders: dict[str, Encoder], projection: Projection, dtype: str
+    request: ExampleRequest,
+    backbone: Backbone,
+    encoders: dict[str, Encoder],
+    projection: Projection,
 ) -> tuple[SwapConfig, dict[str, Any]]:
     settings = request.settings
     crop, sight = settings.crop.crop, request.image_align
@@ -165,12 +170,12 @@ def _swap_config(
         crops=crops,
         mask=settings.crop.mask,
         inputs=tuple(InputGroup(role=r, channels=c, one_is=one) for r, c, one in GROUPS),
-        latents=LatentSpace(channels=4, size=crop.size_px // 8, std=(1.0 / SD_SCALING,)),
+        latents=backbone.latent_space(crop.size_px),
         conditions=(spec,),
         attention=AttentionSpec(kind="one_token"),
         sampling=settings.sampling.config,
         licenses=tuple(settings.licenses.of(name, path) for name, path in request.files.items()),
-        weights_dtype=settings.weights_dtype or dtype,
+        weights_dtype=settings.weights_dtype or backbone.dtype,
         history=({"stage": "import", "config": _history(request)},),
     )
     return swap, files

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgeswap_compress._checks import check_out, check_range
 from edgeswap_compress.importers.base.onnx_part import Eye
 from edgeswap_compress.importers.base.settings import ImportSettings
+from edgeswap_compress.importers.base.untold import Untold
 from edgeswap_compress.importers.errors import PartMissing
 
 FILE_NAMES = ("base", "recognizer", "landmarks")
@@ -29,7 +30,7 @@ class ExampleRequest:
             512 px crop; None leaves their share (0.05 of 11.05) out.
         weights: of pictures, embedding and landmarks, see `WEIGHTS`.
         settings: of every import.
-        heads: attention heads of the U-Net, see `read_ldm_unet`.
+        untold: what the file does not tell of its U-Net.
     """
 
     base: Path
@@ -39,7 +40,7 @@ class ExampleRequest:
     landmarks: Path | None = None
     weights: tuple[float, float, float] = WEIGHTS
     settings: ImportSettings
-    heads: int | None = None
+    untold: Untold = field(default_factory=Untold)
 
     def __post_init__(self) -> None:
         for weight in self.weights:

@@ -8,28 +8,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.plan.summary.view import LayerView, PlanView
-from edgeswap_runtime.errors import OutputExists
-from edgeswap_runtime.pictures.write import DIAGRAM, save_marked
+from edgeswap_runtime.pictures.write import DIAGRAM, require_new_png, save_marked
 
 ROW_PX, NAME_PX, BAR_PX, COUNT_PX, GAP_PX = 15, 420, 520, 90, 8
 KEPT, GONE, DROPPED, BLOCK = "#4c78a8", "#dfe3e8", "#e45756", "#444444"
-
-
-def require_picture_path(path: Path) -> None:
-    """Check where a picture will be written, before any work is done.
-
-    Raises:
-        PruningError: not a .png, or its folder is missing.
-        OutputExists: the path is taken.
-    """
-    if path.suffix.lower() != ".png":
-        raise PruningError(f"cannot write the picture {path}: expected a name ending in .png")
-    if not path.parent.is_dir():
-        raise PruningError(
-            f"cannot write the picture {path}: there is no folder {path.parent}, make it first"
-        )
-    if path.exists():
-        raise OutputExists(path)
 
 
 def draw_plan(view: PlanView) -> Image.Image:
@@ -71,9 +53,10 @@ def write_picture(path: Path, view: PlanView) -> None:
     """Write `draw_plan` as PNG, atomically.
 
     Raises:
-        PruningError, OutputExists: see `require_picture_path` and `draw_plan`.
+        PruningError: see `draw_plan`.
+        InvalidRequest, OutputExists: see `require_new_png`.
     """
-    require_picture_path(path)
+    require_new_png(path)
     save_marked(path, draw_plan(view), DIAGRAM)
 
 

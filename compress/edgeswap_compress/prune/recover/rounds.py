@@ -14,13 +14,15 @@ import torch
 from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
-from edgeswap_compress.data import read_dataset
+from edgeswap_compress.data import open_pictures
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.dtype import note_dtype
-from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.fit.machine.savings import move
-from edgeswap_compress.fit.run_folder import claim, settings_of
+from edgeswap_compress.fit.material.encode import encode_pictures
+from edgeswap_compress.fit.material.pairs import PairSet
+from edgeswap_compress.fit.pairing import pairing_of
+from edgeswap_compress.fit.run_folder import claim, reporter, settings_of
 from edgeswap_compress.plan.folder import unet_home
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.plan.plan_file import read_plan
@@ -32,6 +34,12 @@ from edgeswap_compress.prune.recover.training import Recovery
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.structure.analysis import PrunableStructure, analyze_again
 from edgeswap_runtime.files import sha256_file, write_json
+
+SELF_SHARE = 0.5
+"""Of crops without truths: share of the pairs of one person, whose truth is the target."""
+
+COPIED = ("unet", "conditioner", "controlnet", "parts")
+"""What of a checkpoint the training converts to its dtype."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +66,7 @@ class Rounds:
             raise PruningError("rounds and recovery keep their state: name a folder with --run")
         if self.recover is not None and self.files.data is None:
             raise PruningError(
-                "recovery learns from rendered triplets, and there are none: "
+                "recovery learns from pictures, and there are none: "
                 "name a dataset with --data, or leave --recover-minutes out"
             )
 
@@ -113,16 +121,15 @@ class Rounds:
             )
         digest = sha256_file(self.checkpoint / "swap.json")
 
-        def encode(path: Path, name: str, flips: bool) -> LatentGroups:
-            dataset = read_dataset(path)
-            return encode_dataset(
-                whole.vae,
-                whole.swap,
-                dataset,
-                home / f"{name}.safetensors",
-                f"{digest}-{dataset.digest}",
-                flips=flips,
-                progress=None if progress is None else _named(progress, "latents"),
+        def encode(path: Path, name: str, flips: bool) -> PairSet:
+            pictures, file = open_pictures(path, loose=True), home / f"{name}.safetensors"
+            report = reporter(progress)
+            seen = encode_pictures(whole, pictures, file, flips=flips, report=report, key=digest)
+            return PairSet(
+                known=seen.latents,
+                own=seen.latents,
+                pairing=pairing_of(pictures, SELF_SHARE),
+                features=seen.features,
             )
 
         train = encode(self.files.data or Path(), "latents", True)
@@ -131,7 +138,8 @@ class Rounds:
             train=train,
             held_out=train if held_out is None else encode(held_out, "latents-heldout", False),
         )
-        teacher = replace(whole, unet=deepcopy(whole.unet), conditioner=deepcopy(whole.conditioner))
+        copied = {name: deepcopy(getattr(whole, name)) for name in COPIED}
+        teacher = replace(whole, **copied)
         if self.recover.fit.offload:  # everything has been encoded
             move([whole.vae], torch.device("cpu"))
         minutes = self.recover.budget.minutes / self.config.rounds
@@ -145,8 +153,8 @@ class Rounds:
             "checkpoint": _fingerprint(self.checkpoint),
             "config": self.config.to_json(),
             "recover": None if self.recover is None else settings_of(self.recover),
-            "data": None if data is None else read_dataset(data).digest,
-            "held_out": None if held_out is None else read_dataset(held_out).digest,
+            "data": _digest(data),
+            "held_out": _digest(held_out),
         }
         claim(home, key, of="pruning", same="checkpoint, data and settings")
 
@@ -203,6 +211,11 @@ def _stage_of(progress: StageProgress | None, stage: str, part: str) -> Any:
 
 def _named(progress: StageProgress, stage: str) -> Any:
     return lambda done, total, text: progress(stage, done, total, text)
+
+
+def _digest(data: Path | None) -> str | None:
+    """Hash of a folder's pictures."""
+    return None if data is None else open_pictures(data, loose=True).digest
 
 
 def _fingerprint(folder: Path) -> str:

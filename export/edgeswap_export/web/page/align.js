@@ -57,6 +57,26 @@ export function resample(picture, toPicture, width, height) {
   return samples > 1 ? reduce(large, samples, false) : large;
 }
 
+/** Sample a small picture on the grid of a larger one, in whole numbers; see the runtime's spread_out. */
+export function spreadOut(picture, [a, b, c, d, e, f], width, height) {
+  const pitch = Math.hypot(a, d) * ENLARGE;
+  if (pitch >= 1) return rounded(resample(picture, [a, b, c, d, e, f], width, height));
+  const right = KERNEL_PX + pitch * width, bottom = KERNEL_PX + pitch * height;
+  const first = (0.5 - KERNEL_PX) / pitch - 0.5;
+  const toSamples = [a / pitch, b / pitch, (a + b) * first + c, d / pitch, e / pitch, (d + e) * first + f];
+  const turned = rounded(resample(picture, toSamples, Math.ceil(right) + KERNEL_PX, Math.ceil(bottom) + KERNEL_PX));
+  return resizeBox(turned, [KERNEL_PX, KERNEL_PX, right, bottom], width, height, bicubic, 2);
+}
+
+/** Enlarge part of a plane of whole numbers by a triangle filter. */
+export function enlargePlane(plane, box, width, height) {
+  return resizeBox(plane, box, width, height, triangle, 1);
+}
+
+function rounded(picture) {
+  return { ...picture, planes: picture.planes.map((plane) => plane.map(round8)) };
+}
+
 /** An aligned square crop, rounded to whole numbers. */
 export function warp(picture, matrix, size) {
   const crop = resample(picture, invert(matrix), size, size);
@@ -157,14 +177,74 @@ function enlarge(picture) {
   return resizeBy(picture, axis(picture.width), axis(picture.height), false);
 }
 
-/** Shrink to a size: whole pixels averaged as far as that goes, then a triangle filter. */
+/** Shrink a whole picture; of much larger ones only every second, third ... row is looked at. */
 export function shrink(picture, width, height) {
-  const factorX = Math.max(1, Math.floor(picture.width / width));
-  const factorY = Math.max(1, Math.floor(picture.height / height));
-  const less = factorX > 1 || factorY > 1 ? reduce(picture, factorX, true, factorY) : picture;
-  const columns = axisWeights(less.width, width, 0, picture.width / factorX, triangle, 1);
-  const rows = axisWeights(less.height, height, 0, picture.height / factorY, triangle, 1);
-  return resizeBy(less, columns, rows, true);
+  const step = Math.max(1, Math.min(Math.floor(Math.max(picture.width / width, picture.height / height)) >> 1, picture.height));
+  const rows = step > 1 ? everyRow(picture, step) : picture;
+  return resizeBox(rows, [0, 0, rows.width, rows.height], width, height, triangle, 1);
+}
+
+function everyRow(picture, step) {
+  const { width } = picture, height = Math.floor(picture.height / step), first = step >> 1;
+  const planes = picture.planes.map((plane) => {
+    const kept = new Float32Array(width * height);
+    for (let y = 0; y < height; y += 1) {
+      const from = (first + y * step) * width;
+      kept.set(plane.subarray(from, from + width), y * width);
+    }
+    return kept;
+  });
+  return { width, height, planes };
+}
+
+/** Resize a box of a picture as Pillow does with reducing_gap 1: whole pixels are averaged first. */
+function resizeBox(picture, [left, top, right, bottom], width, height, filter, reach) {
+  const axes = [[left, right, width, picture.width], [top, bottom, height, picture.height]].map(([low, high, to, from]) => {
+    const factor = Math.max(1, Math.floor((high - low) / to)), support = ((reach - 0.5) * (high - low)) / to;
+    return { low, high, to, from, factor, first: Math.max(0, Math.trunc(low - support)), last: Math.min(from, Math.ceil(high + support)) };
+  });
+  const less = axes.some(({ factor }) => factor > 1);
+  if (less) picture = reduce(cut(picture, ...axes), axes[0].factor, true, axes[1].factor);
+  const [columns, rows] = axes.map(({ low, high, to, from, factor, first, last }) => less
+    ? axisWeights(Math.ceil((last - first) / factor), to, (low - first) / factor, (high - low) / factor, filter, reach)
+    : axisWeights(from, to, low, high - low, filter, reach));
+  return resizeBy(picture, columns, rows, true);
+}
+
+function cut(picture, across, down) {
+  const width = across.last - across.first, height = down.last - down.first;
+  const planes = picture.planes.map((plane) => {
+    const part = new Float32Array(width * height);
+    for (let y = 0; y < height; y += 1) {
+      const from = (down.first + y) * picture.width + across.first;
+      part.set(plane.subarray(from, from + width), y * width);
+    }
+    return part;
+  });
+  return { width, height, planes };
+}
+
+/** A square view of whole numbers, as the detector takes it; see faces/look.py of the runtime. */
+export function view(picture, toPicture, side, turned) {
+  const [a, b, c, d, e, f] = toPicture;
+  const scale = Math.hypot(a, d);
+  if (!turned) {
+    const ends = [[-0.5, -0.5], [side - 0.5, side - 0.5]].map((corner) => apply(toPicture, corner));
+    const region = cutRegion(picture, ends, scale);
+    const box = ends.flatMap(([x, y]) => [x - region.left + 0.5, y - region.top + 0.5]);
+    return scale < 1 ? resizeBox(region, box, side, side, bicubic, 2) : resizeBox(region, box, side, side, triangle, 1);
+  }
+  const last = side - 1;
+  const corners = [[0, 0], [last, 0], [last, last], [0, last]].map((corner) => apply(toPicture, corner));
+  const region = cutRegion(picture, corners, scale);
+  const factor = Math.max(1, Math.floor(scale));
+  const grid = [
+    a, b, c - (a + b) / 2 + 0.5 - region.left,
+    d, e, f - (d + e) / 2 + 0.5 - region.top,
+  ].map((value) => value / factor);
+  const seen = affine(factor > 1 ? reduce(region, factor, true) : region, grid, side, side);
+  for (const plane of seen.planes) for (let at = 0; at < plane.length; at += 1) plane[at] = Math.trunc(plane[at]);
+  return seen;
 }
 
 /** Bilinear samples at [a, b, c, d, e, f] applied to (x + 0.5, y + 0.5); 0 outside. */

@@ -1,7 +1,7 @@
 // Find faces with YuNet, as edgeswap's runtime does (faces/detect.py, look.py and refine.py there).
 // A face is {box: [left, top, right, bottom], points: five [x, y], score}.
 
-import { apply, resample, shrink } from "./align.js";
+import { apply, shrink, view } from "./align.js";
 
 const STRIDES = [8, 16, 32];
 
@@ -87,11 +87,7 @@ export class Detector {
       cos, -sin, x + boxPx(face) * shift[0] - (cos - sin) * middle,
       sin, cos, y + boxPx(face) * shift[1] - (sin + cos) * middle,
     ];
-    const view = resample(picture, toPicture, side, side);
-    for (const plane of view.planes) {
-      for (let at = 0; at < plane.length; at += 1) plane[at] = Math.min(255, Math.max(0, plane[at]));
-    }
-    const input = toInput(view, side, side);
+    const input = toInput(view(picture, toPicture, side, turnDeg !== 0), side, side);
     return this.#decode(await this.run(input), input, [1, 1]).map((one) => mapFace(one, toPicture, scale, turnDeg));
   }
 

@@ -1,6 +1,8 @@
 // Light and paste, as edgeswap's runtime does them (faces/light.py and faces/paste.py there).
 
-import { apply, invert, resample, round8 } from "./align.js";
+import { apply, enlargePlane, invert, round8, spreadOut } from "./align.js";
+
+const POINTS_PER_CROP_PX = 3;
 
 /** Factors that bring a crop's light into the trained range; null where it is in it. */
 export function lightGain(crop, light) {
@@ -47,6 +49,42 @@ function weight(mask, x, y, size) {
   return rise * rise * (3 - 2 * rise);
 }
 
+/** The mask on a part of a picture, 0 to 255; of large faces interpolated, as the runtime does. */
+function regionWeights(mask, toCrop, width, height, size) {
+  const pitch = Math.max(1, 1 / (POINTS_PER_CROP_PX * Math.hypot(toCrop[0], toCrop[3])));
+  const exact = pitch === 1;
+  const [across, down] = exact ? [width, height] : [width, height].map((side) => Math.ceil(side / pitch) + 2);
+  const found = new Float32Array(across * down);
+  for (let y = 0; y < down; y += 1) {
+    for (let x = 0; x < across; x += 1) {
+      const at = [pitch * (x - !exact), pitch * (y - !exact)];
+      found[y * across + x] = round8(255 * weight(mask, ...apply(toCrop, at), size));
+    }
+  }
+  if (exact) return found;
+  const start = 1.5 - 0.5 / pitch;
+  const box = [start, start, start + width / pitch, start + height / pitch];
+  return enlargePlane({ width: across, height: down, planes: [least(found, across, down)] }, box, width, height).planes[0];
+}
+
+/** The least value of each point and its neighbors. */
+function least(plane, width, height) {
+  return plane.map((_, at) => {
+    const x = at % width, y = Math.floor(at / width);
+    let low = 255;
+    for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v += 1) {
+      for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u += 1) low = Math.min(low, plane[v * width + u]);
+    }
+    return low;
+  });
+}
+
+/** A whole number divided by 255 and rounded, as Pillow does it. */
+function by255(value) {
+  const more = value + 128;
+  return ((more >> 8) + more) >> 8;
+}
+
 /** Blend a swapped crop into a picture, in place; `alpha` (one more plane) may hold it back. */
 export function paste(picture, crop, matrix, mask, alpha) {
   const size = crop.width;
@@ -61,18 +99,18 @@ export function paste(picture, crop, matrix, mask, alpha) {
   if (left >= right || top >= bottom) return;
   const [a, b, c, d, e, f] = matrix;
   const toCrop = [a, b, c + a * left + b * top, d, e, f + d * left + e * top];
-  const planes = alpha ? [...crop.planes, alpha] : crop.planes;
+  const planes = alpha ? [...crop.planes, alpha.map((value) => 255 * value)] : crop.planes;
   const width = right - left, height = bottom - top;
-  const made = resample({ ...crop, planes, whole: false }, toCrop, width, height);
+  const weights = regionWeights(mask, toCrop, width, height, size);
+  const made = spreadOut({ ...crop, planes, whole: false }, toCrop, width, height);
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
       const at = y * width + x, into = (top + y) * picture.width + left + x;
-      let share = weight(mask, ...apply(toCrop, [x, y]), size);
-      if (alpha) share *= Math.min(1, Math.max(0, made.planes[3][at]));
+      let share = weights[at];
+      if (alpha) share = by255(share * made.planes[3][at]);
       for (let channel = 0; share > 0 && channel < 3; channel += 1) {
         const before = picture.planes[channel][into];
-        const after = Math.min(255, Math.max(0, made.planes[channel][at]));
-        picture.planes[channel][into] = round8(before + (after - before) * share);
+        picture.planes[channel][into] = by255(before * (255 - share) + made.planes[channel][at] * share);
       }
     }
   }

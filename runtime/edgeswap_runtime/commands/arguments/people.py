@@ -32,14 +32,7 @@ def add_people(parser: argparse.ArgumentParser) -> None:
         "for other faces (instead of --source and --faces)",
     )
     who = parser.add_mutually_exclusive_group()
-    who.add_argument(
-        "--faces",
-        type=face_choice,
-        default="largest",
-        metavar="largest|all|N|#K",
-        help="faces of the target to swap: the largest, all, the N largest, or the K-th from the "
-        "left (default: largest)",
-    )
+    add_faces(who)
     who.add_argument(
         "--like",
         type=Path,
@@ -52,6 +45,30 @@ def add_people(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="swap also what the model cannot do well: profiles, and faces that are cut off, "
         "blurred, unclear or tiny (default: leave them alone and say so)",
+    )
+
+
+def add_faces(parser: argparse._ActionsContainer) -> None:
+    """Add --faces for photos."""
+    parser.add_argument(
+        "--faces",
+        type=face_choice,
+        default="largest",
+        metavar="largest|all|N|#K",
+        help="faces of the target to swap: the largest, all, the N largest, or the K-th from the "
+        "left (default: largest)",
+    )
+
+
+def add_followed_faces(parser: argparse._ActionsContainer) -> None:
+    """Add --faces for moving pictures."""
+    parser.add_argument(
+        "--faces",
+        type=face_choice,
+        default="largest",
+        metavar="largest|all|N",
+        help="people to swap: the largest, all, or the N largest, decided when a face appears and "
+        "kept while it is followed (default: largest)",
     )
 
 

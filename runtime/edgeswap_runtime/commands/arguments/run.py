@@ -59,6 +59,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="take the schedule with this many steps instead (default: see --schedule)",
     )
     add_seed(parser)
+    add_detail(parser)
     add_backend_options(parser)
 
 
@@ -91,6 +92,16 @@ def add_backend_options(parser: argparse._ActionsContainer) -> None:
         "--precision",
         metavar="NAME",
         help="precision to compute in, openvino only: fp32, bf16 or fp16 (default: fp32)",
+    )
+
+
+def add_detail(parser: argparse._ActionsContainer) -> None:
+    """Add --keep-detail."""
+    parser.add_argument(
+        "--keep-detail",
+        action="store_true",
+        help="give faces larger than the model's crop the target's own grain and pores, where the "
+        "swap left the skin as it was (default: leave them smooth)",
     )
 
 

@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from edgeswap_compress.checkpoint.conditioner import SwapConditioner
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.conditioning.condition import Condition, Pictures
 from edgeswap_compress.conditioning.crops import CropSpec, crop_of_template
-from edgeswap_compress.conditioning.plugins import GROUP
+from edgeswap_compress.conditioning.plugins import FILES, GROUP
+from edgeswap_compress.errors import InvalidCheckpoint
+from edgeswap_compress.importers.tiny.families import tiny_plugin
 from edgeswap_runtime.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -120,5 +123,47 @@ def test_what_does_not_fit(
     installed: Any, given: Path, capsys: Any, more: list[str], message: str
 ) -> None:
     assert main(words(given / "sd4", *more)) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1 and not Path("out").exists()
+
+
+def test_a_module_is_named_by_its_file(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tiny_plugin(tmp_path)
+    monkeypatch.setenv(FILES, str(file))
+    assert main(words(given / "sd4", "--license", "files=MIT")) == 0
+    assert "proven: 3 steps" in capsys.readouterr().out
+    checkpoint = Checkpoint.load("out")
+    stated = {entry.what: entry.license for entry in checkpoint.swap.licenses}
+    assert stated == {"base": "x", "files": "MIT"}
+    SwapConditioner.of(checkpoint)
+    monkeypatch.delenv(FILES)
+    with pytest.raises(InvalidCheckpoint, match=r"set EDGESWAP_CONDITIONERS=PLACE/colors\.py"):
+        SwapConditioner.of(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("content", "entry", "message"),
+    [
+        ("x = 1", "mine", "ImportError: "),
+        ("def conditioner(folder", "mine", "SyntaxError: "),
+        ("import nothing_of_that_name", "mine", "ModuleNotFoundError: "),
+        ("def conditioner(folder):\n    return (folder / 'none').read_text()", "mine", "NotFound"),
+        ("x = 1", "place/mine.py", "set EDGESWAP_CONDITIONERS=PLACE/mine.py and say --entry mine"),
+        (None, "mine", "EDGESWAP_CONDITIONERS: expected Python files, found mine.py"),
+    ],
+)
+def test_a_file_that_makes_no_conditioner(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any,
+    content: str | None, entry: str, message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("files").mkdir()
+    if content is not None:
+        Path("mine.py").write_text(content)
+    monkeypatch.setenv(FILES, "mine.py")
+    assert main(words(given / "sd4", "--entry", entry)) == 2
     told = capsys.readouterr().err
     assert message in told and told.count("\n") == 1 and not Path("out").exists()

@@ -15,11 +15,13 @@ from edgeswap_compress import Checkpoint
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.data.grid import Group, GroupSettings
-from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA, shard_name, write_shard
+from edgeswap_compress.data.shard_files import shard_name, write_shard
+from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
 from edgeswap_compress.fit.config import FitBudget, FitOptions, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Cadence, Draw
+from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, prune
 from edgeswap_compress.prune._config import RecoverConfig
@@ -87,7 +89,8 @@ def latents() -> LatentGroups:
 
 def objective(**settings: Any) -> RecoverObjective:
     teacher = tiny_checkpoint()
-    data = RecoverData(train=latents(), held_out=latents())
+    pairs = PairSet(known=latents(), own=latents())
+    data = RecoverData(train=pairs, held_out=pairs)
     unet = tiny_checkpoint().unet
     return RecoverObjective(teacher, unet, changed(RECOVER, settings), data)
 
@@ -95,17 +98,17 @@ def objective(**settings: Any) -> RecoverObjective:
 def test_the_unpruned_unet_is_at_no_distance_from_itself() -> None:
     task = objective()
     _, parts = task.loss(Draw.of(0, 0), 8, 0.0)
-    assert set(parts) == {"v_loss", "to_teacher", "features", "identity_loss"}
+    assert set(parts) == {"to_truth", "to_teacher", "features", "identity_loss"}
     assert parts["to_teacher"] == pytest.approx(0, abs=1e-10)
     figures = task.evaluate()
     assert figures["held_out_to_teacher"] == pytest.approx(0, abs=1e-10)
-    assert figures["held_out_v_loss"] == pytest.approx(figures["held_out_teacher_v_loss"])
+    assert figures["held_out_to_truth"] == pytest.approx(figures["held_out_teacher_to_truth"])
 
 
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("losses.truth_weight", "v_loss"),
+        ("losses.truth_weight", "to_truth"),
         ("losses.output_weight", "to_teacher"),
         ("losses.feature_weight", "features"),
         ("losses.identity.weight", "identity_loss"),
@@ -209,7 +212,7 @@ def test_rounds_need_no_recovery_and_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"data": None}, "recovery learns from rendered triplets, and there are none"),
+        ({"data": None}, "recovery learns from pictures, and there are none"),
         ({"run": None}, "rounds and recovery keep their state: name a folder with --run"),
     ],
 )

@@ -22,9 +22,10 @@ from edgeswap_compress.checkpoint.target_maps import (
     latent_mask,
     needs_mask,
 )
-from edgeswap_compress.conditioning.condition import Condition
+from edgeswap_compress.conditioning.condition import Condition, Conditioner
+from edgeswap_compress.conditioning.crops import CropSpec
 from edgeswap_compress.conditioning.recrop import recrop
-from edgeswap_compress.conditioning.specs import PluginSpec
+from edgeswap_compress.conditioning.specs import PluginSpec, ProjectionSpec
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.fit.latent_cache import Progress, to_tensor
@@ -41,25 +42,16 @@ class Sight:
     """What a model sees of pairs of pictures: maps of the target, and the condition.
 
     A source encoder reads the source's latents each time, because it may learn. The features of
-    recognizers and image encoders, and masked latents, never change: they are read from
-    `encode_features`.
+    recognizers and image encoders, what a plugin says of the source, and masked latents never
+    change: they are read from `encode_features`.
 
     Args:
         model: where it computes.
-
-    Raises:
-        InvalidSettings: a part of its condition is a plugin's, whose features nobody can keep.
     """
 
     def __init__(self, model: Checkpoint) -> None:
         self._swap, self._unet = model.swap, model.unet
         self._conditioner = SwapConditioner.of(model)
-        for spec, _ in self._conditioner.parts:
-            if isinstance(spec, PluginSpec):
-                raise InvalidSettings(
-                    "a plugin's condition cannot be kept for a distillation: expected a source "
-                    "encoder, constants or projections of ONNX features"
-                )
         self._mask = latent_mask(model.swap) if needs_mask(model.swap) else None
         self._hint: Tensor | None = None
         if model.swap.controlnet is not None:  # aligned crops have their landmarks at the template
@@ -95,7 +87,7 @@ class Sight:
             features: of all pictures.
         """
         found = []
-        for _, part in self._conditioner.parts:
+        for spec, part in self._conditioner.parts:
             if isinstance(part, SourcePart):
                 found.append(part.encoder.condition(latents))
             elif isinstance(part, ProjectionPart):
@@ -104,6 +96,12 @@ class Sight:
                     for name, one in _named(part).items()
                 )
                 found.append(part.project(tuple(given)))
+            elif isinstance(spec, PluginSpec):
+                values = {
+                    name: features[f"{spec.entry}.{name}"][places.source].to(latents)
+                    for name in part.null(1).named()
+                }
+                found.append(part.null(1).of_named(values))
             else:
                 found.append(part.condition({"": latents}).to(latents.dtype))
         return reduce(Condition.merged, found)
@@ -137,7 +135,9 @@ def encode_features(
         name -> (pictures, ...) float16, in the order of positions.
     """
     parts = [
-        part for _, part in SwapConditioner.of(model).parts if isinstance(part, ProjectionPart)
+        (spec, part)
+        for spec, part in SwapConditioner.of(model).parts
+        if isinstance(spec, ProjectionSpec | PluginSpec)
     ]
     masked = MASKED in model.swap.input_channels
     if not parts and not masked:
@@ -161,17 +161,38 @@ def encode_features(
 
 
 def _seen(
-    model: Checkpoint, parts: list[ProjectionPart], images: NDArray[Any]
+    model: Checkpoint,
+    parts: list[tuple[ProjectionSpec | PluginSpec, Any]],
+    images: NDArray[Any],
 ) -> dict[str, Tensor]:
     crops, swap = like_module(model.vae, to_tensor(images)), model.swap
-    found = {}
-    for part in parts:
+    found: dict[str, Tensor] = {}
+    for spec, part in parts:
+        if isinstance(spec, PluginSpec):
+            found |= _said(spec, part, crops, swap.model_crop)
+            continue
         for name, one in _named(part).items():
             found[name] = part.run(one, recrop(crops, swap.model_crop, swap.crops[one.crop]))
     if MASKED in swap.input_channels:
         kept = 1.0 - face_pixels(swap.mask, swap.resolution_px).to(crops)
         found[MASKED] = encode_crop(model.vae, swap, crops * kept)
     return found
+
+
+def _said(spec: PluginSpec, part: Conditioner, crops: Tensor, model: CropSpec) -> dict[str, Tensor]:
+    """What a plugin says of each picture as the source.
+
+    Raises:
+        InvalidSettings: it looks at targets, and says another thing of every pair.
+    """
+    if looked := sorted(name for name in part.crops if not name.endswith("/source")):
+        raise InvalidSettings(
+            f"the plugin '{spec.entry}' looks at {looked[0]}: expected one that looks at the source"
+            " alone, whose condition can be kept for a distillation"
+        )
+    seen = {name: recrop(crops, model, form) for name, form in part.crops.items()}
+    said = part.condition(seen).named()
+    return {f"{spec.entry}.{name}": value for name, value in said.items()}
 
 
 def _named(part: ProjectionPart) -> dict[str, Any]:

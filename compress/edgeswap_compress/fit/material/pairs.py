@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,42 +44,6 @@ class Drawn:
 
     def __len__(self) -> int:
         return len(self.answer)
-
-
-@dataclass(frozen=True, slots=True)
-class TripletBatch:
-    """Triplets of one draw.
-
-    A student with a small autoencoder sees other latents of the target than its teacher, and so
-    must add another residual to them. Samples are the student's throughout; ``offset`` is what the
-    same swap's sample is more for the student than for the teacher.
-
-    Attributes:
-        drawn: the pairs' positions.
-        features, own_features: what else teacher and student see, of all pictures.
-        target, source: (N, C, S, S) float32 latents of the student's encoder.
-        teacher_target, teacher_source: of the teacher's.
-        truth: (N, C, S, S) float32, the wanted clean sample: it leads to the teacher's latents of
-            the exact truth, or of the teacher's own answer where nobody knows one.
-        offset: (N, C, S, S) float32; 0 where the autoencoders are one.
-        weights: (N, 1, S, S) of the loss, mean 1.
-        mask: (N, 1, S, S) in [0, 1], the faces of target and truth.
-    """
-
-    drawn: Drawn
-    features: Mapping[str, Tensor]
-    own_features: Mapping[str, Tensor]
-    target: Tensor
-    source: Tensor
-    teacher_target: Tensor
-    teacher_source: Tensor
-    truth: Tensor
-    offset: Tensor
-    weights: Tensor
-    mask: Tensor
-
-    def __len__(self) -> int:
-        return len(self.target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +111,11 @@ class PairSet:
         theirs = self.answers.latents[drawn.answer.clip(min=0)].to(device).float()
         return torch.where(answered.view(-1, 1, 1, 1), theirs, found)
 
+    def masks(self, places: Places, device: torch.device) -> Tensor:
+        """Read the faces of target and truth of pairs: (N, 1, S, S) float32 in [0, 1]."""
+        both = (self.known.mask_at(x, device) for x in (places.target, places.truth))
+        return torch.maximum(*both)
+
     @property
     def _pairing(self) -> Pairing:
         return self.pairing or GroupPairing(self.known.identities)
@@ -156,20 +126,25 @@ def needs_answers(pictures: Pictures) -> bool:
     return isinstance(pictures, LabeledCrops)
 
 
-def truth_pixels(pictures: Pictures, drawn: Drawn) -> tuple[Tensor, Tensor]:
-    """Read the truths of pairs (N, 3, R, R) in [-1, 1], and their masks (N, 1, R, R).
+def pixels_at(pictures: Pictures, positions: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read pictures at positions (N,): (N, R, R, 3) RGB, and their masks (N, R, R).
 
     Groups beyond the folder's are its mirrored ones.
     """
     crops, masks = [], []
-    for position in drawn.places.truth.tolist():
+    for position in positions.tolist():
         group, place = divmod(position, pictures.pictures)
         mirrored, group = divmod(group, len(pictures))
         crop, mask = pictures.images(group)[place], pictures.masks(group)[place]
         crops.append(crop[:, ::-1] if mirrored else crop)
         masks.append(mask[:, ::-1] if mirrored else mask)
-    weights = torch.from_numpy(np.stack(masks)).float()[:, None] / 255.0
-    return to_tensor(np.stack(crops)), weights
+    return np.stack(crops), np.stack(masks)
+
+
+def truth_pixels(pictures: Pictures, drawn: Drawn) -> tuple[Tensor, Tensor]:
+    """Read the truths of pairs (N, 3, R, R) in [-1, 1], and their masks (N, 1, R, R)."""
+    crops, masks = pixels_at(pictures, drawn.places.truth)
+    return to_tensor(crops), torch.from_numpy(masks).float()[:, None] / 255.0
 
 
 def taken(drawn: Drawn, which: NDArray[np.int64]) -> Drawn:

@@ -1,0 +1,1 @@
+"""What a model learns from: pairs of pictures, and what is seen of them."""
