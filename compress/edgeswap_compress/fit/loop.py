@@ -141,7 +141,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     objective, scale = _autocast(objective, compute)
     optimizer, step = _begin(objective, config, folder / "state.safetensors", share, scale)
-    log = MetricsLog(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
+    log = MetricsLog(folder, tracker, config.batch_size, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped, stalled = False, peers.any(log is not None and log.stalled(*cadence.early))
     if log is not None:
