@@ -32,7 +32,7 @@ from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import convert
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._task import DistillInputs
+from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.trajectories import teacher_trajectories
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective

@@ -53,8 +53,8 @@ def requantize(
     tables = list(subject.tables.values())
     count = config.calibration_swaps or usual_swaps(CALIBRATION_SWAPS, swap.resolution_px, least=2)
     progress(f"sampling {count} swaps to calibrate with")
-    unseen_count = usual_swaps(PARITY_SWAPS, swap.resolution_px)
-    held_out = rendered_examples(swap, unseen_count, "parity", SEED)
+    unseen = usual_swaps(PARITY_SWAPS, swap.resolution_px)
+    held_out = rendered_examples(swap, unseen, "parity", SEED)
     backend = open_graphs(folder, subject.files)
 
     def feeds_of(examples: list[Any]) -> Feeds:
@@ -62,11 +62,10 @@ def requantize(
         return feeds_of_swaps(backend, subject.checkpoint, graphs, examples, tables)
 
     observed = feeds_of(rendered_examples(swap, count, "calibration", SEED))
-    unseen = feeds_of(held_out)
+    feeds = feeds_of(held_out)
     backend.close()
     originals = {name: onnx.load(folder / f"{name}.onnx") for name in subject.graphs}
-    budgets = LOSS_BUDGETS if precision in GRIDS else LOSS_BUDGETS[:1]
-    for budget in budgets:
+    for budget in (budgets := LOSS_BUDGETS if precision in GRIDS else LOSS_BUDGETS[:1]):
         converted = {}
         for name, original in originals.items():
             progress(f"converting {name} to {precision}")
@@ -77,7 +76,7 @@ def requantize(
             _replace(folder, name, converted[name].model)
         candidate = ConvertedGraphs(folder, converted, originals, budget)
         try:
-            proof = prove_precision(subject, candidate, unseen, held_out[0], progress)
+            proof = prove_precision(subject, candidate, feeds, held_out[0], progress)
             break
         except ParityFailed as error:
             if budget == budgets[-1]:
@@ -86,7 +85,7 @@ def requantize(
     proof["calibration"] = {
         "dataset_sha256": read_dataset(calibration_dataset()).digest,
         "swaps": count,
-        "held_out_swaps": unseen_count,
+        "held_out_swaps": unseen,
         "seed": SEED,
     }
     return converted, proof

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -21,10 +20,9 @@ from edgeswap_compress.checkpoint.latents import (
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.condition import Condition
-from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.distill._judge import OnnxJudge
+from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill._resting import RestingModels
-from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.triplets import TripletBatch
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.loop import Draw, Progress
@@ -50,30 +48,6 @@ FIXED_PAIRS = 32
 
 METRIC_PICTURES = 16
 """Pictures whose decoding tells what errors cost."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DistillInputs:
-    """What a distillation method learns from.
-
-    Attributes:
-        student: learns; its modules end with the result.
-        teacher: frozen.
-        pairs: to learn from.
-        held_out: for the figures; may be ``pairs`` again.
-        judge: encoder of the identity loss; None where there is none, and the loss has no weight.
-        recognizer: ONNX file that judges identity in the figures; None for none.
-        refits: whether the student predicts something else than its weights were trained for.
-    """
-
-    student: Checkpoint
-    teacher: Checkpoint
-    pairs: PairSet
-    held_out: PairSet
-    judge: SourceConditioner | None
-    config: DistillConfig
-    refits: bool = False
-    recognizer: Path | None = None
 
 
 class Student:

@@ -26,7 +26,8 @@ from edgeswap_compress.distill._inputs import (
     load_student,
     pictures_of_run,
 )
-from edgeswap_compress.distill._task import DistillInputs, Student, StudentTask
+from edgeswap_compress.distill._method_inputs import DistillInputs
+from edgeswap_compress.distill._task import Student, StudentTask
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.trajectories import answers_of, teacher_trajectories
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.folder import Checkpoint
+from edgeswap_compress.data import Pictures
 from edgeswap_compress.fit.config import FittedConfig
 from edgeswap_compress.fit.dtype import note_dtype
 from edgeswap_compress.fit.loop import Cadence, Objective, fit
@@ -18,6 +19,7 @@ from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import (
     budgeted_steps,
     claim,
+    fingerprint,
     last_figures,
     reporter,
     settings_of,
@@ -54,7 +56,6 @@ class CheckpointFit(Generic[Config, Fitted]):
     Attributes:
         name: of the fit, for the progress: "autoencoder".
         of: what is run, for a message: "distillation".
-        same: what a continued run must have in common, for a message.
         inputs: hashes of what it is made from; the settings are added.
         objective: builds what is fitted, given the config with its machine decided and the reporter
             of its phases; called once the run folder is this call's own.
@@ -62,16 +63,26 @@ class CheckpointFit(Generic[Config, Fitted]):
         made: gives the checkpoint, of the fitted objective and the history's details: the config,
             the samples seen and the last figures.
         cadence: the stage's usual.
+        same: what a continued run must have in common, for a message.
     """
 
     name: str
     of: str
-    same: str
     inputs: Mapping[str, Any]
     objective: Callable[[Config, Callable[[str], Any]], Fitted]
     settings: Callable[[int], Mapping[str, Any]]
     made: Callable[[Fitted, dict[str, Any]], Checkpoint]
     cadence: Cadence
+    same: str = "checkpoint, data and settings"
+
+
+def inputs_of(checkpoint: Path, pictures: Pictures, judged: Pictures) -> dict[str, Any]:
+    """Give the hashes of what most stages are made from: a checkpoint and two datasets."""
+    return {
+        "checkpoint": fingerprint(checkpoint),
+        "dataset": pictures.digest,
+        "held_out": judged.digest,
+    }
 
 
 def fit_checkpoint(

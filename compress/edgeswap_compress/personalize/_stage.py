@@ -79,17 +79,7 @@ def personalize(
     swap, others = Checkpoint.load(student).swap, open_pictures(data, loose=True)
     crops = read_crops(photos, swap.model_crop, aligned, run)
 
-    def objective(decided: PersonalizeConfig, report: Any) -> PersonalizeObjective:
-        model = _load(student, decided.fit.compute())
-        with processes().main_first():  # the others read what is kept
-            pairs = _pairs(model, crops, others, decided, run, report)
-        found = PersonalizeObjective(model, decided, *pairs)
-        prepare_unet(model.unet, decided.fit, learns=True)
-        if decided.fit.offload:  # everything has been encoded
-            move([model.vae], torch.device("cpu"))
-        return found
-
-    stage = CheckpointFit(
+    stage: CheckpointFit[PersonalizeConfig, PersonalizeObjective] = CheckpointFit(
         name="fit",
         of="personalization",
         same="student, photos, data and settings",
@@ -98,17 +88,36 @@ def personalize(
             "dataset": others.digest,
             "photos": hashlib.sha256(crops.tobytes()).hexdigest(),
         },
-        objective=objective,
-        settings=lambda steps: {
-            "warmup_steps": min(20, max(1, steps // 5)),
-            "weight_decay": 0.0,
-            "ema_decay": 0.99,
-        },
+        objective=lambda decided, report: _objective(student, crops, others, decided, run, report),
+        settings=_settings,
         made=lambda fitted, details: _personal(student, fitted, details, len(crops), run),
         cadence=Cadence(),
     )
     habits = StageHabits(cadence=cadence, progress=progress)
     return fit_checkpoint(stage, config, out, run, habits)
+
+
+def _settings(steps: int) -> dict[str, Any]:
+    return {"warmup_steps": min(20, max(1, steps // 5)), "weight_decay": 0.0, "ema_decay": 0.99}
+
+
+def _objective(
+    student: Path,
+    crops: Crops,
+    others: Pictures,
+    config: PersonalizeConfig,
+    run: Path,
+    report: Any,
+) -> PersonalizeObjective:
+    """Build what is fitted."""
+    model = _load(student, config.fit.compute())
+    with processes().main_first():  # the others read what is kept
+        pairs = _pairs(model, crops, others, config, run, report)
+    found = PersonalizeObjective(model, config, *pairs)
+    prepare_unet(model.unet, config.fit, learns=True)
+    if config.fit.offload:  # everything has been encoded
+        move([model.vae], torch.device("cpu"))
+    return found
 
 
 def _load(path: Path, compute: Compute) -> Checkpoint:

@@ -37,6 +37,7 @@ from edgeswap_export.precision.convert import Converted, allowed
 from edgeswap_export.precision.run import Feed, MemoryBackend
 from edgeswap_export.samplers.options import SamplingPath
 from edgeswap_export.samplers.schedule import reference_scheduler
+from edgeswap_runtime.backends.ort import OrtBackend
 from edgeswap_runtime.backends.protocol import Backend
 from edgeswap_runtime.bundle.manifest import Schedule
 
@@ -199,15 +200,11 @@ def prove_precision(
     """
     converted = candidate.converted
     precision = next(iter(converted.values())).precision
-    guidance = subject.checkpoint.swap.guidance_scale
-    tolerances = {
-        name: allowed(precision, candidate.budget, guidance if name == "denoise" else 1.0)
-        for name in subject.graphs
-    }
+    tolerances = _tolerances(subject, precision, candidate.budget)
     progress(f"comparing each {precision} graph with torch")
     given = {n: (onnx.load(path), "all") for n, path in subject.swap_graphs.paths.items()}
     tried = {n: (c.emulation or c.model, c.level) for n, c in converted.items()}
-    backend = MemoryBackend({**given, **tried})
+    backend: OrtBackend | MemoryBackend = MemoryBackend({**given, **tried})
 
     def inspect(name: str) -> Divergence | str | None:
         if is_large(subject.checkpoint.swap):
@@ -227,11 +224,9 @@ def prove_precision(
     how = f"onnxruntime cpu {precision}"
     if runs_here:
         backend.close()
-        files = open_graphs(candidate.folder, subject.files)
-        swaps = _swaps(files, subject, sample, precision, progress)
-        files.close()
-    else:
-        swaps = _swaps(backend, subject, sample, precision, progress)
+        backend = open_graphs(candidate.folder, subject.files)
+    swaps = _swaps(backend, subject, sample, precision, progress)
+    backend.close()
     rounded = any(c.emulation is not None for c in converted.values())
     return {
         "backend": f"{how}, every result rounded in emulation" if rounded else how,
@@ -240,6 +235,15 @@ def prove_precision(
         "graphs": report,
         "swaps": swaps,
         "conversions": {name: entry.to_json() for name, entry in converted.items()},
+    }
+
+
+def _tolerances(subject: ParitySubject, precision: str, budget: float) -> dict[str, float]:
+    """Give what each graph may differ; guidance multiplies what the denoiser's does."""
+    guidance = subject.checkpoint.swap.guidance_scale
+    return {
+        name: allowed(precision, budget, guidance if name == "denoise" else 1.0)
+        for name in subject.graphs
     }
 
 

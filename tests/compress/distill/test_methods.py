@@ -23,7 +23,7 @@ from edgeswap_compress.distill._discriminators import (
     frozen,
     hinge,
 )
-from edgeswap_compress.distill._task import DistillInputs
+from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective

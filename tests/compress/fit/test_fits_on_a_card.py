@@ -14,7 +14,8 @@ import torch
 from edgeswap_compress import SwapPipeline
 from edgeswap_compress.distill._few_steps import as_student
 from edgeswap_compress.distill._finetune_decoder import DecoderObjective
-from edgeswap_compress.distill._task import DistillInputs, StudentTask
+from edgeswap_compress.distill._method_inputs import DistillInputs
+from edgeswap_compress.distill._task import StudentTask
 from edgeswap_compress.distill.autoencoder.config import AutoencoderSize, SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     SmallAutoencoderObjective,

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.distill._task import DistillInputs
+from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.trajectories import Trajectories
 from edgeswap_compress.distill.methods.lcm import LcmObjective

@@ -22,8 +22,8 @@ from edgeswap_compress.distill.autoencoder.small_autoencoder import (
     build_small_autoencoder,
 )
 from edgeswap_compress.fit.loop import Cadence
-from edgeswap_compress.fit.run_folder import fingerprint, trained_module
-from edgeswap_compress.fit.stage import FIT, CheckpointFit, StageHabits, fit_checkpoint
+from edgeswap_compress.fit.run_folder import trained_module
+from edgeswap_compress.fit.stage import FIT, CheckpointFit, StageHabits, fit_checkpoint, inputs_of
 from edgeswap_compress.fit.trackers import Tracker
 
 
@@ -72,32 +72,35 @@ def shrink_autoencoder(
             module, decided, compute.place(large.vae), large.swap, small, pictures, judged
         )
 
-    def made(fitted: SmallAutoencoderObjective, details: dict[str, Any]) -> Checkpoint:
-        module = convert(fitted.module.eval(), torch.float32, torch.device("cpu"))
-        trained_module(module, run / FIT)
-        details["macs"] = _macs(module, small)
-        swap = small.with_stage("distill-autoencoder", details)
-        return dataclasses.replace(Checkpoint.load(checkpoint), vae=module, swap=swap)
-
     stage = CheckpointFit(
         name="autoencoder",
         of="distillation",
-        same="checkpoint, data and settings",
-        inputs={
-            "checkpoint": fingerprint(checkpoint),
-            "dataset": pictures.digest,
-            "held_out": judged.digest,
-        },
+        inputs=inputs_of(checkpoint, pictures, judged),
         objective=objective,
         settings=lambda steps: {
             "warmup_steps": min(100, max(1, steps // 10)),
             "weight_decay": 1e-4,
         },
-        made=made,
+        made=lambda fitted, details: _shrunk(checkpoint, small, fitted, details, run),
         cadence=Cadence(save_s=60.0, evaluate_s=60.0),
     )
     habits = StageHabits(cadence=cadence, tracker=tracker, progress=progress)
     return fit_checkpoint(stage, config, out, run, habits)
+
+
+def _shrunk(
+    checkpoint: Path,
+    small: SwapConfig,
+    fitted: SmallAutoencoderObjective,
+    details: dict[str, Any],
+    run: Path,
+) -> Checkpoint:
+    """Give the checkpoint the small autoencoder, in float32; its other modules are untouched."""
+    module = convert(fitted.module.eval(), torch.float32, torch.device("cpu"))
+    trained_module(module, run / FIT)
+    details["macs"] = _macs(module, small)
+    swap = small.with_stage("distill-autoencoder", details)
+    return dataclasses.replace(Checkpoint.load(checkpoint), vae=module, swap=swap)
 
 
 def small_config(swap: SwapConfig, config: SmallAutoencoderConfig) -> SwapConfig:

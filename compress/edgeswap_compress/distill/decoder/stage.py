@@ -20,8 +20,8 @@ from edgeswap_compress.distill.decoder.checks import check_target_decoder
 from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
 from edgeswap_compress.fit.loop import Cadence
-from edgeswap_compress.fit.run_folder import fingerprint, trained_module
-from edgeswap_compress.fit.stage import FIT, CheckpointFit, StageHabits, fit_checkpoint
+from edgeswap_compress.fit.run_folder import trained_module
+from edgeswap_compress.fit.stage import FIT, CheckpointFit, StageHabits, fit_checkpoint, inputs_of
 from edgeswap_compress.fit.trackers import Tracker
 
 
@@ -72,12 +72,7 @@ def train_target_decoder(
     stage = CheckpointFit(
         name="decoder",
         of="decoder's training",
-        same="checkpoint, data and settings",
-        inputs={
-            "checkpoint": fingerprint(checkpoint),
-            "dataset": pictures.digest,
-            "held_out": judged.digest,
-        },
+        inputs=inputs_of(checkpoint, pictures, judged),
         objective=objective,
         settings=lambda steps: {
             "warmup_steps": min(100, max(1, steps // 10)),

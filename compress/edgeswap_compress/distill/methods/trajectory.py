@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress.distill._task import DistillInputs, StudentTask
+from edgeswap_compress.distill._method_inputs import DistillInputs
+from edgeswap_compress.distill._task import StudentTask
 from edgeswap_compress.distill.material.trajectories import Trajectories, trajectory_pairs
 from edgeswap_compress.distill.material.triplets import TripletBatch
 from edgeswap_compress.fit.loop import Draw
