@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.fit._dtype_probe import SHORTER, WORTH_IT, Probed, probe
+from edgeswap_compress.fit.observe.dtype_probe import SHORTER, WORTH_IT, Probed, probe
 from edgeswap_runtime.files import write_json
 from edgeswap_runtime.strict_json import read_json
 

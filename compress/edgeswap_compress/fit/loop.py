@@ -15,12 +15,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from edgeswap_compress.errors import InvalidSettings, TrainingStopped
-from edgeswap_compress.fit._metrics_log import MetricsLog
 from edgeswap_compress.fit._optimizer import MasterOptimizer
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.machine.device import Compute
 from edgeswap_compress.fit.machine.loss_scale import LossScale
 from edgeswap_compress.fit.machine.memory import estimate_memory, require_memory
+from edgeswap_compress.fit.observe.metrics_log import MetricsLog
 from edgeswap_compress.fit.processes import processes
 from edgeswap_compress.fit.trackers import Tracker
 from edgeswap_runtime.files import write_bytes
@@ -141,7 +141,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     objective, scale = _autocast(objective, compute)
     optimizer, step = _begin(objective, config, folder / "state.safetensors", share, scale)
-    log = MetricsLog(folder / "metrics.jsonl", tracker, config, step) if peers.main else None
+    log = MetricsLog(folder, tracker, config.batch_size, step) if peers.main else None
     begun = saved = evaluated = time.monotonic()
     stopped, stalled = False, peers.any(log is not None and log.stalled(*cadence.early))
     if log is not None:

@@ -16,10 +16,10 @@ import torch
 
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.evaluate._models import Sampling
-from edgeswap_compress.fit import _dtype_probe
 from edgeswap_compress.fit import dtype as module
 from edgeswap_compress.fit.config import FitOptions
 from edgeswap_compress.fit.dtype import Probed, dtype_line, note_dtype, probe, resolve_dtype
+from edgeswap_compress.fit.observe import dtype_probe
 from edgeswap_compress.train.config import TeacherConfig
 
 
@@ -53,7 +53,7 @@ def test_the_probe_is_short_and_leaves_everything_as_it_was() -> None:
     threads, random = torch.get_num_threads(), torch.get_rng_state()
     begun = time.thread_time()
     with torch.inference_mode():
-        found = _dtype_probe._measure("cpu")
+        found = dtype_probe._measure("cpu")
     assert time.thread_time() - begun < 2.0
     assert min(*found.training_ms.values(), *found.inference_ms.values()) > 0
     assert all(found.training_ms[name] > found.inference_ms[name] for name in found.training_ms)
@@ -79,13 +79,13 @@ def measured(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
         calls.append(device)
         return probed(5.0)
 
-    monkeypatch.setattr(_dtype_probe, "_measure", measure)
+    monkeypatch.setattr(dtype_probe, "_measure", measure)
     monkeypatch.setenv("EDGESWAP_CACHE", str(folder))
     return calls
 
 
 def forget() -> None:
-    _dtype_probe._probe.cache_clear()
+    dtype_probe._probe.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgeswap_compress.fit.config import FitConfig
     from edgeswap_compress.fit.trackers import Tracker
 
 FIGURES = "figures.json"
@@ -23,8 +22,9 @@ FIGURES = "figures.json"
 class MetricsLog:
     """Running means since the last line, written to ``metrics.jsonl`` and the tracker."""
 
-    def __init__(self, path: Path, tracker: Tracker | None, config: FitConfig, step: int) -> None:
-        self._path, self._tracker, self._config = path, tracker, config
+    def __init__(self, folder: Path, tracker: Tracker | None, batch_size: int, step: int) -> None:
+        path = folder / "metrics.jsonl"
+        self._path, self._tracker, self._batch_size = path, tracker, batch_size
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}  # not every step has every term
         self._n = 0
@@ -53,7 +53,7 @@ class MetricsLog:
         self._n += 1
 
     def _rate(self) -> float:
-        return self._n * self._config.batch_size / max(1e-9, time.monotonic() - self._since)
+        return self._n * self._batch_size / max(1e-9, time.monotonic() - self._since)
 
     def line(self) -> str:
         """Give one line for the progress display."""
@@ -66,7 +66,7 @@ class MetricsLog:
     def write(self, step: int, figures: dict[str, float]) -> None:
         """Write the means since the last line beside an evaluation's figures, and begin anew."""
         means = self._means()
-        samples = step * self._config.batch_size
+        samples = step * self._batch_size
         row = {"step": step, "samples": samples, "images_per_s": self._rate(), **means, **figures}
         self._rows.append(row)
         with self._path.open("a") as file:
