@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from edgeswap_compress.data.shards import KIND as DATASET
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
 from edgeswap_compress.fit.dtype import AUTO, check_dtype, resolve_dtype
 from edgeswap_compress.fit.machine.device import check_device, resolve_device
@@ -19,13 +16,13 @@ from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.bundle.schedules import choose_schedule
 from edgeswap_runtime.errors import BadFolder
-from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.files import canonical_json, require_folder, sha256_file
 from edgeswap_runtime.strict_json import JsonError, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from edgeswap_compress.checkpoint.pipeline import SwapPipeline
@@ -147,6 +144,8 @@ def model_kind(folder: Path) -> str:
     Raises:
         BadFolder: neither.
     """
+    from edgeswap_compress.data.shards import KIND as DATASET  # which imports numpy
+
     require_folder(folder, what="model", holds=("swap.json", "manifest.json"), make=MAKE)
     if (folder / "swap.json").is_file():
         return "checkpoint"
@@ -290,6 +289,8 @@ class BundleModel:
 
     def swap(self, targets: Crops, sources: Crops, noise: NDArray[np.float32]) -> Crops:
         """Swap as `SwapModel.swap`, crop by crop."""
+        import numpy as np  # which help does without
+
         swapped = [
             self._swapper.swap_crop(
                 target,
@@ -326,6 +327,10 @@ def _to_crops(tensor: Any) -> Crops:
     Raises:
         InvalidEvaluation: values are not finite.
     """
+    import numpy as np  # which help does without
+
+    from edgeswap_runtime.faces.align import to_uint8
+
     pictures = tensor.permute(0, 2, 3, 1).cpu().numpy()
     if not np.isfinite(pictures).all():
         raise InvalidEvaluation(

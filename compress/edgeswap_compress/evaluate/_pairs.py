@@ -7,14 +7,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, PairsMismatch
 from edgeswap_runtime.files import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -77,6 +76,8 @@ class PairList:
         No pixel enters it: renders of one recipe share it though another machine's may differ in
         the last bit, which is what the dataset's digest tells.
         """
+        import numpy as np  # which help does without
+
         rows = np.stack([self.group, self.target, self.truth, self.source], axis=1).tolist()
         listed = {"recipe": dict(self.recipe), "group_target_truth_source": rows}
         return hashlib.sha256(canonical_json(listed)).hexdigest()
@@ -114,6 +115,8 @@ class PairList:
         A function of the seed and the pair alone, so that any model of these latents, at any batch
         size and limit, starts each pair from the same noise.
         """
+        import numpy as np  # which help does without
+
         columns = zip(self.group, self.target, self.source, strict=True)
         draws = [
             np.random.default_rng([seed, *(int(value) for value in key)]).standard_normal(
@@ -152,6 +155,8 @@ def held_out_pairs(dataset: HeldOut) -> PairList:
     The order goes round the groups, and round the people within them, so that the first n pairs
     show as many different people as n pairs can.
     """
+    import numpy as np  # which help does without
+
     from edgeswap_compress.fit.latent_cache import held_out_triplets  # which imports torch
 
     k = dataset.identities

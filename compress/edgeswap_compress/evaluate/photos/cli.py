@@ -9,8 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgeswap_compress._checks import check_checkpoint
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotHeldOut
@@ -20,6 +18,7 @@ from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.files import require_folder
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from edgeswap_compress.data import Dataset
@@ -93,6 +92,8 @@ def _check(args: argparse.Namespace, sampling: Sampling) -> tuple[int, Dataset]:
 
 def _crops(photos: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
     """Align every photo's largest face: (N, R, R, 3), and a line for each photo left out."""
+    import numpy as np  # which help does without
+
     from edgeswap_compress.conditioning.crops import crop_of_template
     from edgeswap_compress.data import align_photos
     from edgeswap_runtime.pictures.read import read_picture
@@ -107,6 +108,8 @@ def _crops(photos: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
 
 def _faces(sources: Dataset, count: int, side: int) -> NDArray[np.uint8]:
     """Take a rendered person's source view for each photo: (N, R, R, 3)."""
+    import numpy as np  # which help does without
+
     from edgeswap_compress.evaluate._resized import resized
 
     people = sources.identities
