@@ -73,7 +73,6 @@ def parse() -> argparse.Namespace:
 def write_people(folder: Path) -> Path:
     """Write aligned crops of rendered people, as `edgeswap data align` would: a folder for each."""
     import torch
-    from PIL import Image
 
     from edgeswap_compress.checkpoint.defaults import calibration_dataset
     from edgeswap_compress.conditioning.crops import crop_of_template
@@ -81,6 +80,7 @@ def write_people(folder: Path) -> Path:
     from edgeswap_compress.data import read_dataset
     from edgeswap_compress.fit.latent_cache import to_tensor
     from edgeswap_runtime.faces.align import to_uint8
+    from edgeswap_runtime.pictures.write import RENDERED, save_marked
 
     dataset = read_dataset(calibration_dataset())
     given, wanted = crop_of_template("tight", 96), crop_of_template("ffhq", SIZE)
@@ -89,9 +89,8 @@ def write_people(folder: Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         crops = recrop(to_tensor(dataset.images(person)[:2]).to(torch.float32), given, wanted)
         for number, crop in enumerate(crops.numpy()):
-            Image.fromarray(to_uint8((crop.transpose(1, 2, 0) + 1.0) * 127.5)).save(
-                place / f"{number}.png"
-            )
+            pixels = to_uint8((crop.transpose(1, 2, 0) + 1.0) * 127.5)
+            save_marked(place / f"{number}.png", pixels, RENDERED)
     return folder
 
 

@@ -167,24 +167,24 @@ def test_photos_are_cut_by_the_detector_unless_they_are_crops(
 ) -> None:
     asked: list[Path] = []
 
-    crop = tiny_checkpoint().swap.model_crop
+    wanted = tiny_checkpoint().swap.model_crop
 
-    def cut(folder: Path, out: Path, *, size_px: int, landmarks_px: Any) -> None:
-        assert landmarks_px == crop.landmarks_px
+    def cut(folder: Path, out: Path, *, crop: Any) -> None:
+        assert crop == wanted
         asked.append(folder)
         out.mkdir(parents=True)
-        Image.new("RGB", (size_px, size_px)).save(out / "a.png")
+        Image.new("RGB", (crop.size_px, crop.size_px)).save(out / "a.png")
 
     monkeypatch.setattr(_photos, "align_photos", cut)
-    crops = _photos.read_crops(photos, crop, False, tmp_path / "run")
+    crops = _photos.read_crops(photos, wanted, False, tmp_path / "run")
     assert asked == [photos] and crops.shape == (1, 24, 24, 3)
-    _photos.read_crops(photos, crop, False, tmp_path / "run")
+    _photos.read_crops(photos, wanted, False, tmp_path / "run")
     assert asked == [photos]  # they are kept
     (photos / "0.png").unlink()
-    _photos.read_crops(photos, crop, False, tmp_path / "run")
+    _photos.read_crops(photos, wanted, False, tmp_path / "run")
     assert asked == [photos, photos]
     Image.new("RGB", (24, 24)).save(photos / "0.png")
-    assert _photos.read_crops(photos, crop, True, tmp_path / "run").shape == (3, 24, 24, 3)
+    assert _photos.read_crops(photos, wanted, True, tmp_path / "run").shape == (3, 24, 24, 3)
 
 
 @pytest.mark.parametrize("consent", ["", "yes", "Jane Doe, 2026"])
