@@ -75,6 +75,7 @@ MEANINGS = {
     "--overwrite": "replace",
     "--port": "port",
     "--precision": "precision|number format inside the graphs",
+    "--prediction": "U-Net predicts",
     "--require-settled": "exit with 3",
     "--resume": "go on where the same command was ended",
     "--private-key": "private key of --certificate",
