@@ -127,7 +127,7 @@ def _add_align(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--align", choices=sorted(TEMPLATES),
-        help="where the face lies in them, besides --size (default tight, as in the packaged "
+        help="where the face lies in the crop, besides --size (default tight, as in the packaged "
         "models)",
     )  # fmt: skip
     add(
