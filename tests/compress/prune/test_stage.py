@@ -258,7 +258,7 @@ def test_the_command_aims_at_a_latency_and_keeps_the_table(
             ["--macs-ratio", "0.5", "--params-ratio", "0.5"],
             "not allowed with argument --macs-ratio",
         ),
-        (["--macs-ratio", "0.5", "--importance", "taylor"], "name a rendered dataset with --data"),
+        (["--macs-ratio", "0.5", "--importance", "taylor"], "name a dataset with --data"),
         (["--macs-ratio", "0.5", "--resample", "--rounds", "2"], "expected --rounds 1 with --resa"),
         (
             ["--macs-ratio", "0.5", "--mode", "luck"],
@@ -269,7 +269,7 @@ def test_the_command_aims_at_a_latency_and_keeps_the_table(
             "allocation 'x': expected one of share, uniform, ",
         ),
         (["--macs-ratio", "0.5", "--samples", "-1"], "samples must be at least 0, found -1"),
-        (["--macs-ratio", "0.5", "--recover-minutes", "1"], "recovery learns from rendered tripl"),
+        (["--macs-ratio", "0.5", "--recover-minutes", "1"], "recovery learns from pictures"),
     ],
 )
 def test_bad_arguments_exit_with_2_and_write_nothing(

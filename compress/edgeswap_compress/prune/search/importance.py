@@ -48,7 +48,7 @@ class ImportanceInputs:
         if self.samples is None:
             raise PruningError(
                 f"importance '{importance}' measures a loss, but there are no samples: "
-                "name a rendered dataset with --data"
+                "name a dataset with --data"
             )
         return self.samples
 
