@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from edgeswap_compress.checkpoint.latents import decode_latents
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.conditioning.source import SourceConditioner
+from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.fit.config import OUTSIDE_WEIGHT
 from edgeswap_compress.fit.latent_cache import LatentGroups, TripletDraw
 
@@ -65,6 +66,9 @@ def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) ->
         swap: settings of its checkpoint.
         latents: (N, C, S, S) of pictures, normalized; a dozen are enough.
         mask: (N, 1, S, S) in [0, 1], of their faces.
+
+    Raises:
+        InvalidCheckpoint: the decoder gives the same picture whatever the latents say.
     """
     dtype = next(vae.parameters()).dtype
     visible = F.interpolate(mask.float(), swap.resolution_px).sqrt()
@@ -81,7 +85,15 @@ def decoder_metric(vae: Any, swap: SwapConfig, latents: Tensor, mask: Tensor) ->
         changes.append((decode(disturbed) - still).flatten())
     together = torch.stack(changes)
     metric = together @ together.T
-    return metric / metric.diagonal().mean()
+    cost = metric.diagonal().mean()
+    if not float(cost) > 0:  # also when it is not a number
+        raise InvalidCheckpoint(
+            "its decoder",
+            expected="pictures that follow the latents",
+            found="the same picture whatever they say (trained for longer or at a lower"
+            " --learning-rate it may follow)",
+        )
+    return metric / cost
 
 
 def fine_scale(crops: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from edgeswap_export.graphs.role_names import (
     value_names,
 )
 from edgeswap_export.graphs.unroll import sampler_graph, sampler_roles
+from edgeswap_export.graphs.unsigned import store_weights_unsigned
 from edgeswap_runtime.bundle.manifest import Graph, Schedule
 from edgeswap_runtime.bundle.roles import output_role
 from edgeswap_runtime.bundle.run_order import DECODE, DENOISE, find_run_order
@@ -42,7 +43,7 @@ def swap_graph(
     Returns:
         a graph that takes the crops, by the names of `value_names` ("target" and "source" of the
         crop that is swapped), and gives `crop` and, where the model has it, `alpha`. The noise that
-        it starts from is stored inside.
+        it starts from is stored inside, and INT8 weights as UINT8 (`store_weights_unsigned`).
 
     Raises:
         UnsupportedExport: the schedule has too many steps, or a graph cannot be joined with others.
@@ -61,6 +62,7 @@ def swap_graph(
     _add(fused, DECODE, models[DECODE], graphs[DECODE], names)
     inputs = _pictures(models, graphs, names, (*order.target_roles, *order.source_roles))
     model = fused.finish(inputs, list(models[DECODE].graph.output))
+    store_weights_unsigned(model)
     told = json.dumps(dict(about), sort_keys=True, separators=(",", ":"))
     model.metadata_props.add(key="edgeswap", value=told)
     return model

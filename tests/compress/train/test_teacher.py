@@ -13,7 +13,7 @@ import torch
 from edgeswap_compress import Checkpoint
 from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import encode_crop
-from edgeswap_compress.errors import TrainingStopped
+from edgeswap_compress.errors import InvalidCheckpoint, TrainingStopped
 from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.latent_cache import draw_triplets, held_out_triplets, to_tensor
 from edgeswap_compress.fit.loop import Cadence
@@ -181,7 +181,10 @@ def test_the_decoder_metric_is_what_pixels_see(noise_dataset: Any) -> None:
     with torch.no_grad():  # a decoder that does not read a channel gives it no weight
         checkpoint.vae.post_quant_conv.weight[:, 2] = 0.0
         blind = decoder_metric(checkpoint.vae, checkpoint.swap, latents, pooled)
-    assert float(blind[2].abs().max()) < 1e-6
+        assert float(blind[2].abs().max()) < 1e-6
+        checkpoint.vae.post_quant_conv.weight[:] = 0.0
+    with pytest.raises(InvalidCheckpoint, match="pictures that follow the latents"):
+        decoder_metric(checkpoint.vae, checkpoint.swap, latents, pooled)
 
 
 def test_existing_output_is_refused_before_any_work(datasets: Any, tmp_path: Path) -> None:
