@@ -23,6 +23,7 @@ from edgeswap_export._errors import ParityFailed
 from edgeswap_export._schedules import is_large
 from edgeswap_export.graphs.example import SEED
 from edgeswap_export.graphs.to_onnx import check, write_onnx
+from edgeswap_export.graphs.wide_norms import join_wide_norms
 from edgeswap_export.parity.compare import open_graphs
 from edgeswap_export.parity.prove import ConvertedGraphs, ParitySubject, prove_precision
 from edgeswap_export.precision.convert import LOSS_BUDGETS, Converted, convert
@@ -65,6 +66,8 @@ def requantize(
     feeds = feeds_of(held_out)
     backend.close()
     originals = {name: onnx.load(folder / f"{name}.onnx") for name in subject.graphs}
+    for original in originals.values():
+        join_wide_norms(original)
     for budget in (budgets := LOSS_BUDGETS if precision in GRIDS else LOSS_BUDGETS[:1]):
         converted = {}
         for name, original in originals.items():

@@ -39,6 +39,7 @@ from edgeswap_export.graphs.swap_graphs import SwapGraphs, swap_graphs
 from edgeswap_export.graphs.to_onnx import to_onnx, write_onnx
 from edgeswap_export.graphs.torch_graph import TorchGraph, batched
 from edgeswap_export.graphs.unroll import require_few_steps
+from edgeswap_export.graphs.wide_norms import split_wide_norms
 from edgeswap_export.parity.prove import ParitySubject, prove, prove_batch
 from edgeswap_export.precision.convert import Converted
 from edgeswap_export.precision.layers import layer_types
@@ -182,6 +183,7 @@ def _write_graphs(
     for name, graph in graphs.torch.items():
         progress(f"writing graph {name}")
         model = write_graph(name, graph, config.batch)
+        split_wide_norms(model)
         if config.compact:
             store_in_float16(model)
         write_onnx(folder, name, model)
