@@ -105,7 +105,7 @@ def _split(
         return named(name)
 
     def made(kind: str, inputs: list[str], name: str, output: str = "") -> onnx.NodeProto:
-        keep = {"keepdims": 1} if kind == "ReduceMean" else {}
+        keep: dict[str, Any] = {"keepdims": 1} if kind == "ReduceMean" else {}
         return helper.make_node(kind, inputs, [output or named(name)], named(name), **keep)
 
     axes = {name: constant(f"{name}_axis", np.array(axis)) for name, axis in _AXES.items()}
