@@ -65,9 +65,7 @@ def requantize(
     observed = feeds_of(rendered_examples(swap, count, "calibration", SEED))
     feeds = feeds_of(held_out)
     backend.close()
-    originals = {name: onnx.load(folder / f"{name}.onnx") for name in subject.graphs}
-    for original in originals.values():
-        join_wide_norms(original)
+    originals = {name: _written(folder, name) for name in subject.graphs}
     for budget in (budgets := LOSS_BUDGETS if precision in GRIDS else LOSS_BUDGETS[:1]):
         converted = {}
         for name, original in originals.items():
@@ -92,6 +90,13 @@ def requantize(
         "seed": SEED,
     }
     return converted, proof
+
+
+def _written(folder: Path, name: str) -> onnx.ModelProto:
+    """Read a float32 graph, its norms whole: other precisions have wide enough bounds for them."""
+    model = onnx.load(folder / f"{name}.onnx")
+    join_wide_norms(model)
+    return model
 
 
 def _replace(folder: Path, name: str, model: onnx.ModelProto) -> None:

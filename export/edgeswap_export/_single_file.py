@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from edgeswap_export._errors import ParityFailed
 from edgeswap_export.graphs.entries import fixed_arrays, graph_entries
 from edgeswap_export.graphs.example import SwapExample
-from edgeswap_export.graphs.fuse import SINGLE_FILE, swap_graph
+from edgeswap_export.graphs.joined.fuse import SINGLE_FILE, swap_graph
+from edgeswap_export.graphs.joined.unroll import SEED
 from edgeswap_export.graphs.role_names import picture_name
 from edgeswap_export.graphs.to_onnx import write_onnx
-from edgeswap_export.graphs.unroll import SEED
 from edgeswap_export.parity.compare import (
     SWAP_RMS,
     difference,

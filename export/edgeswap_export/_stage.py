@@ -34,11 +34,11 @@ from edgeswap_export.graphs.detector import (
 from edgeswap_export.graphs.entries import graph_entries
 from edgeswap_export.graphs.example import SwapExample, seeded_example
 from edgeswap_export.graphs.finite import require_finite_answers
-from edgeswap_export.graphs.fuse import SINGLE_FILE
+from edgeswap_export.graphs.joined.fuse import SINGLE_FILE
+from edgeswap_export.graphs.joined.unroll import require_few_steps
 from edgeswap_export.graphs.swap_graphs import SwapGraphs, swap_graphs
 from edgeswap_export.graphs.to_onnx import to_onnx, write_onnx
 from edgeswap_export.graphs.torch_graph import TorchGraph, batched
-from edgeswap_export.graphs.unroll import require_few_steps
 from edgeswap_export.graphs.wide_norms import split_wide_norms
 from edgeswap_export.parity.prove import ParitySubject, prove, prove_batch
 from edgeswap_export.precision.convert import Converted

@@ -18,8 +18,8 @@ import pytest
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export import ExportConfig, GraphsConfig, ScheduleRequest, SchedulesConfig, export
 from edgeswap_export._errors import ParityFailed
-from edgeswap_export.graphs.fuse import SINGLE_FILE
-from edgeswap_export.graphs.unroll import MOST_STEPS
+from edgeswap_export.graphs.joined.fuse import SINGLE_FILE
+from edgeswap_export.graphs.joined.unroll import MOST_STEPS
 from edgeswap_export.samplers._ddim import DdimOptions
 from edgeswap_runtime import Bundle, Swapper
 from edgeswap_runtime.cli import main

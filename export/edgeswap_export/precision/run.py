@@ -55,6 +55,9 @@ def _options(level: str, lean: bool) -> ort.SessionOptions:
     options.graph_optimization_level = LEVELS[level]
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
+    # In the graph's own order: the default runs readers that lead to nothing but an output last,
+    # so that every value they read is kept until then.
+    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     # A thread that waits must not keep a core busy.
     for threads in ("intra", "inter"):
         options.add_session_config_entry(f"session.{threads}_op.allow_spinning", "0")

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from edgeswap_export._errors import UnsupportedExport
+from edgeswap_export.graphs.joined.unroll import sampler_graph, sampler_roles
 from edgeswap_export.graphs.role_names import (
     bind_constants,
     constants_of,
@@ -16,7 +17,6 @@ from edgeswap_export.graphs.role_names import (
     value_names,
 )
 from edgeswap_export.graphs.to_onnx import write_onnx
-from edgeswap_export.graphs.unroll import sampler_graph, sampler_roles
 from edgeswap_export.triton._config import (
     ACCELERATORS,
     Batching,

@@ -100,9 +100,9 @@ def _write_graphs(opened: Bundle, folder: Path) -> None:
     """Copy the detector, and swap.onnx if the bundle has it; else join it from the graphs."""
     import onnx
 
-    from edgeswap_export.graphs.fuse import SINGLE_FILE, swap_graph
+    from edgeswap_export.graphs.joined.fuse import SINGLE_FILE, swap_graph
+    from edgeswap_export.graphs.joined.unroll import SEED, require_few_steps
     from edgeswap_export.graphs.to_onnx import write_onnx
-    from edgeswap_export.graphs.unroll import SEED, require_few_steps
 
     manifest = opened.manifest
     paths = opened.graph_paths()

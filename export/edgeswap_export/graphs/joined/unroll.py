@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgeswap_export._errors import UnsupportedExport
-from edgeswap_export.graphs.fusion import Fusion, renamed_value
+from edgeswap_export.graphs.joined.fusion import Fusion, renamed_value
 from edgeswap_runtime.bundle.manifest import Graph, Schedule, ScheduleRow
 from edgeswap_runtime.sampler import noise_source
 

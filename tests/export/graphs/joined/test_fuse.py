@@ -14,9 +14,9 @@ from google.protobuf import text_format
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeswap_export._errors import UnsupportedExport
-from edgeswap_export.graphs.fuse import swap_graph
+from edgeswap_export.graphs.joined.fuse import swap_graph
+from edgeswap_export.graphs.joined.unroll import SEED
 from edgeswap_export.graphs.role_names import value_names
-from edgeswap_export.graphs.unroll import SEED
 from edgeswap_export.triton import TritonConfig, triton
 from edgeswap_runtime import Bundle, Swapper
 from edgeswap_runtime.bundle.manifest import (

@@ -8,15 +8,15 @@ from typing import Any
 
 import onnx
 
-from edgeswap_export.graphs.fusion import Fusion, renamed_value
+from edgeswap_export.graphs.joined.fusion import Fusion, renamed_value
+from edgeswap_export.graphs.joined.unroll import sampler_graph, sampler_roles
+from edgeswap_export.graphs.joined.unsigned import store_weights_unsigned
 from edgeswap_export.graphs.role_names import (
     Arrays,
     bind_constants,
     filled,
     value_names,
 )
-from edgeswap_export.graphs.unroll import sampler_graph, sampler_roles
-from edgeswap_export.graphs.unsigned import store_weights_unsigned
 from edgeswap_runtime.bundle.manifest import Graph, Schedule
 from edgeswap_runtime.bundle.roles import output_role
 from edgeswap_runtime.bundle.run_order import DECODE, DENOISE, find_run_order

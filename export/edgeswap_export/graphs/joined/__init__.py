@@ -1,0 +1,1 @@
+"""Whole swaps, or their sampling, as one graph, for applications without the runtime."""
