@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from edgeswap_runtime.backends.threads import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()
+
+Build = Callable[[Path], object]
+"""Fills a folder."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,6 +25,29 @@ def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGESWAP_CONFIG", str(tmp_path_factory.mktemp("config")))
         yield
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Build], Path]:
+    """Let all test processes share a folder that takes long to make: ``made_once(name, build)``.
+
+    The process that asks first builds it, the others wait. Tests must not change what is in it.
+    """
+    home = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        home = home.parent
+
+    def make(name: str, build: Build) -> Path:
+        folder, done = home / "shared" / name, home / f"{name}.done"
+        with FileLock(home / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                build(folder)
+                done.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

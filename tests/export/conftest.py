@@ -76,17 +76,36 @@ def stand_in_detector(path: Path) -> str:
     return sha256_file(path)
 
 
-@pytest.fixture(scope="package", autouse=True)
-def detector_sha256(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Put a stand-in for the detector into a cache of assets of the tests' own."""
+@dataclass(frozen=True)
+class StandIn:
+    """A cache of assets of the tests' own, with a stand-in for the detector in it."""
+
+    cache: Path
+    sha256: str
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let exports find it."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EDGESWAP_CACHE", str(self.cache))
+            patch.setattr(_detector, "SHA256", self.sha256)
+            yield
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+    """The stand-in for the detector."""
     cache = tmp_path_factory.mktemp("assets")
     package = PACKAGES[_detector.ASSET]
     home = cache / f"{_detector.ASSET}-{package.version}" / package.root
-    sha256 = stand_in_detector(home / _detector.FILE_NAME)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGESWAP_CACHE", str(cache))
-        patch.setattr(_detector, "SHA256", sha256)
-        yield sha256
+    return StandIn(cache, stand_in_detector(home / _detector.FILE_NAME))
+
+
+@pytest.fixture(scope="package", autouse=True)
+def detector_sha256(stand_in: StandIn) -> Iterator[str]:
+    """Use the stand-in for the detector in all tests here."""
+    with stand_in.in_use():
+        yield stand_in.sha256
 
 
 @dataclass(frozen=True)
@@ -98,34 +117,44 @@ class Exported:
     guidance_scale: float
 
 
-@pytest.fixture(scope="package")
-def plain(tmp_path_factory: pytest.TempPathFactory, detector_sha256: str) -> Exported:
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def plain(made_once: MadeOnce, stand_in: StandIn) -> Exported:
     """A checkpoint without guidance, exported by the command line in a process of its own."""
-    folder = tmp_path_factory.mktemp("plain")
-    tiny_checkpoint(seed=1).save(folder / "tiny")
-    command = [sys.executable, "-c", FRESH_EXPORT, detector_sha256]
-    done = subprocess.run(
-        [*command, str(folder / "tiny"), str(folder / "bundle"), "--json"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (folder / "stdout.json").write_text(done.stdout)
+
+    def build(folder: Path) -> None:
+        tiny_checkpoint(seed=1).save(folder / "tiny")
+        command = [sys.executable, "-c", FRESH_EXPORT, stand_in.sha256]
+        with stand_in.in_use():
+            done = subprocess.run(
+                [*command, str(folder / "tiny"), str(folder / "bundle"), "--json"],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                check=False,
+            )
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout.json").write_text(done.stdout)
+
+    folder = made_once("plain", build)
     return Exported(folder / "tiny", folder / "bundle", 1.0)
 
 
-@pytest.fixture(scope="package")
-def guided(tmp_path_factory: pytest.TempPathFactory, plain: Exported) -> Exported:
+@pytest.fixture(scope="session")
+def guided(made_once: MadeOnce, plain: Exported, stand_in: StandIn) -> Exported:
     """The same weights with guidance, exported in this process.
 
     Only the denoiser knows of guidance: the other graphs are the plain bundle's, to save seconds.
     """
-    folder = tmp_path_factory.mktemp("guided")
-    tiny_checkpoint(seed=1, guidance_scale=1.5).save(folder / "tiny")
-    with graphs_of(plain.bundle, but="denoise"):
-        export(folder / "tiny", ExportConfig(), folder / "bundle")
+
+    def build(folder: Path) -> None:
+        tiny_checkpoint(seed=1, guidance_scale=1.5).save(folder / "tiny")
+        with stand_in.in_use(), graphs_of(plain.bundle, but="denoise"):
+            export(folder / "tiny", ExportConfig(), folder / "bundle")
+
+    folder = made_once("guided", build)
     return Exported(folder / "tiny", folder / "bundle", 1.5)
 
 
@@ -147,35 +176,38 @@ def graphs_of(bundle: Path, but: str = "") -> Iterator[None]:
 Reuse = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def reuse() -> Reuse:
     """Let exports inside `with reuse(bundle):` take that bundle's graphs, to save seconds."""
     return graphs_of
 
 
-@pytest.fixture(scope="package")
-def free(guided: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def free(made_once: MadeOnce, guided: Exported) -> Path:
     """The guided checkpoint, its batch free: the hardest case, two evaluations in one batch."""
     config = ExportConfig(
         graphs=GraphsConfig(batch=(1, 2, 3)), schedules=SchedulesConfig(others=()), detector=False
     )
-    return export(guided.checkpoint, config, tmp_path_factory.mktemp("free") / "bundle")
+    folder = made_once("free", lambda home: export(guided.checkpoint, config, home / "bundle"))
+    return folder / "bundle"
 
 
-@pytest.fixture(scope="package")
-def lowered(guided: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def lowered(made_once: MadeOnce, guided: Exported) -> Path:
     """A folder with the guided checkpoint in two precisions, with a file of the whole swap."""
-    folder = tmp_path_factory.mktemp("lowered")
-    for precision in ("fp16", "int8"):
-        config = ExportConfig(
-            graphs=GraphsConfig(precision=precision, calibration_swaps=2),
-            schedules=SchedulesConfig(steps=2, others=()),
-            detector=False,
-            single_file=True,
-        )
-        with graphs_of(guided.bundle):
-            export(guided.checkpoint, config, folder / precision)
-    return folder
+
+    def build(folder: Path) -> None:
+        for precision in ("fp16", "int8"):
+            config = ExportConfig(
+                graphs=GraphsConfig(precision=precision, calibration_swaps=2),
+                schedules=SchedulesConfig(steps=2, others=()),
+                detector=False,
+                single_file=True,
+            )
+            with graphs_of(guided.bundle):
+                export(guided.checkpoint, config, folder / precision)
+
+    return made_once("lowered", build)
 
 
 @pytest.fixture
