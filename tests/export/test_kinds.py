@@ -34,7 +34,14 @@ def exported(kind: str, folder: Path, **graphs: Any) -> tuple[Path, Path]:
     return checkpoint, export(checkpoint, config, folder / "bundle")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+USUAL = ("one_token", "instantid")
+"""Those that the default tests export."""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind if kind in USUAL else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
+)
 def test_runtime_swaps_as_the_pipeline(kind: str, tmp_path: Path) -> None:
     """Crops of 8 bits in and out: one level, and half of one to round."""
     folder, path = exported(kind, tmp_path)

@@ -71,6 +71,7 @@ def test_killed_on_the_way_it_ends_as_if_it_never_was(tmp_path: Path) -> None:
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow  # training's test of it is a default one, and the loop is the same
 def test_a_full_disk_is_told_and_the_last_state_stays(folder: Path) -> None:
     first = start(folder)
     state = folder / "run" / "fit" / "state.safetensors"
@@ -129,7 +130,9 @@ def test_bad_settings_are_told_in_one_line(
     assert [path.name for path in folder.iterdir()] == ["teacher"]
 
 
-@pytest.mark.parametrize(("steps", "method"), [(1, "dmd2"), (2, "lcm")])
+@pytest.mark.parametrize(
+    ("steps", "method"), [pytest.param(1, "dmd2", marks=pytest.mark.slow), (2, "lcm")]
+)
 def test_a_student_is_exported_unchanged_and_swaps(
     folder: Path, small_faces: None, steps: int, method: str
 ) -> None:

@@ -57,7 +57,10 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {k: tiny_kind(k, folder / f"{k}-files").save(folder / k) for k in KINDS}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.slow) if k in ("faceid", "img2img") else k for k in KINDS],
+)
 def test_every_kind_learns_a_person(
     kind: str, kinds: dict[str, Path], photos: Path, people: Path, tmp_path: Path
 ) -> None:

@@ -248,7 +248,7 @@ def test_an_augmented_run_continues_on_the_same_curve(
     assert any(not torch.equal(first[name], other) for name, other in weights(plain).items())
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("share", [pytest.param(0.0, marks=pytest.mark.slow), 0.5])
 def test_two_runs_of_fifty_iterations_agree_bit_for_bit(
     share: float, noise_dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

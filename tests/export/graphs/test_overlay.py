@@ -74,6 +74,7 @@ def test_a_bundle_swaps_as_torch_does(
             assert np.abs(levels - swapped).max() <= 1.0  # whole gray levels
 
 
+@pytest.mark.slow
 def test_triton_serves_alpha_too(model: Checkpoint, tmp_path: Path) -> None:
     graphs = GraphsConfig(batch=(1, 2, 4))
     config = ExportConfig(

@@ -91,7 +91,10 @@ def test_one_of_words_and_embeddings_is_needed(told: Path) -> None:
         check_prompt(PromptRequest(), told, xl=False)
 
 
-@pytest.mark.parametrize("read", ["pooled", "states", "embeds"])
+@pytest.mark.parametrize(
+    "read",
+    ["pooled", *(pytest.param(name, marks=pytest.mark.slow) for name in ("states", "embeds"))],
+)
 @torch.no_grad()
 def test_an_image_encoder_s_folder_becomes_an_onnx_file(tmp_path: Path, read: str) -> None:
     torch.manual_seed(0)
