@@ -17,8 +17,12 @@ memory for several copies."""
 
 def fits(model: onnx.ModelProto) -> bool:
     """Whether the model fits into one file together with its weights."""
-    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    return weights <= MAX_BYTES
+    return weight_bytes(model) <= MAX_BYTES
+
+
+def weight_bytes(model: onnx.ModelProto) -> int:
+    """Return the size of the weights that are in memory."""
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -175,6 +175,16 @@ class ConvertedGraphs:
     originals: Mapping[str, onnx.ModelProto]
     budget: float
 
+    @property
+    def precision(self) -> str:
+        """Of all of them."""
+        return next(iter(self.converted.values())).precision
+
+
+def _as_run(converted: Converted) -> tuple[onnx.ModelProto, str]:
+    """The graph that shows a conversion's numbers on this processor, and how it is optimized."""
+    return converted.emulation(), converted.level
+
 
 def prove_precision(
     subject: ParitySubject,
@@ -198,36 +208,36 @@ def prove_precision(
     Raises:
         ParityFailed: as `prove`.
     """
-    converted = candidate.converted
-    precision = next(iter(converted.values())).precision
+    converted, precision = candidate.converted, candidate.precision
     tolerances = _tolerances(subject, precision, candidate.budget)
     progress(f"comparing each {precision} graph with torch")
-    given = {n: (onnx.load(path), "all") for n, path in subject.swap_graphs.paths.items()}
-    tried = {n: (c.emulation or c.model, c.level) for n, c in converted.items()}
-    backend: OrtBackend | MemoryBackend = MemoryBackend({**given, **tried})
 
     def inspect(name: str) -> Divergence | str | None:
         if is_large(subject.checkpoint.swap):
             return NOT_INSPECTED
         suspect, original, feed = converted[name], candidate.originals[name], feeds[name][0]
-        reference, model = onnx_values(original, feed), suspect.emulation or suspect.model
-        return first_divergence(model, feed, reference, tolerances[name], suspect.level, original)
+        reference, (model, level) = onnx_values(original, feed), _as_run(suspect)
+        return first_divergence(model, feed, reference, tolerances[name], level, original)
 
     report: dict[str, dict[str, Any]] = {}
-    for name in subject.graphs:
+    for name in subject.graphs:  # one after the other: large ones do not fit beside each other
+        backend: OrtBackend | MemoryBackend = MemoryBackend({name: _as_run(converted[name])})
         found = _stacked([run_graph(backend, name, feed) for feed in feeds[name]])
+        backend.close()
         expected = _stacked(_reference_answers(subject, name, feeds[name]))
         report[name] = output_parity(name, found, expected, tolerances[name], inspect)
     looked_at = pictures_by_role(subject.checkpoint, sample.target, sample.source)
     subject = replace(subject, swap_graphs=replace(subject.swap_graphs, pictures=looked_at))
-    runs_here = all(c.emulation is None or c.precision == "fp16" for c in converted.values())
+    runs_here = all(c.low is None or c.precision == "fp16" for c in converted.values())
     how = f"onnxruntime cpu {precision}"
     if runs_here:
-        backend.close()
         backend = open_graphs(candidate.folder, subject.files)
+    else:
+        given = {n: (onnx.load(path), "all") for n, path in subject.swap_graphs.paths.items()}
+        backend = MemoryBackend({**given, **{n: _as_run(c) for n, c in converted.items()}})
     swaps = _swaps(backend, subject, sample, precision, progress)
     backend.close()
-    rounded = any(c.emulation is not None for c in converted.values())
+    rounded = any(c.low is not None for c in converted.values())
     return {
         "backend": f"{how}, every result rounded in emulation" if rounded else how,
         "swaps_backend": how if runs_here else f"{how}, in emulation",

@@ -11,7 +11,7 @@ from edgeswap_export.graphs.values import value_types
 _FLOAT = TensorProto.FLOAT
 
 
-def emulated(model: onnx.ModelProto, low: int) -> onnx.ModelProto:
+def emulated(model: onnx.ModelProto, low: int, opset: int | None = None) -> onnx.ModelProto:
     """Make a float32 graph that rounds and overflows where a half-precision graph would.
 
     ONNX Runtime's CPU kernels compute float16 graphs in float32 without rounding in between, and
@@ -21,6 +21,7 @@ def emulated(model: onnx.ModelProto, low: int) -> onnx.ModelProto:
     Args:
         model: from `lower`.
         low: the ONNX element type to emulate.
+        opset: of the graph; None for the model's.
 
     Returns:
         a graph with the same inputs and outputs, for a session without graph optimization, which
@@ -29,6 +30,9 @@ def emulated(model: onnx.ModelProto, low: int) -> onnx.ModelProto:
     types = value_types(model)
     new = onnx.ModelProto()
     new.CopyFrom(model)
+    for entry in new.opset_import:
+        if entry.domain == "" and opset is not None:
+            entry.version = opset
     del new.graph.node[:]
     for tensor in new.graph.initializer:
         _widen(tensor, low)

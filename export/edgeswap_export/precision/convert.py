@@ -49,7 +49,9 @@ class Converted:
         model: what goes into the bundle.
         precision: a name in PRECISIONS.
         level: graph optimization at which ONNX Runtime's CPU runs it as written.
-        emulation: an equivalent graph for ONNX Runtime's CPU, where that cannot run `model`.
+        low: element type whose rounding must be emulated on ONNX Runtime's CPU, see `emulation`;
+            None where that runs `model` as written.
+        opset: of that emulation; the file's may be newer than ONNX Runtime's CPU runs.
         float32_nodes: reason -> names of the nodes that stay float32 for it.
         loss: loss of quantization, as in LOSS_BUDGETS; None where nothing was quantized.
     """
@@ -57,9 +59,19 @@ class Converted:
     model: onnx.ModelProto
     precision: str
     level: str = "all"
-    emulation: onnx.ModelProto | None = None
+    low: int | None = None
+    opset: int = 0
     float32_nodes: dict[str, list[str]] = field(default_factory=dict)
     loss: float | None = None
+
+    def emulation(self) -> onnx.ModelProto:
+        """Return what ONNX Runtime's CPU runs to show `model`'s numbers: it, or a graph like it.
+
+        The graph is made anew by each call: it is as large as a float32 one.
+        """
+        if self.low is None:
+            return self.model
+        return emulated(self.model, self.low, self.opset)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the manifest says of the conversion."""
@@ -126,11 +138,16 @@ def _lowered(model: onnx.ModelProto, to: str, feeds: list[Feed]) -> Converted:
     else:
         float32_nodes["rounding"] = sensitive_to_rounding(model)
     low = lower(model, to, [name for names in float32_nodes.values() for name in names])
-    emulation = emulated(low, KINDS[to][0])
+    opset = next(entry.version for entry in low.opset_import if entry.domain == "")
     raise_opset(low, OPSETS.get(to, 0))
     float32_nodes = {reason: names for reason, names in float32_nodes.items() if names}
     return Converted(
-        model=low, precision=to, level="none", emulation=emulation, float32_nodes=float32_nodes
+        model=low,
+        precision=to,
+        level="none",
+        low=KINDS[to][0],
+        opset=opset,
+        float32_nodes=float32_nodes,
     )
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.numpy_helper import to_array
 
-from edgeswap_export.graphs.values import fits, skeleton, value_types
-from edgeswap_runtime.backends.ort import EXACT_INT8
+from edgeswap_export.graphs.values import fits, skeleton, value_types, weight_bytes
+from edgeswap_runtime.backends.ort import EXACT_INT8, LARGE_BYTES
 
 Feed = dict[str, NDArray[np.float32]]
 """Input name -> array."""
@@ -47,6 +47,7 @@ def open_session(
         return open_session_of(skeleton(model), model, level)
     data = model.SerializeToString()
     options = _options(level, lean)
+    options.enable_cpu_mem_arena = not lean and len(data) <= LARGE_BYTES
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
@@ -80,6 +81,7 @@ def open_session_of(
         level: as `open_session`.
     """
     options = _options(level, lean=not fits(weights))
+    options.enable_cpu_mem_arena = weight_bytes(weights) <= LARGE_BYTES
     apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
     lent = [tensor for tensor in weights.graph.initializer if tensor.name in apart]
     arrays = [to_array(tensor) for tensor in lent]

@@ -76,8 +76,8 @@ def test_result_is_within_what_rounding_explains(kind: str) -> None:
     model, data = convolutional(), feeds(4)
     converted = convert(model, kind, data)
     expected = [a["y"] for a in answers(model, data)]
-    assert converted.emulation is not None
-    found = [a["y"] for a in answers(converted.emulation, data, converted.level)]
+    assert converted.low is not None
+    found = [a["y"] for a in answers(converted.emulation(), data, converted.level)]
     errors = [rms(f, e) for f, e in zip(found, expected, strict=True)]
     assert 0 < max(errors) < allowed(kind)
 
@@ -107,8 +107,8 @@ def test_overflowing_norm_stays_float32_and_is_listed() -> None:
     assert value_types(converted.model)["c"] == TensorProto.FLOAT16
     assert naive.graph.node != converted.model.graph.node
     expected = answers(model, data)[0]["y"]
-    assert converted.emulation is not None
-    assert rms(answers(converted.emulation, data, "none")[0]["y"], expected) < allowed("fp16")
+    assert converted.low is not None
+    assert rms(answers(converted.emulation(), data, "none")[0]["y"], expected) < allowed("fp16")
 
 
 def test_values_beyond_float16_stay_float32() -> None:
@@ -124,8 +124,8 @@ def test_values_beyond_float16_stay_float32() -> None:
     assert not np.isfinite(naive).all()
     converted = convert(model, "fp16", data)
     assert converted.float32_nodes["overflow"] == ["scale", "softmax"]
-    assert converted.emulation is not None
-    found = answers(converted.emulation, data, "none")[0]["y"]
+    assert converted.low is not None
+    found = answers(converted.emulation(), data, "none")[0]["y"]
     assert np.allclose(found, answers(model, data)[0]["y"], atol=2e-3)
 
 
