@@ -109,10 +109,12 @@ OTHERS = [
 
 
 def is_quick(case: Case) -> bool:
-    """Each family twice, importances and ways taking turns."""
-    turn = NAMES.index(case.family) + RATIOS.index(case.macs_ratio)
+    """Each family once, or twice where a way has its turn; ratios, importances and ways in turn."""
+    index = NAMES.index(case.family)
     if case in GRID:
-        return HOWS.index(case.importance) == turn % len(HOWS)
+        ratio = RATIOS[index // len(HOWS) % len(RATIOS)]
+        return (case.macs_ratio, case.importance) == (ratio, HOWS[index % len(HOWS)])
+    turn = index + RATIOS.index(case.macs_ratio)
     return case in OTHERS[turn % len(WAYS) :: len(WAYS)] and turn % 3 == 0
 
 

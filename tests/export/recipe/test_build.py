@@ -166,6 +166,7 @@ def kill_and_go_on(place: Path, out: str, kills: int, seed: int, longest_s: floa
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_killed_twice_it_ends_in_the_same_bytes(place: Path, whole: Path) -> None:
     """Twice in the distillation; the export is done again only if its input has changed."""
     shutil.copytree(whole, place / "killed")
