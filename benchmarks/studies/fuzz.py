@@ -103,7 +103,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", metavar="KIND:SEED", help="one case; its folder is kept")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.count, arguments.every = 600, 6
+        arguments.count, arguments.every = 600, max(arguments.every, 6)
     return arguments
 
 

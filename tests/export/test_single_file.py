@@ -164,18 +164,11 @@ def test_free_batch(guided: Any, free: Path, reuse: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_fewer_bits(precision: str, student: Path, plain: Any, reuse: Any, tmp_path: Path) -> None:
-    config = ExportConfig(
-        graphs=GraphsConfig(precision=precision, calibration_swaps=2),
-        detector=False,
-        single_file=True,
-    )
-    with reuse(plain.bundle):
-        export(student, config, tmp_path / "bundle")
-    proof = Bundle.open(tmp_path / "bundle").manifest.parity["single_file"]
+def test_fewer_bits(precision: str, lowered: Path) -> None:
+    bundle = lowered / precision
+    proof = Bundle.open(bundle).manifest.parity["single_file"]
     target, source = faces(3)
-    found = file_swap(tmp_path / "bundle", target, source)
-    wrong = found - runtime_swap(tmp_path / "bundle", target, source)
+    wrong = file_swap(bundle, target, source) - runtime_swap(bundle, target, source)
     assert proof["tolerance"] < 0.01 and np.sqrt(np.square(wrong).mean()) < 1.5
 
 

@@ -144,7 +144,7 @@ def test_a_student_learns_behind_the_small_encoder(
     assert last["fixed_to_teacher"] < 0.8 * last["fixed_teacher_to_truth"]
 
 
-@pytest.mark.parametrize("patch", [3, 6])
+@pytest.mark.parametrize("patch", [3, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_bundle_swaps_with_the_small_autoencoder_as_torch_does(
     checkpoint: Path, tmp_path: Path, patch: int
 ) -> None:

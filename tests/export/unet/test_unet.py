@@ -166,6 +166,7 @@ def test_pruned_and_inside_a_pipeline(folder: Path, whole: Path, tmp_path: Path)
     assert sizes[0] < 0.85 * sizes[1]
 
 
+@pytest.mark.slow
 def test_same_bytes_in_two_processes(folder: Path, tmp_path: Path) -> None:
     options = ["--precision", "fp16", "--name", "x"]
     assert main(["export", str(folder), str(tmp_path / "a"), *options]) == 0
