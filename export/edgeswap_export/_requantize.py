@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,6 @@ def requantize(
         ParityFailed: a converted graph or swap is further from torch than its precision allows.
     """
     precision, swap = config.precision, subject.checkpoint.swap
-    tables = list(subject.tables.values())
     count = config.calibration_swaps or usual_swaps(CALIBRATION_SWAPS, swap.resolution_px, least=2)
     progress(f"sampling {count} swaps to calibrate with")
     unseen = usual_swaps(PARITY_SWAPS, swap.resolution_px)
@@ -59,19 +59,19 @@ def requantize(
     backend = open_graphs(folder, subject.files)
 
     def feeds_of(examples: list[Any]) -> Feeds:
-        graphs = subject.swap_graphs
-        return feeds_of_swaps(backend, subject.checkpoint, graphs, examples, tables)
+        made_of, tables = subject.swap_graphs, list(subject.tables.values())
+        return feeds_of_swaps(backend, subject.checkpoint, made_of, examples, tables)
 
     observed = feeds_of(rendered_examples(swap, count, "calibration", SEED))
     feeds = feeds_of(held_out)
     backend.close()
-    originals = {name: _written(folder, name) for name in subject.graphs}
+    originals = Float32Graphs(folder, tuple(subject.graphs))
     for budget in (budgets := LOSS_BUDGETS if precision in GRIDS else LOSS_BUDGETS[:1]):
         converted = {}
-        for name, original in originals.items():
+        for name in originals:
             progress(f"converting {name} to {precision}")
             converted[name] = convert(
-                original, precision, observed[name], progress, budget, large=is_large(swap)
+                originals[name], precision, observed[name], progress, budget, is_large(swap)
             )
             check(converted[name].model, name)
             _replace(folder, name, converted[name].model)
@@ -83,6 +83,7 @@ def requantize(
             if budget == budgets[-1]:
                 raise
             progress(f"{error}; trying with half the loss per graph")
+    originals.remove()
     proof["calibration"] = {
         "dataset_sha256": read_dataset(calibration_dataset()).digest,
         "swaps": count,
@@ -92,11 +93,38 @@ def requantize(
     return converted, proof
 
 
-def _written(folder: Path, name: str) -> onnx.ModelProto:
-    """Read a float32 graph, its norms whole: other precisions have wide enough bounds for them."""
-    model = onnx.load(folder / f"{name}.onnx")
-    join_wide_norms(model)
-    return model
+class Float32Graphs(Mapping[str, onnx.ModelProto]):
+    """The float32 graphs of a folder, set aside in it; each is read when it is asked for.
+
+    Their norms are whole: other precisions have wide enough bounds for them.
+
+    Args:
+        folder: holds the graphs; they are moved away from there.
+        names: of the graphs.
+    """
+
+    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+        self._home, self._names = folder / "float32", names
+        self._home.mkdir()
+        for name in names:
+            for file in (f"{name}.onnx", f"{name}.onnx.data"):
+                if (folder / file).exists():
+                    (folder / file).rename(self._home / file)
+
+    def __getitem__(self, name: str) -> onnx.ModelProto:
+        model = onnx.load(self._home / f"{name}.onnx")
+        join_wide_norms(model)
+        return model
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def remove(self) -> None:
+        """Remove their files."""
+        shutil.rmtree(self._home)
 
 
 def _replace(folder: Path, name: str, model: onnx.ModelProto) -> None:
