@@ -34,7 +34,7 @@ from edgeswap_compress.importers.tiny.families import PLUGIN, TINY_FAMILIES, tin
 SIZE = 64
 SAMPLING = ["--size", str(SIZE), "--steps", "4", "--sampler", "euler", "--license", "CC0-1.0",
             "--origin", "random weights"]  # fmt: skip
-LEARNING = ["--steps", "1", "--samples", "32", "--batch-size", "4", "--targets", "8",
+LEARNING = ["--samples", "32", "--batch-size", "4", "--targets", "8",
             "--identity-weight", "0", "--decoder-share", "0"]  # fmt: skip
 PEOPLE = 4
 
@@ -108,7 +108,9 @@ def steps(
         for name in ("whole", "small", "pruned", "student", "bundle", "half", "engines")
     )
     swap = ["--source", str(photo), "--target", str(photo), "--out"]
-    learned = ["distill", whole, small, student, "--data", str(crops), *LEARNING]
+    # One step runs; of a start at the target with strength 0.75 it is the second of two.
+    count = "2" if "--strength" in given else "1"
+    learned = ["distill", whole, small, student, "--data", str(crops), "--steps", count, *LEARNING]
     found = [
         ("import", ["import", *given[:2], whole, *given[2:], *SAMPLING]),
         ("inspect", ["inspect", whole]),
