@@ -18,7 +18,6 @@ WIDEST = 1 << 16
 this many is 2e-7 of a deviation from the true one, for 16 times as many 1e-5."""
 
 _MARK = "/wide/"
-_AXES = {"inner": (3,), "outer": (2,)}
 
 
 def split_wide_norms(model: onnx.ModelProto) -> None:
@@ -43,7 +42,7 @@ def split_wide_norms(model: onnx.ModelProto) -> None:
 
 
 def join_wide_norms(model: onnx.ModelProto) -> None:
-    """Undo `split_wide_norms`: for float16, where one operator is faster and sums in float32.
+    """Undo `split_wide_norms`: for other precisions, whose bounds are wide enough for it.
 
     Args:
         model: changed in place.
@@ -108,16 +107,16 @@ def _split(
         keep: dict[str, Any] = {"keepdims": 1} if kind == "ReduceMean" else {}
         return helper.make_node(kind, inputs, [output or named(name)], named(name), **keep)
 
-    axes = {name: constant(f"{name}_axis", np.array(axis)) for name, axis in _AXES.items()}
+    inner, outer = constant("inner_axis", np.array([3])), constant("outer_axis", np.array([2]))
     wide = constant("wide_shape", np.array([0, 0, *rows]))
     each = constant("channel_shape", np.array([-1, 1, 1]))
     yield made("Reshape", [value, wide], "rows")
-    yield made("ReduceMean", [named("rows"), axes["inner"]], "row_means")
-    yield made("ReduceMean", [named("row_means"), axes["outer"]], "mean")
+    yield made("ReduceMean", [named("rows"), inner], "row_means")
+    yield made("ReduceMean", [named("row_means"), outer], "mean")
     yield made("Sub", [named("rows"), named("mean")], "centered")
     yield made("Mul", [named("centered"), named("centered")], "squares")
-    yield made("ReduceMean", [named("squares"), axes["inner"]], "row_variances")
-    yield made("ReduceMean", [named("row_variances"), axes["outer"]], "variance")
+    yield made("ReduceMean", [named("squares"), inner], "row_variances")
+    yield made("ReduceMean", [named("row_variances"), outer], "variance")
     small = constant("epsilon", np.array(epsilon, np.float32))
     yield made("Add", [named("variance"), small], "steadied")
     yield made("Sqrt", [named("steadied")], "deviation")

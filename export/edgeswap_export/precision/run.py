@@ -46,13 +46,15 @@ def open_session(
     if not fits(model):
         return open_session_of(skeleton(model), model, level)
     data = model.SerializeToString()
-    options = _options(level, lean)
-    options.enable_cpu_mem_arena = not lean and len(data) <= LARGE_BYTES
+    options = _options(level, lean, len(data))
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def _options(level: str, lean: bool) -> ort.SessionOptions:
+def _options(level: str, lean: bool, size: int = 0) -> ort.SessionOptions:
+    """Make the options of a session for a graph with so many bytes of weights."""
     options = ort.SessionOptions()
+    # As in the runtime: large graphs give their memory back.
+    options.enable_cpu_mem_arena = not lean and size <= LARGE_BYTES
     options.graph_optimization_level = LEVELS[level]
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
@@ -66,7 +68,6 @@ def _options(level: str, lean: bool) -> ort.SessionOptions:
     options.log_severity_level = 4
     if lean:
         options.add_session_config_entry("session.disable_prepacking", "1")
-        options.enable_cpu_mem_arena = False
     return options
 
 
@@ -80,8 +81,7 @@ def open_session_of(
         weights: has every initializer that `bare` lacks the numbers of.
         level: as `open_session`.
     """
-    options = _options(level, lean=not fits(weights))
-    options.enable_cpu_mem_arena = weight_bytes(weights) <= LARGE_BYTES
+    options = _options(level, lean=not fits(weights), size=weight_bytes(weights))
     apart = {t.name for t in bare.graph.initializer if t.data_location == TensorProto.EXTERNAL}
     lent = [tensor for tensor in weights.graph.initializer if tensor.name in apart]
     arrays = [to_array(tensor) for tensor in lent]
