@@ -25,6 +25,8 @@ ROOMS = {
     "edgeswap_export": "export",
     "edgeswap_bench": "benchmarks",
 }
+PROGRAMS = ("benchmarks/studies", "benchmarks/peers", "docs/_ext", "scripts")
+"""Folders of scripts: they import the rooms, and nothing imports them."""
 
 
 class Tree:
@@ -39,6 +41,12 @@ class Tree:
                 name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
                 self.modules[name] = path
         self.syntax = {name: ast.parse(path.read_text()) for name, path in self.modules.items()}
+        self.programs = {
+            str(path.relative_to(root)): ast.parse(path.read_text())
+            for folder in PROGRAMS
+            for path in sorted((root / folder).rglob("*.py"))
+            if "environments" not in path.parts
+        }
 
     def package_of(self, module: str) -> str:
         """The module itself where it is a package, else the package it lies in."""
@@ -48,23 +56,31 @@ class Tree:
     def imports(self) -> Iterator[tuple[str, str]]:
         """(importing module, imported module) of every import statement, wherever it stands."""
         for module, syntax in self.syntax.items():
-            for node in ast.walk(syntax):
-                if isinstance(node, ast.ImportFrom) and node.module:
-                    names = [f"{node.module}.{alias.name}" for alias in node.names]
-                    found = {name if name in self.modules else node.module for name in names}
-                elif isinstance(node, ast.Import):
-                    found = {alias.name for alias in node.names}
-                else:
-                    continue
-                yield from ((module, name) for name in found if name in self.modules)
+            yield from ((module, name) for name in self._imported(syntax))
+
+    def _imported(self, syntax: ast.Module) -> Iterator[str]:
+        for node in ast.walk(syntax):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                found = {name if name in self.modules else node.module for name in names}
+            elif isinstance(node, ast.Import):
+                found = {alias.name for alias in node.names}
+            else:
+                continue
+            yield from (name for name in found if name in self.modules)
 
     def private_imports(self, *, between_rooms: bool = False) -> list[str]:
-        """Imports of a module with an underscore by a module outside its package.
+        """Imports of a module with an underscore by a module or script outside its package.
 
         Args:
-            between_rooms: only those that cross from one room to another.
+            between_rooms: only those that cross from one room to another, or come from a script.
         """
-        found = []
+        found = [
+            f"{script} -> {used}"
+            for script, syntax in self.programs.items()
+            for used in self._imported(syntax)
+            if "._" in used
+        ]
         for user, used in self.imports():
             parts = used.split(".")
             for place, part in enumerate(parts):

@@ -64,7 +64,8 @@ def _add_amount(made: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--starts", type=int, default=3, metavar="N",
         help="cold starts in fresh processes, with an empty and with a filled cache; memory is "
-        "measured in such processes too; 0 leaves both out (default: 3)",
+        "measured in such processes too, and figures on which they disagree are noisy; 0 leaves "
+        "all that out (default: 3)",
     )  # fmt: skip
     group.add_argument(
         "--against", nargs="+", default=[], metavar="WHAT",

@@ -39,22 +39,23 @@ def torch_unet(
 
 
 def _load(options: argparse.Namespace, dtype: torch.dtype) -> tuple[Any, list[str]]:
-    """The module and the names of its inputs, in order."""
-    given = list(inputs(options))
+    """The module that the exporter writes, and the names of its inputs, in order."""
     if (options.model / "swap.json").is_file():
         from edgeswap_compress import Checkpoint
-        from edgeswap_export.graphs.swap_graphs import DenoiseGraph
+        from edgeswap_export.graphs.example import seeded_example
+        from edgeswap_export.graphs.swap_graphs import torch_graphs
 
-        order = ["sample", "timestep", "target_latents", "tokens", "vector", "source_latents",
-                 "guidance"]  # fmt: skip
-        module = DenoiseGraph(Checkpoint.load(options.model).to(dtype)).to(dtype)
-        return module, [name for name in order if name in given]
-    from edgeswap_compress.prune import read_unet_folder
+        checkpoint = Checkpoint.load(options.model)
+        sample = seeded_example(checkpoint.swap)
+        graphs = torch_graphs(checkpoint, sample.target, sample.source, sample.noise)
+        return graphs["denoise"].module.to(dtype), list(graphs["denoise"].inputs)
+    from edgeswap_compress.plan.folder import read_unet_folder
     from edgeswap_export.unet.stage import UNetGraph
 
-    graph = UNetGraph(read_unet_folder(options.model, dtype=dtype).unet, tuple(given))
+    names = list(inputs(options))
+    graph = UNetGraph(read_unet_folder(options.model, dtype=dtype).unet, tuple(names))
     graph.dtype = dtype
-    return graph, given
+    return graph, names
 
 
 def _ordered(arrays: dict[str, Any], names: list[str]) -> list[Any]:

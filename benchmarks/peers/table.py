@@ -6,12 +6,18 @@
 Every row evaluates one U-Net on the same inputs; the difference of its output from ours is beside
 its time. A peer that cannot run is a row that says why. `environment.py` makes the environments of
 peers whose packages do not go together with ours.
+
+ONNX Runtime's threads turn while they wait unless it is told otherwise; ours sleep, so as not to
+take the cores from others. "spinning" is our runtime with ONNX Runtime's own setting.
+
+    python benchmarks/peers/table.py UNET_FOLDER --at-once 2   # where all do not fit in memory
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 import tempfile
@@ -26,13 +32,16 @@ from edgeswap_bench.compare.worker import WorkerSubject
 from edgeswap_bench.measure.results import SubjectResult
 from edgeswap_bench.measure.subject import Lap, Task
 from edgeswap_bench.trust.machine import usable_cores
+from edgeswap_bench.trust.verdict import worst
 from edgeswap_runtime import EdgeswapError
 from edgeswap_runtime.backends import open_backend
-from edgeswap_runtime.backends.protocol import BackendRequest
+from edgeswap_runtime.backends.ort import OrtBackend
+from edgeswap_runtime.backends.protocol import Backend, BackendRequest
 from edgeswap_runtime.errors import EdgeswapFailure
 
-OURS = {
+OURS: dict[str, dict[str, Any]] = {
     "edgeswap ort": {"name": "ort"},
+    "edgeswap ort, spinning": {"name": "ort", "spinning": True},
     "edgeswap openvino fp32": {"name": "openvino", "precision": "fp32"},
     "edgeswap openvino bf16": {"name": "openvino", "precision": "bf16"},
 }
@@ -59,9 +68,14 @@ class OursSubject:
     def __init__(self, label: str, onnx: Path, arrays: dict[str, Any], threads: int) -> None:
         self.label = label
         self._settings = dict(OURS[label])
-        request = BackendRequest(graphs={"denoise": onnx}, device="cpu", threads=threads,
-                                 precision=self._settings.get("precision"))  # fmt: skip
-        self._backend = open_backend(self._settings["name"], request)
+        graphs = {"denoise": onnx}
+        self._backend: Backend[Any]
+        if self._settings.get("spinning"):
+            self._backend = OrtBackend(graphs, threads=threads, spinning=True)
+        else:
+            request = BackendRequest(graphs=graphs, device="cpu", threads=threads,
+                                     precision=self._settings.get("precision"))  # fmt: skip
+            self._backend = open_backend(self._settings["name"], request)
         self._inputs = {name: self._backend.upload(array) for name, array in arrays.items()}
 
     def run(self, task: Task) -> Lap:
@@ -86,14 +100,16 @@ class OursSubject:
 def main() -> int:
     """Export, time in turns, print."""
     options = parse()
-    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         onnx = exported(options.model, folder)
         arrays = drawn(onnx)
-        np.savez(folder / "inputs.npz", **arrays)
-        ours, failed, differences = opened(options, onnx, arrays, folder, stack)
-        config = BenchConfig(runs=options.runs, tasks=("unet",))
-        report = bench(ours, config, failed=failed)
+        np.savez(folder / "inputs.npz", allow_pickle=False, **arrays)
+        differences: dict[str, float] = {}
+        report = joined([
+            timed(rows, options, onnx, arrays, folder, differences)
+            for rows in groups(options.rows, options.at_once)
+        ])  # fmt: skip
     if options.json:
         print(json.dumps(report.to_json() | {"differences": differences}))
     else:
@@ -112,9 +128,43 @@ def parse() -> argparse.Namespace:
                         help="CPU threads of each (default: the usable cores)")  # fmt: skip
     parser.add_argument("--rows", nargs="+", choices=[*OURS, *PEERS], default=[*OURS, *PEERS],
                         metavar="ROW", help=f"some of: {', '.join([*OURS, *PEERS])}")  # fmt: skip
+    parser.add_argument("--at-once", type=int, metavar="N",
+                        help="load so many rows beside the first; it takes turns with each group "
+                        "(default: all)")  # fmt: skip
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the exported graph here")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()
+
+
+def groups(rows: list[str], at_once: int | None) -> list[list[str]]:
+    """The rows, the first with so many others in each group."""
+    first, *others = rows
+    step = max(1, at_once or len(others))
+    return [[first, *others[i : i + step]] for i in range(0, max(1, len(others)), step)]
+
+
+def timed(
+    rows: list[str], options: argparse.Namespace, onnx: Path, arrays: dict[str, Any], folder: Path,
+    differences: dict[str, float],
+) -> Report:  # fmt: skip
+    """Open one group and time it in turns; `differences` gets how far its outputs are apart."""
+    with contextlib.ExitStack() as stack:
+        subjects, failed, found = opened(rows, options, onnx, arrays, folder, stack)
+        differences |= found
+        config = BenchConfig(runs=options.runs, tasks=("unet",))
+        return bench(subjects, config, failed=failed)
+
+
+def joined(reports: list[Report]) -> Report:
+    """One report of all groups; of the first row it has the times of the first group."""
+    subjects = {one.label: one for report in reversed(reports) for one in report.subjects}
+    order = [one.label for report in reports for one in report.subjects]
+    return dataclasses.replace(
+        reports[0],
+        subjects=tuple(subjects[label] for label in dict.fromkeys(order)),
+        ratios=tuple(ratio for report in reports for ratio in report.ratios),
+        verdict=worst(report.verdict for report in reports),
+    )
 
 
 def exported(model: Path, folder: Path) -> Path:
@@ -147,14 +197,14 @@ def drawn(onnx: Path) -> dict[str, np.ndarray]:
 
 
 def opened(
-    options: argparse.Namespace, onnx: Path, arrays: dict[str, Any], folder: Path,
+    rows: list[str], options: argparse.Namespace, onnx: Path, arrays: dict[str, Any], folder: Path,
     stack: contextlib.ExitStack,
 ) -> tuple[list[Any], list[SubjectResult], dict[str, float]]:  # fmt: skip
     """Every row that starts, a result for each that does not, and how far outputs differ."""
     subjects: list[Any] = []
     failed: list[SubjectResult] = []
     answers: dict[str, np.ndarray] = {}
-    for label in options.rows:
+    for label in rows:
         print(f"starting {label}", file=sys.stderr)
         answer = folder / f"{label.replace(' ', '-')}.npy"
         try:

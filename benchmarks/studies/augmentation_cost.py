@@ -34,11 +34,11 @@ from edgeswap_compress.fit.dtype import AUTO, DTYPES, resolve_dtype
 from edgeswap_compress.fit.latent_cache import encode_dataset, to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.pairing import pairing_of
-from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train.augment import augment_example
 from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective
 from edgeswap_compress.train.examples import Examples
+from edgeswap_compress.train.online import OnlineEncoder
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
 GROUPS = 3072

@@ -29,16 +29,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeswap_compress import Checkpoint, default_checkpoint
-from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.attention import use_plain_attention
 from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._few_steps import refit_convolution
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.few_steps import refit_convolution
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import Sampling, metrics, open_model
-from edgeswap_compress.evaluate._resized import resized
+from edgeswap_compress.evaluate.resized import resized
 from edgeswap_compress.fit.config import FitOptions, changed
 from edgeswap_compress.fit.latent_cache import LatentGroups, draw_triplets, encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw, fit
@@ -46,6 +45,7 @@ from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.fit.noise_levels import NoiseLevels
 from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_compress.fit.run_folder import steps_in
+from edgeswap_compress.progress import stage_progress
 from edgeswap_compress.train.denoiser import Denoiser
 from edgeswap_runtime.files import write_json
 from edgeswap_runtime.pictures.write import RENDERED, save_marked

@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from distillation_timing import Run, bundle_of, macs_per_swap, time_swaps
 
-from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.stage import shrink_autoencoder
@@ -34,6 +33,7 @@ from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.dtype import AUTO
+from edgeswap_compress.progress import stage_progress
 from edgeswap_runtime.files import write_json
 
 QUALITY = ("psnr_face_db", "id_top1", "id_margin", "fid_identity", "hf_ratio", "diversity")

@@ -32,11 +32,11 @@ from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import convert
 from edgeswap_compress.data import read_dataset
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.trajectories import teacher_trajectories
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
-from edgeswap_compress.evaluate._models import Sampling, open_model
+from edgeswap_compress.evaluate.models import Sampling, open_model
 from edgeswap_compress.fit.config import FitConfig, FitOptions, changed
 from edgeswap_compress.fit.dtype import dtype_line, probe
 from edgeswap_compress.fit.latent_cache import LatentGroups, encode_dataset
@@ -44,10 +44,10 @@ from edgeswap_compress.fit.loop import Draw, Objective
 from edgeswap_compress.fit.losses import decoder_metric
 from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.fit.pairing import pairing_of
-from edgeswap_compress.personalize._config import PersonalizeConfig
-from edgeswap_compress.personalize._objective import PersonalizeObjective
-from edgeswap_compress.personalize._photos import person_pictures
-from edgeswap_compress.prune._config import RecoverConfig
+from edgeswap_compress.personalize.config import PersonalizeConfig
+from edgeswap_compress.personalize.objective import PersonalizeObjective
+from edgeswap_compress.personalize.photos import person_pictures
+from edgeswap_compress.prune.config import RecoverConfig
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.train.config import DenoiserConfig
 from edgeswap_compress.train.denoiser import DenoiserObjective

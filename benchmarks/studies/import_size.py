@@ -162,12 +162,12 @@ def write_unpruned(folder: Path) -> dict[str, Any]:
     from edgeswap_compress import Checkpoint
     from edgeswap_compress.checkpoint.conditioner import SwapConditioner
     from edgeswap_compress.conditioning.attention import use_fused_attention
-    from edgeswap_export._stage import write_graph
     from edgeswap_export.graphs.example import seeded_example
     from edgeswap_export.graphs.swap_graphs import DenoiseGraph, pictures_by_role, target_inputs
     from edgeswap_export.graphs.to_onnx import write_onnx
     from edgeswap_export.graphs.told import told_by
     from edgeswap_export.graphs.torch_graph import run_module
+    from edgeswap_export.stage import write_graph
 
     out = folder / OUTPUTS["unpruned graph"]
     out.mkdir()

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -171,7 +172,8 @@ def diffusers_swap(pipe: Any, given: dict[str, Any]) -> Parts:
         pipe(**given, callback_on_step_end=told)
     hook.remove()
     marks.append(time.perf_counter())
-    return {name: b - a for name, a, b in zip(PARTS, marks, marks[1:], strict=True)}
+    spans = itertools.pairwise(marks)
+    return {name: end - begun for name, (begun, end) in zip(PARTS, spans, strict=True)}
 
 
 def unpruned_step(folder: Path, threads: int) -> Callable[[], Parts]:

@@ -156,7 +156,7 @@ def parity(checkpoint_path: Path, backends: dict[Row, Any]) -> dict[str, Any]:
     import torch
 
     from edgeswap_compress.checkpoint.folder import Checkpoint
-    from edgeswap_export._calibration import feeds_of_swaps, rendered_examples
+    from edgeswap_export.calibration import feeds_of_swaps, rendered_examples
     from edgeswap_export.graphs.example import SEED, seeded_example
     from edgeswap_export.graphs.swap_graphs import swap_graphs
     from edgeswap_export.parity.compare import difference, run_graph
@@ -218,7 +218,7 @@ def quality(
     """Row -> the judges' figures of its swaps, all on the same triplets from the same noise."""
     from edgeswap_compress.data import read_dataset
     from edgeswap_compress.evaluate import EvaluateConfig, Evaluation
-    from edgeswap_compress.evaluate._models import Sampling, open_bundle
+    from edgeswap_compress.evaluate.models import Sampling, open_bundle
     from edgeswap_runtime import Bundle
 
     evaluation: list[Evaluation] = []

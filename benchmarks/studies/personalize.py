@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 
 from edgeswap_compress import default_checkpoint
-from edgeswap_compress._progress import stage_progress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.data.people.camera import template
@@ -37,10 +36,11 @@ from edgeswap_compress.evaluate import (
     metrics,
     open_model,
 )
-from edgeswap_compress.evaluate._pictures import pasted, people
+from edgeswap_compress.evaluate.pictures import pasted, people
 from edgeswap_compress.fit.config import changed
-from edgeswap_compress.personalize._config import PersonalizeConfig
-from edgeswap_compress.personalize._stage import personalize
+from edgeswap_compress.personalize.config import PersonalizeConfig
+from edgeswap_compress.personalize.stage import personalize
+from edgeswap_compress.progress import stage_progress
 from edgeswap_runtime.faces.align import similarity, warp
 from edgeswap_runtime.pictures.write import RENDERED, save_marked
 

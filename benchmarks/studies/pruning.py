@@ -24,14 +24,14 @@ from typing import Any
 
 import torch
 
-from edgeswap_compress._progress import stage_progress
-from edgeswap_compress._pruning_errors import UnreachableTarget
 from edgeswap_compress.data import read_dataset
 from edgeswap_compress.evaluate import EvaluateConfig, Evaluation, Sampling, open_model
 from edgeswap_compress.fit.config import FitBudget, FitOptions
 from edgeswap_compress.fit.dtype import AUTO, DTYPES
-from edgeswap_compress.prune._compare import compare
-from edgeswap_compress.prune._config import PruneConfig, RecoverConfig, RecoverLosses
+from edgeswap_compress.progress import stage_progress
+from edgeswap_compress.prune import UnreachableTarget
+from edgeswap_compress.prune.compare import compare
+from edgeswap_compress.prune.config import PruneConfig, RecoverConfig, RecoverLosses
 from edgeswap_compress.prune.stage import PruneFiles, prune
 from edgeswap_runtime.files import write_json
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from edgeswap_compress._pruning_errors import UnreachableTarget
-from edgeswap_compress.prune._config import BEST, PruneConfig
+from edgeswap_compress.prune import UnreachableTarget
+from edgeswap_compress.prune.config import BEST, PruneConfig
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.target import seeded_inputs
 from edgeswap_compress.prune.model import open_model, token_count

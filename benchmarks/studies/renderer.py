@@ -76,7 +76,7 @@ def photograph_crops(folder: Path | None, size: int) -> Crops:
 
 def render(version: int, size: int, groups: int) -> dict[str, Any]:
     """Untouched targets, source views by person, and the speed of one process."""
-    from edgeswap_compress.data.dataset_rendering import _open_renderer
+    from edgeswap_compress.data.dataset_rendering import open_renderer
     from edgeswap_compress.data.grid import GroupSettings
     from edgeswap_compress.data.group_rendering import render_group
 
@@ -84,7 +84,7 @@ def render(version: int, size: int, groups: int) -> dict[str, Any]:
     plain = replace(settings, light="normal") if version > 3 else settings
     count = settings.identities
     targets, people = [], []
-    with _open_renderer(settings) as renderer:
+    with open_renderer(settings) as renderer:
         render_group(renderer, settings, groups)  # textures and tables are loaded here
         begun = time.process_time()
         for number in range(groups):

@@ -36,8 +36,8 @@ def main() -> int:
 def trial(options: argparse.Namespace, half: str) -> dict[str, Any]:
     """One report: its median, its verdict, and the cores that others kept busy."""
     command = [sys.executable, "-m", "edgeswap_runtime", "bench", str(options.bundle), "--json",
-               "--starts", "0", "--task", options.task, "--seconds", str(options.seconds),
-               "--runs", "20"]  # fmt: skip
+               "--task", options.task, "--starts", str(options.starts), "--runs", "20",
+               "--seconds", str(options.seconds)]  # fmt: skip
     if options.threads:
         command += ["--threads", str(options.threads)]
     with load(options.busy if half == "load" else 0):
@@ -99,6 +99,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--busy", type=int, default=1, help="load processes (default 1)")
     parser.add_argument("--task", default="crop", help="what to time (default crop)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each report (default 3)")
+    parser.add_argument("--starts", type=int, default=2, help="pairs of fresh processes (2)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()

@@ -142,7 +142,7 @@ def compare(before: TargetFilm, after: TargetFilm, swapper: Swapper) -> dict[str
         columns = (np.abs(first.astype(np.int16) - second).max(-1) > 40).sum(0)
         near, other = centers(float(old_pts * before.time_base), size)
         if columns.sum() > 50:
-            middle = float((columns * np.arange(len(columns))).sum() / columns.sum())
+            middle = float(np.average(np.arange(len(columns)), weights=columns))
             touched += 1
             exchanged += abs(middle - near) > abs(middle - other) and abs(near - other) > 20
         for trail, picture in zip(trails, (first, second), strict=True):

@@ -56,9 +56,9 @@ def h264(picture: Pixels) -> Pixels:
             film.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture))))
         film.mux(stream.encode(None))
     data.seek(0)
-    with av.open(data) as film:
-        decoded: Pixels = list(film.decode(video=0))[2].to_ndarray(format="rgb24")
-    return decoded
+    with av.open(data, "r") as film:
+        last = list(film.decode(video=0))[2].to_ndarray(format="rgb24")
+    return np.asarray(last, np.uint8)
 
 
 ATTACKS: dict[str, Callable[[Pixels], Pixels]] = {

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from edgeswap_export._config import BundleInfo, ExportConfig, GraphsConfig
     from edgeswap_export._errors import ExportError, GraphNotExported, ParityFailed
     from edgeswap_export._schedules import ScheduleRequest, SchedulesConfig
-    from edgeswap_export._stage import export
     from edgeswap_export.samplers.options import SamplerOptions
     from edgeswap_export.samplers.schedule import SAMPLERS, schedule_table
+    from edgeswap_export.stage import export
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -27,7 +27,7 @@ else:
             "edgeswap_export._config": ("BundleInfo", "ExportConfig", "GraphsConfig"),
             "edgeswap_export._errors": ("ExportError", "GraphNotExported", "ParityFailed"),
             "edgeswap_export._schedules": ("ScheduleRequest", "SchedulesConfig"),
-            "edgeswap_export._stage": ("export",),
+            "edgeswap_export.stage": ("export",),
             "edgeswap_export.samplers.options": ("SamplerOptions",),
             "edgeswap_export.samplers.schedule": ("SAMPLERS", "schedule_table"),
         },

@@ -11,7 +11,10 @@ import onnx
 
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.data import read_dataset
-from edgeswap_export._calibration import (
+from edgeswap_export._config import GraphsConfig
+from edgeswap_export._errors import ParityFailed
+from edgeswap_export._schedules import is_large
+from edgeswap_export.calibration import (
     CALIBRATION_SWAPS,
     PARITY_SWAPS,
     Feeds,
@@ -19,9 +22,6 @@ from edgeswap_export._calibration import (
     rendered_examples,
     usual_swaps,
 )
-from edgeswap_export._config import GraphsConfig
-from edgeswap_export._errors import ParityFailed
-from edgeswap_export._schedules import is_large
 from edgeswap_export.graphs.example import SEED
 from edgeswap_export.graphs.to_onnx import check, write_onnx
 from edgeswap_export.graphs.wide_norms import join_wide_norms

@@ -201,8 +201,8 @@ def test_unsettled_figures_fail_where_asked(report: Callable[..., Path]) -> None
         (None, "there is no file"),
         ("{", "is not JSON"),
         ("[]", "is not a report of edgeswap bench"),
-        ('{"kind": "edgeswap-bench", "schema": 1}', "is of schema 1, this edgeswap reads schema 2"),
-        ('{"kind": "edgeswap-bench", "schema": 2}', "is a damaged report (report lacks the field"),
+        ('{"kind": "edgeswap-bench", "schema": 1}', "is of schema 1, this edgeswap reads schema 3"),
+        ('{"kind": "edgeswap-bench", "schema": 3}', "is a damaged report (report lacks the field"),
     ],
 )
 def test_what_is_not_a_report(

@@ -229,7 +229,7 @@ def test_the_report_is_json_and_a_table(subject: Subjects) -> None:
     report = bench([subject()], BenchConfig(runs=6, warmup=0))
     stored = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert Report.from_json(stored) == report
-    assert (stored["schema"], stored["kind"]) == (2, "edgeswap-bench")
+    assert (stored["schema"], stored["kind"]) == (3, "edgeswap-bench")
     assert stored["subjects"][0]["quality"] == {"psnr_db": 30.5}
     assert stored["config"]["runs"] == 6
     assert stored["subjects"][0]["settings"]["schedule"] == "one"

@@ -71,7 +71,7 @@ def full(subject: Callable[..., BundleSubject]) -> Report:
     memory = Memory(steps={"python": 10**7, "open denoise": 2 * 10**7}, sum_bytes=3 * 10**7,
                     swapper_bytes=3 * 10**7, peak_bytes=4 * 10**7)  # fmt: skip
     start = Start(cache="empty", interpreter_ms=1.0, imported_ms=2.0, opened_ms=3.0, first_ms=4.0,
-                  second_swap_ms=0.5)  # fmt: skip
+                  second_swap_ms=0.5, steady_ms=0.4)  # fmt: skip
     batch = Throughput(batch=2, error=None, crops=20, seconds=2.0, crops_per_s=10.0)
     first = dataclasses.replace(
         report.subjects[0], memory=memory, starts=(start,), throughput=(batch,)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from edgeswap_bench import BenchConfig, bench
 from edgeswap_bench.compare.worker import PEERS
 
 if TYPE_CHECKING:
@@ -64,14 +63,15 @@ def test_rows_that_run_and_rows_that_do_not(
     onnx = bundle_folder / "denoise.onnx"
     arrays = peers_table.drawn(onnx)
     np.savez(tmp_path / "inputs.npz", **arrays)
-    options = argparse.Namespace(
-        rows=["edgeswap ort", "onnxruntime", "trtexec"], threads=1, model=bundle_folder
+    rows = ["edgeswap ort", "onnxruntime", "trtexec"]
+    options = argparse.Namespace(threads=1, model=bundle_folder, runs=6)
+    differences: dict[str, float] = {}
+    groups = peers_table.groups(rows, 1)
+    assert groups == [["edgeswap ort", "onnxruntime"], ["edgeswap ort", "trtexec"]]
+    report = peers_table.joined(
+        [peers_table.timed(g, options, onnx, arrays, tmp_path, differences) for g in groups]
     )
-    with contextlib.ExitStack() as stack:
-        given: Any = (options, onnx, arrays, tmp_path, stack)
-        subjects, failed, differences = peers_table.opened(*given)
-        config = BenchConfig(runs=6, warmup=1, tasks=("unet",))
-        report = bench(subjects, config, failed=failed)
+    assert [subject.label for subject in report.subjects] == rows
     assert differences == {"edgeswap ort": 0.0, "onnxruntime": 0.0}
     shown = peers_table.table(report, differences)
     assert "trtexec                   failed: trtexec ended: trtexec is not on the PATH" in shown
@@ -91,7 +91,7 @@ def test_torch_computes_the_same_and_takes_turns(peers_table: ModuleType, tmp_pa
     np.savez(tmp_path / "inputs.npz", **arrays)
     options = argparse.Namespace(rows=["edgeswap ort", "diffusers eager"], threads=1, model=student)
     with contextlib.ExitStack() as stack:
-        given: Any = (options, onnx, arrays, tmp_path, stack)
+        given: Any = (options.rows, options, onnx, arrays, tmp_path, stack)
         _, failed, differences = peers_table.opened(*given)
         assert failed == [] and differences["diffusers eager"] < 1e-4
         given = ("checkpoint", [str(student), "--threads", "1"])

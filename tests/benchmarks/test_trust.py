@@ -14,7 +14,7 @@ from edgeswap_bench.trust import gpu
 from edgeswap_bench.trust.environment import _status_field, environment, git_revision
 from edgeswap_bench.trust.gpu import GpuState
 from edgeswap_bench.trust.machine import MachineState, read_machine, usable_cores
-from edgeswap_bench.trust.verdict import Verdict, judge, judge_machine, worst
+from edgeswap_bench.trust.verdict import Verdict, judge, judge_machine, with_processes, worst
 from edgeswap_bench.trust.watch import Conditions, MachineWatch, Moment
 
 if TYPE_CHECKING:
@@ -236,3 +236,27 @@ def test_a_field_of_the_status_file(tmp_path: Path) -> None:
     assert _status_field("VmHWM", tmp_path / "status") == 12_288
     assert _status_field("VmRSS", tmp_path / "status") is None
     assert _status_field("VmHWM", tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("medians_ms", "state"),
+    [
+        ([], "settled"),
+        ([10.0], "settled"),
+        ([10.0, 10.4, 9.8], "settled"),
+        ([10.0, 10.1, 10.7], "noisy"),
+        ([9.0, 10.0, 10.1], "noisy"),
+        ([0.010, 0.020, 0.015], "settled"),  # the clock's own differences
+    ],
+)
+def test_processes_that_disagree_make_a_figure_noisy(medians_ms: list[float], state: str) -> None:
+    found = with_processes(Verdict(state="settled", reasons=()), medians_ms)
+    assert found.state == state
+    assert (found.reasons != ()) == (state == "noisy")
+
+
+def test_processes_that_disagree_are_told_beside_what_is_worse() -> None:
+    found = with_processes(Verdict(state="throttled", reasons=("hot",)), [10.0, 10.0, 12.0])
+    assert found == Verdict(
+        state="throttled", reasons=("hot", "a fresh process lies 20 % from the others' median")
+    )

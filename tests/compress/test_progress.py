@@ -7,15 +7,15 @@ import time
 
 import pytest
 
-from edgeswap_compress import _progress
-from edgeswap_compress._progress import StageProgress, stage_progress, steady
+from edgeswap_compress import progress
+from edgeswap_compress.progress import StageProgress, stage_progress, steady
 
 
 def test_lines_come_seldom_and_at_the_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(_progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with stage_progress() as report:
         for step in range(101):
             report("fit", step, 100, f"loss {step}")

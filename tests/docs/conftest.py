@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint with guidance."""
-    from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+    from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 
     return tiny_checkpoint(guidance_scale=1.5).save(tmp_path_factory.mktemp("models") / "teacher")
 

@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.data.assets import PACKAGES
-from edgeswap_export import ExportConfig, GraphsConfig, SchedulesConfig, _stage, export
+from edgeswap_export import ExportConfig, GraphsConfig, SchedulesConfig, export, stage
 from edgeswap_export.graphs import detector as _detector
 from edgeswap_runtime.files import sha256_file
 
@@ -161,7 +161,7 @@ def guided(made_once: MadeOnce, plain: Exported, stand_in: StandIn) -> Exported:
 @contextlib.contextmanager
 def graphs_of(bundle: Path, but: str = "") -> Iterator[None]:
     """Let exports take a bundle's graphs, all but one, which are the same, to save seconds."""
-    write = _stage.to_onnx
+    write = stage.to_onnx
 
     def reuse(name: str, *graph: Any) -> onnx.ModelProto:
         if name == but:
@@ -169,7 +169,7 @@ def graphs_of(bundle: Path, but: str = "") -> Iterator[None]:
         return onnx.load(bundle / f"{name}.onnx")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_stage, "to_onnx", reuse)
+        patch.setattr(stage, "to_onnx", reuse)
         yield
 
 
@@ -231,6 +231,6 @@ def known_graphs(guided: Exported, monkeypatch: pytest.MonkeyPatch) -> Callable[
             change(name, model)
             return model
 
-        monkeypatch.setattr(_stage, "to_onnx", load)
+        monkeypatch.setattr(stage, "to_onnx", load)
 
     return give

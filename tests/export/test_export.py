@@ -13,17 +13,17 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.swap_parts import WeightLicense
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_export import (
     BundleInfo,
     ExportConfig,
     ScheduleRequest,
     SchedulesConfig,
-    _stage,
     export,
+    stage,
 )
 from edgeswap_export._config import license_of
 from edgeswap_export._errors import ParityFailed, UnknownSampler, UnsupportedSchedule
@@ -149,8 +149,8 @@ def test_wrong_table_fails_and_leaves_nothing(
 ) -> None:
     """Every graph is right, but the table belongs to another number of steps."""
     known_graphs()
-    table = _stage.schedule_table
-    monkeypatch.setattr(_stage, "schedule_table", lambda c, s, n, *how: table(c, s, n + 1, *how))
+    table = stage.schedule_table
+    monkeypatch.setattr(stage, "schedule_table", lambda c, s, n, *how: table(c, s, n + 1, *how))
     with pytest.raises(ParityFailed, match=r"schedule 'ddim-4': the swapped crop differs .* by"):
         export(guided.checkpoint, NO_OTHERS, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
@@ -179,7 +179,7 @@ def test_damaged_checkpoint(
 def test_impossible_schedule_is_refused_before_the_work(
     tmp_path: Path, guided: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_stage, "to_onnx", lambda *_: pytest.fail("a graph was written"))
+    monkeypatch.setattr(stage, "to_onnx", lambda *_: pytest.fail("a graph was written"))
     with pytest.raises(UnsupportedSchedule, match="rounds 61 steps"):
         export(
             guided.checkpoint,

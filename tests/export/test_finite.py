@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_runtime.cli import main
 
 PLACES = {

@@ -13,8 +13,8 @@ from fuzzing import bundles, place, trees, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.data.shard_files import map_shard
 from edgeswap_compress.data.shards import read_dataset
 from edgeswap_compress.errors import DatasetDamaged

@@ -57,6 +57,7 @@ def weigh(bundle: Path, options: SwapOptions) -> Memory:
 def _start(bundle: Path, options: SwapOptions, cache: str, state: str) -> Start:
     begun = time.monotonic_ns()
     marks = _ask("start", bundle, options, {"EDGESWAP_CACHE": cache})
+    steady_ns = marks.pop("steady_ns")
     since = {name: (at - begun) / 1e6 for name, at in marks.items()}
     return Start(
         cache=state,
@@ -65,6 +66,7 @@ def _start(bundle: Path, options: SwapOptions, cache: str, state: str) -> Start:
         opened_ms=since["opened"],
         first_ms=since["first"],
         second_swap_ms=since["second"] - since["first"],
+        steady_ms=steady_ns / 1e6,
     )
 
 

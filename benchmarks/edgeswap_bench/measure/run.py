@@ -13,14 +13,16 @@ from edgeswap_bench.measure.results import Ratio, Report, SubjectResult, overall
 from edgeswap_bench.measure.rounds import TimedRow, time_in_turns, warm_up
 from edgeswap_bench.measure.subject import Task
 from edgeswap_bench.trust.environment import environment, peak_rss_bytes
+from edgeswap_bench.trust.verdict import with_processes
 from edgeswap_bench.trust.watch import MachineWatch
 from edgeswap_runtime.bundle import schema as _schema
 from edgeswap_runtime.errors import EdgeswapFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from edgeswap_bench.measure.config import BenchConfig
+    from edgeswap_bench.measure.results import TaskResult
     from edgeswap_bench.measure.subject import TimedSubject
     from edgeswap_bench.trust.watch import Conditions
 
@@ -112,9 +114,19 @@ def _with_fresh(
     place = (subject.bundle.path, subject.options)
     try:
         result = dataclasses.replace(result, memory=weigh(*place))
-        return dataclasses.replace(result, starts=time_starts(*place, config.starts))
+        result = dataclasses.replace(result, starts=time_starts(*place, config.starts))
     except EdgeswapFailure as error:
         return dataclasses.replace(result, fresh_error=str(error))
+    return dataclasses.replace(result, tasks=tuple(_judged_again(result)))
+
+
+def _judged_again(result: SubjectResult) -> Iterator[TaskResult]:
+    """Judge every task by how far apart the processes are that swapped crops."""
+    swaps = [start.steady_ms for start in result.starts]
+    swaps += [task.end_to_end.median for task in result.tasks
+              if task.task == "crop" and task.end_to_end is not None]  # fmt: skip
+    for task in result.tasks:
+        yield dataclasses.replace(task, verdict=with_processes(task.verdict, swaps))
 
 
 def _ratios(rows: Sequence[TimedRow]) -> Iterable[Ratio]:

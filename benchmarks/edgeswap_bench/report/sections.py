@@ -57,7 +57,10 @@ def _subject_rows(subject: SubjectResult) -> Iterator[list[str]]:
         made = batch.error or f"{batch.crops_per_s:.1f} crops/s ({batch.crops} crops)"
         yield [f"{label}, offline, batch {batch.batch}", *["–"] * 6, made]
     for start in subject.starts:
-        told = f"open after {start.opened_ms:.0f} ms, first swap after {start.first_ms:.0f} ms"
+        told = (
+            f"open after {start.opened_ms:.0f} ms, first swap after {start.first_ms:.0f} ms, then "
+            f"{start.steady_ms:.2f} ms a crop"
+        )
         yield [f"{label}, cold start, {start.cache} cache", *["–"] * 6, told]
 
 

@@ -131,9 +131,11 @@ def _starts(cache: str, starts: list[Start]) -> Iterator[str]:
         return
     first = sorted(start.first_ms for start in starts)[len(starts) // 2]
     opened = sorted(start.opened_ms for start in starts)[len(starts) // 2]
+    steady = [start.steady_ms for start in starts]
     name = f"cold start, {cache} cache"
-    yield (f"{name:{_WIDTH}} {first:8.0f}  to the first swap, {opened:.0f} to the open bundle "
-           f"(median of {len(starts)} fresh processes)")  # fmt: skip
+    yield (f"{name:{_WIDTH}} {first:8.0f}  to the first swap, {opened:.0f} to the open bundle, "
+           f"then {min(steady):.2f} to {max(steady):.2f} a crop "
+           f"({len(starts)} fresh processes)")  # fmt: skip
 
 
 def _ratios(report: Report) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from edgeswap_bench._statistics import runs_needed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from edgeswap_bench._statistics import Timing
     from edgeswap_bench.trust.watch import Conditions
@@ -26,6 +26,8 @@ _WIDEST = 0.05
 """Half the width of p50's interval, and the most it may move within a run, as a share of p50."""
 _FLOOR_MS = 0.02
 """Differences below this are the clock's and the scheduler's, not the thing's."""
+_APART = 0.05
+"""How far one process may lie from the median of all, as a share of it."""
 _SLOWER_CLOCK = 0.93
 _BUSY_CORES, _BUSY_SHARE = 0.1, 0.02
 """Others' processor time that is let pass: cores, or a share of the usable ones if that is more."""
@@ -81,6 +83,25 @@ def judge_machine(conditions: Conditions) -> Verdict:
     if conditions.stolen_cores is not None and conditions.stolen_cores > allowed:
         reasons.append(f"the hypervisor took {conditions.stolen_cores:.2f} cores away")
     return Verdict(state=NOISY if reasons else SETTLED, reasons=tuple(reasons))
+
+
+def with_processes(verdict: Verdict, medians_ms: Sequence[float]) -> Verdict:
+    """Judge a figure again by how far apart fresh processes are.
+
+    Args:
+        verdict: of the figure, by its own process.
+        medians_ms: what each process takes for the same work; fewer than two say nothing.
+    """
+    if len(medians_ms) < 2:
+        return verdict
+    middle = float(np.median(medians_ms))
+    apart = max(abs(value - middle) for value in medians_ms)
+    if apart <= max(_APART * middle, _FLOOR_MS):
+        return verdict
+    reason = f"a fresh process lies {100 * apart / middle:.0f} % from the others' median"
+    processes = Verdict(state=NOISY, reasons=(reason,))
+    found = worst((verdict, processes))
+    return Verdict(state=found.state, reasons=(*verdict.reasons, reason))
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -149,7 +149,7 @@ def module(file: Path) -> ModuleType:
 
 
 def _write_checkpoints(folder: Path) -> None:
-    from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+    from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 
     checkpoint = tiny_checkpoint(seed=1)
     checkpoint.swap = checkpoint.swap.sampled(steps=1)

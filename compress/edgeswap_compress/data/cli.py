@@ -54,9 +54,9 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _render(args: argparse.Namespace) -> int:
-    from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.data.dataset_rendering import render_dataset
     from edgeswap_compress.data.grid import GroupSettings
+    from edgeswap_compress.progress import stage_progress
 
     settings = GroupSettings(
         split=args.split,

@@ -247,7 +247,7 @@ def _work(out: Path, settings: GroupSettings, tasks: Any, results: Any) -> None:
 def _render_here(
     out: Path, settings: GroupSettings, shards: Iterable[_Shard]
 ) -> Generator[Event, None, None]:
-    with _open_renderer(settings) as renderer:
+    with open_renderer(settings) as renderer:
         environment = {"numpy": np.__version__, "gl": renderer.device}
         if settings.renderer > 3:  # its camera compresses
             environment["pillow"] = PIL.__version__
@@ -260,7 +260,7 @@ def _render_here(
             yield shard, environment
 
 
-def _open_renderer(settings: GroupSettings) -> Renderer | Studio:
+def open_renderer(settings: GroupSettings) -> Renderer | Studio:
     """The renderer of the settings' version."""
     opened = Renderer if settings.renderer == 3 else Studio
     return opened(

@@ -16,9 +16,9 @@ from edgeswap_compress.distill._compatibility import (
     check_autoencoder,
     check_one_latent_space,
 )
-from edgeswap_compress.distill._few_steps import as_student, begins_at_noise
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.few_steps import as_student, begins_at_noise
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.fit.machine.savings import prepare_unet

@@ -21,9 +21,9 @@ from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
 from edgeswap_compress.conditioning.condition import Condition
 from edgeswap_compress.distill._judge import OnnxJudge
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill._resting import RestingModels
 from edgeswap_compress.distill.material.triplets import TripletBatch
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.fit.features import FeatureMatch, block_outputs
 from edgeswap_compress.fit.loop import Draw, Progress
 from edgeswap_compress.fit.losses import (

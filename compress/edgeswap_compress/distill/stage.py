@@ -13,12 +13,10 @@ from typing import Any
 import torch
 
 from edgeswap_compress._checks import usual_run
-from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.conditioning.source import SourceConditioner
 from edgeswap_compress.distill._compatibility import DistillFiles, check_distillation
-from edgeswap_compress.distill._few_steps import refit_output
 from edgeswap_compress.distill._finetune_decoder import VAE
 from edgeswap_compress.distill._inputs import (
     load_inputs,
@@ -26,10 +24,11 @@ from edgeswap_compress.distill._inputs import (
     load_student,
     pictures_of_run,
 )
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill._task import Student, StudentTask
 from edgeswap_compress.distill.config import DistillConfig
+from edgeswap_compress.distill.few_steps import refit_output
 from edgeswap_compress.distill.material.trajectories import answers_of, teacher_trajectories
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
@@ -50,6 +49,7 @@ from edgeswap_compress.fit.run_folder import (
     trained_module,
 )
 from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.progress import StageProgress, steady
 from edgeswap_compress.train.config import IdentityConfig
 from edgeswap_compress.train.examples import Examples
 from edgeswap_compress.train.identity import IdentityObjective

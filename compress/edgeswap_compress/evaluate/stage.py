@@ -12,12 +12,12 @@ from edgeswap_compress.evaluate._errors import CropMismatch, InvalidEvaluation
 from edgeswap_compress.evaluate._held_out import is_published
 from edgeswap_compress.evaluate._measures import PictureMeasures, means, measures
 from edgeswap_compress.evaluate._pairs import HeldOut, PairList, held_out_pairs
-from edgeswap_compress.evaluate._pictures import TripletPictures, pasted, people
-from edgeswap_compress.evaluate._resized import TEMPLATE_TOLERANCE_PX, ResizedModel
 from edgeswap_compress.evaluate._statistics import frechet_score, resample_counts, score
 from edgeswap_compress.evaluate.config import SPREAD_PAIRS, EvaluateConfig
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
+from edgeswap_compress.evaluate.pictures import TripletPictures, pasted, people
 from edgeswap_compress.evaluate.report import JUDGED, EvaluationReport
+from edgeswap_compress.evaluate.resized import TEMPLATE_TOLERANCE_PX, ResizedModel
 from edgeswap_runtime.faces.align import TEMPLATE_96
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeswap_compress.evaluate._measures import Ratio
-    from edgeswap_compress.evaluate._models import ModelFacts, Sampling, SwapModel
     from edgeswap_compress.evaluate._statistics import Score
     from edgeswap_compress.evaluate.judges.dlib import Judge
     from edgeswap_compress.evaluate.judges.landmarks import Landmarker
+    from edgeswap_compress.evaluate.models import ModelFacts, Sampling, SwapModel
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
     Progress = Callable[[int, int, str], None]
@@ -345,7 +345,7 @@ def evaluate(
     Raises:
         EdgeswapError: see `Evaluation` and `open_model`.
     """
-    from edgeswap_compress.evaluate._models import Sampling, open_model
+    from edgeswap_compress.evaluate.models import Sampling, open_model
 
     evaluation = Evaluation(dataset, config, progress=progress)
     with open_model(model, sampling or Sampling()) as opened:

@@ -22,9 +22,9 @@ from edgeswap_compress.fit.machine.device import DEVICE_FORMS, check_device
 from edgeswap_compress.fit.machine.options import MEMORY_LOG
 
 if TYPE_CHECKING:
-    from edgeswap_compress._progress import StageProgress
     from edgeswap_compress.fit.loop import Cadence
     from edgeswap_compress.fit.trackers import Tracker
+    from edgeswap_compress.progress import StageProgress
 
 TRACKERS = ("none", "tensorboard", "wandb")
 
@@ -351,9 +351,9 @@ def watched(
     args: argparse.Namespace, run: Path
 ) -> Iterator[tuple[Tracker | None, StageProgress | None]]:
     """Open the tracker and the progress display for the first process; the others show nothing."""
-    from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.fit.processes import processes
     from edgeswap_compress.fit.trackers import open_tracker
+    from edgeswap_compress.progress import stage_progress
 
     if not processes().main:
         yield None, None

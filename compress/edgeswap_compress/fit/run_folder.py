@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.composed import settings_in
 from edgeswap_compress.errors import TrainingStopped
 from edgeswap_compress.fit.config import FittedConfig
@@ -21,6 +20,7 @@ from edgeswap_compress.fit.machine.options import FitMachine
 from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.observe.metrics_log import FIGURES
 from edgeswap_compress.fit.processes import processes
+from edgeswap_compress.progress import StageProgress
 from edgeswap_runtime.files import canonical_json, sha256_file, write_json
 from edgeswap_runtime.strict_json import JsonError, parse_json, read_json
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from edgeswap_compress._progress import StageProgress, steady
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import Pictures
 from edgeswap_compress.fit.config import FittedConfig
@@ -25,6 +24,7 @@ from edgeswap_compress.fit.run_folder import (
     settings_of,
 )
 from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.progress import StageProgress, steady
 from edgeswap_runtime.files import canonical_json
 
 Config = TypeVar("Config", bound=FittedConfig)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from edgeswap_runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from edgeswap_compress.personalize._config import PersonalizeConfig
-    from edgeswap_compress.personalize._stage import personalize
+    from edgeswap_compress.personalize.config import PersonalizeConfig
+    from edgeswap_compress.personalize.stage import personalize
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "edgeswap_compress.personalize._config": ("PersonalizeConfig",),
-            "edgeswap_compress.personalize._stage": ("personalize",),
+            "edgeswap_compress.personalize.config": ("PersonalizeConfig",),
+            "edgeswap_compress.personalize.stage": ("personalize",),
         },
     )
 

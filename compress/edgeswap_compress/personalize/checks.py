@@ -14,7 +14,7 @@ from edgeswap_compress._checks import (
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.data.checks import check_pictures
 from edgeswap_compress.errors import UnusablePictures
-from edgeswap_compress.personalize._config import PHOTOS, PersonalizeConfig
+from edgeswap_compress.personalize.config import PHOTOS, PersonalizeConfig
 from edgeswap_runtime.files import require_folder
 
 if TYPE_CHECKING:

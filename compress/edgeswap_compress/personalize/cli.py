@@ -17,8 +17,8 @@ from edgeswap_compress.fit.cli import (
     config_of,
     fit_command,
 )
-from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize.checks import check_personalization
+from edgeswap_compress.personalize.config import PersonalizeConfig
 
 FIELDS = {
     "rank": "rank",
@@ -63,7 +63,7 @@ def command(argv: list[str]) -> int:
 
 
 def _stage(*given: Any, **habits: Any) -> Path | None:
-    from edgeswap_compress.personalize._stage import personalize
+    from edgeswap_compress.personalize.stage import personalize
 
     return personalize(*given, **habits)
 

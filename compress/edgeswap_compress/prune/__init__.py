@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgeswap_compress.plan.apply import apply_plan
     from edgeswap_compress.plan.folder import load_unet
     from edgeswap_compress.plan.plan import PruningPlan
-    from edgeswap_compress.prune._config import (
+    from edgeswap_compress.prune.config import (
         PruneChoice,
         PruneConfig,
         PruneTarget,
@@ -37,7 +37,7 @@ else:
             "edgeswap_compress.plan.apply": ("apply_plan",),
             "edgeswap_compress.plan.folder": ("load_unet",),
             "edgeswap_compress.plan.plan": ("PruningPlan",),
-            "edgeswap_compress.prune._config": (
+            "edgeswap_compress.prune.config": (
                 "PruneChoice",
                 "PruneConfig",
                 "PruneTarget",

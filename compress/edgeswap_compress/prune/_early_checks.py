@@ -25,7 +25,7 @@ from edgeswap_compress.diffusers_folder.unet_home import (
 from edgeswap_compress.diffusers_folder.unet_kinds import unprunable_block
 from edgeswap_compress.diffusers_folder.weight_files import weight_files
 from edgeswap_compress.errors import InvalidCheckpoint
-from edgeswap_compress.prune._config import NEED_SAMPLES, PruneConfig, RecoverConfig
+from edgeswap_compress.prune.config import NEED_SAMPLES, PruneConfig, RecoverConfig
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.strict_json import JsonError, read_json_object
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeswap_compress._checks import check_range
 from edgeswap_compress.fit.cli import add_machine, add_optimization
 from edgeswap_compress.fit.config import FitOptions
-from edgeswap_compress.prune._config import BEST, IMPORTANCE_NAMES, PruneChoice
+from edgeswap_compress.prune.config import BEST, IMPORTANCE_NAMES, PruneChoice
 
 MOST_RUNS = 1024
 LARGE_GMACS = 50

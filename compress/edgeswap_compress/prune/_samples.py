@@ -16,7 +16,7 @@ from edgeswap_compress.prune._calibration_samples import (
     pipeline_scheduler,
     swap_samples,
 )
-from edgeswap_compress.prune._config import BEST, NEED_SAMPLES, PruneConfig
+from edgeswap_compress.prune.config import BEST, NEED_SAMPLES, PruneConfig
 from edgeswap_compress.prune.model import Model, is_large, token_count
 
 SAMPLES, NOISE_SAMPLES = 64, 8

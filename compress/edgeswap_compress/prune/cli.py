@@ -11,15 +11,15 @@ from edgeswap_compress._checks import check_habits, usual_run
 from edgeswap_compress.fit.cli import machine_of, start_torch, told_memory
 from edgeswap_compress.fit.config import FitBudget, FitOptions
 from edgeswap_compress.plan.plan_file import read_plan
-from edgeswap_compress.prune._config import (
+from edgeswap_compress.prune._early_checks import check_config, check_folders
+from edgeswap_compress.prune._options import add_options, check_used
+from edgeswap_compress.prune.config import (
     BEST,
     PruneChoice,
     PruneConfig,
     PruneTarget,
     RecoverConfig,
 )
-from edgeswap_compress.prune._early_checks import check_config, check_folders
-from edgeswap_compress.prune._options import add_options, check_used
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,7 +48,7 @@ def command(argv: list[str]) -> int:
     check_used(parser, args)
     _check_early(args)
     start_torch(args)
-    from edgeswap_compress.prune._compare import compare, table
+    from edgeswap_compress.prune.compare import compare, table
 
     if not _pruned(args):
         return _stopped(args)
@@ -66,8 +66,8 @@ def command(argv: list[str]) -> int:
 
 def _pruned(args: argparse.Namespace) -> bool:
     """Prune; False where the recovery was stopped early."""
-    from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.fit.loop import Cadence
+    from edgeswap_compress.progress import stage_progress
     from edgeswap_compress.prune.stage import PruneFiles, prune, replay
 
     if args.plan is not None:

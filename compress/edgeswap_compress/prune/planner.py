@@ -13,8 +13,8 @@ from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import open_pictures
 from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._samples import calibration_samples
+from edgeswap_compress.prune.config import PruneConfig
 from edgeswap_compress.prune.latency.table import LatencyTable, measure_latencies
 from edgeswap_compress.prune.latency.target import build_measured_plan, seeded_inputs
 from edgeswap_compress.prune.model import Model, token_count

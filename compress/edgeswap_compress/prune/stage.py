@@ -9,7 +9,6 @@ from typing import Any, overload
 
 import torch
 
-from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import AlreadyPruned
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.fit.dtype import note_dtype
@@ -18,7 +17,8 @@ from edgeswap_compress.fit.machine.device import AUTO, resolve_device
 from edgeswap_compress.fit.processes import taken_machine
 from edgeswap_compress.plan.folder import write_unet_folder
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
+from edgeswap_compress.progress import StageProgress
+from edgeswap_compress.prune.config import PruneConfig, RecoverConfig
 from edgeswap_compress.prune.model import Model, open_model
 from edgeswap_compress.prune.planner import Planner, PruneFiles
 from edgeswap_compress.prune.recover.rounds import Rounds

@@ -15,10 +15,10 @@ from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.pairing import Places
-from edgeswap_compress.train._online import pixels_at
 from edgeswap_compress.train.autoencoder import reconstruction_figures, reconstruction_loss
 from edgeswap_compress.train.denoiser import DenoiserObjective
 from edgeswap_compress.train.examples import Examples
+from edgeswap_compress.train.online import pixels_at
 
 CLEAN_SHARE = 0.3
 """Of the batch, decoded from the truth's own latents, so that these stay what they were."""

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from edgeswap_compress._checks import check_scheduler
-from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import works_normalized
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
@@ -32,8 +31,8 @@ from edgeswap_compress.fit.pairing import pairing_of, truths_known
 from edgeswap_compress.fit.processes import processes, taken_machine
 from edgeswap_compress.fit.run_folder import claim, settings_of
 from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.progress import StageProgress
 from edgeswap_compress.train._decoder import SwapDecoderObjective
-from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._widen_latents import widen_latents
 from edgeswap_compress.train.autoencoder import AutoencoderObjective, build_autoencoder
 from edgeswap_compress.train.config import ExampleConfig, TeacherConfig
@@ -41,6 +40,7 @@ from edgeswap_compress.train.denoiser import DenoiserObjective, build_denoiser
 from edgeswap_compress.train.examples import Examples, residual_deviation
 from edgeswap_compress.train.grow.crops import enlarge_crops
 from edgeswap_compress.train.identity import IdentityObjective
+from edgeswap_compress.train.online import OnlineEncoder
 from edgeswap_runtime.errors import OutputExists
 from edgeswap_runtime.files import canonical_json, sha256_file
 

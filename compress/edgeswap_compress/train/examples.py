@@ -18,8 +18,8 @@ from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.losses import face_weights
 from edgeswap_compress.fit.pairing import GroupPairing, Pairing, Places
-from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._unpaired import unpaired_weights
+from edgeswap_compress.train.online import OnlineEncoder
 
 
 @dataclass(frozen=True, slots=True)

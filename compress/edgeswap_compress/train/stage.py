@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeswap_compress._checks import usual_run
-from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.progress import StageProgress
 from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train.checks import check_training
 from edgeswap_compress.train.config import ExampleConfig, TeacherConfig

@@ -17,8 +17,8 @@ from torch import nn
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
 from edgeswap_compress.checkpoint.swap_parts import SamplingStart
-from edgeswap_export._calibration import Feeds
 from edgeswap_export._schedules import ScheduleRequest, is_large
+from edgeswap_export.calibration import Feeds
 from edgeswap_export.graphs.example import SEED, SwapExample
 from edgeswap_export.graphs.swap_graphs import SwapGraphs, pictures_by_role
 from edgeswap_export.graphs.torch_graph import TorchGraph, batched

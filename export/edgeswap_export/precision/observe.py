@@ -70,7 +70,7 @@ def observe(
         for name, value in feed.items():
             if wanted is None or name in wanted:
                 flat = value.ravel()
-                figures = [flat.max(), flat.min(), flat.sum()]
+                figures = [float(flat.max()), float(flat.min()), float(flat.sum())]
                 step = max(flat.size // samples, 1) if samples else 0
                 _see(found, name, figures, flat[::step].copy() if samples else None)
     session = open_session_of(_watched(model, set(inner), samples), model, "none")
@@ -78,7 +78,7 @@ def observe(
     for feed in feeds:
         values = iter(session.run(each, dict(feed)) if each else ())
         for name in inner:
-            figures = [next(values) for _ in REDUCTIONS]
+            figures = [float(next(values)) for _ in REDUCTIONS]
             _see(found, name, figures, next(values) if samples else None)
     return found
 
@@ -90,10 +90,10 @@ def _kinds(samples: int) -> tuple[str, ...]:
 def _see(
     found: dict[str, Observed],
     name: str,
-    figures: list[NDArray[np.float32]],
+    figures: list[float],
     samples: NDArray[np.float32] | None,
 ) -> None:
-    most, least, total = (float(figure) for figure in figures)
+    most, least, total = figures
     peak = max(abs(most), abs(least)) if np.isfinite(total) else float("inf")
     seen = found.setdefault(name, Observed())
     seen.peak = max(seen.peak, peak)

@@ -92,7 +92,7 @@ def _tiles(shape: tuple[int, ...], side: int) -> Iterator[tuple[int, int]]:
 
     def starts(length: int) -> list[int]:
         count = 1 + max(0, int(np.ceil((length - side) / (side * (1 - TILE_OVERLAP)))))
-        return np.linspace(0, max(0, length - side), count).astype(int).tolist()  # type: ignore[no-any-return]
+        return [int(start) for start in np.linspace(0, max(0, length - side), count)]
 
     return ((left, top) for top in starts(shape[0]) for left in starts(shape[1]))
 

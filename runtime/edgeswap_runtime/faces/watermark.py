@@ -142,8 +142,8 @@ def _band() -> NDArray[np.float64]:
     frequency = np.fft.fftfreq(SIDE_PX)
     radius = np.hypot(frequency[:, None], frequency)
     shortest, longest = _WAVELENGTHS_PX
-    inside: NDArray[np.float64] = ((radius >= 1 / longest) & (radius <= 1 / shortest)) * 1.0
-    return inside
+    inside = (radius >= 1 / longest) & (radius <= 1 / shortest)
+    return inside.astype(np.float64)
 
 
 @cache

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeswap_runtime.errors import CameraNotGranted
 from edgeswap_runtime.live.latest import Latest
+from edgeswap_runtime.video.film import open_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +119,7 @@ def _open(name: str) -> Any:
         if not name.isdigit():
             if not Path(name).is_file():
                 raise CameraNotGranted(name, "there is no such file; a camera is a number, from 0")
-            return av.open(name, metadata_errors="replace")
+            return open_input(name)
         if sys.platform not in _SYSTEMS:
             raise CameraNotGranted(
                 name, "cameras by number are read on Linux and macOS: use the page instead"

@@ -82,6 +82,18 @@ class TargetFilm:
     duration_s: float | None
 
 
+def open_input(name: str) -> InputContainer:
+    """Open a film or device, whatever bytes its title and comment are.
+
+    Before PyAV 19 text that is not UTF-8 raises unless another way is asked for; PyAV 19 has the
+    way no more, and gives every such byte as half of a surrogate pair.
+    """
+    major = int(av.__version__.partition(".")[0])
+    settings: dict[str, Any] = {"metadata_errors": "replace"} if major < 19 else {}
+    opened: InputContainer = av.open(name, **settings)
+    return opened
+
+
 @contextlib.contextmanager
 def opened_film(path: Path) -> Iterator[InputContainer]:
     """Open a film; what goes wrong while it is read becomes UnreadableFilm.
@@ -93,7 +105,7 @@ def opened_film(path: Path) -> Iterator[InputContainer]:
         found = "it is no file" if path.exists() else "there is no such file"
         raise UnreadableFilm(path, found)
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_input(str(path)) as container:
             yield container
     except av.FFmpegError as error:
         raise UnreadableFilm(path, (error.strerror or str(error)).lower()) from error

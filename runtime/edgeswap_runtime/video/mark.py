@@ -40,7 +40,7 @@ def read_film_mark(path: Path) -> Mark | None:
     """
     with opened_film(path) as container:
         text = next((v for k, v in container.metadata.items() if k.lower() == "comment"), "")
-    match = _MARK.search(text)
+    match = _MARK.search(text.encode(errors="replace").decode())  # PyAV may give half characters
     if match is None:
         return None
     software, source_type, bundle = match.groups()

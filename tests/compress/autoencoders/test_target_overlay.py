@@ -11,8 +11,8 @@ import torch
 
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.autoencoders import TargetOverlay, laid_over
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.errors import InvalidCheckpoint
 
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from edgeswap_compress import Checkpoint, SwapPipeline, default_checkpoint
 from edgeswap_compress.checkpoint import defaults
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.folder import verify_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.errors import CompressError, InvalidCheckpoint
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import BadFolder, OutputExists

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgeswap_compress.checkpoint import Checkpoint, SwapPipeline
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint._tiny_kinds import KINDS, tiny_kind
 from edgeswap_compress.checkpoint.conditioner import SwapConditioner
 from edgeswap_compress.checkpoint.folder import verify_checkpoint
 from edgeswap_compress.checkpoint.latents import encode_crop
 from edgeswap_compress.checkpoint.target_maps import face_pixels, target_maps
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.errors import InvalidCheckpoint
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.files import sha256_file

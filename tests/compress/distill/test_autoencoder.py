@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from edgeswap_compress import Checkpoint, SwapPipeline
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.inspect import describe
 from edgeswap_compress.checkpoint.latents import encode_crop, works_normalized
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill import _compatibility, _inputs
 from edgeswap_compress.distill._compatibility import check_autoencoder
 from edgeswap_compress.distill.autoencoder import checks

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill import _compatibility, _inputs
 from edgeswap_runtime.cli import main
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill.decoder import checks
 from edgeswap_compress.distill.decoder import stage as decoder_stage
 from edgeswap_compress.distill.decoder.config import TargetDecoderConfig, check_side

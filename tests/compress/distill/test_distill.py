@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from edgeswap_compress import Checkpoint, SwapPipeline
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill import _compatibility, _inputs, phases
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.trajectories import student_timesteps

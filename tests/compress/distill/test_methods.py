@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress import Checkpoint, SwapPipeline
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import sample_to_latents
 from edgeswap_compress.checkpoint.schedulers import noise_scheduler
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill import _compatibility, _inputs
 from edgeswap_compress.distill._discriminators import (
     Discriminator,
@@ -23,8 +23,8 @@ from edgeswap_compress.distill._discriminators import (
     frozen,
     hinge,
 )
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill.config import METHODS, DistillConfig
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective

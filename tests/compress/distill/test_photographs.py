@@ -13,12 +13,12 @@ from diffusers import DDIMScheduler
 from PIL import Image
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint._tiny_kinds import KINDS, SIZE_PX, tiny_kind
-from edgeswap_compress.distill._few_steps import as_student, refit_output
-from edgeswap_compress.distill._method_inputs import DistillInputs
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill._task import Student
 from edgeswap_compress.distill.config import METHODS, DistillConfig
+from edgeswap_compress.distill.few_steps import as_student, refit_output
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.errors import DatasetMismatch, InvalidCheckpoint, UnusablePictures
 from edgeswap_compress.fit.config import changed

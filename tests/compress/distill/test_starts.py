@@ -17,10 +17,10 @@ from edgeswap_compress.checkpoint.swap_parts import SamplingStart
 from edgeswap_compress.data import open_pictures
 from edgeswap_compress.distill._compatibility import DistillFiles
 from edgeswap_compress.distill._inputs import load_inputs, load_pair, load_student
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill._task import Student
 from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.distill.material.trajectories import teacher_trajectories, trajectory_pairs
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.distill.stage import distill
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.latent_cache import to_tensor

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeswap_compress.evaluate._models import ModelFacts
+from edgeswap_compress.evaluate.models import ModelFacts
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.faces.align import TEMPLATE_96
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.data.grid import Group, GroupSettings
 from edgeswap_compress.data.shard_files import shard_name, write_shard
 from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edgeswap_compress.data.assets import PACKAGES, asset
 from edgeswap_compress.errors import AssetDamaged, AssetMissing, NoOffscreenRendering
 from edgeswap_compress.evaluate._pairs import held_out_pairs
-from edgeswap_compress.evaluate._pictures import people
 from edgeswap_compress.evaluate.judges import dlib as _dlib
 from edgeswap_compress.evaluate.judges._dlib_network import read_weights
 from edgeswap_compress.evaluate.metrics import distances, ranks
+from edgeswap_compress.evaluate.pictures import people
 from edgeswap_runtime.faces.align import TEMPLATE_96, similarity, transform_points
 
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.checkpoint.latents import decode_sample, encode_crop
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.evaluate._errors import InvalidEvaluation
-from edgeswap_compress.evaluate._models import Sampling, open_bundle, open_model
+from edgeswap_compress.evaluate.models import Sampling, open_bundle, open_model
 from edgeswap_runtime import BadBundle, Bundle, FakeBackend
 from edgeswap_runtime.bundle.manifest import (
     CropSpec,

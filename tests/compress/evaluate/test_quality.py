@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeswap_compress.evaluate._models import ModelFacts
 from edgeswap_compress.evaluate.config import EvaluateConfig
+from edgeswap_compress.evaluate.models import ModelFacts
 from edgeswap_compress.evaluate.report import JUDGED, ROWS
 from edgeswap_compress.evaluate.stage import Evaluation
 from edgeswap_export.recipe._build import _quality

@@ -16,7 +16,7 @@ from edgeswap_compress.evaluate._errors import (
     CropMismatch,
 )
 from edgeswap_compress.evaluate._pairs import held_out_pairs
-from edgeswap_compress.evaluate._resized import ResizedModel
+from edgeswap_compress.evaluate.resized import ResizedModel
 from edgeswap_compress.evaluate.stage import Evaluation
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.faces.align import TEMPLATE_96, similarity, transform_points

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from edgeswap_compress.evaluate import _sheet
-from edgeswap_compress.evaluate._models import ModelFacts
 from edgeswap_compress.evaluate._pairs import held_out_pairs
+from edgeswap_compress.evaluate.models import ModelFacts
 from edgeswap_compress.evaluate.report import EvaluationReport
 from edgeswap_runtime.bundle.manifest import Mask
 from edgeswap_runtime.errors import InvalidRequest, OutputExists

@@ -22,8 +22,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint._tiny_kinds import tiny_kind
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.latent_cache import LatentGroups
 from edgeswap_compress.fit.material.pairs import PairSet

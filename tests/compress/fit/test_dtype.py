@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from edgeswap_compress.errors import InvalidSettings
-from edgeswap_compress.evaluate._models import Sampling
+from edgeswap_compress.evaluate.models import Sampling
 from edgeswap_compress.fit import dtype as module
 from edgeswap_compress.fit.config import FitOptions
 from edgeswap_compress.fit.dtype import Probed, dtype_line, note_dtype, probe, resolve_dtype

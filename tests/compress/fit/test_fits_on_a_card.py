@@ -12,9 +12,7 @@ import pytest
 import torch
 
 from edgeswap_compress import SwapPipeline
-from edgeswap_compress.distill._few_steps import as_student
 from edgeswap_compress.distill._finetune_decoder import DecoderObjective
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill._task import StudentTask
 from edgeswap_compress.distill.autoencoder.config import AutoencoderSize, SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import (
@@ -25,7 +23,9 @@ from edgeswap_compress.distill.config import METHODS, DistillConfig
 from edgeswap_compress.distill.decoder.config import OverlaySize, TargetDecoderConfig
 from edgeswap_compress.distill.decoder.stage import build_overlay
 from edgeswap_compress.distill.decoder.target_decoder import TargetDecoderObjective
+from edgeswap_compress.distill.few_steps import as_student
 from edgeswap_compress.distill.material.trajectories import Trajectories
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.distill.methods.dmd2 import Dmd2Objective
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.progressive import ProgressiveObjective
@@ -34,9 +34,9 @@ from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.loop import Draw, Objective
 from edgeswap_compress.fit.losses import decoder_metric
 from edgeswap_compress.personalize import PersonalizeConfig
-from edgeswap_compress.personalize._objective import PersonalizeObjective
-from edgeswap_compress.personalize._photos import PersonPictures
-from edgeswap_compress.prune._config import RecoverConfig
+from edgeswap_compress.personalize.objective import PersonalizeObjective
+from edgeswap_compress.personalize.photos import PersonPictures
+from edgeswap_compress.prune.config import RecoverConfig
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.train import AutoencoderConfig, DenoiserConfig, IdentityConfig
 from edgeswap_compress.train._decoder import SwapDecoderObjective

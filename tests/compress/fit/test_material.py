@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint._tiny_kinds import KINDS, tiny_kind
 from edgeswap_compress.checkpoint.conditioner import SwapConditioner
 from edgeswap_compress.checkpoint.pictures import pictures_of
 from edgeswap_compress.checkpoint.target_maps import target_maps
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.conditioning.onnx_features import OnnxFeatures
 from edgeswap_compress.data import open_pictures
 from edgeswap_compress.fit.latent_cache import to_tensor

@@ -18,7 +18,7 @@ from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.latent_cache import _encode_group
 from edgeswap_compress.fit.material.pairs import taken
 from edgeswap_compress.fit.material.sight import Sight
-from edgeswap_compress.personalize import _photos
+from edgeswap_compress.personalize import photos
 from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._calibration_samples import swap_samples
 
@@ -55,9 +55,9 @@ def disguising(given: Any) -> None:
 
     crops = np.zeros((2, 24, 24, 3), np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_photos, "_to_crops", read)
+        patch.setattr(photos, "_to_crops", read)
         pipeline = SwapPipeline.from_checkpoint(given.checkpoint())
-        assert len(_photos._disguised(pipeline, crops, crops, 0, None)) == 4
+        assert len(photos._disguised(pipeline, crops, crops, 0, None)) == 4
 
 
 def calibrating(given: Any) -> None:

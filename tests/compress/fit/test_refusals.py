@@ -220,7 +220,7 @@ def _group(people: int) -> Any:
 
 
 def _prepare(folder: Path) -> None:
-    from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+    from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
     from edgeswap_compress.data.shard_files import write_shard
 
     tiny_checkpoint().save(folder / "ok")

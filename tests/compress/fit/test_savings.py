@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
-from edgeswap_compress.distill._method_inputs import DistillInputs
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill.config import DistillConfig
 from edgeswap_compress.distill.material.trajectories import Trajectories
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.distill.methods.lcm import LcmObjective
 from edgeswap_compress.distill.methods.trajectory import TrajectoryObjective
 from edgeswap_compress.fit.config import FitOptions, changed
@@ -27,9 +27,9 @@ from edgeswap_compress.fit.machine.memory import estimate_memory
 from edgeswap_compress.fit.machine.savings import brought, move, prepare_unet
 from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.personalize import PersonalizeConfig, personalize
-from edgeswap_compress.personalize import _stage as personalizing
+from edgeswap_compress.personalize import stage as personalizing
 from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, prune
-from edgeswap_compress.prune._config import RecoverConfig
+from edgeswap_compress.prune.config import RecoverConfig
 from edgeswap_compress.prune.recover import rounds
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.prune.stage import PruneFiles

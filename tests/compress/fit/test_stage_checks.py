@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill import (
     DistillConfig,
     SmallAutoencoderConfig,

@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 from edgeswap_compress import Checkpoint, SwapPipeline
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint._tiny_kinds import KINDS, tiny_kind
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.personalize import PersonalizeConfig
-from edgeswap_compress.personalize._photos import PersonPictures, person_pictures, sees_face
-from edgeswap_compress.personalize._stage import personalize
+from edgeswap_compress.personalize.photos import PersonPictures, person_pictures, sees_face
+from edgeswap_compress.personalize.stage import personalize
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.strict_json import read_json
 

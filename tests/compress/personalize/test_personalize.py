@@ -13,14 +13,15 @@ from PIL import Image
 from torch import nn
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.errors import InvalidSettings, UnusablePictures
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.fit.loop import Cadence
-from edgeswap_compress.personalize import _photos, _stage, checks
-from edgeswap_compress.personalize._config import PersonalizeConfig
+from edgeswap_compress.personalize import checks, stage
+from edgeswap_compress.personalize import photos as person_photos
 from edgeswap_compress.personalize._lora import adapt, fuse
-from edgeswap_compress.personalize._stage import personalize
+from edgeswap_compress.personalize.config import PersonalizeConfig
+from edgeswap_compress.personalize.stage import personalize
 from edgeswap_runtime.cli import main
 from edgeswap_runtime.errors import BadFolder, OutputExists
 
@@ -33,7 +34,7 @@ CONFIG = changed(
 
 @pytest.fixture(autouse=True)
 def dataset(noise_dataset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stage, "open_pictures", lambda path, loose: noise_dataset)
+    monkeypatch.setattr(stage, "open_pictures", lambda path, loose: noise_dataset)
     monkeypatch.setattr(checks, "check_pictures", lambda path, swap: noise_dataset)
 
 
@@ -175,16 +176,16 @@ def test_photos_are_cut_by_the_detector_unless_they_are_crops(
         out.mkdir(parents=True)
         Image.new("RGB", (crop.size_px, crop.size_px)).save(out / "a.png")
 
-    monkeypatch.setattr(_photos, "align_photos", cut)
-    crops = _photos.read_crops(photos, wanted, False, tmp_path / "run")
+    monkeypatch.setattr(person_photos, "align_photos", cut)
+    crops = person_photos.read_crops(photos, wanted, False, tmp_path / "run")
     assert asked == [photos] and crops.shape == (1, 24, 24, 3)
-    _photos.read_crops(photos, wanted, False, tmp_path / "run")
+    person_photos.read_crops(photos, wanted, False, tmp_path / "run")
     assert asked == [photos]  # they are kept
     (photos / "0.png").unlink()
-    _photos.read_crops(photos, wanted, False, tmp_path / "run")
+    person_photos.read_crops(photos, wanted, False, tmp_path / "run")
     assert asked == [photos, photos]
     Image.new("RGB", (24, 24)).save(photos / "0.png")
-    assert _photos.read_crops(photos, wanted, True, tmp_path / "run").shape == (3, 24, 24, 3)
+    assert person_photos.read_crops(photos, wanted, True, tmp_path / "run").shape == (3, 24, 24, 3)
 
 
 @pytest.mark.parametrize("consent", ["", "yes", "Jane Doe, 2026"])

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress._pruning_errors import BadUNetFolder, HasCompanion, UnsupportedModel
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.diffusers_folder.companions import companion_of
 from edgeswap_compress.diffusers_folder.config import RULES, config_problem, token_widths
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs

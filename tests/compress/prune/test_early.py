@@ -15,7 +15,7 @@ from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.defaults import calibration_dataset, default_checkpoint
 from edgeswap_compress.diffusers_folder.unet_kinds import SUPPORTED_BLOCKS
 from edgeswap_compress.prune import _early_checks
-from edgeswap_compress.prune._config import IMPORTANCE_NAMES, NEED_SAMPLES
+from edgeswap_compress.prune.config import IMPORTANCE_NAMES, NEED_SAMPLES
 from edgeswap_compress.prune.search.importance import IMPORTANCES
 from edgeswap_compress.prune.structure._families import CONDITIONED
 

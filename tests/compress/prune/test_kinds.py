@@ -20,7 +20,7 @@ from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, prune
 from edgeswap_compress.prune._calibration_samples import swap_samples
-from edgeswap_compress.prune._config import RecoverConfig, RecoverLosses
+from edgeswap_compress.prune.config import RecoverConfig, RecoverLosses
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.prune.search.replay import pruned_copy
 from edgeswap_compress.prune.stage import PruneFiles

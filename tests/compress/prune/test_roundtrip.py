@@ -21,7 +21,7 @@ from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.folder import write_unet_folder
 from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._calibration_samples import noise_samples
-from edgeswap_compress.prune._config import PruneChoice, PruneConfig, PruneTarget
+from edgeswap_compress.prune.config import PruneChoice, PruneConfig, PruneTarget
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.importance import IMPORTANCES

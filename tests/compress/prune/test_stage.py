@@ -19,14 +19,14 @@ from edgeswap_compress._pruning_errors import (
     PruningError,
     UnreachableTarget,
 )
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.plan.folder import UNetFolder
 from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, model, prune
-from edgeswap_compress.prune._config import BEST
 from edgeswap_compress.prune._samples import default_choice
+from edgeswap_compress.prune.config import BEST
 from edgeswap_compress.prune.latency import table as _block_latency
 from edgeswap_compress.prune.latency import target
 from edgeswap_compress.prune.model import token_count

@@ -12,13 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.fit.config import FitConfig
 from edgeswap_compress.fit.latent_cache import encode_dataset
 from edgeswap_compress.fit.loop import Cadence, Draw
 from edgeswap_compress.fit.pairing import pairing_of
 from edgeswap_compress.train import _teacher, augment
-from edgeswap_compress.train._online import OnlineEncoder
 from edgeswap_compress.train._teacher import TeacherRun
 from edgeswap_compress.train.augment import (
     Look,
@@ -37,6 +36,7 @@ from edgeswap_compress.train.config import (
     TeacherConfig,
 )
 from edgeswap_compress.train.examples import Examples
+from edgeswap_compress.train.online import OnlineEncoder
 
 SIDE = 48
 
@@ -162,7 +162,7 @@ def test_unchanged_pictures_encode_to_what_is_cached(
 ) -> None:
     """Positions, mirrored groups and roles are read as the cache wrote them."""
     monkeypatch.setattr(augment, "draw_look", lambda rng: Look())
-    monkeypatch.setattr("edgeswap_compress.train._online.draw_look", lambda rng: Look())
+    monkeypatch.setattr("edgeswap_compress.train.online.draw_look", lambda rng: Look())
     monkeypatch.setattr(augment, "_CHANCE", 0.0)
     plain, online = examples(parts, 0.0), examples(parts, 1.0)
     one, other = plain.batch(Draw.of(0, 1), 16), online.batch(Draw.of(0, 1), 16)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import decode_latents, decode_sample, encode_crop
 from edgeswap_compress.checkpoint.target_maps import TargetMaps
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.errors import InvalidSettings
 from edgeswap_compress.train._widen_latents import widen_latents
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import encode_crop
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.errors import InvalidCheckpoint, TrainingStopped
 from edgeswap_compress.fit.config import FitConfig, changed
 from edgeswap_compress.fit.latent_cache import draw_triplets, held_out_triplets, to_tensor

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint  # noqa: E402
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint  # noqa: E402
 from edgeswap_export.demo._teacher import TorchTeacher  # noqa: E402
 from edgeswap_runtime.bundle.manifest import Mask  # noqa: E402
 from edgeswap_runtime.faces.paste import face_mask, mask_weights  # noqa: E402

@@ -12,7 +12,7 @@ import torch
 
 from edgeswap_compress import Checkpoint, SwapPipeline
 from edgeswap_compress.autoencoders import TargetOverlay, laid_over
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.fit.latent_cache import to_tensor
 from edgeswap_export import ExportConfig, GraphsConfig, SchedulesConfig, export
 from edgeswap_export.triton import TritonConfig, triton

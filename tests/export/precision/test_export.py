@@ -13,8 +13,8 @@ import pytest
 
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_export import ExportConfig, GraphsConfig, ScheduleRequest, SchedulesConfig, export
-from edgeswap_export._calibration import feeds_of_swaps, rendered_examples, usual_swaps
 from edgeswap_export._errors import ParityFailed, UnsupportedExport, UnsupportedSchedule
+from edgeswap_export.calibration import feeds_of_swaps, rendered_examples, usual_swaps
 from edgeswap_export.graphs import values as _values
 from edgeswap_export.graphs.swap_graphs import swap_graphs
 from edgeswap_export.parity.compare import SWAP_RMS, open_graphs

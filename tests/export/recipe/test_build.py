@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.errors import AssetMissing
 from edgeswap_export.recipe import (
     BadRecipe,

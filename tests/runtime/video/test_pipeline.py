@@ -8,12 +8,14 @@ import sys
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgeswap_runtime import Swapper
 from edgeswap_runtime.errors import InvalidRequest, NoFaceFound, OutputExists
+from edgeswap_runtime.pictures.mark import Mark
 from edgeswap_runtime.pictures.portraits import packaged_portraits
 from edgeswap_runtime.video.encode import EncoderConfig
 from edgeswap_runtime.video.film import probe_film
@@ -75,6 +77,43 @@ def test_all_but_the_face_comes_out_as_it_went_in(
     assert [p.frames for p in heard] == list(range(1, 9))
     assert heard[-1].left_s is not None and heard[0].fps > 0
     assert not (tmp_path / f"out-{name}.parts").exists()
+
+
+def test_a_film_whose_title_is_no_text_is_swapped_all_the_same(
+    make_film: Any, walk: Any, swap: Any, tmp_path: Path
+) -> None:
+    """A title in Latin-1: it stopped PyAV before 19, and is half of a character in PyAV 19."""
+    target = make_film("a.mp4", walk(2), audio=False)
+    stored, title = target.read_bytes(), "à café".encode("latin-1")
+    assert stored.count(b"a walk") == 1
+    target.write_bytes(stored.replace(b"a walk", title))
+    out = tmp_path / "b.mp4"
+    assert swap(target, out).swapped_frames == 2
+    mark = read_film_mark(out)
+    assert mark is not None and mark.software.startswith("edgeswap ")
+
+
+def test_what_a_mark_says_can_always_be_printed(tmp_path: Path, make_film: Any, walk: Any) -> None:
+    target = make_film("a.mp4", walk(2), audio=False)
+    comment = with_mark({}, Mark(software="edge\u00e9swap 1"))["comment"]
+    with_comment = tmp_path / "b.mp4"
+    copied(target, with_comment, comment)
+    stored = with_comment.read_bytes()
+    assert stored.count("\u00e9".encode()) == 1
+    with_comment.write_bytes(stored.replace("\u00e9".encode(), b"\xe9 "))
+    mark = read_film_mark(with_comment)
+    assert mark is not None and mark.software.encode()
+
+
+def copied(film: Path, out: Path, comment: str) -> None:
+    """Copy a film's video, with a comment."""
+    with av.open(str(film)) as old, av.open(str(out), "w") as new:
+        new.metadata["comment"] = comment
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
 
 
 def test_people_by_their_places_with_a_finder_beside(

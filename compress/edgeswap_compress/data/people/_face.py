@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -110,8 +110,8 @@ class Pose:
         weight = (weight * weight * (3 - 2 * weight)).astype(np.float32)
         centered = points - self.pivot
         body = centered @ self.body_turn.T
-        posed: Points = self.pivot + body + weight * (centered @ self.head_turn.T - body)
-        return posed
+        posed: Any = self.pivot + body + weight * (centered @ self.head_turn.T - body)
+        return cast("Points", posed)
 
 
 def make_pose(head: Head, outer: Points, scene: Scene) -> Pose:

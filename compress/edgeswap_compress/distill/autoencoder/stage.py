@@ -10,7 +10,6 @@ import torch
 
 from edgeswap_compress._checks import usual_run
 from edgeswap_compress._macs import count_macs
-from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.swap_config import SwapConfig
@@ -25,6 +24,7 @@ from edgeswap_compress.fit.loop import Cadence
 from edgeswap_compress.fit.run_folder import trained_module
 from edgeswap_compress.fit.stage import FIT, CheckpointFit, StageHabits, fit_checkpoint, inputs_of
 from edgeswap_compress.fit.trackers import Tracker
+from edgeswap_compress.progress import StageProgress
 
 
 def shrink_autoencoder(

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from edgeswap_compress.distill._discriminators import Discriminator, frozen, hinge, verdict
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill._task import StudentTask
 from edgeswap_compress.distill.material.triplets import TripletBatch
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.fit.loop import Draw
 
 

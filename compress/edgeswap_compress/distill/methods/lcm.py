@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill._task import StudentTask
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.noise_levels import CLEAN
 

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeswap_compress.distill._method_inputs import DistillInputs
 from edgeswap_compress.distill._task import StudentTask
 from edgeswap_compress.distill.material.trajectories import Trajectories, trajectory_pairs
 from edgeswap_compress.distill.material.triplets import TripletBatch
+from edgeswap_compress.distill.method_inputs import DistillInputs
 from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.material.pairs import taken
 

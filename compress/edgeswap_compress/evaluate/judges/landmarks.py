@@ -111,7 +111,7 @@ class FaceMesh:
         to_crop = invert(self._matrix)
         for start in range(0, len(crops), self._batch_size):
             batch = chips(crops[start : start + self._batch_size], self._matrix, _CHIP_PX)
-            found = self.find_in_chips(batch / np.float32(255))[..., :2]
+            found = self.find_in_chips(np.divide(batch, 255, dtype=np.float32))[..., :2]
             parts.append(transform_points(to_crop, found.reshape(-1, 2)).reshape(-1, _POINTS, 2))
         return np.concatenate(parts)
 

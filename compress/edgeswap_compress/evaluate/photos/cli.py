@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgeswap_compress._checks import check_checkpoint
 from edgeswap_compress.data.assets import asset
 from edgeswap_compress.evaluate._errors import InvalidEvaluation, NotHeldOut
-from edgeswap_compress.evaluate._models import Sampling, model_kind, open_model, require_possible
+from edgeswap_compress.evaluate.models import Sampling, model_kind, open_model, require_possible
 from edgeswap_compress.fit.cli import add_dtype
 from edgeswap_runtime.bundle.folder import Bundle
 from edgeswap_runtime.files import require_folder
@@ -40,10 +40,10 @@ def command(argv: list[str]) -> int:
     args = build_parser().parse_args(argv)
     sampling = Sampling(steps=args.steps, dtype=args.dtype, threads=args.threads)
     side, sources = _check(args, sampling)
-    from edgeswap_compress._progress import stage_progress
     from edgeswap_compress.evaluate.judges.dlib import DlibJudge
     from edgeswap_compress.evaluate.judges.landmarks import FaceMesh
     from edgeswap_compress.evaluate.photos.stage import judge_photos
+    from edgeswap_compress.progress import stage_progress
     from edgeswap_runtime.faces.align import TEMPLATE_96
 
     if args.threads is not None:
@@ -110,7 +110,7 @@ def _faces(sources: Dataset, count: int, side: int) -> NDArray[np.uint8]:
     """Take a rendered person's source view for each photo: (N, R, R, 3)."""
     import numpy as np  # which help does without
 
-    from edgeswap_compress.evaluate._resized import resized
+    from edgeswap_compress.evaluate.resized import resized
 
     people = sources.identities
     views = [sources.images((n // people) % len(sources))[n % people] for n in range(count)]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeswap_compress.evaluate import metrics
-from edgeswap_compress.evaluate._pictures import pasted
-from edgeswap_compress.evaluate._resized import of_form, resized
 from edgeswap_compress.evaluate.judges.landmarks import eye_distances
 from edgeswap_compress.evaluate.photos.conditions import CONDITIONS, put_in
+from edgeswap_compress.evaluate.pictures import pasted
+from edgeswap_compress.evaluate.resized import of_form, resized
 from edgeswap_runtime.faces.align import TEMPLATE_96
 from edgeswap_runtime.faces.paste import mask_weights
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgeswap_compress.evaluate._models import SwapModel
     from edgeswap_compress.evaluate.judges.dlib import Judge
     from edgeswap_compress.evaluate.judges.landmarks import Landmarker
+    from edgeswap_compress.evaluate.models import SwapModel
     from edgeswap_runtime.bundle.manifest import Mask
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB

@@ -14,7 +14,7 @@ from edgeswap_compress.conditioning.attention import with_adapter_tokens
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune.config import PruneConfig
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.timing import fast_ms
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan

@@ -21,7 +21,7 @@ from edgeswap_compress.fit.machine.savings import prepare_unet
 from edgeswap_compress.fit.material.batches import PairBatch, PairReader
 from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.fit.noise_levels import NoiseLevels, draw_timesteps
-from edgeswap_compress.prune._config import RecoverConfig
+from edgeswap_compress.prune.config import RecoverConfig
 from edgeswap_compress.train.denoiser import Denoiser
 
 FITTED, RIDGE = 32, 1e-4  # samples that regressors begin with, and their regularization

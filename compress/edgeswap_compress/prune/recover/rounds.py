@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from edgeswap_compress._progress import StageProgress
 from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.data import open_pictures
@@ -26,7 +25,8 @@ from edgeswap_compress.fit.run_folder import claim, reporter, settings_of
 from edgeswap_compress.plan.folder import unet_home
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.plan.plan_file import read_plan
-from edgeswap_compress.prune._config import PruneConfig, RecoverConfig
+from edgeswap_compress.progress import StageProgress
+from edgeswap_compress.prune.config import PruneConfig, RecoverConfig
 from edgeswap_compress.prune.model import Model
 from edgeswap_compress.prune.planner import Planner, PruneFiles
 from edgeswap_compress.prune.recover.objective import RecoverData

@@ -12,7 +12,7 @@ import torch
 from edgeswap_compress.checkpoint.folder import Checkpoint
 from edgeswap_compress.fit.loop import Cadence, fit
 from edgeswap_compress.fit.run_folder import budgeted_steps
-from edgeswap_compress.prune._config import RecoverConfig
+from edgeswap_compress.prune.config import RecoverConfig
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 
 

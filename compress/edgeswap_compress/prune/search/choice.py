@@ -15,8 +15,8 @@ from edgeswap_compress.diffusers_folder.example_inputs import DEFAULT_TOKENS
 from edgeswap_compress.fit.config import changed
 from edgeswap_compress.plan.depth import without
 from edgeswap_compress.plan.plan import DropKind, PruningPlan
-from edgeswap_compress.prune._config import PruneConfig
 from edgeswap_compress.prune._protect import protected_layers
+from edgeswap_compress.prune.config import PruneConfig
 from edgeswap_compress.prune.search.importance import scores_of
 from edgeswap_compress.prune.search.replay import Earlier, pruned_copy
 from edgeswap_compress.prune.search.width_plan import width_plan

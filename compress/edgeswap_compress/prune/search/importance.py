@@ -13,7 +13,7 @@ from edgeswap_compress._pruning_errors import PruningError
 from edgeswap_compress.plan.depth import without
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._calibration import CalibrationSamples
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune.config import PruneConfig
 from edgeswap_compress.prune.search._saliency import first_order, grouped, squared_weights
 from edgeswap_compress.prune.search.replay import Earlier
 from edgeswap_compress.prune.structure.analysis import PrunableStructure

@@ -10,7 +10,7 @@ from math import gcd
 from torch import nn
 
 from edgeswap_compress.plan.plan import Axis, LayerCut, PlanStats, PruningPlan
-from edgeswap_compress.prune._config import PruneConfig
+from edgeswap_compress.prune.config import PruneConfig
 from edgeswap_compress.prune.search.importance import kept_of
 from edgeswap_compress.prune.search.replay import Earlier
 from edgeswap_compress.prune.search.widths import CostTarget, search_widths

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeswap_compress.evaluate._models import ModelFacts
+from edgeswap_compress.evaluate.models import ModelFacts
 from edgeswap_compress.evaluate.photos import cli
 from edgeswap_compress.evaluate.photos.conditions import CONDITIONS, behind_bar, in_light, put_in
 from edgeswap_compress.evaluate.photos.stage import PHOTO_METRICS, judge_photos

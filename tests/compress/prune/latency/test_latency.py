@@ -21,7 +21,7 @@ from edgeswap_compress._pruning_errors import PruningError, TooNoisy, Unreachabl
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._calibration_samples import noise_samples
-from edgeswap_compress.prune._config import PruneConfig, PruneTarget
+from edgeswap_compress.prune.config import PruneConfig, PruneTarget
 from edgeswap_compress.prune.latency import target, timing
 from edgeswap_compress.prune.latency.table import LatencyTable, measure_latencies
 from edgeswap_compress.prune.latency.target import MeasuredRatio, build_measured_plan, seeded_inputs

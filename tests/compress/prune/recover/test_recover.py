@@ -13,7 +13,7 @@ import torch
 
 from edgeswap_compress import Checkpoint
 from edgeswap_compress._pruning_errors import PruningError
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.data.grid import Group, GroupSettings
 from edgeswap_compress.data.shard_files import shard_name, write_shard
 from edgeswap_compress.data.shards import KIND, MANIFEST, SCHEMA
@@ -24,7 +24,7 @@ from edgeswap_compress.fit.loop import Cadence, Draw
 from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.plan.plan_file import read_plan
 from edgeswap_compress.prune import PruneChoice, PruneConfig, PruneTarget, prune
-from edgeswap_compress.prune._config import RecoverConfig
+from edgeswap_compress.prune.config import RecoverConfig
 from edgeswap_compress.prune.recover.objective import RecoverData, RecoverObjective
 from edgeswap_compress.prune.search.replay import pruned_copy
 from edgeswap_compress.prune.stage import PruneFiles

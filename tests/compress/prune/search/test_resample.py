@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgeswap_compress.diffusers_folder.example_inputs import example_inputs
 from edgeswap_compress.plan.plan import PruningPlan
-from edgeswap_compress.prune._config import PruneChoice, PruneConfig, PruneTarget
+from edgeswap_compress.prune.config import PruneChoice, PruneConfig, PruneTarget
 from edgeswap_compress.prune.search._resample import overlaps, smooth_order
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.importance import scores_of

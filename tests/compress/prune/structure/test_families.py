@@ -21,7 +21,7 @@ from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.plan import PruningPlan
 from edgeswap_compress.prune._calibration import CalibrationSamples
 from edgeswap_compress.prune._calibration_samples import noise_samples
-from edgeswap_compress.prune._config import PruneChoice, PruneConfig, PruneTarget
+from edgeswap_compress.prune.config import PruneChoice, PruneConfig, PruneTarget
 from edgeswap_compress.prune.search.choice import PlanInputs, build_plan
 from edgeswap_compress.prune.search.importance import IMPORTANCES
 from edgeswap_compress.prune.structure._families import CONDITIONED, FAMILIES, PLAIN, tiny_unet

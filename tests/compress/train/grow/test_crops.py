@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from edgeswap_compress import Checkpoint
-from edgeswap_compress.checkpoint._tiny import tiny_checkpoint
 from edgeswap_compress.checkpoint.latents import decode_latents, encode_crop
+from edgeswap_compress.checkpoint.tiny import tiny_checkpoint
 from edgeswap_compress.distill.autoencoder.config import SmallAutoencoderConfig
 from edgeswap_compress.distill.autoencoder.small_autoencoder import build_small_autoencoder
 from edgeswap_compress.errors import InvalidSettings

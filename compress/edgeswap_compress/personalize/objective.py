@@ -21,9 +21,9 @@ from edgeswap_compress.fit.material.batches import PairBatch, PairReader
 from edgeswap_compress.fit.material.pairs import PairSet
 from edgeswap_compress.fit.noise_levels import NoiseLevels, timesteps_of
 from edgeswap_compress.fit.sampling import LatentSampler
-from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import adapt
-from edgeswap_compress.personalize._photos import PersonPictures
+from edgeswap_compress.personalize.config import PersonalizeConfig
+from edgeswap_compress.personalize.photos import PersonPictures
 
 FIXED, AT_ONCE = 32, 16
 """Swaps that each of the figures is measured on, and those of a batch."""

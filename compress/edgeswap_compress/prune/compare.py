@@ -16,8 +16,8 @@ from edgeswap_compress.fit.machine.device import resolve_device
 from edgeswap_compress.plan.apply import apply_plan
 from edgeswap_compress.plan.meta_copy import empty_original
 from edgeswap_compress.prune._calibration import CalibrationSamples
-from edgeswap_compress.prune._config import PruneConfig, PruneTarget
 from edgeswap_compress.prune._samples import calibration_samples
+from edgeswap_compress.prune.config import PruneConfig, PruneTarget
 from edgeswap_compress.prune.latency.sessions import open_session
 from edgeswap_compress.prune.latency.target import seeded_inputs
 from edgeswap_compress.prune.latency.timing import interleaved_medians_ms, interleaved_ms

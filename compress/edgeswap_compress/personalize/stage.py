@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from edgeswap_compress._checks import usual_run
-from edgeswap_compress._progress import StageProgress
 from edgeswap_compress.checkpoint.defaults import calibration_dataset
 from edgeswap_compress.checkpoint.folder import Checkpoint, convert
 from edgeswap_compress.checkpoint.pipeline import SwapPipeline
@@ -26,16 +25,17 @@ from edgeswap_compress.fit.pairing import Pairing, pairing_of
 from edgeswap_compress.fit.processes import processes
 from edgeswap_compress.fit.run_folder import fingerprint, trained_module
 from edgeswap_compress.fit.stage import FIT, CheckpointFit, StageHabits, fit_checkpoint
-from edgeswap_compress.personalize._config import PersonalizeConfig
 from edgeswap_compress.personalize._lora import copy_originals, fuse
-from edgeswap_compress.personalize._objective import PersonalizeObjective
-from edgeswap_compress.personalize._photos import (
+from edgeswap_compress.personalize.checks import check_personalization
+from edgeswap_compress.personalize.config import PersonalizeConfig
+from edgeswap_compress.personalize.objective import PersonalizeObjective
+from edgeswap_compress.personalize.photos import (
     Crops,
     PersonPictures,
     person_pictures,
     read_crops,
 )
-from edgeswap_compress.personalize.checks import check_personalization
+from edgeswap_compress.progress import StageProgress
 
 
 def personalize(

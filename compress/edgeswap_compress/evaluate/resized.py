@@ -14,7 +14,7 @@ from edgeswap_runtime.faces.align import invert, similarity, transform_points, w
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeswap_compress.evaluate._models import ModelFacts, SwapModel
+    from edgeswap_compress.evaluate.models import ModelFacts, SwapModel
 
     Crops = NDArray[np.uint8]  # (N, R, R, 3) RGB
 

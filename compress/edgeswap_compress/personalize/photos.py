@@ -26,7 +26,7 @@ from edgeswap_compress.fit.loop import Draw
 from edgeswap_compress.fit.machine.placement import device_of
 from edgeswap_compress.fit.material.pairs import Drawn
 from edgeswap_compress.fit.pairing import Places
-from edgeswap_compress.personalize._config import PHOTOS
+from edgeswap_compress.personalize.config import PHOTOS
 from edgeswap_runtime.faces.align import to_uint8
 from edgeswap_runtime.files import require_folder, sha256_file, write_bytes
 from edgeswap_runtime.pictures.read import read_picture
