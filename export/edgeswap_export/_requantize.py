@@ -22,7 +22,7 @@ from edgeswap_export.calibration import (
     rendered_examples,
     usual_swaps,
 )
-from edgeswap_export.graphs.example import SEED
+from edgeswap_export.graphs.example import SEED, SwapExample
 from edgeswap_export.graphs.to_onnx import check, write_onnx
 from edgeswap_export.graphs.wide_norms import join_wide_norms
 from edgeswap_export.parity.compare import open_graphs
@@ -51,7 +51,7 @@ def requantize(
     Raises:
         ParityFailed: a converted graph or swap is further from torch than its precision allows.
     """
-    precision, swap = config.precision, subject.checkpoint.swap
+    swap = subject.checkpoint.swap
     count = config.calibration_swaps or usual_swaps(CALIBRATION_SWAPS, swap.resolution_px, least=2)
     progress(f"sampling {count} swaps to calibrate with")
     unseen = usual_swaps(PARITY_SWAPS, swap.resolution_px)
@@ -66,23 +66,9 @@ def requantize(
     feeds = feeds_of(held_out)
     backend.close()
     originals = Float32Graphs(folder, tuple(subject.graphs))
-    for budget in (budgets := LOSS_BUDGETS if precision in GRIDS else LOSS_BUDGETS[:1]):
-        converted = {}
-        for name in originals:
-            progress(f"converting {name} to {precision}")
-            converted[name] = convert(
-                originals[name], precision, observed[name], progress, budget, is_large(swap)
-            )
-            check(converted[name].model, name)
-            _replace(folder, name, converted[name].model)
-        candidate = ConvertedGraphs(folder, converted, originals, budget)
-        try:
-            proof = prove_precision(subject, candidate, feeds, held_out[0], progress)
-            break
-        except ParityFailed as error:
-            if budget == budgets[-1]:
-                raise
-            progress(f"{error}; trying with half the loss per graph")
+    with subject.at_rest(folder) as resting:
+        converted, proof = _within_budget(folder, resting, config, originals, (observed, feeds),
+                                          held_out[0], progress)  # fmt: skip
     originals.remove()
     proof["calibration"] = {
         "dataset_sha256": read_dataset(calibration_dataset()).digest,
@@ -91,6 +77,46 @@ def requantize(
         "seed": SEED,
     }
     return converted, proof
+
+
+def _within_budget(
+    folder: Path,
+    subject: ParitySubject,
+    config: GraphsConfig,
+    originals: Float32Graphs,
+    feeds: tuple[Feeds, Feeds],
+    sample: SwapExample,
+    progress: Callable[[str], None],
+) -> tuple[dict[str, Converted], dict[str, Any]]:
+    """Convert and prove, with less and less loss allowed until whole swaps pass.
+
+    Args:
+        folder: gets the converted graphs.
+        subject: the reference.
+        config: as in `requantize`.
+        originals: the float32 graphs.
+        feeds: inputs to calibrate with, and inputs of other faces.
+        sample: one of the other faces' swaps.
+        progress: called with one line for each thing begun.
+    """
+    precision, large = config.precision, is_large(subject.checkpoint.swap)
+    observed, unseen = feeds
+    for budget in (budgets := LOSS_BUDGETS if precision in GRIDS else LOSS_BUDGETS[:1]):
+        converted = {}
+        for name in originals:
+            progress(f"converting {name} to {precision}")
+            given = (precision, observed[name], progress, budget, large)
+            converted[name] = convert(originals[name], *given)
+            check(converted[name].model, name)
+            _replace(folder, name, converted[name].model)
+        candidate = ConvertedGraphs(folder, converted, originals, budget)
+        try:
+            return converted, prove_precision(subject, candidate, unseen, sample, progress)
+        except ParityFailed as error:
+            if budget == budgets[-1]:
+                raise
+            progress(f"{error}; trying with half the loss per graph")
+    raise AssertionError("there is at least one budget")
 
 
 class Float32Graphs(Mapping[str, onnx.ModelProto]):

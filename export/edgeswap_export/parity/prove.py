@@ -23,6 +23,7 @@ from edgeswap_export.graphs.example import SEED, SwapExample
 from edgeswap_export.graphs.swap_graphs import SwapGraphs, pictures_by_role
 from edgeswap_export.graphs.torch_graph import TorchGraph, batched
 from edgeswap_export.parity._bisect import Divergence, first_divergence, onnx_values, torch_values
+from edgeswap_export.parity._resting import RestingWeights
 from edgeswap_export.parity.compare import (
     GRAPH_TOLERANCE,
     graph_parity,
@@ -58,6 +59,7 @@ class ParitySubject:
         requests: the schedules, the default one first.
         tables: name of a schedule -> its table.
         device: that torch computes the reference on.
+        resting: the weights of the reference, where they lie on disk.
     """
 
     checkpoint: Checkpoint
@@ -65,12 +67,15 @@ class ParitySubject:
     requests: tuple[ScheduleRequest, ...]
     tables: Mapping[str, Schedule]
     device: str = "cpu"
+    resting: RestingWeights | None = None
 
     @contextmanager
     def reference(self) -> Iterator[torch.device]:
         """Hold the modules on the device for a block, in exact float32; then on the processor."""
         device = torch.device(self.device)
         parts = list(self.checkpoint.modules().values())
+        if self.resting is not None:
+            self.resting.load()
         with torch.backends.cudnn.flags(allow_tf32=False):
             try:
                 for part in parts:
@@ -79,6 +84,20 @@ class ParitySubject:
             finally:
                 for part in parts:
                     nn.Module.to(part, "cpu")
+                if self.resting is not None:
+                    self.resting.drop()
+
+    @contextmanager
+    def at_rest(self, folder: Path) -> Iterator[ParitySubject]:
+        """Keep the weights of a large reference in a folder for a block, but in `reference`."""
+        if not is_large(self.checkpoint.swap):
+            yield self
+            return
+        resting = RestingWeights(self.checkpoint.modules().values(), folder / "reference.pt")
+        try:
+            yield replace(self, resting=resting)
+        finally:
+            resting.end()
 
     @property
     def graphs(self) -> Mapping[str, TorchGraph]:
