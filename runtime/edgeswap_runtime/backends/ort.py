@@ -10,6 +10,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from edgeswap_runtime.backends._graph_check import Port, Ports, require_fit
+from edgeswap_runtime.backends.memory import given_back
 from edgeswap_runtime.backends.threads import require_threads, usable_cores
 from edgeswap_runtime.errors import (
     DeviceNotGranted,
@@ -127,9 +128,10 @@ class OrtBackend:
         self._location = "cpu" if device == "cpu" else "cuda"
         _require_provider(device, ort.get_available_providers())
         options = _session_options(device, threads, spinning=spinning)
-        self._sessions = {
-            name: _open_session(path, device, options) for name, path in graphs.items()
-        }
+        with given_back():
+            self._sessions = {
+                name: _open_session(path, device, options) for name, path in graphs.items()
+            }
         self._bindings: dict[str, _Binding] = {}
 
     def ports(self) -> dict[str, Ports]:
