@@ -1,10 +1,10 @@
 """Does any input end in a traceback, a hang, too much memory or a half-written file?
 
-Sound inputs (a tiny bundle, checkpoint, plan, recipe, dataset, pictures in every format, and the
-packaged student's bundle) are changed in one place, by hand-picked changes and by random ones, and
-every option of every command is given bad values. Each goes through the command line in a forked
-process of its own, as `edgeswap` would run it. Hashes that a file states of itself or of others are
-made right again, so that a change reaches what is behind them.
+Sound inputs (a tiny bundle, checkpoint, plan, recipe, dataset, pictures in every format, films, and
+the packaged student's bundle) are changed in one place, by hand-picked changes and by random ones,
+and every option of every command is given bad values. Each goes through the command line in a
+forked process of its own, as `edgeswap` would run it. Hashes that a file states of itself or of
+others are made right again, so that a change reaches what is behind them.
 
 A fault is: a traceback, an end by a signal, an exit code other than 0 and 2, more than 10 s of
 processor time (40 s for commands that train, prune or export where the change is harmless), more

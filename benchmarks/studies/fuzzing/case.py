@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from edgeswap_runtime import EdgeswapError
 from fuzzing.sandbox import TRACEBACK, USUAL, Limits, Outcome
 
 PACKAGED_RSS_BYTES = 2_000_000_000
@@ -101,10 +102,25 @@ def _success_faults(case: Case, outcome: Outcome, folder: Path) -> list[str]:
             found.append(f"output: --json is no JSON: {error}")
     if case.argv[0] == "swap":
         found += _picture_faults(out_folder(folder))
+    if case.argv[0] == "video":
+        found += _film_faults(out_folder(folder))
     temporary = [path.name for path in out_folder(folder).iterdir() if path.name.startswith(".")]
     if temporary:
         found.append(f"left behind: {', '.join(temporary)[:200]}")
     return found
+
+
+def _film_faults(out: Path) -> list[str]:
+    from edgeswap_runtime.video.mark import read_film_mark
+
+    files = list(out.iterdir())
+    if len(files) != 1:
+        return [f"output: expected one film, found {len(files)} files"]
+    try:
+        mark = read_film_mark(files[0])
+    except EdgeswapError as error:
+        return [f"output: the film cannot be opened: {error}"]
+    return [] if mark is not None else ["output: the film is not marked"]
 
 
 def _picture_faults(out: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fuzzing import bundles, checkpoints, folders, options
+from fuzzing import bundles, checkpoints, films, folders, options
 from fuzzing.case import Case
 from fuzzing.place import Place
 
@@ -37,7 +37,8 @@ RANDOM: dict[str, tuple[Make, int]] = {
     "plan": (checkpoints.plan, 8),
     "recipe": (folders.recipe, 6),
     "dataset": (folders.dataset, 6),
-    "picture": (folders.picture, 11),
+    "picture": (folders.picture, 8),
+    "film": (films.film, 3),
     "packaged": (bundles.packaged, 3),
 }
 """Name -> what makes the case of a seed, its share in percent."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgeswap_runtime.files import sha256_file, write_json
+from fuzzing.films import write_films
 from fuzzing.photos import write_pictures
 
 _ROOT = Path(__file__).parents[3]
@@ -104,6 +105,7 @@ def write(folder: Path, *, families: bool) -> None:
     for split in ("train", "heldout"):
         write_dataset(folder / {"train": "faces", "heldout": "heldout"}[split], split)
     write_pictures(folder, SIDE)
+    write_films(folder / "films")
     (folder / "recipe.toml").write_text(RECIPE)
     (folder / "plain.toml").write_text(RECIPE.replace('"pruned"', '"tiny"'))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,8 @@ def read_credentials(path: Path) -> FoundCredentials | None:
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError as error:
+        if not _mentions_credentials(path):  # damaged, and never signed
+            return None
         words = " ".join(str(error).split())[:200]
         return FoundCredentials(state="invalid", problems=(words,), signer="", software="")
     found = facts.get("manifests", {}).get(facts.get("active_manifest"), {})
@@ -92,6 +95,12 @@ def _problems(facts: dict[str, Any]) -> Iterator[str]:
     for entry in facts.get("validation_status") or []:
         if entry.get("code") != "signingCredential.untrusted":
             yield str(entry.get("code"))
+
+
+def _mentions_credentials(path: Path) -> bool:
+    """Whether a file holds the label that begins every store of credentials, anywhere in it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"c2pa") >= 0
 
 
 def _media_of(path: Path) -> str | None:

@@ -89,9 +89,22 @@ def test_files_without(tmp_path: Path, photo: Any) -> None:
     assert read_credentials(text) is None
 
 
-def test_a_film(tmp_path: Path, photo: Any) -> None:
+@pytest.mark.parametrize("signer", [None, "local"])
+def test_a_damaged_film_was_changed_only_if_it_was_signed(
+    tmp_path: Path, photo: Any, signer: str | None
+) -> None:
+    path = film_of(tmp_path / "film.mp4", photo)
+    if signer:
+        ContentSigner(local_key()).sign_file(path, MARK)
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"mdat") - 4 : raw.index(b"mdat")] = b"\x7f\xff\xff\xff"  # longer than the file
+    path.write_bytes(raw)
+    found = read_credentials(path)
+    assert (found is None) if signer is None else (found is not None and found.state == "invalid")
+
+
+def film_of(path: Path, photo: Any) -> Path:
     av = pytest.importorskip("av")
-    path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as film:
         stream = film.add_stream("libx264", rate=5)
         stream.width = stream.height = 64
@@ -99,6 +112,12 @@ def test_a_film(tmp_path: Path, photo: Any) -> None:
         for seed in range(3):
             film.mux(stream.encode(av.VideoFrame.from_ndarray(photo(seed))))
         film.mux(stream.encode(None))
+    return path
+
+
+def test_a_film(tmp_path: Path, photo: Any) -> None:
+    av = pytest.importorskip("av")
+    path = film_of(tmp_path / "film.mp4", photo)
     ContentSigner(local_key()).sign_file(path, MARK)
     found = read_credentials(path)
     assert found is not None and found.state == "valid"
