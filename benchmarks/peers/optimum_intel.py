@@ -23,6 +23,7 @@ if __name__ == "__main__":
         model = OVModelForCustomTasks.from_pretrained(
             folder,
             config=PretrainedConfig(),
+            dynamic_shapes=False,  # the graph's own are kept: it makes no sequence of a timestep
             ov_config={
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": str(options.threads),
