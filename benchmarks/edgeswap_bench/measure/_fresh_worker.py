@@ -17,7 +17,7 @@ import json  # noqa: E402
 import sys  # noqa: E402
 from typing import Any  # noqa: E402
 
-_STEADY_SWAPS, _STEADY_NS = 15, 2_000_000_000
+_STEADY_SWAPS, _STEADY_NS = 100, 2_000_000_000
 """How many more swaps of a crop a start times, and for how long at most."""
 
 
@@ -52,7 +52,7 @@ def _steady_ns(swapper: Any) -> int:
 
 
 def weigh(request: dict[str, Any]) -> dict[str, Any]:
-    """Open and run graph after graph; what each step added to the resident memory."""
+    """Open and run graph after graph, then swap by them; what each step added to the memory."""
     from edgeswap_bench.trust.environment import peak_rss_bytes, rss_bytes
 
     found: dict[str, int] = {}
@@ -65,7 +65,7 @@ def weigh(request: dict[str, Any]) -> dict[str, Any]:
 
     note("python")
     from edgeswap_bench.measure.inputs import seeded_inputs
-    from edgeswap_runtime import Bundle, Swapper  # noqa: F401 (its modules are weighed)
+    from edgeswap_runtime import Bundle, Swapper
     from edgeswap_runtime.backends import BACKENDS, open_backend
     from edgeswap_runtime.backends.protocol import BackendRequest
 
@@ -73,7 +73,7 @@ def weigh(request: dict[str, Any]) -> dict[str, Any]:
     note("runtime")
     __import__(BACKENDS[request["backend"]][0].partition(":")[0])
     note("backend library")
-    kept = []
+    kept: dict[str, Any] = {}
     for name, path in bundle.graph_paths().items():
         backend = open_backend(
             request["backend"],
@@ -85,13 +85,33 @@ def weigh(request: dict[str, Any]) -> dict[str, Any]:
                 bundle=bundle,
             ),
         )
-        kept.append(backend)
+        kept[name] = backend
         note(f"open {name}")
         arrays = seeded_inputs(bundle.manifest.graphs[name])
         for _ in range(3):
             backend.run(name, {k: backend.upload(v) for k, v in arrays.items()})
         note(f"run {name}")
+    swapper = Swapper.open(bundle, backend=_OneEach(kept), schedule=request["schedule"])
+    for _ in range(3):
+        _swap(swapper)
+    note("swap")
     return {"steps": found, "peak_bytes": peak_rss_bytes() or 0}
+
+
+class _OneEach:
+    """Backends of one graph each, used as one."""
+
+    def __init__(self, backends: dict[str, Any]) -> None:
+        self._backends = backends
+        first = next(iter(backends.values()))
+        self.upload, self.download = first.upload, first.download
+
+    def run(self, graph: str, inputs: Any) -> Any:
+        return self._backends[graph].run(graph, inputs)
+
+    def close(self) -> None:
+        for backend in self._backends.values():
+            backend.close()
 
 
 def swap(request: dict[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Start:
         opened_ms: the bundle is open and verified.
         first_ms: the first swap is done.
         second_swap_ms: how long the second swap took.
-        steady_ms: the median swap of a crop after that, of up to 15 within 2 seconds. One process
+        steady_ms: the median swap of a crop after that, of up to 100 within 2 seconds. One process
             is faster than the next, by where its memory lies: figures of one process alone do
             not show it.
     """
@@ -118,7 +118,7 @@ class Memory:
 
     Attributes:
         steps: what was done -> what it added: "python", "runtime", "backend library", then
-            "open GRAPH" and "run GRAPH" for each graph.
+            "open GRAPH" and "run GRAPH" for each graph, then "swap" for what is around them.
         sum_bytes: of the steps.
         swapper_bytes: of another fresh process that opens the whole bundle and swaps; what the
             sum is to explain.

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from onnx.numpy_helper import to_array
 
 from edgeswap_export.graphs.values import fits, skeleton, value_types, weight_bytes
-from edgeswap_runtime.backends.ort import EXACT_INT8, LARGE_BYTES
+from edgeswap_runtime.backends.ort import LARGE_BYTES, compute_int8_exactly
 
 Feed = dict[str, NDArray[np.float32]]
 """Input name -> array."""
@@ -64,7 +64,7 @@ def _options(level: str, lean: bool, size: int = 0) -> ort.SessionOptions:
     # A thread that waits must not keep a core busy.
     for threads in ("intra", "inter"):
         options.add_session_config_entry(f"session.{threads}_op.allow_spinning", "0")
-    options.add_session_config_entry(*EXACT_INT8)
+    compute_int8_exactly(options)
     options.log_severity_level = 4
     if lean:
         options.add_session_config_entry("session.disable_prepacking", "1")

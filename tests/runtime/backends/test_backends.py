@@ -12,6 +12,7 @@ from onnx import TensorProto, checker, helper, numpy_helper
 
 from edgeswap_runtime import EdgeswapError, FakeBackend
 from edgeswap_runtime.backends import BACKENDS, open_backend
+from edgeswap_runtime.backends import ort as ort_backend
 from edgeswap_runtime.backends.ort import OrtBackend
 from edgeswap_runtime.backends.protocol import BackendRequest
 from edgeswap_runtime.errors import (
@@ -220,6 +221,20 @@ def test_the_fake_behaves_like_a_backend() -> None:
     fake.close()
     with pytest.raises(InvalidRequest, match="no graph 'double'"):
         fake.run("double", {})
+
+
+@pytest.mark.parametrize("saturates", [True, False])
+def test_only_processors_that_saturate_pay_for_exact_int8(
+    saturates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is VNNI, the setting would make int8 as slow as float32."""
+    monkeypatch.setattr(ort_backend, "saturates_int8", lambda: saturates)
+    options = ort_backend._session_options("cpu", 1)
+    try:
+        found = options.get_session_config_entry("session.x64quantprecision")
+    except RuntimeError:
+        found = ""  # it is not set
+    assert found == ("1" if saturates else "")
 
 
 @pytest.mark.parametrize("name", ["ort", "openvino"])
