@@ -17,8 +17,10 @@ if __name__ == "__main__":
 
     options = arguments(__doc__)
     with tempfile.TemporaryDirectory() as folder:
-        ov.save_model(ov.convert_model(options.onnx), Path(folder) / "openvino_model.xml",
-                      compress_to_fp16=False)  # fmt: skip
+        graph = ov.convert_model(options.onnx)
+        for port in graph.inputs:  # by which optimum calls them; conversion may add other names
+            port.get_tensor().set_names({port.get_node().get_friendly_name()})
+        ov.save_model(graph, Path(folder) / "openvino_model.xml", compress_to_fp16=False)
         PretrainedConfig().save_pretrained(folder)
         model = OVModelForCustomTasks.from_pretrained(
             folder,
