@@ -143,7 +143,7 @@ def _band() -> NDArray[np.float64]:
     radius = np.hypot(frequency[:, None], frequency)
     shortest, longest = _WAVELENGTHS_PX
     inside = (radius >= 1 / longest) & (radius <= 1 / shortest)
-    return inside.astype(np.float64)
+    return np.asarray(inside, dtype=np.float64)
 
 
 @cache
