@@ -21,6 +21,9 @@ _WARMUP_RUNS, _WARMUP_S = 60, 20.0
 _WINDOW = 5
 _STEADY = 0.03
 """Two windows of the warm-up agree when their medians differ by no more than this share."""
+_REST_S = 0.08
+"""Pause after another process ran: ONNX Runtime's threads go on turning for 40 ms after a run, and
+so take a core from whatever comes next."""
 
 
 class TimedRow:
@@ -111,7 +114,8 @@ def time_in_turns(
     """Run everything in turns, timed, until there are runs and seconds enough.
 
     A machine that grows hot or busy so slows all of them alike. Where several subjects take
-    turns, each gets an untimed run first: the others' threads are then asleep.
+    turns, each gets an untimed run first: the others' threads are then asleep. After a subject in
+    a process of its own there is a pause, until its threads sleep too.
 
     Args:
         rows: what is timed; one that fails is dropped, the others go on.
@@ -121,9 +125,13 @@ def time_in_turns(
     """
     lead_in = len({id(row.subject) for row in rows}) > 1
     start, done = time.monotonic(), 0
+    last: TimedSubject | None = None
     while done < config.runs or time.monotonic() - start < config.seconds:
         for row in rows:
+            if last is not None and last.pid is not None and last is not row.subject:
+                time.sleep(_REST_S)
             row.time(lead_in=lead_in)
+            last = row.subject
         done += 1
         watch.tick()
         if progress is not None:
