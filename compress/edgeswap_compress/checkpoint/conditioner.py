@@ -207,6 +207,42 @@ class ProjectionPart:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginPart:
+    """A user's own conditioner, asked in float32 on the processor whatever the U-Net computes in.
+
+    Attributes:
+        plugin: the user's.
+        unet: what its condition is for, in its dtype and on its device.
+    """
+
+    plugin: Conditioner
+    unet: nn.Module
+
+    @property
+    def crops(self) -> Mapping[str, CropSpec]:
+        """Name the pictures it looks at."""
+        return self.plugin.crops
+
+    def graphs(self) -> Mapping[str, nn.Module | Path]:
+        """Name what a bundle needs for it."""
+        return self.plugin.graphs()
+
+    def condition(self, crops: Pictures) -> Condition:
+        """Ask it."""
+        return self._for_unet(
+            self.plugin.condition({name: crop.float().cpu() for name, crop in crops.items()})
+        )
+
+    def null(self, n: int) -> Condition:
+        """Ask it for what guidance takes instead."""
+        return self._for_unet(self.plugin.null(n))
+
+    def _for_unet(self, said: Condition) -> Condition:
+        like = next(self.unet.parameters())
+        return said.each(lambda value: value.to(like))
+
+
+@dataclass(frozen=True, slots=True)
 class SwapConditioner:
     """All parts of a checkpoint's condition, joined in order.
 
@@ -252,5 +288,5 @@ def _part(checkpoint: Checkpoint, spec: ConditionSpec, run: OnnxFeatures) -> Con
     if isinstance(spec, ProjectionSpec):
         return ProjectionPart(spec, parts[spec.folder], run, swap)
     if isinstance(spec, PluginSpec):
-        return load_plugin(spec, parts[spec.folder])
+        return PluginPart(load_plugin(spec, parts[spec.folder]), checkpoint.unet)
     return SourcePart(swap, checkpoint.vae, checkpoint.conditioner)
