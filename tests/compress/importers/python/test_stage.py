@@ -94,6 +94,21 @@ def test_tokens_are_proven(installed: Any, given: Path, capsys: Any) -> None:
     assert Path("out/conditions/plugin/scale.txt").read_text() == "0.7"
 
 
+def test_it_is_asked_in_float32_whatever_the_u_net_computes_in(installed: Any, given: Path) -> None:
+    """In bfloat16, which distillation takes where it is fast, a module of float32 got bfloat16."""
+    assert main(words(given / "sd4")) == 0
+    checkpoint = Checkpoint.load("out").to(torch.bfloat16)
+    part = SwapConditioner.of(checkpoint)
+    pictures = {name: torch.rand(2, 3, crop.size_px, crop.size_px) for name, crop in
+                part.crops.items()}  # fmt: skip
+    exact = SwapConditioner.of(Checkpoint.load("out")).condition(pictures).tokens
+    told = part.condition({name: one.bfloat16() for name, one in pictures.items()}).tokens
+    null = part.null(2).tokens
+    assert exact is not None and told is not None and null is not None
+    assert told.dtype == null.dtype == torch.bfloat16
+    assert torch.allclose(told.float(), exact, rtol=0.02, atol=0.02)
+
+
 def test_an_inpainting_model_s_inputs_are_proven(installed: Any, given: Path, capsys: Any) -> None:
     told = ["--inputs", "noise,mask=repaint,masked_target"]
     assert main(words(given / "sd9", *told)) == 0
