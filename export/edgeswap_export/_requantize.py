@@ -105,8 +105,9 @@ def _within_budget(
         converted = {}
         for name in originals:
             progress(f"converting {name} to {precision}")
-            given = (precision, observed[name], progress, budget, large)
-            converted[name] = convert(originals[name], *given)
+            converted[name] = convert(
+                originals[name], precision, observed[name], progress, budget, large
+            )
             check(converted[name].model, name)
             _replace(folder, name, converted[name].model)
         candidate = ConvertedGraphs(folder, converted, originals, budget)

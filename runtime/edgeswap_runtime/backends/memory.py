@@ -20,9 +20,9 @@ def given_back() -> Iterator[None]:
 
     A library that reads a graph holds its weights several times for a moment. glibc keeps freed
     blocks of up to 32 MB for later, between others that stay, so that a process never becomes
-    smaller again: opening the packaged bundle leaves 104 MB instead of 125. Afterwards glibc works
-    as it does of itself once a block of 32 MB was freed. Without glibc, or where the user has set
-    it up (`MALLOC_*`, `GLIBC_TUNABLES`), nothing is changed.
+    smaller again. Afterwards glibc works as it does of itself once a block of 32 MB was freed.
+    Without glibc, or where the user has set it up (`MALLOC_*`, `GLIBC_TUNABLES`), nothing is
+    changed.
     """
     mallopt = _mallopt()
     if mallopt is None:
